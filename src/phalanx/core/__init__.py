@@ -1,0 +1,1 @@
+"""Errors, safe file writing, seeding: what every room may use."""
