@@ -1,0 +1,1 @@
+"""`Sample`, reading pictures and videos, datasets."""
