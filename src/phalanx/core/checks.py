@@ -1,0 +1,49 @@
+"""Checks at the borders: where arrays and cameras of users enter."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from phalanx.core.errors import InputError
+
+
+def as_array(values: Any, shape: Sequence[int | None], name: str) -> np.ndarray:
+    """`values` as a finite float64 array of `shape`; None in `shape` stands for any length.
+
+    Raises:
+        InputError: not numbers, another shape, NaN or infinity in it; the sentence starts with `name`.
+    """
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: not an array of numbers") from error
+    if len(array.shape) != len(shape) or any(
+        want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
+    ):
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise InputError(f"{name}: must have shape ({wanted}), has {tuple(array.shape)}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: has values that are not finite numbers")
+    return array
+
+
+def as_intrinsics(values: Any, name: str = "K") -> np.ndarray:
+    """Camera intrinsics as a (3, 3) float64 matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; also takes (fx, fy, cx, cy).
+
+    Raises:
+        InputError: wrong shape, not finite, singular, a focal length that is not positive, or another last row.
+    """
+    if np.shape(values) == (4,):
+        fx, fy, cx, cy = as_array(values, (4,), name)
+        matrix = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    else:
+        matrix = as_array(values, (3, 3), name)
+    fx, fy = matrix[0, 0], matrix[1, 1]
+    if fx == 0 or fy == 0 or np.linalg.matrix_rank(matrix) < 3:
+        raise InputError(f"{name}: the camera matrix is singular (fx = {fx:g}, fy = {fy:g})")
+    if fx < 0 or fy < 0:
+        raise InputError(f"{name}: focal lengths must be positive, got fx = {fx:g}, fy = {fy:g}")
+    if not np.array_equal(matrix[2], [0.0, 0.0, 1.0]) or matrix[1, 0] != 0:
+        raise InputError(f"{name}: must have the form [[fx, s, cx], [0, fy, cy], [0, 0, 1]]")
+    return matrix

@@ -1,0 +1,67 @@
+"""Output files that appear whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from phalanx.core.errors import InputError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` when the block succeeds, remove it when not.
+
+    The temporary name is hidden and ends in the suffix of `path`, so that writers which choose their format by suffix
+    work. The bytes are flushed to disk before the renaming: after a crash `path` is the old file or the new one.
+
+    Raises:
+        InputError: the folder is missing or cannot be written, `path` is a folder, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part{path.suffix}")
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written: it is a folder")
+    try:
+        # Made here, and not with `tempfile`, so that the file gets the permissions that the user's umask asks for.
+        temporary.open("xb").close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {reason(error)}") from error
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise InputError(f"{path}: cannot be written: {reason(error)}") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def writable_folder(path: str | os.PathLike[str]) -> Path:
+    """Make the folder `path` (and its parents) if need be, and make sure that files can be written in it.
+
+    Raises:
+        InputError: it is a file, or cannot be made or written.
+    """
+    path = Path(path)
+    probe = path / f".{secrets.token_hex(4)}.part"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.open("xb").close()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{path}: the output folder cannot be written: {reason(error)}") from error
+    return path
+
+
+def reason(error: OSError) -> str:
+    """What the system says about `error`, as the end of a sentence: 'no such file or directory'."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.errors import InputError
+
+
+def test_array_passes_and_is_float64():
+    array = as_array([[1, 2], [3, 4]], (None, 2), "points")
+    assert array.dtype == np.float64 and array.shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([1.0, 2.0], r"points: must have shape \(any, 2\), has \(2,\)"),
+        ([[1.0, 2.0, 3.0]], "must have shape"),
+        ([[1.0, float("nan")]], "not finite"),
+        ([[1.0, float("inf")]], "not finite"),
+        ([["a", "b"]], "not an array of numbers"),
+        ([[1.0], [1.0, 2.0]], "not an array of numbers"),
+        (None, "points"),
+    ],
+)
+def test_bad_arrays_are_named(values, says):
+    with pytest.raises(InputError, match=says):
+        as_array(values, (None, 2), "points")
+
+
+def test_intrinsics_from_matrix_and_from_four_numbers():
+    matrix = np.array([[500.0, 0.0, 320.0], [0.0, 510.0, 240.0], [0.0, 0.0, 1.0]])
+    np.testing.assert_array_equal(as_intrinsics(matrix), matrix)
+    np.testing.assert_array_equal(as_intrinsics((500, 510, 320, 240)), matrix)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (np.zeros((3, 3)), "singular"),
+        ([[500, 0, 320], [0, 0, 240], [0, 0, 1]], "singular"),
+        ([[500, 0, 320], [0, 500, 240], [0, 0, 0]], "singular"),
+        ((0, 500, 1, 1), "singular"),
+        ((-500, 500, 1, 1), "positive"),
+        ([[500, 0, 320], [0, 500, 240], [0, 1, 1]], "form"),
+        (np.eye(4), "shape"),
+        ((500, 500, 1), "shape"),
+        ((500, 500, 1, float("nan")), "finite"),
+    ],
+)
+def test_bad_intrinsics_are_named(values, says):
+    with pytest.raises(InputError, match=f"^--K: .*{says}"):
+        as_intrinsics(values, "--K")

@@ -1,0 +1,65 @@
+import errno
+import os
+import stat
+
+import pytest
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import writable_folder, write_whole
+
+
+def test_appears_with_its_bytes_and_leaves_nothing_else(tmp_path):
+    target = tmp_path / "a.json"
+    with write_whole(target) as part:
+        assert part.parent == tmp_path and part.suffix == ".json"
+        part.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_failure_keeps_the_old_file_and_removes_the_new_one(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(KeyError), write_whole(target) as part:
+        part.write_text("half")
+        raise KeyError("stop")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_permissions_follow_the_umask(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with write_whole(tmp_path / "a") as part:
+            part.write_text("x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_full_disk_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"a\.txt: cannot be written: no space left"), write_whole(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_system_errors_pass_unchanged(tmp_path):
+    with pytest.raises(FileNotFoundError), write_whole(tmp_path / "a.txt"):
+        open(tmp_path / "missing")
+
+
+def test_missing_folder_and_folder_as_target(tmp_path):
+    with pytest.raises(InputError, match="no such file"), write_whole(tmp_path / "none" / "a"):
+        pass
+    with pytest.raises(InputError, match="is a folder"), write_whole(tmp_path):
+        pass
+
+
+def test_writable_folder(tmp_path):
+    assert writable_folder(tmp_path / "a" / "b").is_dir()
+    assert os.listdir(tmp_path / "a" / "b") == []
+    (tmp_path / "file").write_text("")
+    for bad in (tmp_path / "file", tmp_path / "file" / "sub"):
+        with pytest.raises(InputError, match="output folder cannot be written"):
+            writable_folder(bad)
