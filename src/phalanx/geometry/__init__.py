@@ -1,0 +1,1 @@
+"""Rotations, alignment, cameras and crops: geometry that knows no hand."""

@@ -1,0 +1,87 @@
+"""Closed-form alignment of point sets with known correspondence, batched and differentiable.
+
+Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991. Rotations are
+proper: a mirrored set is not mirrored back.
+"""
+
+import roma
+import torch
+from torch import Tensor
+
+
+def rigid_alignment(source: Tensor, target: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Rotation and translation minimising sum_i w_i |R s_i + t - t_i|^2.
+
+    Args:
+        source, target: (..., N, 3), N >= 3 points in the same order and unit.
+        weights: (..., N), non-negative, not all zero; equal weights when None.
+    Returns:
+        rotation (..., 3, 3) and translation (..., 3).
+    """
+    rotation, _, source_mean, target_mean, _, _, _ = _centred_alignment(source, target, weights)
+    return rotation, target_mean - _rotate(rotation, source_mean[..., None, :])[..., 0, :]
+
+
+def similarity_alignment(
+    source: Tensor, target: Tensor, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotation, translation and scale minimising sum_i w_i |s R s_i + t - t_i|^2.
+
+    Arguments as for `rigid_alignment`. Returns rotation (..., 3, 3), translation (..., 3), scale (...). The scale is
+    never negative; a source that is a single point gets scale 0.
+    """
+    rotation, weight, source_mean, target_mean, source_centred, target_centred, _ = _centred_alignment(
+        source, target, weights
+    )
+    turned = _rotate(rotation, source_centred)  # (..., N, 3)
+    overlap = (weight[..., None] * turned * target_centred).sum((-2, -1))
+    spread = (weight[..., None] * source_centred * source_centred).sum((-2, -1))
+    scale = _ratio(overlap, spread).clamp_min(0)  # (...)
+    translation = target_mean - scale[..., None] * _rotate(rotation, source_mean[..., None, :])[..., 0, :]
+    return rotation, translation, scale
+
+
+def rigid_align(source: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`source` (..., N, 3) moved onto `target` (..., N, 3) by the best rotation and translation."""
+    rotation, translation = rigid_alignment(source, target, weights)
+    return _rotate(rotation, source) + translation[..., None, :]
+
+
+def similarity_align(source: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """`source` (..., N, 3) moved onto `target` (..., N, 3) by the best similarity ("Procrustes-aligned")."""
+    rotation, translation, scale = similarity_alignment(source, target, weights)
+    return scale[..., None, None] * _rotate(rotation, source) + translation[..., None, :]
+
+
+def equal_norm_scale(source: Tensor, target: Tensor) -> Tensor:
+    """Factor (...) that gives root-relative `source` (..., N, 3) the norm of root-relative `target` (..., N, 3)."""
+    return _ratio(target.norm(dim=(-2, -1)), source.norm(dim=(-2, -1)))
+
+
+def least_squares_scale(source: Tensor, target: Tensor) -> Tensor:
+    """Factor (...) minimising |s source - target|^2 for root-relative (..., N, 3) sets; may be negative."""
+    return _ratio((source * target).sum((-2, -1)), (source * source).sum((-2, -1)))
+
+
+def _centred_alignment(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, ...]:
+    if source.shape[-1] != 3 or target.shape[-2:] != source.shape[-2:]:
+        raise ValueError(f"point sets must be (..., N, 3) of one N, not {tuple(source.shape)} and {tuple(target.shape)}")
+    weight = torch.ones_like(source[..., 0]) if weights is None else weights
+    weight = weight / weight.sum(-1, keepdim=True)  # (..., N)
+    source_mean = (weight[..., None] * source).sum(-2)  # (..., 3)
+    target_mean = (weight[..., None] * target).sum(-2)
+    source_centred = source - source_mean[..., None, :]  # (..., N, 3)
+    target_centred = target - target_mean[..., None, :]
+    covariance = (weight[..., None] * target_centred).transpose(-1, -2) @ source_centred  # (..., 3, 3)
+    rotation = roma.special_procrustes(covariance)
+    return rotation, weight, source_mean, target_mean, source_centred, target_centred, covariance
+
+
+def _rotate(rotation: Tensor, points: Tensor) -> Tensor:
+    return points @ rotation.transpose(-1, -2)
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Quotient that is 0, with zero gradient, where the denominator is 0."""
+    empty = denominator == 0
+    return torch.where(empty, torch.zeros_like(numerator), numerator / torch.where(empty, 1, denominator))
