@@ -53,7 +53,7 @@ def test_full_and_empty_samples_pass_the_check():
         ("vertices", lambda x: x.tolist(), "a tensor expected, got list"),
         ("rotations", lambda x: x * 1.1, r"sample\.rotations: .* not rotations"),
         ("orientation", lambda x: -x, r"sample\.orientation: .* not rotations"),
-        ("K", lambda x: x * 0, "not pinhole"),
+        ("K", lambda x: x * x.new_tensor([1.0, 0.0, 1.0]), r"sample\.K: is singular"),
         ("ids", lambda x: x.float(), "int64"),
     ],
 )
@@ -62,6 +62,13 @@ def test_check_names_the_field_and_the_fault(name, spoil, message):
     setattr(sample, name, spoil(getattr(sample, name)))
     with pytest.raises(InputError, match=message):
         sample.check()
+
+
+def test_cameras_of_turned_crops_pass_the_check():
+    sample = full_sample(2)
+    quarter = torch.tensor([[0.0, -1.0, 7.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    sample.K = quarter @ sample.K
+    sample.check()
 
 
 @pytest.mark.parametrize(

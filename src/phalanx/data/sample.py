@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from phalanx.core.errors import InputError
+from phalanx.geometry.camera import check_camera_matrix
 
 # What each field must look like. "B" is the batch, "H" and "W" the picture, "V" the surface; each letter
 # must stand for the same number in all fields of one sample.
@@ -95,8 +96,8 @@ class Sample:
                 raise InputError("sample.depth: holds negative depth")
             if name in ("rotations", "orientation"):
                 _check_rotations(name, value)
-            if name == "K":
-                _check_intrinsics(value)
+            if name == "K" and len(value):
+                check_camera_matrix(value, "sample.K")
         return self
 
 
@@ -139,12 +140,3 @@ def _check_rotations(name: str, value: Tensor) -> None:
     off = (value @ value.transpose(-1, -2) - eye).abs()
     if value.numel() and (float(off.max()) > 1e-2 or float(torch.linalg.det(value.float()).min()) < 0):
         raise InputError(f"sample.{name}: holds matrices that are not rotations")
-
-
-def _check_intrinsics(value: Tensor) -> None:
-    focal = value[:, [0, 1], [0, 1]]
-    last = value.new_tensor([0.0, 0.0, 1.0])
-    if bool((focal <= 0).any()) or bool((value[:, 2] != last).any()):
-        raise InputError(
-            "sample.K: holds matrices that are not pinhole cameras (positive focal lengths, last row 0 0 1)"
-        )
