@@ -1,0 +1,5 @@
+"""What a hand is: skeleton, anatomical angles, the skinned model, pose space, the prediction that users get."""
+
+from phalanx.hand.model import HandModel, HandPose, HandSurface
+
+__all__ = ["HandModel", "HandPose", "HandSurface"]

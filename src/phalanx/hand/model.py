@@ -1,0 +1,174 @@
+"""The skinned hand model: pose and shape in, surface and joints out, differentiable in everything.
+
+Right hand, in the hand frame: origin at the wrist, x radial (to the thumb), y distal, z palmar; metres. The rest pose is the
+anatomical zero: fingers straight in the plane of the palm. The palm is the root; the forearm is its child at the wrist, so that
+a hand can be posed without knowing its arm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phalanx.core.errors import InputError
+from phalanx.hand.skeleton import FINGERS
+
+SEGMENTS = 17
+"""Moving parts: palm, forearm, then three segments of each finger, thumb first."""
+
+
+@dataclass
+class HandPose:
+    """Everything that poses a hand in front of a camera; a batch of `B`.
+
+    Attributes:
+        rotations: (B, 16, 3, 3) local rotations from the rest pose: forearm against palm, then thumb CMC, MCP, IP, index MCP, ...
+        shape: (B, 10) shape components in standard deviations.
+        orientation: (B, 3, 3) from the hand frame to the camera frame.
+        translation: (B, 3) the wrist in the camera frame, metres.
+    """
+
+    rotations: Tensor
+    shape: Tensor
+    orientation: Tensor
+    translation: Tensor
+
+    @staticmethod
+    def zero(batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> HandPose:
+        """The flat mean hand in the hand frame."""
+        eye = torch.eye(3, device=device, dtype=dtype)
+        return HandPose(
+            eye.expand(batch, 16, 3, 3).clone(),
+            torch.zeros(batch, 10, device=device, dtype=dtype),
+            eye.expand(batch, 3, 3).clone(),
+            torch.zeros(batch, 3, device=device, dtype=dtype),
+        )
+
+    def __getitem__(self, index: slice | Tensor) -> HandPose:
+        return replace(self, **{field.name: getattr(self, field.name)[index] for field in fields(self)})
+
+
+@dataclass
+class HandSurface:
+    """A posed hand in the camera frame, metres: vertices (B, V, 3), joints (B, 21, 3), transforms (B, 17, 4, 4) of the segments
+    (rest hand frame -> camera)."""
+
+    vertices: Tensor
+    joints: Tensor
+    transforms: Tensor
+
+
+class HandModel(nn.Module):
+    """Linear blend skinning with linear shape; plain arrays as buffers.
+
+    Buffers: `template` (V, 3), `faces` (F, 3), `uv` (F, 3, 2) in [0, 1] per corner, `shape_basis` (V, 3, 10), `rest_joints`
+    (21, 3), `joint_basis` (21, 3, 10), `skin_weights` (V, 17), `parts` (V,) the segment with the largest weight.
+    """
+
+    template: Tensor
+    faces: Tensor
+    uv: Tensor
+    shape_basis: Tensor
+    rest_joints: Tensor
+    joint_basis: Tensor
+    skin_weights: Tensor
+    parts: Tensor
+
+    def __init__(
+        self,
+        template: Tensor,
+        faces: Tensor,
+        uv: Tensor,
+        shape_basis: Tensor,
+        rest_joints: Tensor,
+        joint_basis: Tensor,
+        skin_weights: Tensor,
+    ) -> None:
+        super().__init__()
+        for name, value in (
+            ("template", template),
+            ("faces", faces),
+            ("uv", uv),
+            ("shape_basis", shape_basis),
+            ("rest_joints", rest_joints),
+            ("joint_basis", joint_basis),
+            ("skin_weights", skin_weights),
+            ("parts", skin_weights.argmax(1)),
+        ):
+            self.register_buffer(name, value, persistent=False)
+
+    @staticmethod
+    def load(path: Path | str) -> HandModel:
+        """Read a frozen hand file. Raises `InputError` when it is missing or damaged."""
+        try:
+            with np.load(path) as file:
+                arrays = {name: torch.from_numpy(file[name]) for name in file.files}
+            return HandModel(
+                **{k: v.long() if k == "faces" else v.float() for k, v in arrays.items()},
+            )
+        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+            raise InputError(f"{path} is not a readable hand model ({error}).") from error
+
+    @staticmethod
+    def open_hand() -> HandModel:
+        """The open hand that ships with the package (CC0 data, `scripts/build_open_hand.py`)."""
+        return _open_hand()
+
+    def joint_positions(self, shape: Tensor) -> Tensor:
+        """Rest joints (B, 21, 3) of a shape (B, 10), hand frame."""
+        return self.rest_joints + torch.einsum("jck,bk->bjc", self.joint_basis, shape)
+
+    def chain(self, pose: HandPose) -> tuple[Tensor, Tensor, Tensor]:
+        """Forward kinematics: rest joints (B, 21, 3), segment rotations (B, 17, 3, 3) and joints (B, 21, 3), hand frame -> camera."""
+        rest = self.joint_positions(pose.shape)
+        palm = pose.orientation
+        # The five fingers have the same tree, so they are walked together: (B, 5, ...).
+        first = torch.tensor([finger[0] for finger in FINGERS], device=rest.device)
+        local = pose.rotations[:, 1:].unflatten(1, (5, 3))
+        rotation = palm[:, None]
+        position = (palm[:, None] @ (rest[:, first] - rest[:, :1])[..., None])[..., 0]
+        position = position + pose.translation[:, None]
+        rotations, positions = [], [position]
+        for k in range(3):
+            rotation = rotation @ local[:, :, k]  # (B, 5, 3, 3)
+            bone = rest[:, first + k + 1] - rest[:, first + k]
+            position = position + (rotation @ bone[..., None])[..., 0]
+            rotations.append(rotation)
+            positions.append(position)
+        fingers = torch.stack(rotations, 2).flatten(1, 2)  # (B, 15, 3, 3)
+        joints = torch.cat([pose.translation[:, None], torch.stack(positions, 2).flatten(1, 2)], 1)
+        segments = torch.cat([palm[:, None], (palm @ pose.rotations[:, 0])[:, None], fingers], 1)
+        return rest, segments, joints
+
+    def joints(self, pose: HandPose) -> Tensor:
+        """The 21 joints (B, 21, 3) in the camera frame, without the surface."""
+        return self.chain(pose)[2]
+
+    def forward(self, pose: HandPose) -> HandSurface:
+        rest, rotations, joints = self.chain(pose)
+        pivots = torch.tensor([0, 0, *(j for finger in FINGERS for j in finger[:3])], device=rest.device)
+        offsets = joints[:, pivots] - (rotations @ rest[:, pivots, :, None])[..., 0]  # (B, 17, 3)
+        shaped = self.template + (self.shape_basis.flatten(0, 1) @ pose.shape.T).T.unflatten(1, (-1, 3))  # (B, V, 3)
+        affine = torch.cat([rotations, offsets[..., None]], 3)  # (B, 17, 3, 4)
+        blended = (self.skin_weights @ affine.flatten(2)).unflatten(2, (3, 4))  # (B, V, 3, 4)
+        vertices = (blended[..., :3] * shaped[:, :, None]).sum(3) + blended[..., 3]
+        bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=rest.device, dtype=rest.dtype).expand(*affine.shape[:2], 1, 4)
+        return HandSurface(vertices, joints, torch.cat([affine, bottom], 2))
+
+
+@lru_cache(maxsize=1)
+def _frozen_arrays() -> dict[str, np.ndarray]:
+    path = resources.files("phalanx.hand") / "assets" / "open_hand.npz"
+    with resources.as_file(path) as file, np.load(file) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _open_hand() -> HandModel:
+    arrays = {name: torch.from_numpy(value) for name, value in _frozen_arrays().items()}
+    return HandModel(**{k: v.long() if k == "faces" else v.float() for k, v in arrays.items()})

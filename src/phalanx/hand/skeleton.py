@@ -1,0 +1,37 @@
+"""What a hand's skeleton is: 21 joints, their tree, and the orders in which others list them.
+
+The order is the one of MediaPipe, OpenPose and FreiHAND: wrist, then thumb CMC-MCP-IP-tip and for index, middle, ring and
+little finger MCP-PIP-DIP-tip.
+
+            8   12  16  20
+        4   7   11  15  19
+         3  6   10  14  18
+          2 5   9   13  17
+           1   \\  |  /
+               0
+"""
+
+from __future__ import annotations
+
+FINGER_NAMES = ("thumb", "index", "middle", "ring", "little")
+
+JOINT_NAMES = (
+    "wrist",
+    "thumb_cmc",
+    "thumb_mcp",
+    "thumb_ip",
+    "thumb_tip",
+    *(f"{finger}_{joint}" for finger in FINGER_NAMES[1:] for joint in ("mcp", "pip", "dip", "tip")),
+)
+
+PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 19)
+
+FINGERS = tuple(tuple(range(4 * k + 1, 4 * k + 5)) for k in range(5))
+"""The four joints of each finger, base to tip."""
+
+TIPS = tuple(finger[3] for finger in FINGERS)
+
+ROTATING = (0, *(joint for finger in FINGERS for joint in finger[:3]))
+"""The 16 joints that rotate: the wrist and three of each finger."""
+
+BONES = tuple((PARENTS[joint], joint) for joint in range(1, 21))
