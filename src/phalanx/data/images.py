@@ -1,0 +1,141 @@
+"""Reading pictures from files, whatever their kind, as upright RGB; and finding the pictures in a folder."""
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason
+
+PICTURE_SUFFIXES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .bmp .tif .tiff .gif .avif .jp2 .ppm .pgm .pbm".split())
+VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp .ogv".split())
+
+# Formats by Pillow's names. A list, so that formats which start other programs (EPS) are never tried.
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
+
+MIN_SIDE = 16  # pixels; nothing can be seen of a hand below that
+MAX_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB as RGB
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a picture file as upright RGB: (H, W, 3) uint8.
+
+    - The orientation that the camera wrote beside the picture (EXIF) is applied, so (0, 0) is the upper left of what a
+      viewer shows; a camera matrix for the picture must be that of the upright picture.
+    - Grey becomes three equal channels; CMYK is converted without a colour profile.
+    - Transparent pixels are laid over white, as viewers show them.
+    - 16 bits a channel become 8: grey by rounding v / 257, colours by their upper byte.
+    - Of an animation or a file with several pictures, the first.
+
+    The size is read from the file's head and checked before anything is decoded.
+
+    Raises:
+        InputError: missing, not a file, empty, no picture or of an unknown format, truncated or damaged, smaller than
+            `MIN_SIDE` on a side or larger than `MAX_PIXELS`. One sentence, beginning with the path.
+    """
+    from PIL import Image, ImageOps
+
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not a picture")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    if not head:
+        raise InputError(f"{path}: the file is empty")
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1"):
+        raise InputError(f"{path}: HEIC pictures cannot be read; save it as JPEG or PNG first")
+
+    Image.init()
+    formats = [name for name in _FORMATS if name in Image.OPEN]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd metadata and about sizes, which are checked here
+        try:
+            image = Image.open(path, formats=formats)
+        except Image.DecompressionBombError as error:
+            raise InputError(f"{path}: is larger than {MAX_PIXELS // 1_000_000} million pixels") from error
+        except Exception as error:  # damaged heads make decoders raise anything, from SyntaxError to struct.error
+            raise InputError(f"{path}: is not a picture of a known kind, or is damaged at its start") from error
+        with image:
+            _check_size(path, *image.size)
+            try:
+                image.load()
+            except Exception as error:  # as above; among them every kind of truncation
+                raise InputError(f"{path}: the picture is truncated or damaged ({_one_line(error)})") from error
+            try:
+                image = ImageOps.exif_transpose(image)
+            except Exception:
+                pass  # unreadable EXIF: the pixels are still there
+            return _to_rgb8(path, image)
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError(
+            f"{path}: {width}x{height} is larger than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
+        )
+    if min(width, height) < MIN_SIDE:
+        raise InputError(f"{path}: {width}x{height} pixels are too few; both sides need {MIN_SIDE} or more")
+
+
+def _to_rgb8(path: Path, image) -> np.ndarray:
+    """A loaded Pillow image of any mode as (H, W, 3) uint8."""
+    from PIL import Image
+
+    if image.mode == "F":
+        raise InputError(f"{path}: has floating-point pixels, whose range is not known; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # grey with more than 8 bits
+        grey = np.asarray(image).astype(np.int64)  # (H, W)
+        if grey.min() < 0 or grey.max() > 65535:
+            raise InputError(f"{path}: has grey values beyond 16 bits; save it with 8 or 16 bits")
+        grey = ((grey + 128) // 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    try:
+        return np.array(image.convert("RGB"))  # a copy: writeable, and free of the file
+    except ValueError as error:
+        raise InputError(f"{path}: pixels of kind {image.mode} cannot be read as RGB") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def is_video(path: str | os.PathLike[str]) -> bool:
+    """Whether the path has the suffix of a video file."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Expand folders into the picture and video files directly inside them, sorted by name; keep files as they are.
+
+    A file that is named twice, in whatever way, comes once. Files are not opened, and hidden ones in folders are passed
+    over.
+
+    Raises:
+        InputError: a folder that cannot be read or has neither pictures nor videos.
+    """
+    found: dict[Path, Path] = {}
+    for given in map(Path, paths):
+        for path in _pictures_inside(given) if given.is_dir() else [given]:
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _pictures_inside(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
+    known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+    inside = [p for p in entries if p.suffix.lower() in known and not p.name.startswith(".") and p.is_file()]
+    if not inside:
+        raise InputError(f"{folder}: the folder has no pictures or videos in it")
+    return inside

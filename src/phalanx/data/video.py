@@ -1,0 +1,112 @@
+"""Reading and writing video files."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason, write_whole
+
+
+def frames_per_second(path: str | os.PathLike[str]) -> float:
+    """Frame rate that the file states; 30 where it states none.
+
+    Raises:
+        InputError: as `read_frames`.
+    """
+    import cv2
+
+    with _opened(Path(path)) as capture:
+        rate = capture.get(cv2.CAP_PROP_FPS)
+    return float(rate) if np.isfinite(rate) and 0 < rate < 1000 else 30.0
+
+
+def read_frames(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
+    """Yield the frames of a video one by one, upright, as (H, W, 3) uint8 RGB.
+
+    Raises:
+        InputError: the file is missing, empty, no video, or holds no frame that can be decoded. One sentence, beginning
+            with the path.
+    """
+    import cv2
+
+    path = Path(path)
+    with _opened(path) as capture:
+        count = 0
+        while True:
+            ok, frame = capture.read()  # (H, W, 3) BGR
+            if not ok:
+                break
+            count += 1
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    if count == 0:
+        raise InputError(f"{path}: the video has no frame that can be decoded")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator:
+    import cv2
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    if not head:
+        raise InputError(f"{path}: the file is empty")
+    with _quiet_opencv():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        if not capture.isOpened():
+            raise InputError(f"{path}: is not a video that can be read")
+        yield capture
+    finally:
+        capture.release()
+
+
+@contextlib.contextmanager
+def write_video(path: str | os.PathLike[str], rate: float) -> Iterator[Callable[[np.ndarray], None]]:
+    """Yield a function that appends a frame (H, W, 3) uint8 RGB, all of one size, to an MP4 file at `rate` a second.
+
+    The file appears whole when the block ends, or not at all.
+
+    Raises:
+        InputError: the file cannot be written, or this OpenCV cannot write MP4.
+    """
+    import cv2
+
+    writer = None
+
+    def append(frame: np.ndarray) -> None:
+        nonlocal writer
+        height, width = (side - side % 2 for side in frame.shape[:2])  # the codec wants even sides
+        if writer is None:
+            with _quiet_opencv():
+                writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
+            if not writer.isOpened():
+                raise InputError(f"{path}: this OpenCV cannot write MP4 videos")
+        writer.write(np.ascontiguousarray(frame[:height, :width, ::-1]))
+
+    with write_whole(path) as part:
+        try:
+            yield append
+        finally:
+            if writer is not None:
+                writer.release()
+
+
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV and its FFmpeg from printing why a file cannot be opened: the exception says it in one sentence."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read once, when FFmpeg is first used
+    import cv2
+
+    log = cv2.utils.logging
+    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        log.setLogLevel(before)

@@ -1,0 +1,59 @@
+import os
+
+import numpy as np
+import pytest
+
+from phalanx.core.errors import InputError
+from phalanx.data.video import frames_per_second, read_frames, write_video
+
+
+def write(path, frames, rate=12.0):
+    with write_video(path, rate) as append:
+        for frame in frames:
+            append(frame)
+
+
+def flat(*colour):
+    return np.full((48, 64, 3), colour, np.uint8)
+
+
+def test_round_trip_in_order_and_colour(tmp_path):
+    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (120, 120, 120)]
+    write(tmp_path / "a.mp4", [flat(*c) for c in colours])
+    frames = list(read_frames(tmp_path / "a.mp4"))
+    assert [f.shape for f in frames] == [(48, 64, 3)] * 4
+    assert frames[0].dtype == np.uint8
+    for frame, colour in zip(frames, colours, strict=True):
+        np.testing.assert_allclose(frame.mean((0, 1)), colour, atol=8)
+    assert frames_per_second(tmp_path / "a.mp4") == pytest.approx(12.0)
+    assert os.listdir(tmp_path) == ["a.mp4"]
+
+
+def test_odd_sides_lose_a_row_and_a_column(tmp_path):
+    write(tmp_path / "a.mp4", [np.zeros((49, 65, 3), np.uint8)] * 2)
+    assert next(read_frames(tmp_path / "a.mp4")).shape == (48, 64, 3)
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), write_video(tmp_path / "a.mp4", 12.0) as append:
+        append(flat(0, 0, 0))
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == []
+
+
+def test_bad_videos_are_one_sentence(tmp_path, capfd):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("no video\n" * 100)
+    write(tmp_path / "good.mp4", [flat(9, 9, 9)] * 20)
+    content = (tmp_path / "good.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(content[: len(content) // 3])
+    for name, says in [
+        ("missing.mp4", "cannot be read: no such file"),
+        ("empty.mp4", "the file is empty"),
+        ("text.mp4", "is not a video"),
+        ("half.mp4", "is not a video|no frame"),
+    ]:
+        with pytest.raises(InputError, match=says) as caught:
+            list(read_frames(tmp_path / name))
+        assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert capfd.readouterr() == ("", "")
