@@ -66,7 +66,7 @@ def test_without_ridge_another_definition_is_found_exactly():
 def test_map_commutes_with_similarities(seed):
     rng = np.random.default_rng(seed)
     mapping = fit_definition_map(hands(seed), hands(seed + 1))
-    turn, shift = rng.uniform(0.5, 2) * Rotation.random(rng=rng).as_matrix(), rng.normal(size=3)
+    turn, shift = rng.uniform(0.5, 2) * Rotation.random(1, rng).as_matrix()[0], rng.normal(size=3)
     joints = hands(seed + 2, 2)
     np.testing.assert_allclose(
         apply_definition_map(mapping, joints @ turn + shift),

@@ -1,0 +1,121 @@
+"""Reader of a folder of colour photos with 3D joints, in the layout of the real-world test set of Ge et al., CVPR 2019.
+
+The folder holds the pictures, already cropped to the hand and 256x256 pixels, and two MATLAB files:
+
+- `params.mat`: `image_path` (N,) relative to the folder; `bbox` (N, 4), the crop's x, y, width and height in the
+  original picture; `cam_param` (N, 4), fx, fy, u0 and v0 of the original picture.
+- `pose_gt.mat`: `pose_gt` (N, 21, 3), joints in centimetres in the camera's frame, in our joint order.
+
+All hands are left hands. A joint (x, y, z) lies at `(x / z fx + u0 - bbox_x, y / z fy + v0 - bbox_y) 256 / bbox_width`
+in the crop.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from phalanx.core.checks import as_array
+from phalanx.core.errors import InputError
+
+SIZE = 256  # pixels, both sides of every crop
+
+
+@dataclass(frozen=True)
+class Photos3D:
+    """Labels of N photos; the pictures themselves are read when asked for.
+
+    Attributes:
+        folder: where the pictures are.
+        image_paths: N paths relative to `folder`, in listed order (neighbours are neighbouring video frames).
+        joints: (N, 21, 3) metres, camera frame.
+        joints_2d: (N, 21, 2) pixels of the 256x256 crop.
+        K: (N, 3, 3) pinhole camera of the crop.
+        side: "left" for all of them.
+    """
+
+    folder: Path
+    image_paths: tuple[str, ...]
+    joints: np.ndarray
+    joints_2d: np.ndarray
+    K: np.ndarray
+    side: str = "left"
+
+    def __len__(self) -> int:
+        return len(self.image_paths)
+
+    def image(self, index: int) -> np.ndarray:
+        """Photo `index` as (256, 256, 3) uint8 RGB. Raises InputError if it cannot be read or has another size."""
+        path = self.folder / self.image_paths[index]
+        try:
+            with Image.open(path) as picture:
+                if picture.size != (SIZE, SIZE):
+                    raise InputError(f"{path}: {SIZE}x{SIZE} pixels expected, has {picture.width}x{picture.height}")
+                return np.array(picture.convert("RGB"))
+        except (OSError, SyntaxError) as error:  # Pillow's answers to damaged and truncated files
+            raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__})") from error
+
+
+def read_photos3d(folder: str | Path) -> Photos3D:
+    """Read the labels of a folder and make sure that every picture is there.
+
+    Raises InputError naming the file and the fault: a folder or file that is missing, a MATLAB file that cannot be
+    read or lacks a variable, counts that differ, values that make no camera or no hand in front of it, a picture that
+    is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    parameters, poses = _load_mat(folder / "params.mat"), _load_mat(folder / "pose_gt.mat")
+
+    paths = [str(path).strip() for path in np.ravel(_variable(parameters, "image_path", folder / "params.mat"))]
+    count = len(paths)
+    if count == 0:
+        raise InputError(f"{folder / 'params.mat'}: image_path lists no pictures")
+    box = _numbers(parameters, "bbox", (count, 4), folder / "params.mat")
+    camera = _numbers(parameters, "cam_param", (count, 4), folder / "params.mat")
+    joints = _numbers(poses, "pose_gt", (count, 21, 3), folder / "pose_gt.mat") / 100  # centimetres -> metres
+
+    if (box[:, 2:] <= 0).any():
+        raise InputError(f"{folder / 'params.mat'}: bbox has a box without width or height")
+    if (camera[:, :2] <= 0).any():
+        raise InputError(f"{folder / 'params.mat'}: cam_param has a focal length that is not positive")
+    if (joints[..., 2] <= 0).any():
+        raise InputError(f"{folder / 'pose_gt.mat'}: pose_gt has a joint behind the camera")
+    for path in paths:
+        if not (folder / path).is_file():
+            raise InputError(f"{folder / path}: listed in params.mat but missing")
+
+    scale = SIZE / box[:, 2:]  # (N, 2)
+    K = np.zeros((count, 3, 3))
+    K[:, [0, 1], [0, 1]] = camera[:, :2] * scale
+    K[:, :2, 2] = (camera[:, 2:] - box[:, :2]) * scale
+    K[:, 2, 2] = 1
+    homogeneous = joints @ K.transpose(0, 2, 1)  # (N, 21, 3)
+    return Photos3D(folder, tuple(paths), joints, homogeneous[..., :2] / homogeneous[..., 2:], K)
+
+
+def _load_mat(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        from scipy.io import loadmat  # loaded here because nothing else at run time needs SciPy
+    except ImportError as error:
+        raise InputError(f"{path}: reading MATLAB files needs the package scipy, which is not installed") from error
+    try:
+        return loadmat(path)
+    except Exception as error:  # a damaged file raises almost anything: ValueError, TypeError, zlib.error, MemoryError
+        raise InputError(f"{path}: is damaged or not a MATLAB file ({type(error).__name__})") from error
+
+
+def _variable(contents: Mapping[str, Any], name: str, path: Path) -> Any:
+    if name not in contents:
+        raise InputError(f"{path}: has no variable {name}")
+    return contents[name]
+
+
+def _numbers(contents: Mapping[str, Any], name: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    return as_array(_variable(contents, name, path), shape, f"{path}: {name}")
