@@ -1,0 +1,222 @@
+"""`HandPrediction`: what users get for one hand in one picture."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason, write_whole
+from phalanx.hand.export import save_mesh
+
+SCHEMA = "phalanx.hand/1"
+
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = ("left", "right")
+CAMERA_SOURCES = ("given", "assumed")
+SCALE_SOURCES = ("depth", "given", "prior")
+
+
+@dataclass(frozen=True, eq=False)
+class HandPrediction:
+    """One hand in one picture. Arrays are NumPy; V and F are the mesh's vertices and faces.
+
+    All positions hold for the picture as it was given: `joints` and `vertices`, seen by `K`, lie on `joints_2d`. Joints
+    come in the order of `phalanx.hand.skeleton.JOINT_NAMES`.
+
+    `rotations`, `orientation` and `shape` are those of the hand model, which is a right hand. If the picture shows a
+    right hand, `vertices = scale * HandModel(pose)`, with the wrist of the pose at `joints[0] / scale`. If it shows a
+    left hand, they pose the right hand that the mirrored picture shows, and x of what the model gives is negated.
+
+    Attributes:
+        side: which of the person's hands it is.
+        mirrored: the picture is a mirror image, so that it shows the other kind of hand than `side`; negate x of
+            `joints` and `vertices` for the real hand.
+        score: 0 to 1, how sharp the evidence in the picture is. Not a probability.
+        box: (4,) x, y, width, height in pixels of the square region that the hand was predicted from; may reach beyond
+            the picture.
+        width, height: of the picture, in pixels.
+        joints_2d: (21, 2) pixels; (0, 0) is the centre of the top-left pixel.
+        joints: (21, 3) metres, camera frame (x right, y down, z forward).
+        uncertainty: (21,) expected error of each joint in the picture, in pixels.
+        rotations: (16, 3, 3) local rotations of forearm and finger joints from the rest pose, as `HandPose.rotations`.
+        orientation: (3, 3) from the hand frame to the camera frame.
+        angles_degrees: the 23 anatomical angles by name (`phalanx.hand.anatomy.ANGLE_NAMES`).
+        shape: (10,) shape components of the model in standard deviations.
+        scale: factor on the model's size, 1 unless the size was given or measured.
+        K: (3, 3) camera matrix of the picture.
+        camera: where K comes from: "given", or "assumed" (a usual field of view; distances are then guesses).
+        scale_source: where the metric size comes from: "depth" measured, hand length "given", or the model's "prior".
+        vertices: (V, 3) metres, camera frame; or None.
+        faces: (F, 3) vertex indices, counter-clockwise seen from outside; or None.
+    """
+
+    side: Side
+    score: float
+    box: np.ndarray
+    width: int
+    height: int
+    joints_2d: np.ndarray
+    joints: np.ndarray
+    uncertainty: np.ndarray
+    rotations: np.ndarray
+    orientation: np.ndarray
+    angles_degrees: dict[str, float]
+    shape: np.ndarray
+    K: np.ndarray
+    camera: Literal["given", "assumed"] = "assumed"
+    scale_source: Literal["depth", "given", "prior"] = "prior"
+    scale: float = 1.0
+    mirrored: bool = False
+    vertices: np.ndarray | None = None
+    faces: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice(self.side, SIDES, "side")
+        _check_choice(self.camera, CAMERA_SOURCES, "camera")
+        _check_choice(self.scale_source, SCALE_SOURCES, "scale_source")
+        for name, (shape, _) in _ARRAYS.items():
+            value = getattr(self, name)
+            if value is None and name in ("vertices", "faces"):
+                continue
+            object.__setattr__(self, name, as_array(value, shape, name))
+        object.__setattr__(self, "K", as_intrinsics(self.K))
+        if (self.vertices is None) != (self.faces is None):
+            raise InputError("vertices and faces: must both be there or both be None")
+        if self.faces is not None and self.vertices is not None:
+            faces = self.faces.astype(np.int64)
+            if (faces != self.faces).any() or faces.min(initial=0) < 0 or faces.max(initial=-1) >= len(self.vertices):
+                raise InputError(f"faces: must be indices into the {len(self.vertices)} vertices")
+            object.__setattr__(self, "faces", faces)
+        angles = {str(name): float(value) for name, value in self.angles_degrees.items()}
+        as_array(list(angles.values()), (None,), "angles_degrees")
+        object.__setattr__(self, "angles_degrees", angles)
+
+    @property
+    def joints_relative(self) -> np.ndarray:
+        """Joints relative to the wrist: (21, 3) metres, axes of the camera."""
+        return self.joints - self.joints[:1]
+
+    def to_json(self, mesh: bool = True) -> dict[str, Any]:
+        """The prediction as what `json.dump` takes, by the schema of `docs/prediction_schema.md`; `mesh` or not.
+
+        Lengths are rounded to micrometres, pixels to thousandths, rotations and shape to millionths, angles to
+        thousandths of a degree.
+        """
+        result: dict[str, Any] = {"schema": SCHEMA}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("vertices", "faces") and (not mesh or value is None):
+                continue
+            if field.name == "angles_degrees":
+                value = {name: round(angle, 3) for name, angle in value.items()}
+            elif field.name in _ARRAYS:
+                decimals = _ARRAYS[field.name][1]
+                value = (value.round(decimals) + 0.0 if decimals else value).tolist()  # + 0.0: no -0.0
+            elif isinstance(value, float):
+                value = round(value, 6)
+            result[field.name] = value
+        return result
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> HandPrediction:
+        """The prediction that `to_json` wrote.
+
+        Raises:
+            InputError: another schema, a key that is missing or unknown, or a value that cannot be.
+        """
+        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+            found = data.get("schema") if isinstance(data, Mapping) else type(data).__name__
+            raise InputError(f"prediction: schema must be {SCHEMA!r}, not {found!r}")
+        known = {field.name for field in fields(HandPrediction)}
+        values = {name: value for name, value in data.items() if name != "schema"}
+        if unknown := sorted(values.keys() - known):
+            raise InputError(f"prediction: unknown key {unknown[0]!r}")
+        if missing := sorted(known - values.keys() - {"vertices", "faces"}):
+            raise InputError(f"prediction: key {missing[0]!r} is missing")
+        try:
+            for name, kind in (("width", int), ("height", int), ("score", float), ("scale", float), ("mirrored", bool)):
+                values[name] = kind(values[name])
+            return HandPrediction(**values)
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"prediction: a value has the wrong type ({error})") from error
+
+    def save_json(self, path: str | os.PathLike[str], mesh: bool = True) -> None:
+        """Write `to_json` to a file, whole or not at all."""
+        write_json(path, self.to_json(mesh))
+
+    @staticmethod
+    def load_json(path: str | os.PathLike[str]) -> HandPrediction:
+        """Read a file that `save_json` wrote. Raises InputError, naming the file, for anything else."""
+        try:
+            return HandPrediction.from_json(read_json(path))
+        except InputError as error:
+            if str(error).startswith(f"{path}: "):
+                raise
+            raise InputError(f"{path}: {error}") from error
+
+    def save_npz(self, path: str | os.PathLike[str]) -> None:
+        """Write all fields, arrays at full precision, to an NPZ file, whole or not at all.
+
+        The keys are the field names; `angles_degrees` becomes `angle_names` (23,) and `angles_degrees` (23,).
+        """
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["angle_names"] = np.array(list(self.angles_degrees))
+        values["angles_degrees"] = np.array(list(self.angles_degrees.values()))
+        values = {name: value for name, value in values.items() if value is not None}
+        with write_whole(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, schema=SCHEMA, **values)
+
+    def save_mesh(self, path: str | os.PathLike[str]) -> None:
+        """Write the surface as OBJ, PLY, STL or GLB, by suffix; axes as `phalanx.hand.export.save_mesh` says.
+
+        Raises:
+            InputError: there is no surface, another suffix, or the file cannot be written.
+        """
+        if self.vertices is None or self.faces is None:
+            raise InputError(f"{path}: this prediction has no surface to save")
+        save_mesh(path, [(self.vertices, self.faces)])
+
+
+# Arrays by field: shape, and decimals in JSON (0: integers).
+_ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
+    "box": ((4,), 3),
+    "joints_2d": ((21, 2), 3),
+    "joints": ((21, 3), 6),
+    "uncertainty": ((21,), 3),
+    "rotations": ((16, 3, 3), 6),
+    "orientation": ((3, 3), 6),
+    "shape": ((10,), 6),
+    "K": ((3, 3), 6),
+    "vertices": ((None, 3), 6),
+    "faces": ((None, 3), 0),
+}
+
+
+def write_json(path: str | os.PathLike[str], data: Any) -> None:
+    """Write JSON-ready data, whole or not at all. NaN and infinity are refused (ValueError)."""
+    text = json.dumps(data, allow_nan=False, separators=(", ", ": "))
+    with write_whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file. Raises InputError, naming the file, if it is missing or no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except ValueError as error:  # also UnicodeDecodeError
+        raise InputError(f"{path}: is not a JSON file") from error
+
+
+def _check_choice(value: Any, choices: Sequence[str], name: str) -> None:
+    if value not in choices:
+        raise InputError(f"{name}: must be {' or '.join(map(repr, choices))}, not {value!r}")

@@ -1,0 +1,161 @@
+import json
+import os
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phalanx.core.errors import InputError
+from phalanx.hand.prediction import SCHEMA, HandPrediction
+
+
+def make_prediction(seed=0, mesh=True, **changes):
+    rng = np.random.default_rng(seed)
+    values = dict(
+        side="left",
+        score=rng.random(),
+        box=rng.normal(size=4) * 100,
+        width=640,
+        height=480,
+        joints_2d=rng.normal(size=(21, 2)) * 200,
+        joints=rng.normal(size=(21, 3)) * 0.1 + [0, 0, 0.5],
+        uncertainty=rng.random(21) * 10,
+        rotations=np.linalg.qr(rng.normal(size=(16, 3, 3)))[0],
+        orientation=np.linalg.qr(rng.normal(size=(3, 3)))[0],
+        angles_degrees={f"angle_{k}": float(v) for k, v in enumerate(rng.normal(size=23) * 40)},
+        shape=rng.normal(size=10),
+        K=[[500.5, 0, 320], [0, 501, 240], [0, 0, 1]],
+        camera="given",
+        scale_source="given",
+        scale=1.07,
+        mirrored=bool(seed % 2),
+        vertices=rng.normal(size=(50, 3)) * 0.1 + [0, 0, 0.5] if mesh else None,
+        faces=rng.integers(0, 50, (30, 3)) if mesh else None,
+    )
+    return HandPrediction(**{**values, **changes})
+
+
+PRECISION = {"box": 5e-4, "joints_2d": 5e-4, "uncertainty": 5e-4, "faces": 0}
+
+
+def assert_same(a, b, tolerance=True):
+    for field in fields(HandPrediction):
+        x, y = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(x, np.ndarray):
+            atol = PRECISION.get(field.name, 5e-7) * 1.001 if tolerance else 0
+            np.testing.assert_allclose(y, x, rtol=0, atol=atol, err_msg=field.name)
+        elif isinstance(x, dict):
+            assert list(x) == list(y)
+            np.testing.assert_allclose(list(y.values()), list(x.values()), rtol=0, atol=6e-4 if tolerance else 0)
+        elif isinstance(x, float):
+            assert y == pytest.approx(x, abs=1e-6 if tolerance else 0)
+        else:
+            assert x == y and type(x) is type(y), field.name
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), mesh=st.booleans())
+def test_json_round_trip(seed, mesh):
+    hand = make_prediction(seed, mesh)
+    text = json.dumps(hand.to_json(), allow_nan=False)
+    back = HandPrediction.from_json(json.loads(text))
+    assert_same(hand, back)
+    assert json.dumps(back.to_json()) == text  # rounding once is rounding for good
+    assert "-0.0," not in text
+
+
+def test_json_keys_are_the_documented_ones():
+    from pathlib import Path
+
+    page = (Path(__file__).parents[2] / "docs" / "prediction_schema.md").read_text(encoding="utf-8")
+    for key in make_prediction().to_json():
+        assert f"| `{key}` |" in page, f"{key} is not in docs/prediction_schema.md"
+    assert SCHEMA in page
+
+
+def test_json_without_mesh():
+    data = make_prediction().to_json(mesh=False)
+    assert "vertices" not in data and "faces" not in data
+    assert HandPrediction.from_json(data).vertices is None
+
+
+def test_json_files(tmp_path):
+    hand = make_prediction(3)
+    hand.save_json(tmp_path / "a.json")
+    assert_same(hand, HandPrediction.load_json(tmp_path / "a.json"))
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"schema": "phalanx.hand/2"}, "schema must be 'phalanx.hand/1', not 'phalanx.hand/2'"),
+        ({"colour": 1}, "unknown key 'colour'"),
+        ({"joints": None}, "joints: "),
+        ({"joints": [[0, 0, 0]]}, r"joints: must have shape \(21, 3\), has \(1, 3\)"),
+        ({"side": "both"}, "side: must be 'left' or 'right', not 'both'"),
+        ({"camera": "x"}, "camera: must be 'given' or 'assumed'"),
+        ({"scale_source": "x"}, "scale_source: must be"),
+        ({"width": None}, "wrong type"),
+        ({"angles_degrees": [1, 2]}, "wrong type"),
+        ({"faces": [[0, 1, 99]]}, "faces: must be indices into the 50 vertices"),
+        ({"faces": [[0, 1, 1.5]]}, "faces: must be indices"),
+        ({"faces": None}, "vertices and faces"),
+        ({"K": [[0, 0, 0]] * 3}, "singular"),
+    ],
+)
+def test_bad_json_is_one_sentence_naming_the_file(tmp_path, change, says):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({**make_prediction().to_json(), **change}))
+    with pytest.raises(InputError, match=says) as caught:
+        HandPrediction.load_json(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_missing_key_and_no_json(tmp_path):
+    data = make_prediction().to_json()
+    del data["orientation"]
+    with pytest.raises(InputError, match="key 'orientation' is missing"):
+        HandPrediction.from_json(data)
+    (tmp_path / "a.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(InputError, match="is not a JSON file"):
+        HandPrediction.load_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match="no such file"):
+        HandPrediction.load_json(tmp_path / "b.json")
+
+
+def test_not_a_number_never_enters():
+    with pytest.raises(InputError, match="joints: has values that are not finite"):
+        make_prediction(joints=np.full((21, 3), np.nan))
+    with pytest.raises(InputError, match="angles_degrees"):
+        make_prediction(angles_degrees={"a": float("nan")})
+
+
+def test_npz_keeps_everything(tmp_path):
+    hand = make_prediction(5)
+    hand.save_npz(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        data = {name: file[name] for name in file.files}
+    assert data["schema"] == SCHEMA and data["side"] == "left" and data["camera"] == "given"
+    for name in ("joints", "joints_2d", "vertices", "faces", "rotations", "orientation", "shape", "K", "box"):
+        np.testing.assert_array_equal(data[name], getattr(hand, name))
+    assert dict(zip(data["angle_names"].tolist(), data["angles_degrees"].tolist(), strict=True)) == hand.angles_degrees
+
+
+def test_root_relative():
+    hand = make_prediction()
+    assert (hand.joints_relative[0] == 0).all()
+    np.testing.assert_allclose(hand.joints_relative[7], hand.joints[7] - hand.joints[0])
+
+
+def test_without_surface_there_is_no_mesh_file(tmp_path):
+    with pytest.raises(InputError, match="no surface"):
+        make_prediction(mesh=False).save_mesh(tmp_path / "a.obj")
+    assert os.listdir(tmp_path) == []
+
+
+def test_replace_checks_again():
+    with pytest.raises(InputError, match="box"):
+        replace(make_prediction(), box=[1, 2, 3])
