@@ -95,8 +95,10 @@ def anny_subjects(count: int, seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def to_hand_frame(vertices: np.ndarray, bones: np.ndarray, bone: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """One subject into the hand frame: vertices (V, 3) and `anny`'s bone heads (bones, 3), origin at `anny`'s wrist."""
+def to_hand_frame(
+    vertices: np.ndarray, bones: np.ndarray, bone: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One subject into the hand frame: vertices (V, 3), `anny`'s bone heads and directions (bones, 3), origin at `anny`'s wrist."""
     heads = bones[:, :3, 3]
     wrist = heads[bone["wrist"]]
     y = heads[bone["finger3-1"]] - wrist
@@ -106,11 +108,11 @@ def to_hand_frame(vertices: np.ndarray, bones: np.ndarray, bone: dict[str, int])
     z -= y * (z @ y)
     z /= np.linalg.norm(z)
     frame = np.stack([np.cross(y, z), y, z], axis=1)
-    return (vertices - wrist) @ frame, (heads - wrist) @ frame
+    return (vertices - wrist) @ frame, (heads - wrist) @ frame, bones[:, :3, 1] @ frame
 
 
 def anatomical_joints(
-    vertices: np.ndarray, heads: np.ndarray, bone: dict[str, int], weights: np.ndarray
+    vertices: np.ndarray, heads: np.ndarray, directions: np.ndarray, bone: dict[str, int], weights: np.ndarray
 ) -> np.ndarray:
     """The 21 joints of one subject in its bent rest pose, (21, 3), hand frame with `anny`'s origin."""
     scale = np.linalg.norm(heads[bone["finger3-1"]]) / 0.113
@@ -125,9 +127,7 @@ def anatomical_joints(
         chain = np.stack([heads[bone[f"finger{finger}-{k}"]] for k in (1, 2, 3)])
         i = bone[f"finger{finger}-3"]
         own = vertices[weights[:, i] > 0.5]
-        direction = chain[2] - chain[1]
-        direction = own[np.argsort((own - chain[2]) @ direction)[-len(own) // 3 :]].mean(0) - chain[2]
-        direction /= np.linalg.norm(direction)
+        direction = directions[i]
         reach = ((own - chain[2]) @ direction).max()
         end = chain[2] + direction * (reach - TIP_INSET * 1e-3 * scale)
 
@@ -166,8 +166,8 @@ def skin_weights(vertices: np.ndarray, joints: np.ndarray, anny_weights: np.ndar
     sideways /= sideways.sum(1, keepdims=True)
     total = belongs.sum(1, keepdims=True).clip(0, 1)
     share = belongs + (1 - total) * sideways
+    share /= share.sum(1, keepdims=True)
     share *= (1 - family(1)).clip(0, 1)[:, None]
-    share /= share.sum(1, keepdims=True).clip(1e-9)
 
     for column, f in enumerate(fingers):
         first = 4 * f - 3
@@ -269,6 +269,11 @@ def segment_lengths(joints: np.ndarray) -> np.ndarray:
     return np.stack([[np.linalg.norm(joints[4 * f - 2 + k] - joints[4 * f - 3 + k]) for k in range(3)] for f in FINGER_NUMBERS])
 
 
+def hand_length(joints: np.ndarray) -> float:
+    """Wrist to the tip of the straight middle finger in metres."""
+    return float(joints[9, 1] + segment_lengths(joints)[2].sum())
+
+
 def reproportion(
     vertices: np.ndarray,
     joints: np.ndarray,
@@ -320,16 +325,18 @@ def population(count: int, seed: int) -> dict[str, np.ndarray]:
     subjects = anny_subjects(count, seed)
     bone = {name: i for i, name in enumerate(subjects["bone_names"])}
     framed = [to_hand_frame(v, b, bone) for v, b in zip(subjects["vertices"], subjects["bones"], strict=True)]
-    rest = np.stack([v for v, _ in framed])
-    joints = np.stack([anatomical_joints(v, h, bone, subjects["weights"]) for v, h in framed])
+    rest = np.stack([v for v, _, _ in framed])
+    joints = np.stack([anatomical_joints(v, h, d, bone, subjects["weights"]) for v, h, d in framed])
     mean, mean_joints = rest.mean(0), joints.mean(0)
     weights = smooth_weights(skin_weights(mean, mean_joints, subjects["weights"], bone), subjects["faces"], 2)
     zero = [zero_pose(v, j, weights) for v, j in zip(rest, joints, strict=True)]
 
     # Factors that give the average hand the published mean proportions.
     average = np.mean([j for _, j in zero], axis=0)
+    average_length = hand_length(average)
     to_mean_palm = TARGET_PALM * 1e-3 / average[9, 1]
     to_mean_segments = TARGET_SEGMENTS * 1e-3 / segment_lengths(average)
+    print("factors to the mean proportions: palm", round(to_mean_palm, 3), to_mean_segments.round(2).tolist())
     rng = np.random.default_rng(seed + 1)
     vertices, out_joints = [], []
     for v, j in zero:
@@ -340,7 +347,8 @@ def population(count: int, seed: int) -> dict[str, np.ndarray]:
         )
         thickness = np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.02, 5))
         a, b = reproportion(v, j, weights, palm, segments, thickness)
-        size = np.exp(rng.normal(0, 0.03))
+        # Size: adults and teenagers, 8 % between people (anny's own spread includes sizes no hand has).
+        size = np.exp(rng.normal(0, 0.08)) * average_length / hand_length(j)
         vertices.append(a * size)
         out_joints.append(b * size)
     shape = np.stack(vertices)

@@ -13,7 +13,7 @@ in the crop.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -42,7 +42,7 @@ class Photos3D:
     joints: np.ndarray
     joints_2d: np.ndarray
     K: np.ndarray
-    side: str = "left"
+    side: Literal["left", "right"] = "left"
 
     def __len__(self) -> int:
         return len(self.image_paths)

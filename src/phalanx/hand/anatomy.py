@@ -63,7 +63,7 @@ def _axes() -> tuple[tuple[float, float, float], ...]:
 THUMB_DIRECTION = _unit(0.628, 0.387, 0.675)
 THUMB_HINGE = _unit(0.03, -0.77, 0.63)
 THUMB_FLEXION = _unit(0.03, -0.77, 0.63)
-THUMB_ABDUCTION = _unit(*np.cross(THUMB_FLEXION, THUMB_DIRECTION))
+THUMB_ABDUCTION = _unit(*np.cross(THUMB_DIRECTION, THUMB_FLEXION))
 FINGER_TILT = tuple(np.deg2rad([12.0, 4.0, -4.0, -12.0]))
 
 AXES = torch.tensor(_axes(), dtype=torch.float64)
@@ -76,7 +76,7 @@ LIMITS = torch.deg2rad(
             [-35.0, 45.0],
             [-45.0, 45.0],
             [-40.0, 55.0],
-            [-45.0, 45.0],
+            [-55.0, 40.0],
             [-30.0, 75.0],
             [-35.0, 95.0],
             *[[-35.0, 100.0], [-30.0, 30.0], [-12.0, 120.0], [-25.0, 95.0]] * 4,

@@ -20,7 +20,7 @@ Backend = Literal["warp", "torch"]
 
 
 class Triangles(NamedTuple):
-    """Projected triangles, flattened over the batch to N = B * F; float32 and int32.
+    """Projected triangles, flattened over the batch to N = B * F.
 
     For side i of a triangle (the one opposite corner i) the value `(x - start_x) * run_y - (y - start_y) * run_x` is
     at least 0 on the inside, and proportional to the screen barycentric coordinate of corner i. The end that a side
@@ -28,9 +28,12 @@ class Triangles(NamedTuple):
     crack between them.
     """
 
-    sides: Tensor  # (N, 12): start_x, start_y, run_x, run_y for sides 0, 1, 2
-    inverse_depth: Tensor  # (N, 3): 1 / z of corners 0, 1, 2
-    box: Tensor  # (N, 4) int32: first x, first y, last x, last y; last < first where the triangle is left out
+    start_x: Tensor  # (3, N), for sides 0, 1, 2
+    start_y: Tensor  # (3, N)
+    run_x: Tensor  # (3, N)
+    run_y: Tensor  # (3, N)
+    inverse_depth: Tensor  # (3, N), 1 / z of corners 0, 1, 2
+    box: Tensor  # (4, N) int64: first x, first y, last x, last y; last < first where the triangle is left out
 
 
 def visibility(
@@ -57,109 +60,116 @@ def visibility(
     if K.shape not in ((3, 3), (1, 3, 3), (len(vertices), 3, 3)):
         raise ValueError(f"K must be (3, 3) or (B, 3, 3), not {tuple(K.shape)}")
     with torch.no_grad():
-        triangles = set_up_triangles(vertices, faces, K, height, width)
+        screen = project_vertices(vertices, K)
         keys = torch.full((len(vertices), height, width), EMPTY, dtype=torch.int64, device=vertices.device)
         if backend is None:
             backend = "warp" if _warp_serves(vertices.device) else "torch"
-        if keys.numel() == 0 or len(triangles.box) == 0:
+        if keys.numel() == 0 or len(faces) == 0:
             pass
         elif backend == "warp":
             from phalanx.render.visibility_warp import fill_keys  # here, because importing Warp is slow
 
-            fill_keys(triangles, keys)
+            fill_keys(screen, faces, keys)
         elif backend == "torch":
-            fill_keys_torch(triangles, keys)
+            fill_keys_torch(screen, faces, keys)
         else:
             raise ValueError(f"backend must be 'warp', 'torch' or None, not {backend!r}")
         return keys.to(torch.int32)  # the low half of the key
 
 
-def set_up_triangles(vertices: Tensor, faces: Tensor, K: Tensor, height: int, width: int) -> Triangles:
-    """Project the triangles and find what both backends need of them; arguments as for `visibility`.
+def project_vertices(vertices: Tensor, K: Tensor) -> Tensor:
+    """Pixel and inverse depth (B, V, 3) float32 of each vertex; zeros for those nearer than `NEAR` or not finite.
 
-    Written without matrix products, whose rounding differs between devices.
+    Differentiable. Written without matrix products, whose rounding differs between devices.
     """
-    vertices, K = vertices.to(torch.float32), K.to(torch.float32)
-    faces = faces.to(torch.int64)
-    x, y, z = vertices.unbind(-1)  # (B, V)
-    k = K.reshape(-1, 9, 1).unbind(1)  # nine of (B, 1)
+    x, y, z = vertices.to(torch.float32).unbind(-1)  # (B, V)
+    usable = (z >= NEAR) & (z < torch.inf)  # NaN compares False
+    z = torch.where(usable, z, 1)  # keeps infinities out of gradients
+    k = K.to(torch.float32).reshape(-1, 9, 1).unbind(1)  # nine of (B, 1)
     x, y = x / z, y / z
-    pixels = torch.stack(((k[0] * x + k[1] * y) + k[2], (k[3] * x + k[4] * y) + k[5], 1 / z, z), dim=-1)  # (B, V, 4)
-    corners = pixels[:, faces.T]  # (B, 3, F, 4): u, v, 1 / z, z
-    u, v, inverse_depth, z = corners.unbind(-1)  # (B, 3, F)
+    u = (k[0] * x + k[1] * y) + k[2]
+    v = (k[3] * x + k[4] * y) + k[5]
+    screen = torch.stack((u, v, 1 / z), dim=-1)  # (B, V, 3)
+    usable = usable & ((u + v).abs() < torch.inf)
+    return torch.where(usable[..., None], screen, 0)
 
-    # side i goes from the lower to the higher vertex index, so both its triangles see the same numbers
-    first, second = faces.T.roll(-1, 0), faces.T.roll(-2, 0)  # (3, F)
-    u1, v1, u2, v2 = u.roll(-1, 1), v.roll(-1, 1), u.roll(-2, 1), v.roll(-2, 1)
-    swap = first > second
+
+def set_up_triangles(screen: Tensor, faces: Tensor, height: int, width: int) -> Triangles:
+    """Sides and bounding boxes of the triangles, from `project_vertices` and faces (F, 3)."""
+    corner = faces.T.to(torch.int64)  # (3, F)
+    corners = screen.index_select(1, corner.reshape(-1))  # (B, 3F, 3)
+    u, v, inverse_depth = corners.reshape(len(screen), 3, -1, 3).permute(3, 1, 0, 2).contiguous()  # each (3, B, F)
+
+    # side i runs between corners i + 1 and i + 2, from the lower vertex index to the higher
+    swap = (corner.roll(-1, 0) > corner.roll(-2, 0))[:, None]  # (3, 1, F)
+    u1, v1, u2, v2 = u.roll(-1, 0), v.roll(-1, 0), u.roll(-2, 0), v.roll(-2, 0)
     start_x, start_y = torch.where(swap, u2, u1), torch.where(swap, v2, v1)
     run_x, run_y = torch.where(swap, u1, u2) - start_x, torch.where(swap, v1, v2) - start_y
 
-    # value of side i at its opposite corner, in the direction first -> second: twice the signed area
-    area = (u[:, 0] - start_x[:, 0]) * run_y[:, 0] - (v[:, 0] - start_y[:, 0]) * run_x[:, 0]  # (B, F)
-    area = torch.where(swap[0], -area, area)
-    flip = (area < 0)[:, None] ^ swap  # (B, 3, F): makes the inside positive, exactly
+    value = (u[0] - start_x[0]) * run_y[0] - (v[0] - start_y[0]) * run_x[0]  # (B, F), of side 0 at corner 0
+    flip = (value < 0) ^ swap[0] ^ swap  # (3, B, F): one sense for all sides of a triangle
     run_x, run_y = torch.where(flip, -run_x, run_x), torch.where(flip, -run_y, run_y)
 
-    usable = (z >= NEAR).all(1) & torch.isfinite(corners[..., :2]).all(-1).all(1) & (area != 0)  # NaN compares False
-    first_x, first_y = u.amin(1).clamp(0, width).ceil(), v.amin(1).clamp(0, height).ceil()  # (B, F)
-    last_x, last_y = u.amax(1).clamp(-1, width - 1).floor(), v.amax(1).clamp(-1, height - 1).floor()
-    last_x = torch.where(usable, last_x, first_x - 1)
-    box = torch.stack((first_x, first_y, last_x, last_y), dim=-1).nan_to_num(-1.0)
-    box = torch.where(usable[..., None], box, torch.tensor([0.0, 0, -1, -1], device=box.device))
-    sides = torch.stack((start_x, start_y, run_x, run_y), dim=-1)  # (B, 3, F, 4)
-    return Triangles(
-        sides.transpose(1, 2).reshape(-1, 12),
-        inverse_depth.transpose(1, 2).reshape(-1, 3),
-        box.to(torch.int32).reshape(-1, 4),
-    )
+    usable = (inverse_depth[0] > 0) & (inverse_depth[1] > 0) & (inverse_depth[2] > 0) & (value != 0)
+    left, top = u.amin(0).clamp(0, width).ceil(), v.amin(0).clamp(0, height).ceil()  # (B, F)
+    right, bottom = u.amax(0).clamp(-1, width - 1).floor(), v.amax(0).clamp(-1, height - 1).floor()
+    box = torch.stack((left, top, torch.where(usable, right, -1), bottom)).to(torch.int64)  # (4, B, F)
+    return Triangles(*(array.flatten(1) for array in (start_x, start_y, run_x, run_y, inverse_depth, box)))
 
 
-def fill_keys_torch(triangles: Triangles, keys: Tensor, most_samples: int | None = None) -> None:
+def fill_keys_torch(screen: Tensor, faces: Tensor, keys: Tensor, most_samples: int | None = None) -> None:
     """Lower the z-buffer `keys` (B, H, W) int64, in place, to the triangles in front: the torch twin.
 
     Every triangle's bounding box is spread out into rows, and the rows into pixels ("samples"), as flat lists without
     a loop over triangles or pictures; chunks of rows bound the memory to about 100 bytes times `most_samples`.
     """
-    device = keys.device
     if most_samples is None:
-        most_samples = 1 << 18 if device.type == "cpu" else 1 << 24
-    batch, height, width = keys.shape
-    faces = len(triangles.box) // batch
-    left, top, right, bottom = triangles.box.to(torch.int64).unbind(-1)  # (N,)
+        most_samples = 1 << 18 if keys.device.type == "cpu" else 1 << 24
+    height, width = keys.shape[1:]
+    triangles = set_up_triangles(screen, faces, height, width)
+    left, top, right, bottom = triangles.box  # (N,)
     columns = (right - left + 1).clamp_min(0)
-    rows = torch.where(columns > 0, bottom - top + 1, 0).clamp_min(0)
+    rows = torch.where(columns > 0, (bottom - top + 1).clamp_min(0), 0)
 
-    row_triangle, row_step = _spread(rows)  # (R,) which triangle, and which of its rows
-    row_y = top[row_triangle] + row_step
-    row_columns = columns[row_triangle]
-    row_start = (row_triangle // faces * height + row_y) * width + left[row_triangle]  # first pixel in flat keys
-    sides = triangles.sides[row_triangle].unflatten(-1, (3, 4))  # (R, 3, 4)
-    cross = (row_y[:, None].to(torch.float32) - sides[..., 1]) * sides[..., 2]  # (R, 3)
-    start_x, run_y = sides[..., 0], sides[..., 3]
+    row_triangle, row_step = spread_out(rows)  # (R,) which triangle, and which of its rows
+    row_y = _pick(top, row_triangle) + row_step
+    row_columns, row_left = _pick(columns, row_triangle), _pick(left, row_triangle)
+    row_start = (row_triangle // len(faces) * height + row_y) * width  # the row's first pixel in the flat keys
+    y = row_y.to(torch.float32)
+    start_x = [_pick(side, row_triangle) for side in triangles.start_x]  # three of (R,)
+    run_y = [_pick(side, row_triangle) for side in triangles.run_y]
+    cross = [
+        (y - _pick(start, row_triangle)) * _pick(run, row_triangle)
+        for start, run in zip(triangles.start_y, triangles.run_x, strict=True)
+    ]
 
     flat = keys.view(-1)
     for low, high in _chunks(row_columns, most_samples):
-        row, step = _spread(row_columns[low:high])  # (S,)
+        row, step = spread_out(row_columns[low:high])  # (S,)
         row += low
-        x = (left[row_triangle[row]] + step).to(torch.float32)
-        values = (x[:, None] - start_x[row]) * run_y[row] - cross[row]  # (S, 3)
-        inside = (values.amin(-1) >= 0).nonzero()[:, 0]
-        row, step, values = row[inside], step[inside], values[inside]
-        triangle = row_triangle[row]
-        a, b, c = values.unbind(-1)
-        p, q, r = triangles.inverse_depth[triangle].unbind(-1)
+        column = _pick(row_left, row) + step
+        x = column.to(torch.float32)
+        a, b, c = ((x - _pick(start_x[i], row)) * _pick(run_y[i], row) - _pick(cross[i], row) for i in range(3))
+        inside = ((a >= 0) & (b >= 0) & (c >= 0)).nonzero()[:, 0]
+        row, column, a, b, c = (_pick(array, inside) for array in (row, column, a, b, c))
+        triangle = _pick(row_triangle, row)
+        p, q, r = (_pick(corner, triangle) for corner in triangles.inverse_depth)
         depth = ((a + b) + c) / ((a * p + b * q) + c * r)
-        key = (depth.view(torch.int32).to(torch.int64) << 32) | (triangle % faces)
-        key = torch.where(depth > 0, key, EMPTY)
-        flat.scatter_reduce_(0, row_start[row] + step, key, "amin")
+        key = (depth.view(torch.int32).to(torch.int64) << 32) | (triangle % len(faces))
+        key = torch.where(depth > 0, key, EMPTY)  # 0 / 0 where all three values round to 0
+        flat.scatter_reduce_(0, _pick(row_start, row) + column, key, "amin")
 
 
-def _spread(counts: Tensor) -> tuple[Tensor, Tensor]:
+def _pick(array: Tensor, index: Tensor) -> Tensor:
+    """`array[index]` for flat tensors, at a fraction of its time."""
+    return array.index_select(0, index)
+
+
+def spread_out(counts: Tensor) -> tuple[Tensor, Tensor]:
     """Owners and running numbers within them of `counts[i]` items each: [2, 0, 1] gives [0, 0, 2] and [0, 1, 0]."""
     owner = torch.repeat_interleave(counts)
     ends = counts.cumsum(0)
-    return owner, torch.arange(len(owner), device=counts.device) - (ends - counts)[owner]
+    return owner, torch.arange(len(owner), device=counts.device) - _pick(ends - counts, owner)
 
 
 def _chunks(counts: Tensor, most: int) -> list[tuple[int, int]]:

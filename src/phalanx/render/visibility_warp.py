@@ -1,13 +1,12 @@
 """The Warp kernel of `visibility`. Imported only when it runs; Warp compiles it at its first launch and keeps it."""
 
+import contextlib
 import functools
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Iterator
 
 import torch
 import warp as wp
-
-if TYPE_CHECKING:
-    from phalanx.render.visibility import Triangles
 
 _CUDA_LANES = 8  # threads that share a triangle's rows, so that one large triangle does not hold up the rest
 
@@ -15,66 +14,83 @@ _CUDA_LANES = 8  # threads that share a triangle's rows, so that one large trian
 wp.set_module_options({"fuse_fp": False, "fast_math": False, "enable_backward": False})
 
 
+@wp.func
+def _side(first: wp.int32, second: wp.int32, start: wp.vec3, end: wp.vec3) -> wp.vec4:
+    """Start and run of a side, from the lower vertex index to the higher."""
+    if first > second:
+        return wp.vec4(end[0], end[1], start[0] - end[0], start[1] - end[1])
+    return wp.vec4(start[0], start[1], end[0] - start[0], end[1] - start[1])
+
+
 @wp.kernel
 def _fill_keys(
-    sides: wp.array2d(dtype=wp.float32),  # type: ignore[valid-type]
-    inverse_depth: wp.array2d(dtype=wp.float32),  # type: ignore[valid-type]
-    box: wp.array2d(dtype=wp.int32),  # type: ignore[valid-type]
-    faces: wp.int32,
+    screen: wp.array2d(dtype=wp.vec3),  # type: ignore[valid-type]
+    faces: wp.array2d(dtype=wp.int32),  # type: ignore[valid-type]
     keys: wp.array3d(dtype=wp.int64),  # type: ignore[valid-type]
     lanes: wp.int32,
 ):
-    n, lane = wp.tid()
-    left = box[n, 0]
-    last_x = box[n, 2]
-    first_y = box[n, 1] + lane
-    last_y = box[n, 3]
-    if last_x < left or last_y < first_y:
+    picture, face, lane = wp.tid()
+    index0 = faces[face, 0]
+    index1 = faces[face, 1]
+    index2 = faces[face, 2]
+    corner0 = screen[picture, index0]  # u, v, 1 / z
+    corner1 = screen[picture, index1]
+    corner2 = screen[picture, index2]
+    if corner0[2] <= 0.0 or corner1[2] <= 0.0 or corner2[2] <= 0.0:
         return
-    picture = n // faces
-    face = wp.int64(n - picture * faces)
-    start_x0 = sides[n, 0]
-    start_y0 = sides[n, 1]
-    run_x0 = sides[n, 2]
-    run_y0 = sides[n, 3]
-    start_x1 = sides[n, 4]
-    start_y1 = sides[n, 5]
-    run_x1 = sides[n, 6]
-    run_y1 = sides[n, 7]
-    start_x2 = sides[n, 8]
-    start_y2 = sides[n, 9]
-    run_x2 = sides[n, 10]
-    run_y2 = sides[n, 11]
-    p = inverse_depth[n, 0]
-    q = inverse_depth[n, 1]
-    r = inverse_depth[n, 2]
-    for row in range(first_y, last_y + 1, lanes):
+    width = wp.float32(keys.shape[2])
+    height = wp.float32(keys.shape[1])
+    low = wp.min(wp.min(corner0, corner1), corner2)
+    high = wp.max(wp.max(corner0, corner1), corner2)
+    left = wp.int32(wp.ceil(wp.clamp(low[0], 0.0, width)))
+    top = wp.int32(wp.ceil(wp.clamp(low[1], 0.0, height)))
+    right = wp.int32(wp.floor(wp.clamp(high[0], -1.0, width - 1.0)))
+    bottom = wp.int32(wp.floor(wp.clamp(high[1], -1.0, height - 1.0)))
+    if right < left or bottom < top:
+        return
+
+    side0 = _side(index1, index2, corner1, corner2)  # start_x, start_y, run_x, run_y
+    side1 = _side(index2, index0, corner2, corner0)
+    side2 = _side(index0, index1, corner0, corner1)
+    value = (corner0[0] - side0[0]) * side0[3] - (corner0[1] - side0[1]) * side0[2]
+    if value == 0.0:
+        return
+    # one sense for all sides of a triangle, the inside positive
+    inwards = (value > 0.0) == (index1 < index2)
+    run0 = wp.where(inwards == (index1 < index2), 1.0, -1.0) * wp.vec2(side0[2], side0[3])
+    run1 = wp.where(inwards == (index2 < index0), 1.0, -1.0) * wp.vec2(side1[2], side1[3])
+    run2 = wp.where(inwards == (index0 < index1), 1.0, -1.0) * wp.vec2(side2[2], side2[3])
+
+    for row in range(top + lane, bottom + 1, lanes):
         y = wp.float32(row)
-        cross0 = (y - start_y0) * run_x0
-        cross1 = (y - start_y1) * run_x1
-        cross2 = (y - start_y2) * run_x2
-        for column in range(left, last_x + 1):
+        cross0 = (y - side0[1]) * run0[0]
+        cross1 = (y - side1[1]) * run1[0]
+        cross2 = (y - side2[1]) * run2[0]
+        for column in range(left, right + 1):
             x = wp.float32(column)
-            a = (x - start_x0) * run_y0 - cross0
-            b = (x - start_x1) * run_y1 - cross1
-            c = (x - start_x2) * run_y2 - cross2
+            a = (x - side0[0]) * run0[1] - cross0
+            b = (x - side1[0]) * run1[1] - cross1
+            c = (x - side2[0]) * run2[1] - cross2
             if a >= 0.0 and b >= 0.0 and c >= 0.0:
-                depth = ((a + b) + c) / ((a * p + b * q) + c * r)
+                depth = ((a + b) + c) / ((a * corner0[2] + b * corner1[2]) + c * corner2[2])
                 if depth > 0.0:
-                    key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | face
+                    key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | wp.int64(face)
                     wp.atomic_min(keys, picture, row, column, key)
 
 
-def fill_keys(triangles: "Triangles", keys: torch.Tensor) -> None:
-    """Lower the z-buffer `keys` (B, H, W) int64, in place, to the triangles in front."""
-    _start()
-    device = wp.device_from_torch(keys.device)
+def fill_keys(screen: torch.Tensor, faces: torch.Tensor, keys: torch.Tensor) -> None:
+    """Lower the z-buffer `keys` (B, H, W) int64, in place, to the triangles in front; see `fill_keys_torch`."""
+    device = _start(str(keys.device))
     lanes = _CUDA_LANES if device.is_cuda else 1
-    arrays: list[Any] = [wp.from_torch(array.contiguous(), requires_grad=False) for array in triangles]
     wp.launch(
         _fill_keys,
-        dim=(len(triangles.box), lanes),
-        inputs=[*arrays, len(triangles.box) // len(keys), wp.from_torch(keys), lanes],
+        dim=(len(keys), len(faces), lanes),
+        inputs=[
+            wp.from_torch(screen.contiguous(), dtype=wp.vec3, requires_grad=False),
+            wp.from_torch(faces.to(torch.int32).contiguous()),
+            wp.from_torch(keys),
+            lanes,
+        ],
         device=device,
         stream=wp.stream_from_torch(keys.device) if device.is_cuda else None,
     )
@@ -84,11 +100,31 @@ def serves(device: torch.device) -> bool:
     """Whether Warp can run on a torch device."""
     if device.type == "cpu":
         return True
-    _start()
-    return device.type == "cuda" and wp.is_cuda_available()
+    if device.type != "cuda":
+        return False
+    _start("cpu")
+    return wp.is_cuda_available()
 
 
 @functools.cache
-def _start() -> None:
-    wp.config.quiet = True  # no banner
-    wp.init()
+def _start(device: str) -> wp.Device:
+    """Start Warp and compile the kernel for a torch device, once and in silence."""
+    with wp.ScopedLogLevel(wp.LOG_ERROR):
+        with contextlib.nullcontext() if torch.cuda.is_available() else _no_standard_error():
+            wp.init()
+        warp_device = wp.device_from_torch(torch.device(device))
+        wp.load_module(__name__, device=warp_device)
+    return warp_device
+
+
+@contextlib.contextmanager
+def _no_standard_error() -> Iterator[None]:
+    """Drop what native code writes: Warp warns at every start on a machine without CUDA, at no log level."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
