@@ -1,0 +1,38 @@
+"""Losses on heat maps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gaussian_maps(points: Tensor, height: int, width: int, sigma: float) -> Tensor:
+    """Normal densities at `points`, normalised to sum 1 over the cells: (B, J, height, width).
+
+    Args:
+        points: (B, J, 2) in units of the picture, 0..1.
+        sigma: standard deviation in the same units.
+    """
+    x = (torch.arange(width, device=points.device, dtype=points.dtype) + 0.5) / width
+    y = (torch.arange(height, device=points.device, dtype=points.dtype) + 0.5) / height
+    across = torch.softmax(-0.5 * ((x - points[..., 0:1]) / sigma).square(), dim=-1)  # (B, J, w)
+    down = torch.softmax(-0.5 * ((y - points[..., 1:2]) / sigma).square(), dim=-1)  # (B, J, h)
+    return down[..., :, None] * across[..., None, :]
+
+
+def gaussian_cross_entropy(logits: Tensor, points: Tensor, sigma: float, weights: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of the softmax of heat maps from a Gaussian around the true points, weighted mean.
+
+    Keeps the maps of a soft-argmax peaked at the joint; its gradient is that of classifying the cell, which is strong
+    from the first step (compare the regularisers of Nibali et al. 2018, DSNT, Eq. 8-9).
+
+    Args:
+        logits: (B, J, h, w).
+        points: (B, J, 2) in units of the picture.
+        sigma: of the Gaussian, in the same units.
+        weights: (B, J).
+    """
+    target = gaussian_maps(points, logits.shape[-2], logits.shape[-1], sigma).flatten(2)  # (B, J, h*w)
+    log_probabilities = torch.log_softmax(logits.flatten(2), dim=-1)
+    divergence = (torch.xlogy(target, target) - target * log_probabilities).sum(dim=-1)  # (B, J)
+    return (divergence * weights).sum() / weights.sum().clamp_min(1e-6)

@@ -1,0 +1,317 @@
+"""The default estimator: one square crop of a right hand in, evidence for the model fit out.
+
+A residual pyramid (`nets.pyramid`) gives, for each joint, a heat map read by soft-argmax (Sun et al. 2018), a map of
+root-relative depths and maps of log-uncertainties, all read under the heat map (2.5D as in Iqbal et al. 2018), and from the
+pooled trunk the hand-model parameters. Everything is measured in *crop units*: 0..1 across the crop, and depth as
+`(z_j - z_root) * f / (z_root * S)`, what the same length would measure beside the root joint in the picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import write_whole
+from phalanx.data.sample import Sample
+from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
+from phalanx.hand.model import HandModel
+from phalanx.hand.skeleton import PARENTS
+from phalanx.losses import heatmaps, regression
+from phalanx.nets.blocks import fold_batch_norm
+from phalanx.nets.pyramid import Pyramid
+from phalanx.nets.readout import read_under, soft_argmax
+
+ROOT = 9
+"""The joint that depths are relative to: the middle finger's MCP, which is in the picture more often than the wrist."""
+
+FORMAT = 1
+"""Version of the weights file."""
+
+
+@dataclass
+class LossWeights:
+    """Factors of the loss terms; each term is about 1 for an untrained network."""
+
+    coordinates: float = 20.0
+    """L1 of the 2D joints, in crop units."""
+    maps: float = 0.5
+    """Divergence of the heat maps from Gaussians."""
+    depth: float = 10.0
+    """L1 of the root-relative depths, in crop units."""
+    uncertainty: float = 0.05
+    """Likelihood of the (detached) errors, 2D and depth."""
+    directions: float = 0.5
+    """Directions of the bones in crop units, 3D."""
+    rotations: float = 0.3
+    """Local joint rotations of the parameter head."""
+    orientation: float = 0.3
+    """Orientation relative to the viewing ray."""
+    shape: float = 0.02
+    """Shape, standard deviations."""
+    mask: float = 0.3
+    """Binary cross-entropy of the hand's mask (a dense help; its map is not part of the evidence)."""
+
+
+@dataclass
+class CompactConfig:
+    """The network's size, and the weights of its losses."""
+
+    size: int = 128
+    """Side of the crop the network is meant for; it takes any multiple of 32."""
+    widths: tuple[int, ...] = (64, 128, 256, 384)
+    """Channels at strides 4, 8, 16, 32."""
+    depths: tuple[int, ...] = (0, 2, 2, 1)
+    """Residual blocks at strides 4, 8, 16, 32."""
+    top_down: tuple[int, ...] = (128, 96, 64)
+    """Channels of the way back at strides 16, 8, 4."""
+    hidden: int = 256
+    """Width of the parameter head."""
+    sigma: float = 0.035
+    """Standard deviation of the Gaussians that heat maps are drawn to, crop units."""
+    weights: LossWeights = field(default_factory=LossWeights)
+    """Factors of the loss terms."""
+
+
+@dataclass
+class Evidence:
+    """What the network says of B crops; crop units unless said otherwise."""
+
+    joints_2d: Tensor  # (B, 21, 2) 0..1 across the crop
+    sigma_2d: Tensor  # (B, 21) expected absolute error of each coordinate
+    depth: Tensor  # (B, 21) (z_j - z_root) * f / (z_root * S)
+    sigma_depth: Tensor  # (B, 21) expected absolute error
+    rotations: Tensor  # (B, 16, 3, 3) local, as in HandPose
+    orientation: Tensor  # (B, 3, 3) relative to the viewing ray through the crop's centre
+    shape: Tensor  # (B, 10) standard deviations
+
+    def map(self, function) -> Evidence:
+        """A new Evidence with `function` applied to every tensor."""
+        return Evidence(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
+
+
+@dataclass
+class Targets:
+    """The labels of a Sample in the network's terms; None where the sample has no such label."""
+
+    joints_2d: Tensor | None = None  # (B, 21, 2) crop units
+    inside: Tensor | None = None  # (B, 21) 1 where the joint lies in the crop
+    depth: Tensor | None = None  # (B, 21) crop units
+    rotations: Tensor | None = None  # (B, 16, 3, 3)
+    orientation: Tensor | None = None  # (B, 3, 3) relative to the ray
+    shape: Tensor | None = None  # (B, 10)
+    mask: Tensor | None = None  # (B, H, W)
+
+
+def centre_ray(K: Tensor, size: int) -> Tensor:
+    """Unit viewing ray (B, 3) through the centre of a size x size crop with camera K (B, 3, 3)."""
+    middle = K.new_tensor([(size - 1) / 2, (size - 1) / 2, 1.0])
+    return functional.normalize(torch.linalg.solve(K, middle.expand(len(K), 3)), dim=-1)
+
+
+def targets(sample: Sample) -> Targets:
+    """What the network should say of `sample` (square pictures; K is the crop's camera)."""
+    if sample.image is None or sample.image.shape[-1] != sample.image.shape[-2]:
+        raise InputError("targets: the sample needs square pictures")
+    size = sample.image.shape[-1]
+    result = Targets(rotations=sample.rotations, shape=sample.shape, mask=sample.mask)
+    if sample.joints_2d is not None:
+        result.joints_2d = (sample.joints_2d + 0.5) / size
+        result.inside = ((result.joints_2d > 0) & (result.joints_2d < 1)).all(dim=-1).float()
+    if sample.K is not None and sample.joints is not None:
+        focal = (sample.K[:, 0, 0] + sample.K[:, 1, 1]) / 2
+        root = sample.joints[:, ROOT, 2]
+        result.depth = (sample.joints[..., 2] - root[:, None]) * (focal / (root * size))[:, None]
+    if sample.K is not None and sample.orientation is not None:
+        result.orientation = ray_to_rotmat(centre_ray(sample.K, size)).mT @ sample.orientation
+    return result
+
+
+class Estimator(nn.Module):
+    """The network. `estimator(images (B, 3, S, S) in [0, 1])` gives `Evidence`; `losses(sample)` trains it."""
+
+    def __init__(self, config: CompactConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or CompactConfig()
+        self.pyramid = Pyramid(self.config.widths, self.config.depths, self.config.top_down)
+        # per joint: heat map, depth, log-uncertainty in 2D and of depth; then one map for the mask
+        self.maps = nn.Conv2d(self.config.top_down[-1], 4 * 21 + 1, 1)
+        self.parameters_head = nn.Sequential(
+            nn.Linear(self.config.widths[-1] + 3 * 21, self.config.hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(self.config.hidden, self.config.hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(self.config.hidden, 17 * 6 + 10),
+        )
+        nn.init.normal_(self.maps.weight, std=0.01)
+        nn.init.zeros_(self.maps.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.maps.bias[42:84] = math.log(0.05)  # type: ignore[index]
+
+    def forward(self, images: Tensor) -> Evidence:
+        return self._read(images)[0]
+
+    def _read(self, images: Tensor) -> tuple[Evidence, Tensor, Tensor]:
+        """Evidence, heat-map logits (B, 21, h, w), mask logits (B, h, w)."""
+        features, pooled = self.pyramid((images - 0.45) * 4.0)
+        maps = self.maps(features).float()  # (B, 85, S/4, S/4)
+        logits, depths, spread_2d, spread_depth = maps[:, :84].split(21, dim=1)
+        joints_2d, probabilities = soft_argmax(logits)
+        depth = read_under(probabilities, depths)
+        depth = depth - depth[:, ROOT : ROOT + 1]
+        fixed = probabilities.detach()  # uncertainty must not move the maps
+        sigma_2d = torch.exp(read_under(fixed, spread_2d).clamp(-7.0, 0.0))
+        sigma_depth = torch.exp(read_under(fixed, spread_depth).clamp(-7.0, 0.0))
+        seen = torch.cat((joints_2d - joints_2d[:, ROOT : ROOT + 1], depth[..., None]), dim=-1).detach()
+        head = self.parameters_head(torch.cat((pooled, 4.0 * seen.flatten(1)), dim=-1)).float()  # (B, 112)
+        identity = head.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+        rotations = sixd_to_rotmat(head[:, : 17 * 6].reshape(-1, 17, 6) + identity)
+        evidence = Evidence(
+            joints_2d, sigma_2d, depth, sigma_depth, rotations[:, :16], rotations[:, 16], head[:, 17 * 6 :]
+        )
+        return evidence, logits, maps[:, 84]
+
+    def losses(self, batch: Sample) -> dict[str, Tensor]:
+        """Weighted loss terms by name, scalars, of a batch of labelled crops; terms whose labels are absent are left out.
+
+        The loss to descend is their sum.
+        """
+        want = targets(batch)
+        assert batch.image is not None
+        got, logits, mask = self._read(batch.image)
+        weights = self.config.weights
+        terms: dict[str, Tensor] = {}
+        with torch.autocast(batch.image.device.type, enabled=False):
+            if want.joints_2d is not None:
+                terms |= self._joint_losses(got, logits, want)
+            everywhere = torch.ones(len(batch), device=batch.image.device)
+            if want.rotations is not None:
+                joints = everywhere[:, None].expand(-1, 16)
+                terms["rotations"] = weights.rotations * regression.chordal(got.rotations, want.rotations, joints)
+            if want.orientation is not None:
+                terms["orientation"] = weights.orientation * regression.chordal(
+                    got.orientation, want.orientation, everywhere
+                )
+            if want.shape is not None:
+                terms["shape"] = weights.shape * (got.shape - want.shape).square().mean()
+            if want.mask is not None:
+                coarse = functional.interpolate(want.mask[:, None], size=mask.shape[-2:], mode="area")[:, 0]
+                terms["mask"] = weights.mask * functional.binary_cross_entropy_with_logits(mask, coarse)
+        return terms
+
+    def _joint_losses(self, got: Evidence, logits: Tensor, want: Targets) -> dict[str, Tensor]:
+        assert want.joints_2d is not None and want.inside is not None
+        weights = self.config.weights
+        terms = {
+            "coordinates": weights.coordinates * regression.l1(got.joints_2d, want.joints_2d, want.inside),
+            "maps": weights.maps
+            * heatmaps.gaussian_cross_entropy(logits, want.joints_2d, self.config.sigma, want.inside),
+        }
+        error = (got.joints_2d - want.joints_2d).detach().abs().mean(-1)
+        likelihood = regression.laplace_nll(error, torch.log(got.sigma_2d), want.inside)
+        if want.depth is not None:
+            terms["depth"] = weights.depth * regression.l1(got.depth[..., None], want.depth[..., None], want.inside)
+            error = (got.depth - want.depth).detach()
+            likelihood = likelihood + regression.laplace_nll(error, torch.log(got.sigma_depth), want.inside)
+            predicted = torch.cat((got.joints_2d, got.depth[..., None]), dim=-1)
+            true = torch.cat((want.joints_2d, want.depth[..., None]), dim=-1)
+            parents = torch.as_tensor(PARENTS[1:], device=true.device)
+            terms["directions"] = weights.directions * regression.directions(predicted, true, parents, want.inside)
+        terms["uncertainty"] = weights.uncertainty * likelihood
+        return terms
+
+
+def hand_checksum(hand: HandModel) -> str:
+    """SHA-256 of what the network's output means: the hand's rest joints and shape basis."""
+    digest = hashlib.sha256()
+    for part in (hand.rest_joints, hand.joint_basis):
+        digest.update(part.detach().cpu().float().numpy().round(7).tobytes())
+    return digest.hexdigest()
+
+
+def save_weights(network: Estimator, path: str | Path, hand: HandModel) -> None:
+    """Write the network as a float16 safetensors file with the metadata that `load` checks; the file appears whole.
+
+    Raises InputError if the file cannot be written.
+    """
+    tensors = {name: _storable(value) for name, value in network.state_dict().items()}
+    about = {
+        "format": FORMAT,
+        "config": asdict(network.config),
+        "weights": _checksum(tensors),
+        "hand": hand_checksum(hand),
+    }
+    with write_whole(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"phalanx": json.dumps(about)})
+
+
+def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estimator:
+    """The network with the weights of `path` (default: those in the package), in evaluation mode, ready for inference.
+
+    Batch normalisation is folded into the convolutions, so what comes out is not for further training.
+
+    Raises:
+        InputError: the file is missing, truncated, not a weights file of this version, damaged (its checksum differs) or
+            was trained for another hand model than `hand` (default: the open hand).
+    """
+    if path is None:
+        path = Path(str(resources.files("phalanx") / "predict" / "weights" / "compact.safetensors"))
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such weights file")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path}: not a readable weights file ({error})") from error
+    try:
+        about = json.loads(metadata["phalanx"])
+        version, checksum, trained_for = about["format"], about["weights"], about["hand"]
+        config = _config(about["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a weights file of the default estimator") from error
+    if version != FORMAT:
+        raise InputError(f"{path}: weights file of format {version}, this version reads {FORMAT}")
+    if checksum != _checksum(tensors):
+        raise InputError(f"{path}: the weights are damaged (checksum differs)")
+    if trained_for != hand_checksum(hand or HandModel.open_hand()):
+        raise InputError(f"{path}: the weights were trained for another hand model")
+    network = Estimator(config)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"{path}: the weights do not fit the network they name") from error
+    network.eval().requires_grad_(False)
+    fold_batch_norm(network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _storable(value: Tensor) -> Tensor:
+    value = value.detach().cpu().contiguous()
+    return value.half() if value.is_floating_point() else value
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _config(values: dict) -> CompactConfig:
+    values = dict(values)
+    weights = LossWeights(**values.pop("weights"))
+    return CompactConfig(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}, weights=weights)

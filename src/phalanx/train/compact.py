@@ -1,0 +1,169 @@
+"""Training the default estimator on the project's own synthesis, and freezing the result for the package."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import write_whole
+from phalanx.data.sample import Sample, concatenate
+from phalanx.hand.model import HandModel
+from phalanx.methods.compact import CompactConfig, Estimator, save_weights, targets
+from phalanx.synth import SynthConfig, stream
+from phalanx.train.feed import BufferFeed, resize
+from phalanx.train.loop import LoopConfig, Phase, train
+
+HELD_OUT_SEED = 1_000_003
+"""Added to the training stream's seed for the held-out one."""
+
+
+def default_phases() -> list[Phase]:
+    """Small pictures first: they teach most for their price; the last 45 % of the time is at full size."""
+    return [Phase(0.25, 64, 64, 3), Phase(0.55, 96, 64, 3), Phase(1.0, 128, 64, 2)]
+
+
+@dataclass
+class TrainConfig:
+    """A training run of the default estimator."""
+
+    model: CompactConfig = field(default_factory=CompactConfig)
+    """The network and its losses."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """Budget, schedule, optimiser."""
+    synth: SynthConfig = field(default_factory=SynthConfig)
+    """The pictures."""
+    phases: list[Phase] = field(default_factory=default_phases)
+    """Picture sizes over the run."""
+    seed: int = 1
+    """Of the stream of pictures."""
+    workers: int = 2
+    """Processes that generate."""
+    buffer: int = 12_000
+    """Pictures generated at a time."""
+    held_out: int = 512
+    """Pictures of another stream to evaluate on."""
+
+
+def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
+    """Train (or go on training) in the folder `out` and export its weights; returns the weights file.
+
+    Raises:
+        InputError: see `train.loop.train`.
+    """
+    if config.workers < 1 or config.buffer < config.synth.chunk:
+        raise InputError("train: needs at least one worker, and a buffer of at least one chunk")
+    torch.manual_seed(config.loop.seed)
+    model = Estimator(config.model)
+    chunks = max(1, config.buffer // config.synth.chunk)
+    held_out = _held_out(config)
+
+    def open_stream(start: int) -> Iterator[Sample]:
+        return stream(config.synth, config.seed, config.workers, start)
+
+    average = train(
+        model,
+        BufferFeed(open_stream, chunks, config.seed),
+        lambda network, size: figures(network, resize(held_out, size), config.loop),
+        config.phases,
+        config.loop,
+        out,
+        resume=resume,
+        report=lambda line: print(line, flush=True),
+    )
+    assert isinstance(average, Estimator)
+    return export(average, config, out)
+
+
+def _held_out(config: TrainConfig) -> Sample:
+    count = max(1, config.held_out // config.synth.chunk)
+    source = stream(config.synth, config.seed + HELD_OUT_SEED, 1, 0)
+    parts = [_without_surface(next(source)) for _ in range(count)]
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+    return concatenate(parts)
+
+
+def _without_surface(sample: Sample) -> Sample:
+    sample.vertices = sample.depth = sample.ids = None
+    return sample
+
+
+@torch.no_grad()
+def figures(network: nn.Module, sample: Sample, config: LoopConfig) -> dict[str, float]:
+    """Held-out errors: 2D and depth in 256ths of the crop, angle of the orientation and joint rotations in degrees."""
+    sums: dict[str, float] = {}
+    total = 0
+    for start in range(0, len(sample), 64):
+        part = sample[start : start + 64].to(config.device)
+        assert part.image is not None
+        images = part.image.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+            got = network(images)
+        want = targets(part)
+        assert want.joints_2d is not None and want.inside is not None and want.depth is not None
+        inside = want.inside / want.inside.sum(1, keepdim=True).clamp_min(1)
+        values = {
+            "2d_px_of_256": 256 * ((got.joints_2d - want.joints_2d).norm(dim=-1) * inside).sum(1),
+            "depth_px_of_256": 256 * ((got.depth - want.depth).abs() * inside).sum(1),
+        }
+        if want.orientation is not None:
+            values["orientation_deg"] = _angle(got.orientation, want.orientation)
+        if want.rotations is not None:
+            values["rotations_deg"] = _angle(got.rotations[:, 1:], want.rotations[:, 1:]).mean(1)
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + float(value.sum())
+        total += len(part)
+    return {name: value / total for name, value in sums.items()}
+
+
+def _angle(first: Tensor, second: Tensor) -> Tensor:
+    """Degrees between rotations (..., 3, 3)."""
+    trace = (first.mT @ second).diagonal(dim1=-2, dim2=-1).sum(-1)
+    return torch.rad2deg(torch.arccos(((trace - 1) / 2).clamp(-1, 1)))
+
+
+def export(network: Estimator, config: TrainConfig, out: str | Path) -> Path:
+    """Write `compact.safetensors` (float16) and its card `compact.json` into the folder `out`; returns the former.
+
+    The card says what the weights were trained on and how to train them again.
+    """
+    folder = Path(out)
+    rows = _last_row(folder / "curve.csv")
+    card = {
+        "data": "the project's own synthesis only; no real picture",
+        "command": "phalanx " + " ".join(sys.argv[1:]),
+        "commit": _commit(),
+        "curve": rows,
+        "config": asdict(config),
+    }
+    weights = folder / "compact.safetensors"
+    save_weights(network, weights, HandModel.open_hand())
+    with write_whole(folder / "compact.json") as temporary:
+        temporary.write_text(json.dumps(card, indent=1) + "\n")
+    return weights
+
+
+def _last_row(path: Path) -> dict[str, float]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    if len(lines) < 2:
+        return {}
+    values = zip(lines[0].split(","), lines[-1].split(","), strict=True)
+    return {name: float(value) for name, value in values if value}
+
+
+def _commit() -> str | None:
+    """The commit the package's sources are at, if they are a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,114 @@
+"""Feeding endless synthesis to the loop: fill a buffer, train on it a few times, fill again.
+
+Making pictures and training take turns, so that they do not fight for the cores. What a batch holds depends only on the
+stream, the seed and the feed's state, so that a resumed run sees the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from phalanx.core.seeding import generator
+from phalanx.data.sample import Sample
+from phalanx.train.augment import augment
+
+_KEPT = ("joints", "joints_2d", "rotations", "shape", "orientation", "translation", "K")
+
+
+class BufferFeed:
+    """Batches from a buffer of generated pictures, each trained on `reuse` times with fresh photometric augmentation.
+
+    Args:
+        open_stream: `open_stream(start)` gives the samples (chunks) of the stream in order from number `start`; the same
+            number must give the same sample.
+        chunks: samples in a buffer.
+        seed: of order and augmentation.
+    """
+
+    def __init__(self, open_stream: Callable[[int], Iterator[Sample]], chunks: int, seed: int) -> None:
+        self._open_stream = open_stream
+        self._chunks = chunks
+        self._seed = seed
+        self._stream: Iterator[Sample] | None = None
+        self._buffer: dict[str, Tensor] = {}
+        self._fill, self._turn, self._offset = -1, 0, 0
+
+    def next(self, batch: int, size: int, reuse: int) -> Sample:
+        """The next `batch` pictures at `size` x `size`, augmented, as floats."""
+        if self._fill < 0:
+            self._refill(0)
+        count = len(self._buffer["image"])
+        if self._offset + batch > count:
+            self._turn, self._offset = self._turn + 1, 0
+            if self._turn >= reuse:
+                self._refill(self._fill + 1)
+                count = len(self._buffer["image"])
+        if batch > count:
+            raise ValueError(f"BufferFeed: a batch of {batch} out of a buffer of {count}")
+        order = generator(self._seed, self._fill, self._turn).permutation(count)
+        index = torch.from_numpy(np.sort(order[self._offset : self._offset + batch]))
+        random = torch.Generator().manual_seed(
+            int(generator(self._seed, self._fill, self._turn, self._offset).integers(2**62))
+        )
+        self._offset += batch
+        sample = unpack({name: values[index] for name, values in self._buffer.items()})
+        sample = resize(sample, size)
+        assert sample.image is not None
+        sample.image = augment(sample.image, random).contiguous(memory_format=torch.channels_last)
+        return sample
+
+    def state(self) -> dict[str, int]:
+        """Where the feed stands."""
+        return {"fill": self._fill, "turn": self._turn, "offset": self._offset}
+
+    def restore(self, state: dict[str, int]) -> None:
+        """Go on from `state`; the buffer is generated anew."""
+        if state["fill"] >= 0:
+            self._stream = None
+            self._refill(state["fill"])
+        self._fill, self._turn, self._offset = state["fill"], state["turn"], state["offset"]
+
+    def _refill(self, fill: int) -> None:
+        if self._stream is None:
+            self._stream = self._open_stream(fill * self._chunks)
+        parts = [pack(next(self._stream)) for _ in range(self._chunks)]
+        self._buffer = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        self._fill, self._turn, self._offset = fill, 0, 0
+
+
+def pack(sample: Sample) -> dict[str, Tensor]:
+    """What training keeps of a sample: picture and mask as bytes, labels as they are."""
+    assert sample.image is not None
+    kept = {name: value for name, value in sample.present().items() if name in _KEPT}
+    kept["image"] = (sample.image * 255).round().to(torch.uint8)
+    if sample.mask is not None:
+        kept["mask"] = (sample.mask * 255).round().to(torch.uint8)
+    return kept
+
+
+def unpack(kept: dict[str, Tensor]) -> Sample:
+    """The sample back, as floats."""
+    return Sample(**{n: v.float() / 255 if n in ("image", "mask") else v for n, v in kept.items()})
+
+
+def resize(sample: Sample, size: int) -> Sample:
+    """`sample` (square) with pictures of `size` x `size` by area averaging, and its pixels and cameras to match."""
+    assert sample.image is not None
+    if sample.image.shape[-1] == size:
+        return sample
+    scale = size / sample.image.shape[-1]
+    changed = {"image": functional.interpolate(sample.image, size=(size, size), mode="area")}
+    if sample.mask is not None:
+        changed["mask"] = functional.interpolate(sample.mask[:, None], size=(size, size), mode="area")[:, 0]
+    if sample.joints_2d is not None:
+        changed["joints_2d"] = (sample.joints_2d + 0.5) * scale - 0.5
+    if sample.K is not None:
+        # pixel centres are integers: p' = (p + 1/2) s - 1/2
+        shrink = sample.K.new_tensor([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
+        changed["K"] = shrink @ sample.K
+    return Sample(**(sample.present() | changed))

@@ -1,0 +1,294 @@
+"""The training loop. It knows no method: it descends the sum of `model.losses(sample)` over batches it is handed.
+
+A run is a folder: `checkpoint.pt` (all that is needed to go on exactly), `curve.csv` and `curve.png` (losses and held-out
+figures). Kill it at any moment; started again with `resume=True` it continues from the last checkpoint, and with a budget in
+samples it ends with the very weights of an uninterrupted run. With a budget in minutes only the schedule differs, because
+clocks do.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import writable_folder, write_whole
+from phalanx.data.sample import Sample
+from phalanx.train.curve import write_curve
+
+
+@dataclass
+class Phase:
+    """A stretch of the run at one picture size."""
+
+    until: float
+    """Progress (0..1) at which the phase ends; the last must be 1."""
+    size: int
+    """Side of the pictures, pixels."""
+    batch: int = 64
+    """Pictures a step."""
+    reuse: int = 2
+    """Times each generated picture is trained on."""
+
+
+@dataclass
+class LoopConfig:
+    """Budget, schedule and optimiser of a run."""
+
+    minutes: float | None = 60.0
+    """Time budget (over all restarts); ignored if `samples` is given."""
+    samples: int | None = None
+    """Budget in pictures trained on."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.02
+    """Decoupled weight decay of matrices and kernels; vectors have none."""
+    warmup: int = 5_000
+    """Pictures over which the learning rate rises; it then falls as a cosine to 1 % over the budget."""
+    clip: float = 5.0
+    """Largest norm of the gradient."""
+    average: int = 20_000
+    """Half-life of the exponential moving average of the weights, in pictures."""
+    evaluate_every: int = 25_000
+    """Pictures between evaluations on held-out ones (one row of the curve each)."""
+    checkpoint_minutes: float = 3.0
+    """Time between checkpoints."""
+    seed: int = 0
+    """Of weights, order and augmentation."""
+    device: str = "cpu"
+    """Where the model trains."""
+    bf16: bool = True
+    """Convolutions and products in bfloat16 (autocast)."""
+
+
+class Trainable(Protocol):
+    """What the loop asks of a model, which is an nn.Module too."""
+
+    def losses(self, batch: Sample) -> dict[str, Tensor]: ...
+
+
+class Feed(Protocol):
+    """What the loop asks of the data: batches in an order that only the constructor's arguments and the state decide."""
+
+    def next(self, batch: int, size: int, reuse: int) -> Sample: ...
+
+    def state(self) -> dict[str, int]: ...
+
+    def restore(self, state: dict[str, int]) -> None: ...
+
+
+@dataclass
+class Position:
+    """How far a run is."""
+
+    step: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+    next_evaluation: int = 0
+
+    def progress(self, config: LoopConfig) -> float:
+        """0 at the start, 1 at the end of the budget."""
+        if config.samples is not None:
+            return min(1.0, self.seen / config.samples)
+        assert config.minutes is not None
+        return min(1.0, self.seconds / (60.0 * config.minutes))
+
+
+def check_config(config: LoopConfig, phases: Sequence[Phase]) -> None:
+    """Raise InputError if budget or phases make no sense."""
+    budget = config.samples if config.samples is not None else config.minutes
+    if budget is None or not budget > 0:
+        raise InputError("train: give a positive number of samples or minutes")
+    ends = [phase.until for phase in phases]
+    if not ends or ends != sorted(ends) or ends[-1] != 1.0:
+        raise InputError(f"train: phases must end at rising progress, the last at 1, got {ends}")
+    for phase in phases:
+        if phase.size < 32 or phase.size % 32 or phase.batch < 2 or phase.reuse < 1:
+            raise InputError(f"train: a phase needs a size in multiples of 32, batch >= 2, reuse >= 1, got {phase}")
+
+
+def rate(config: LoopConfig, position: Position) -> float:
+    """Learning rate at `position`: linear warm-up, then a cosine to 1 % of the peak."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * position.progress(config)))
+    return config.learning_rate * min(1.0, (position.seen + 1) / max(1, config.warmup)) * (0.01 + 0.99 * cosine)
+
+
+def optimizer(model: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
+    """AdamW with weight decay on matrices and kernels only."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+@torch.no_grad()
+def average_into(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move `average` towards `model` by 1 - decay: parameters and floating-point buffers; other buffers are copied."""
+    for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if kept.is_floating_point():
+            kept.lerp_(new, 1.0 - decay)
+        else:
+            kept.copy_(new)
+
+
+def train(
+    model: nn.Module,
+    feed: Feed,
+    evaluate: Callable[[nn.Module, int], dict[str, float]],
+    phases: Sequence[Phase],
+    config: LoopConfig,
+    out: str | Path,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+    stop_after: int | None = None,
+) -> nn.Module:
+    """Train `model` on `feed` and return the moving average of its weights, in evaluation mode.
+
+    Args:
+        model: an nn.Module with `losses(sample) -> dict of scalars` (`Trainable`).
+        feed: where batches come from.
+        evaluate: `(averaged model, picture size) -> figures by name` on held-out data.
+        phases: picture sizes over the run.
+        config: budget and schedule.
+        out: the run's folder.
+        resume: continue from its checkpoint, if there is one.
+        report: is given a line of text at every evaluation.
+        stop_after: write a checkpoint and return after that many steps in this call (as if killed there).
+
+    Raises:
+        InputError: the configuration makes no sense, the folder cannot be written or holds a run and `resume` is not
+            asked for, or the checkpoint cannot be read or belongs to another configuration.
+    """
+    check_config(config, phases)
+    folder = writable_folder(out)
+    saved = folder / "checkpoint.pt"
+    if saved.exists() and not resume:
+        raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
+    device = torch.device(config.device)
+    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    descent = optimizer(model, config)
+    position, rows = Position(next_evaluation=config.evaluate_every), []
+    torch.manual_seed(config.seed)
+    if saved.exists():
+        position, rows = _restore(saved, model, average, descent, feed, config, phases)
+        report(f"resumed at {position.seen} pictures, {position.seconds / 60:.1f} minutes")
+    started, last_save, steps = time.monotonic() - position.seconds, time.monotonic(), 0
+    sums: dict[str, float] = {}
+    count = 0
+
+    def checkpoint() -> None:
+        _save(saved, model, average, descent, feed, position, rows, config, phases)
+
+    while position.progress(config) < 1.0:
+        phase = next(p for p in phases if position.progress(config) < p.until)
+        sample = feed.next(phase.batch, phase.size, phase.reuse).to(device)
+        for group in descent.param_groups:
+            group["lr"] = rate(config, position)
+        values = _step(model, sample, descent, config)
+        decay = min(0.5 ** (phase.batch / config.average), (1 + position.step) / (10 + position.step))
+        average_into(average, model, decay)
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + value
+        count, steps = count + 1, steps + 1
+        position.step += 1
+        position.seen += phase.batch
+        position.seconds = time.monotonic() - started
+        if position.seen >= position.next_evaluation or position.progress(config) >= 1.0:
+            position.next_evaluation += config.evaluate_every
+            figures = evaluate(average, phase.size)
+            row = {"seen": position.seen, "minutes": position.seconds / 60, "size": phase.size, "rate": rate(config, position)}
+            row |= {f"loss_{name}": total / count for name, total in sums.items()} | figures
+            rows.append(row)
+            sums, count = {}, 0
+            write_curve(folder, rows)
+            report(" ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        if time.monotonic() - last_save > 60 * config.checkpoint_minutes:
+            checkpoint()
+            last_save = time.monotonic()
+        if stop_after is not None and steps >= stop_after:
+            break
+    checkpoint()
+    return average
+
+
+def _step(model: nn.Module, sample: Sample, descent: torch.optim.Optimizer, config: LoopConfig) -> dict[str, float]:
+    """One step down the sum of the losses; a step whose gradient is not finite is left out. Returns the terms' values."""
+    with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
+        terms: dict[str, Tensor] = model.losses(sample)  # type: ignore[operator]
+    torch.stack(list(terms.values())).sum().backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    if bool(torch.isfinite(norm)):
+        descent.step()
+    descent.zero_grad(set_to_none=True)
+    return {name: float(value.detach()) for name, value in terms.items()}
+
+
+def _describe(config: LoopConfig, phases: Sequence[Phase]) -> dict[str, object]:
+    """What must be the same when a run is continued (the budget may be prolonged, the device changed)."""
+    fixed = asdict(config)
+    for name in ("minutes", "samples", "device", "checkpoint_minutes", "evaluate_every"):
+        del fixed[name]
+    return fixed | {"phases": [asdict(phase) for phase in phases]}
+
+
+def _save(
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    descent: torch.optim.Optimizer,
+    feed: Feed,
+    position: Position,
+    rows: list[dict[str, float]],
+    config: LoopConfig,
+    phases: Sequence[Phase],
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": descent.state_dict(),
+        "feed": feed.state(),
+        "position": asdict(position),
+        "rows": rows,
+        "random": torch.get_rng_state(),
+        "run": _describe(config, phases),
+    }
+    with write_whole(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _restore(
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    descent: torch.optim.Optimizer,
+    feed: Feed,
+    config: LoopConfig,
+    phases: Sequence[Phase],
+) -> tuple[Position, list[dict[str, float]]]:
+    try:
+        state = torch.load(path, map_location=config.device, weights_only=True)
+        run = state["run"]
+    except Exception as error:  # torch.load raises many kinds
+        raise InputError(f"{path}: not a readable checkpoint") from error
+    if run != _describe(config, phases):
+        raise InputError(f"{path}: the checkpoint belongs to a run with another configuration")
+    try:
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        descent.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: the checkpoint belongs to another network") from error
+    feed.restore(state["feed"])
+    torch.set_rng_state(state["random"].cpu())
+    return Position(**state["position"]), state["rows"]
