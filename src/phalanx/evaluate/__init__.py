@@ -1,0 +1,1 @@
+"""Protocols: predict and save, then score the saved file."""
