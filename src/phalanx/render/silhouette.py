@@ -1,10 +1,10 @@
 """The share of each pixel that a mesh covers, with gradients that move its outline.
 
 Visibility at pixel centres is a staircase without gradients. Between a covered pixel and an empty neighbour runs the
-outline; where it crosses the segment between the two centres says how much of either pixel is covered, and is a smooth
-function of the vertices (the idea of Laine et al., "Modular primitives for high-performance differentiable
-rendering", SIGGRAPH Asia 2020, section 3.4; here the outline's edges look for pixel pairs, not pixels for edges, so
-that triangles smaller than a pixel lose nothing).
+outline; where it passes between the two says how much of either pixel is covered, and is a smooth function of the
+vertices (the idea of Laine et al., "Modular primitives for high-performance differentiable rendering", SIGGRAPH Asia
+2020, section 3.4; here the outline's edges look for pixel pairs along several lines a pixel, not pixels for edges, so
+that triangles smaller than a pixel lose nothing and the gradient is spread rightly over the vertices).
 """
 
 from typing import NamedTuple
@@ -15,12 +15,15 @@ from torch import Tensor
 from phalanx.render.visibility import project_vertices, spread_out
 
 
+_LINES = 4  # scan lines a pixel
+
+
 class MeshEdges(NamedTuple):
     """The E edges of a mesh."""
 
     ends: Tensor  # (E, 2) vertex indices, the lower first
-    faces: Tensor  # (E, 2) the triangles on either side; one twice where there are not two
-    senses: Tensor  # (E, 2) +1 where the triangle runs along the edge from the lower index, -1 against; 0 if not two
+    faces: Tensor  # (E, 2) the triangles at it; one twice at a border
+    senses: Tensor  # (E, 2) +1 where the triangle runs along the edge from the lower index, -1 against; 0 for over two
 
 
 def mesh_edges(faces: Tensor) -> MeshEdges:
@@ -36,7 +39,7 @@ def mesh_edges(faces: Tensor) -> MeshEdges:
     first = order[counts.cumsum(0) - counts]  # (E,)
     second = order[counts.cumsum(0) - 1]
     pair = torch.stack((first, second), dim=-1)  # (E, 2)
-    senses = torch.where(start[pair] == low[pair], 1, -1) * (counts == 2)[:, None]
+    senses = torch.where(start[pair] == low[pair], 1, -1) * (counts <= 2)[:, None]
     return MeshEdges(torch.stack((key // vertices, key % vertices), dim=-1), face[pair], senses)
 
 
@@ -58,60 +61,87 @@ def soft_silhouette(
     edges = mesh_edges(faces) if edges is None else edges
     screen = project_vertices(vertices, K)  # (B, V, 3)
     with torch.no_grad():
-        batch, edge = _outline_edges(screen, faces.to(torch.int64), edges).nonzero().unbind(-1)  # (M,)
-    ends = edges.ends[edge]  # (M, 2)
-    segments = screen[batch[:, None], ends, :2]  # (M, 2, 2): end, (x, y)
+        is_outline, side = _outline_edges(screen, faces.to(torch.int64), edges)
+        picture, edge = is_outline.nonzero().unbind(-1)  # (M,)
+        side = side[picture, edge]
+    segments = screen[picture[:, None], edges.ends[edge], :2]  # (M, 2, 2): end, (x, y)
     covered = face_index >= 0
-    across = _pair_coverage(batch, segments, covered)
-    down = _pair_coverage(batch, segments.flip(-1), covered.transpose(1, 2)).transpose(1, 2)
+    across = _outline_change(picture, segments, side, covered)
+    down = _outline_change(picture, segments.flip(-1), -side, covered.transpose(1, 2)).transpose(1, 2)
     return (covered.to(across) + across + down).clamp(0, 1)
 
 
-def _outline_edges(screen: Tensor, faces: Tensor, edges: MeshEdges) -> Tensor:
-    """Which edges (B, E) fold over or end the surface as the camera sees it."""
+def _outline_edges(screen: Tensor, faces: Tensor, edges: MeshEdges) -> tuple[Tensor, Tensor]:
+    """Which edges fold over or end the surface as the camera sees it, and on which side of them it lies.
+
+    Returns:
+        is_outline: (B, E) bool.
+        side: (B, E), the sign of cross(run, p - start) for points p of the surface beside the edge, which runs from
+            the lower to the higher index; 0 where unknown.
+    """
     u, v, inverse_depth = screen.unbind(-1)  # (B, V)
-    fu, fv = u[:, faces], v[:, faces]  # (B, F, 3)
-    area = (fu[..., 1] - fu[..., 0]) * (fv[..., 2] - fv[..., 0]) - (fv[..., 1] - fv[..., 0]) * (fu[..., 2] - fu[..., 0])
-    sides = area.sign()[:, edges.faces] * edges.senses  # (B, E, 2): on which side of the edge each triangle lies
+    u, v = u[:, faces], v[:, faces]  # (B, F, 3)
+    area = (u[..., 1] - u[..., 0]) * (v[..., 2] - v[..., 0]) - (v[..., 1] - v[..., 0]) * (u[..., 2] - u[..., 0])
+    sides = area.sign()[:, edges.faces] * edges.senses  # (B, E, 2)
     in_front = (inverse_depth[:, edges.ends] > 0).all(-1)
-    return in_front & (sides.prod(-1) >= 0)
+    return in_front & (sides.prod(-1) >= 0), sides.sum(-1).sign()
 
 
-def _pair_coverage(batch: Tensor, segments: Tensor, covered: Tensor) -> Tensor:
-    """What outline segments nearer to vertical than to horizontal add to pixels of horizontal pairs.
+def _outline_change(picture: Tensor, segments: Tensor, side: Tensor, covered: Tensor) -> Tensor:
+    """What outline segments steeper than 45 degrees change in the coverage of the pixels beside them.
+
+    Along each of a row's `_LINES` scan lines, the outline crosses at x between a covered pixel centre p and an empty
+    one, p + 1 (or p - 1). Its reach x - p from the covered centre takes 0.5 - reach from the covered pixel, or gives
+    reach - 0.5 to the empty one, for that share of the row. A steep outline that passes between two centres in the
+    middle of the row is never more than half a pixel beyond them elsewhere in the row.
 
     Args:
-        batch: (M,) picture of each segment. segments: (M, 2, 2) ends, (x, y). covered: (B, H, W) bool.
+        picture: (M,) index of each segment's picture.
+        segments: (M, 2, 2) ends, (x, y) in pixels.
+        side: (M,) as of `_outline_edges`.
+        covered: (B, H, W) bool.
     Returns:
-        (B, H, W): negative inside the outline, positive outside.
+        (B, H, W): negative where covered, positive where not.
     """
-    pictures, height, width = covered.shape
-    change = segments.new_zeros(covered.shape)
-    if width < 2 or len(segments) == 0:
-        return change
+    height, width = covered.shape[1:]
+    change = segments.new_zeros(covered.numel())
     with torch.no_grad():
         run = segments[:, 1] - segments[:, 0]
-        low, high = segments[..., 1].min(-1).values, segments[..., 1].max(-1).values
-        first = low.clamp(0, height).ceil().to(torch.int64)
-        last = high.clamp(-1, height - 1).floor().to(torch.int64)
+        lines = (segments[..., 1] + 0.5) * _LINES - 0.5  # in lines from the top of the picture
+        first = lines.amin(1).clamp(0, height * _LINES).ceil().to(torch.int64)
+        last = lines.amax(1).clamp(-1, height * _LINES - 1).floor().to(torch.int64)
         steep = (run[:, 1].abs() >= run[:, 0].abs()) & (run[:, 1] != 0)
         segment, step = spread_out(torch.where(steep, (last - first + 1).clamp_min(0), 0))  # (N,)
-        y = first[segment] + step
-    start, end = segments[segment].unbind(1)  # (N, 2)
-    crossing = start[:, 0] + (y - start[:, 1]) * ((end - start)[:, 0] / (end - start)[:, 1])  # (N,) x at row y
+        line = first[segment] + step
+        y = (line + 0.5) / _LINES - 0.5
+        inner = (side * run[:, 1].sign())[segment]  # +1 where the surface is left of the segment, -1 right
+    (start_x, start_y), (end_x, end_y) = (end.unbind(-1) for end in segments[segment].unbind(1))  # (N,)
+    crossing = start_x + (y - start_y) * (end_x - start_x) / (end_y - start_y)  # (N,) x on the line
+
     with torch.no_grad():
-        left = crossing.clamp(-2, width).floor().to(torch.int64)
-        inside = (left >= 0) & (left < width - 1)
-        row = (batch[segment] * height + y) * width
-        left_covered = covered.reshape(-1)[row + left.clamp(0, width - 2)]
-        right_covered = covered.reshape(-1)[row + left.clamp(0, width - 2) + 1]
-        keep = (inside & (left_covered != right_covered)).nonzero()[:, 0]
-    # how far the surface reaches from the covered centre to the empty one; the farthest edge is the outline
-    reach = torch.where(left_covered, crossing - left, left + 1 - crossing)[keep]  # (P,) in [0, 1]
-    pair = (row + left)[keep]
-    half = segments.new_full((pictures * height * width,), 0.5)
-    reach = half.scatter_reduce(0, pair, reach, "amax", include_self=False).reshape(covered.shape)[..., :-1] - 0.5
-    left_change = torch.where(covered[..., :-1], reach.clamp_max(0), reach.clamp_min(0))
-    right_change = torch.where(covered[..., 1:], reach.clamp_max(0), reach.clamp_min(0))
-    pad = torch.nn.functional.pad
-    return pad(left_change, (0, 1)) + pad(right_change, (1, 0))
+        row = (picture[segment] * height + line // _LINES) * width  # the row's first pixel in the flat picture
+        flat = covered.reshape(-1)
+        middle = crossing.clamp(-2, width + 1).floor().to(torch.int64)
+        beside = torch.where(crossing - middle < 0.5, middle - 1, middle + 1)
+        left, found = middle, torch.zeros_like(steep[segment])
+        for candidate in (middle, beside):  # pixel pair (candidate, candidate + 1)
+            in_picture = (candidate >= 0) & (candidate < width - 1)
+            at = row + candidate.clamp(0, max(width - 2, 0))
+            left_in, right_in = flat[at], flat[(at + 1).clamp_max(len(flat) - 1)]
+            fits = in_picture & (left_in != right_in) & ((inner == 0) | ((inner > 0) == left_in))
+            left = torch.where(fits & ~found, candidate, left)
+            found |= fits
+        keep = found.nonzero()[:, 0]
+        left = left[keep]
+        is_left = flat[row[keep] + left]  # the covered pixel of the pair
+        # segments that compete for one pair on one line: the farthest reaching is the outline
+        key = (line[keep] % _LINES) + _LINES * (row[keep] + left)
+        pairs, competitor = torch.unique(key, return_inverse=True)
+        pair = pairs // _LINES
+        pair_is_left = flat[pair]
+        covered_pixel, empty_pixel = torch.where(pair_is_left, pair, pair + 1), torch.where(pair_is_left, pair + 1, pair)
+    reach = torch.where(is_left, crossing[keep] - left, left + 1 - crossing[keep])
+    reach = reach.new_zeros(len(pairs)).scatter_reduce(0, competitor, reach, "amax", include_self=False)
+    beyond = (reach - 0.5) / _LINES
+    change = change.index_add(0, covered_pixel, beyond.clamp_max(0)).index_add(0, empty_pixel, beyond.clamp_min(0))
+    return change.reshape(covered.shape)
