@@ -91,17 +91,16 @@ def test_a_missing_folder_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda path: path.write_bytes(b""), "cannot be read as a picture"),
-        (lambda path: truncate(path, 10), "cannot be read as a picture"),
-        (lambda path: truncate(path, path.stat().st_size // 2), "cannot be read as a picture"),
-        (lambda path: cv2.imwrite(str(path), np.zeros((10, 20, 3), np.uint8)), "256x256 pixels expected, has 20x10"),
-        (lambda path: path.unlink(), r"cannot be read as a picture \(FileNotFoundError\)"),
+        (lambda path: path.write_bytes(b""), "is empty"),
+        (lambda path: truncate(path, path.stat().st_size // 2), "is truncated"),
+        (lambda path: cv2.imwrite(str(path), np.zeros((20, 30, 3), np.uint8)), "256x256 pixels expected, has 30x20"),
+        (lambda path: path.unlink(), "cannot be read"),
     ],
 )
 def test_bad_pictures_are_named(folder, spoil, message):
     photos = read_photos3d(folder)
     spoil(folder / "images/0.png")
-    with pytest.raises(InputError, match=rf"images/0\.png: {message}"):
+    with pytest.raises(InputError, match=rf"images/0\.png: (.* )?{message}"):
         photos.image(0)
 
 

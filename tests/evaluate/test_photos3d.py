@@ -164,13 +164,15 @@ def test_estimators_take_turns(folder):
 
 def test_the_table_names_every_run_and_group(folder):
     photos = read_photos3d(folder)
-    run = JointPredictions(photos.joints_2d + 1.0, photos.joints, np.full(COUNT, 12.5))
+    joints = photos.joints.copy()
+    joints[5] = np.nan
+    run = JointPredictions(photos.joints_2d, joints, np.full(COUNT, 12.5))
     console = Console(width=120, record=True, file=io.StringIO())
     print_table({"focal_given": score_photos3d(photos, run), "other": score_photos3d(photos, run)}, console)
 
     text = console.export_text()
     row = next(line.split() for line in text.splitlines() if line.split()[:1] == ["all"])
-    assert row == "all focal given 24 0 1.4 / 0.0 0.0 / 0.0 0.0 / 0.0 1.00 / 1.00 1.00 / 1.00 12.5".split()
+    assert row == "all focal given 24 1 0.0 / 0.0 0.0 / 0.0 0.0 / 0.0 0.96 / 0.96 0.96 / 0.96 12.5".split()
     assert "other" in text
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
+from phalanx.data.images import read_image
 
 SIZE = 256  # pixels, both sides of every crop
 
@@ -50,13 +50,10 @@ class Photos3D:
     def image(self, index: int) -> np.ndarray:
         """Photo `index` as (256, 256, 3) uint8 RGB. Raises InputError if it cannot be read or has another size."""
         path = self.folder / self.image_paths[index]
-        try:
-            with Image.open(path) as picture:
-                if picture.size != (SIZE, SIZE):
-                    raise InputError(f"{path}: {SIZE}x{SIZE} pixels expected, has {picture.width}x{picture.height}")
-                return np.array(picture.convert("RGB"))
-        except (OSError, SyntaxError) as error:  # Pillow's answers to damaged and truncated files
-            raise InputError(f"{path}: cannot be read as a picture ({type(error).__name__})") from error
+        image = read_image(path)
+        if image.shape != (SIZE, SIZE, 3):
+            raise InputError(f"{path}: {SIZE}x{SIZE} pixels expected, has {image.shape[1]}x{image.shape[0]}")
+        return image
 
 
 def read_photos3d(folder: str | Path) -> Photos3D:
