@@ -64,7 +64,7 @@ THUMB_DIRECTION = _unit(0.628, 0.387, 0.675)
 THUMB_HINGE = _unit(0.03, -0.77, 0.63)
 THUMB_FLEXION = _unit(0.03, -0.77, 0.63)
 THUMB_ABDUCTION = _unit(*np.cross(THUMB_DIRECTION, THUMB_FLEXION))
-FINGER_TILT = tuple(np.deg2rad([12.0, 4.0, -4.0, -12.0]))
+FINGER_TILT = tuple(np.deg2rad([9.0, 3.0, -3.0, -9.0]))
 
 AXES = torch.tensor(_axes(), dtype=torch.float64)
 """(23, 3) unit axes in the hand frame at rest."""
@@ -79,7 +79,10 @@ LIMITS = torch.deg2rad(
             [-55.0, 40.0],
             [-30.0, 75.0],
             [-35.0, 95.0],
-            *[[-35.0, 100.0], [-30.0, 30.0], [-12.0, 120.0], [-25.0, 95.0]] * 4,
+            *[[-35.0, 100.0], [-25.0, 35.0], [-12.0, 120.0], [-25.0, 95.0]],
+            *[[-35.0, 100.0], [-25.0, 25.0], [-12.0, 120.0], [-25.0, 95.0]],
+            *[[-35.0, 100.0], [-35.0, 20.0], [-12.0, 120.0], [-25.0, 95.0]],
+            *[[-35.0, 100.0], [-45.0, 20.0], [-12.0, 120.0], [-25.0, 95.0]],
         ],
         dtype=torch.float64,
     )

@@ -1,0 +1,195 @@
+"""Poses that hands take: named gestures, their interpolation, and random sampling within anatomy.
+
+Three sources are mixed: (a) pairs of named gestures, linearly interpolated in angle space (Dibra et al. 2018, Sec. 4); (b) every
+finger in a state of its own (straight, curled, hooked, half) with people's couplings; (c) correlated random angles (Wan et al.
+2019, Sec. 3.3). All are jittered, clamped to the limits and rejected where fingers run through each other.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phalanx.hand.anatomy import ANGLE_NAMES, LIMITS, angles_to_rotations
+from phalanx.hand.collision import FLESH_TOLERANCE, SphereProxies, penetration, sphere_proxies
+from phalanx.hand.model import HandModel, HandPose
+
+# One finger as MCP flexion, PIP flexion, DIP flexion in degrees; the thumb as CMC flexion, CMC abduction, MCP, IP.
+_FINGER = {
+    "straight": (2, 3, 2),
+    "curled": (82, 100, 55),
+    "hooked": (5, 95, 60),
+    "bent": (40, 45, 25),
+    "half": (50, 75, 40),
+    "flat": (75, 8, 5),
+    "back": (-15, 3, 2),
+    "claw": (-5, 65, 45),
+    "touch": (59, 58, 30),
+}
+_THUMB = {
+    "out": (-15, -15, 0, 0),
+    "relaxed": (5, -10, 10, 10),
+    "beside": (12, -45, 5, 0),
+    "across": (42, 12, 30, 30),
+    "over": (38, 18, 40, 50),
+    "oppose": (28, 22, 18, 22),
+    "up": (-20, -25, -5, -10),
+    "palm": (50, 5, 45, 45),
+    "tip": (23, 4, 27, 36),
+    "tip_middle": (33, 9, 32, 36),
+    "tip_ring": (43, 1, 37, 38),
+    "tip_little": (45, 3, 40, 42),
+}
+
+_STATES: dict[str, tuple[str, str, str, str, str, float]] = {
+    # thumb, index, middle, ring, little, spread (1: fanned, 0: parallel)
+    "open": ("out", "straight", "straight", "straight", "straight", 1.0),
+    "flat": ("beside", "straight", "straight", "straight", "straight", 0.0),
+    "relaxed": ("relaxed", "bent", "bent", "bent", "bent", 0.3),
+    "fist": ("over", "curled", "curled", "curled", "curled", 0.1),
+    "fist_thumb_beside": ("beside", "curled", "curled", "curled", "curled", 0.1),
+    "thumb_up": ("up", "curled", "curled", "curled", "curled", 0.1),
+    "point": ("over", "straight", "curled", "curled", "curled", 0.0),
+    "gun": ("up", "straight", "curled", "curled", "curled", 0.0),
+    "victory": ("palm", "straight", "straight", "curled", "curled", 1.0),
+    "two_closed": ("palm", "straight", "straight", "curled", "curled", 0.0),
+    "three": ("palm", "straight", "straight", "straight", "curled", 0.8),
+    "three_thumb": ("out", "straight", "straight", "curled", "curled", 0.7),
+    "four": ("palm", "straight", "straight", "straight", "straight", 0.8),
+    "rock": ("over", "straight", "curled", "curled", "straight", 0.3),
+    "love": ("out", "straight", "curled", "curled", "straight", 0.3),
+    "call": ("up", "curled", "curled", "curled", "straight", 0.6),
+    "little": ("over", "curled", "curled", "curled", "straight", 0.3),
+    "middle_ring_little": ("tip", "touch", "straight", "straight", "straight", 0.8),
+    "ok_curled": ("tip", "touch", "half", "half", "half", 0.3),
+    "pinch": ("tip", "touch", "curled", "curled", "curled", 0.1),
+    "pinch_middle": ("tip_middle", "straight", "touch", "straight", "straight", 0.5),
+    "pinch_ring": ("tip_ring", "straight", "straight", "touch", "straight", 0.5),
+    "pinch_little": ("tip_little", "straight", "straight", "straight", "touch", 0.5),
+    "five_pinch": ("tip_middle", "touch", "touch", "touch", "touch", 0.0),
+    "claw": ("oppose", "claw", "claw", "claw", "claw", 0.9),
+    "hook": ("beside", "hooked", "hooked", "hooked", "hooked", 0.1),
+    "roof": ("beside", "flat", "flat", "flat", "flat", 0.0),
+    "duck": ("oppose", "flat", "flat", "flat", "flat", 0.0),
+    "grasp": ("oppose", "bent", "bent", "bent", "bent", 0.3),
+    "grasp_tight": ("oppose", "half", "half", "half", "half", 0.1),
+    "hold_pen": ("tip", "touch", "half", "curled", "curled", 0.0),
+    "index_hook": ("over", "hooked", "curled", "curled", "curled", 0.0),
+    "index_middle_hook": ("palm", "claw", "claw", "curled", "curled", 0.4),
+    "middle": ("over", "curled", "straight", "curled", "curled", 0.0),
+    "ring_little": ("oppose", "curled", "curled", "straight", "straight", 0.4),
+    "vulcan": ("out", "straight", "straight", "straight", "straight", 0.5),
+    "stretched": ("out", "back", "back", "back", "back", 1.0),
+}
+
+GESTURE_NAMES = tuple(_STATES)
+
+
+def _spread(amount: float) -> np.ndarray:
+    """MCP abduction in degrees of index, middle, ring, little: fanned open by `amount`."""
+    return np.array([2.0, -1.0, -4.0, -9.0]) + amount * np.array([11.0, -2.0, -12.0, -20.0])
+
+
+def _assemble(thumb: np.ndarray, fingers: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Thumb (N, 4), fingers (N, 4, 3) MCP PIP DIP, spread (N, 4), degrees -> (N, 23) with the wrist at 0."""
+    angles = np.zeros((len(thumb), len(ANGLE_NAMES)))
+    angles[:, 3:7] = thumb
+    four = angles[:, 7:].reshape(-1, 4, 4)  # a view
+    four[..., 0], four[..., 1], four[..., 2:] = fingers[..., 0], spread, fingers[..., 1:]
+    # A flexed knuckle cannot spread: the collateral ligaments tighten.
+    four[..., 1] *= np.cos(np.deg2rad(np.clip(fingers[..., 0], 0, 80)))
+    return angles
+
+
+@lru_cache(maxsize=1)
+def gestures() -> np.ndarray:
+    """The named gestures as angles in degrees, (len(GESTURE_NAMES), 23)."""
+    thumb = np.array([_THUMB[state[0]] for state in _STATES.values()], dtype=float)
+    fingers = np.array([[_FINGER[name] for name in state[1:5]] for state in _STATES.values()], dtype=float)
+    spread = np.stack([_spread(state[5]) for state in _STATES.values()])
+    spread[GESTURE_NAMES.index("vulcan")] = [8, 6, -14, -20]
+    return _assemble(thumb, fingers, spread)
+
+
+def _from_gestures(generator: np.random.Generator, count: int) -> np.ndarray:
+    table = gestures()
+    pair = generator.integers(len(table), size=(count, 2))
+    # Half of them near a gesture, half anywhere between two.
+    t = np.where(generator.random(count) < 0.5, generator.beta(0.6, 6.0, count), generator.random(count))[:, None]
+    return table[pair[:, 0]] * (1 - t) + table[pair[:, 1]] * t
+
+
+def _from_states(generator: np.random.Generator, count: int) -> np.ndarray:
+    states = np.array(list(_FINGER.values()), dtype=float)
+    chance = np.array([0.3, 0.26, 0.06, 0.1, 0.1, 0.05, 0.03, 0.05, 0.05])
+    drawn = generator.choice(len(states), size=(count, 4), p=chance)
+    # Neighbours tend to move together, ring and little most.
+    for finger, coupling in ((1, 0.3), (2, 0.45), (3, 0.55)):
+        same = generator.random(count) < coupling
+        drawn[same, finger] = drawn[same, finger - 1]
+    thumbs = np.array(list(_THUMB.values()), dtype=float)
+    pick = generator.integers(len(thumbs), size=(count, 2))
+    t = generator.random((count, 1)) * (generator.random((count, 1)) < 0.5)
+    thumb = thumbs[pick[:, 0]] * (1 - t) + thumbs[pick[:, 1]] * t
+    spread = np.stack([_spread(s) for s in generator.uniform(-0.1, 1.1, count)])
+    return _assemble(thumb, states[drawn], spread)
+
+
+def _from_anatomy(generator: np.random.Generator, count: int) -> np.ndarray:
+    shared = generator.beta(0.8, 1.1, (count, 1))
+    own = generator.beta(0.7, 0.9, (count, 4))
+    mix = generator.random((count, 1))
+    curl = np.clip(mix * shared + (1 - mix) * own, 0, 1)
+    mcp = -12 + 98 * np.clip(curl + generator.normal(0, 0.25, (count, 4)), 0, 1)
+    pip = 112 * np.clip(curl + generator.normal(0, 0.22, (count, 4)), 0, 1)
+    dip = pip * generator.uniform(0.35, 0.75, (count, 1)) + generator.normal(0, 6, (count, 4))
+    low = np.array([-30, -50, -10, -15])
+    high = np.array([52, 28, 60, 75])
+    thumb = low + (high - low) * generator.beta(1.3, 1.3, (count, 4))
+    spread = np.stack([_spread(s) for s in generator.uniform(-0.1, 1.2, count)])
+    return _assemble(thumb, np.stack([mcp, pip, dip], 2), spread)
+
+
+@lru_cache(maxsize=1)
+def _proxies() -> tuple[HandModel, SphereProxies]:
+    model = HandModel.open_hand()
+    return model, sphere_proxies(model)
+
+
+def propose_angles(generator: np.random.Generator, count: int) -> Tensor:
+    """Random angles (count, 23) in radians within the limits; fingers may still intersect."""
+    source = generator.choice(3, size=count, p=[0.4, 0.35, 0.25])
+    drawn = np.stack([_from_gestures(generator, count), _from_states(generator, count), _from_anatomy(generator, count)])
+    angles = drawn[source, np.arange(count)]
+    jitter = generator.gamma(2.0, 2.5, (count, 1)) * generator.normal(size=(count, 23))
+    jitter[:, [8, 12, 16, 20]] *= 0.6
+    angles += jitter
+    # Fingers that hyperextend do so at the DIP joint too, and curled ones differ in how far.
+    angles[:, 0] = generator.normal(0, 28, count)
+    angles[:, 1] = generator.normal(3, 13, count)
+    angles[:, 2] = generator.normal(0, 15, count)
+    limits = LIMITS.numpy()
+    return torch.from_numpy(np.clip(np.deg2rad(angles), limits[:, 0], limits[:, 1])).float()
+
+
+def intersects(angles: Tensor) -> Tensor:
+    """(B,) whether fingers of the mean hand run through each other or the palm by more than flesh gives."""
+    model, proxies = _proxies()
+    pose = HandPose.zero(len(angles))
+    pose.rotations = angles_to_rotations(angles.float())
+    return penetration(model, proxies, pose) > FLESH_TOLERANCE
+
+
+def sample_angles(generator: np.random.Generator, count: int) -> Tensor:
+    """Random anatomical angles (count, 23) in radians, within limits, fingers not through each other."""
+    kept: list[Tensor] = []
+    missing = count
+    while missing > 0:
+        proposal = propose_angles(generator, max(2 * missing, 8))
+        valid = proposal[~intersects(proposal)][:missing]
+        kept.append(valid)
+        missing -= len(valid)
+    return torch.cat(kept)
