@@ -1,0 +1,1 @@
+"""Overlays: pictures for people."""

@@ -1,0 +1,146 @@
+"""A hand whose whole truth is known, in a picture whose colours say where in the picture each pixel is.
+
+From any crop of such a picture, however it was cut, scaled or flipped, `Oracle` reads the crop's place and answers with
+the exact evidence. So whatever `Predictor` makes of boxes, cameras and sides must come back to the truth.
+"""
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from phalanx.geometry.rotations import ray_to_rotmat
+from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.methods.compact import ROOT, Evidence, centre_ray
+from phalanx.predict.predictor import Predictor
+
+WIDTH, HEIGHT = 320, 240
+
+
+def place_picture(width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """(H, W, 3) float32: red says x, green says y, from 0.1 to 0.9 across the picture."""
+    x, y = np.meshgrid(np.linspace(0.1, 0.9, width), np.linspace(0.1, 0.9, height))
+    return np.stack([x, y, np.full_like(x, 0.5)], axis=-1).astype(np.float32)
+
+
+@dataclass
+class Truth:
+    """A right hand in the frame of the (mirrored, if `flip`) camera, and what the picture shows of it."""
+
+    pose: HandPose
+    K: np.ndarray  # (3, 3)
+    flip: bool
+    angles: np.ndarray  # (23,) radians
+
+    @property
+    def joints(self) -> np.ndarray:
+        """(21, 3) metres, camera frame of the picture as it is."""
+        joints = HandModel.open_hand().joints(self.pose)[0].double().numpy()
+        return joints * ([-1, 1, 1] if self.flip else [1, 1, 1])
+
+    @property
+    def joints_2d(self) -> np.ndarray:
+        """(21, 2) pixels."""
+        points = self.joints @ self.K.T
+        return points[:, :2] / points[:, 2:]
+
+
+def make_truth(flip: bool = False, f: float = 300.0, at: tuple[float, float, float] = (0.04, 0.09, 0.5)) -> Truth:
+    angles = torch.zeros(1, len(ANGLE_NAMES))
+    angles[0, ANGLE_NAMES.index("index_pip_flexion")] = 0.6
+    angles[0, ANGLE_NAMES.index("ring_mcp_flexion")] = 0.4
+    turn = torch.tensor(0.4)
+    c, s = math.cos(turn), math.sin(turn)
+    # Fingers up (y distal to -y of the camera), palm towards the camera, and turned a little about the vertical.
+    facing = torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])
+    about_y = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    shape = torch.linspace(-1, 1, 10)[None]
+    pose = HandPose(angles_to_rotations(angles), shape, (about_y @ facing)[None], torch.tensor([at]))
+    K = np.array([[f, 0, 150.0], [0, f * 1.02, 125.0], [0, 0, 1]])
+    return Truth(pose, K, flip, angles[0].numpy())
+
+
+class Oracle(nn.Module):
+    """Stands in for the network: reads from the crop's colours where it was cut, and answers with the truth."""
+
+    def __init__(self, truth: Truth, size: int = 64, width: int = WIDTH, height: int = HEIGHT) -> None:
+        super().__init__()
+        self.truth, self.picture = truth, (width, height)
+        self.config = SimpleNamespace(size=size)
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Evidence:
+        assert images.shape[1:] == (3, self.config.size, self.config.size) and images.dtype == torch.float32
+        self.seen.append(images)
+        size = self.config.size
+        middle = slice(size * 3 // 8, size * 5 // 8)
+        at = torch.arange(size).double()[middle]
+        red = images[0, 0].double()[middle, middle].mean(0)
+        green = images[0, 1].double()[middle, middle].mean(1)
+        # picture pixel = start + step * crop pixel, in x and in y
+        starts, steps = [], []
+        for values, extent in ((red, self.picture[0]), (green, self.picture[1])):
+            pixels = (values - 0.1) / 0.8 * (extent - 1)
+            step = ((pixels - pixels.mean()) * (at - at.mean())).sum() / (at - at.mean()).square().sum()
+            steps.append(step.item())
+            starts.append((pixels.mean() - step * at.mean()).item())
+        assert (steps[0] < 0) == self.truth.flip, "the crop of a left hand comes flipped, that of a right hand does not"
+        start, step = np.array(starts), np.array(steps)
+        joints_2d = ((self.truth.joints_2d - start) / step + 0.5) / size
+        K_picture = self.truth.K
+        f_crop = (K_picture[0, 0] / abs(step[0]) + K_picture[1, 1] / abs(step[1])) / 2
+        z = self.truth.joints[:, 2]
+        depth = (z - z[ROOT]) * f_crop / (z[ROOT] * size)
+        ray = np.linalg.solve(K_picture, [*(start + step * (size - 1) / 2), 1.0])
+        ray = ray * [-1, 1, 1] if self.truth.flip else ray
+        ray = torch.tensor(ray / np.linalg.norm(ray), dtype=torch.float32)[None]
+        return Evidence(
+            torch.tensor(joints_2d, dtype=torch.float32)[None],
+            torch.full((1, 21), 0.01),
+            torch.tensor(depth, dtype=torch.float32)[None],
+            torch.full((1, 21), 0.01),
+            self.truth.pose.rotations,
+            ray_to_rotmat(ray).mT @ self.truth.pose.orientation,
+            self.truth.pose.shape,
+        )
+
+
+def linear_fit(model: HandModel, evidence: Evidence, K: Tensor, size: int) -> HandPose:
+    """Stands in for the fit: takes rotations and shape as they are and solves for the translation, which is linear."""
+    orientation = ray_to_rotmat(centre_ray(K, size)) @ evidence.orientation
+    pose = HandPose(evidence.rotations, evidence.shape, orientation, torch.zeros(1, 3))
+    joints = model.joints(pose)[0].double()  # (21, 3)
+    pixels = evidence.joints_2d[0].double() * size - 0.5
+    rays = torch.linalg.solve(K[0].double(), torch.cat((pixels, torch.ones(21, 1)), 1).T).T  # (21, 3), z = 1
+    # (joints + t).xy = rays.xy (joints + t).z
+    rows, right = [], []
+    for axis in range(2):
+        unit = torch.zeros(21, 3, dtype=torch.float64)
+        unit[:, axis], unit[:, 2] = 1, -rays[:, axis]
+        rows.append(unit)
+        right.append(rays[:, axis] * joints[:, 2] - joints[:, axis])
+    solution = torch.linalg.lstsq(torch.cat(rows), torch.cat(right)[:, None]).solution[:, 0]
+    return HandPose(evidence.rotations, evidence.shape, orientation, solution.float()[None])
+
+
+def make_predictor(truth: Truth, **options) -> Predictor:
+    """A `Predictor` of the given truth, without weights."""
+    predictor = object.__new__(Predictor)
+    predictor.device = torch.device("cpu")
+    predictor.estimator = Oracle(truth, **options)
+    predictor.model = HandModel.open_hand()
+    predictor.fit = linear_fit
+    return predictor
+
+
+@pytest.fixture
+def oracle() -> SimpleNamespace:
+    """The parts above, for tests."""
+    return SimpleNamespace(
+        truth=make_truth, picture=place_picture, predictor=make_predictor, width=WIDTH, height=HEIGHT, fit=linear_fit
+    )

@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.hand.model import HandModel
+from phalanx.predict import predictor as module
+from phalanx.predict.predictor import CROP_FACTOR, Predictor, as_box, as_device, as_rgb
+
+
+def project(K, points):
+    homogeneous = points @ K.T
+    return homogeneous[:, :2] / homogeneous[:, 2:]
+
+
+@pytest.mark.parametrize(("side", "mirrored"), [("right", False), ("left", False), ("right", True), ("left", True)])
+def test_truth_comes_back_in_the_frame_of_the_picture(oracle, side, mirrored):
+    shows_left = (side == "left") != mirrored
+    truth = oracle.truth(flip=shows_left)
+    (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side=side, mirrored=mirrored)
+    assert (hand.side, hand.mirrored, hand.camera, hand.scale_source) == (side, mirrored, "given", "prior")
+    np.testing.assert_allclose(hand.joints, truth.joints, atol=2e-4)
+    np.testing.assert_allclose(hand.joints_2d, truth.joints_2d, atol=0.1)
+    np.testing.assert_allclose(hand.joints_2d, project(hand.K, hand.joints), atol=1e-9)
+    np.testing.assert_allclose(np.radians(list(hand.angles_degrees.values())), truth.angles, atol=1e-4)
+    np.testing.assert_allclose(hand.orientation, truth.pose.orientation[0], atol=2e-3)
+    assert (hand.width, hand.height) == (oracle.width, oracle.height)
+    # Which kind of hand it is: thumb side, fingers and the way out of the palm make a right- or left-handed frame.
+    finger, thumb_side = hand.joints[9] - hand.joints[0], hand.joints[5] - hand.joints[17]
+    out_of_palm = np.cross(thumb_side, finger) * (-1 if shows_left else 1)
+    assert out_of_palm[2] < 0  # the true hand shows its palm
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_surface_is_the_models_and_never_inside_out(oracle, flip):
+    truth = oracle.truth(flip=flip)
+    (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side="left" if flip else "right")
+    surface = HandModel.open_hand()(truth.pose).vertices[0].double().numpy() * [-1 if flip else 1, 1, 1]
+    np.testing.assert_allclose(hand.vertices, surface, atol=3e-4)
+    corners = hand.vertices[hand.faces] - hand.vertices.mean(0)
+    assert (np.cross(corners[:, 0], corners[:, 1]) * corners[:, 2]).sum() / 6 > 1e-4  # volume in m3
+
+
+def test_pose_fields_rebuild_the_surface_as_documented(oracle):
+    from phalanx.hand.model import HandPose
+
+    truth = oracle.truth(flip=True)
+    (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side="left", hand_length=0.2)
+    flip = np.array([-1, 1, 1])
+    tensors = (torch.tensor(v)[None].float() for v in (hand.rotations, hand.shape, hand.orientation))
+    pose = HandPose(*tensors, torch.tensor(hand.joints[:1] / hand.scale * flip).float())
+    rebuilt = hand.scale * HandModel.open_hand()(pose).vertices[0].double().numpy() * flip
+    np.testing.assert_allclose(hand.vertices, rebuilt, atol=1e-6)
+
+
+def test_first_the_whole_picture_then_closer(oracle):
+    truth = oracle.truth(at=(0.15, 0.05, 1.0))
+    predictor = oracle.predictor(truth)
+    (hand,) = predictor(oracle.picture(), K=truth.K)
+    whole, _ = predictor.estimator.seen
+    assert whole[0, 0, 32].max() - whole[0, 0, 32].min() == pytest.approx(0.8, abs=0.02)  # all of the picture's width
+    low, high = truth.joints_2d.min(0), truth.joints_2d.max(0)
+    extent = (high - low).max() * CROP_FACTOR
+    x, y, width, height = hand.box
+    assert width == height == pytest.approx(extent, rel=0.01)
+    np.testing.assert_allclose([x + width / 2 - 0.5, y + height / 2 - 0.5], (low + high) / 2, atol=0.5)
+    np.testing.assert_allclose(hand.uncertainty, 0.01 * width, rtol=1e-5)
+
+
+def test_box_is_where_it_looks_and_what_it_gives_can_be_given_back(oracle):
+    truth = oracle.truth()
+    predictor = oracle.predictor(truth)
+    low, high = truth.joints_2d.min(0), truth.joints_2d.max(0)
+    (first,) = predictor(oracle.picture(), box=[*(low - 5), *(high - low + 10)], K=truth.K)
+    predictor.estimator.seen.clear()
+    (second,) = predictor(oracle.picture(), box=first.box, K=truth.K)
+    assert len(predictor.estimator.seen) == 1  # nothing to look closer at
+    np.testing.assert_allclose(second.box, first.box)
+    np.testing.assert_allclose(second.joints, first.joints, atol=2e-4)
+
+
+def test_camera_assumed_where_none_is_given(oracle):
+    truth = oracle.truth()
+    (hand,) = oracle.predictor(truth)(oracle.picture())
+    assert hand.camera == "assumed"
+    focal = oracle.width / 2 / np.tan(np.radians(30))
+    np.testing.assert_allclose(hand.K, [[focal, 0, 159.5], [0, focal, 119.5], [0, 0, 1]], atol=1e-4)
+
+
+def test_hand_length_sets_the_scale_and_keeps_the_picture(oracle):
+    truth = oracle.truth()
+    predictor = oracle.predictor(truth)
+    (prior,) = predictor(oracle.picture(), K=truth.K)
+    (given,) = predictor(oracle.picture(), K=truth.K, hand_length=0.21)
+    assert (prior.scale, prior.scale_source, given.scale_source) == (1.0, "prior", "given")
+    chain = given.joints[[0, 9, 10, 11, 12]]
+    assert np.linalg.norm(np.diff(chain, axis=0), axis=1).sum() == pytest.approx(0.21, abs=1e-5)
+    np.testing.assert_allclose(given.joints, prior.joints * given.scale, atol=1e-6)
+    np.testing.assert_allclose(given.vertices, prior.vertices * given.scale, atol=1e-6)
+    np.testing.assert_allclose(given.joints_2d, prior.joints_2d, atol=1e-6)
+
+
+def test_uint8_float_and_path_agree(oracle, tmp_path):
+    import cv2
+
+    truth = oracle.truth()
+    predictor = oracle.predictor(truth)
+    image = (oracle.picture() * 255).round().astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    for given in (image, tmp_path / "a.png", str(tmp_path / "a.png")):
+        predictor.estimator.seen.clear()
+        predictor(given, K=truth.K)
+        np.testing.assert_allclose(predictor.estimator.seen[0][0, :, 30, 30], [0.5, 0.46, 0.5], atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"K": np.zeros((3, 3))}, "K: the camera matrix is singular"),
+        ({"K": (500, 0, 1, 1)}, "K: the camera matrix is singular"),
+        ({"K": np.eye(4)}, "K: must have shape"),
+        ({"box": (400, 10, 50, 50)}, "box: 400,10,50,50 lies outside the picture of 320x240"),
+        ({"box": (-60, 10, 50, 50)}, "box: .* lies outside"),
+        ({"box": (10, 10, 0, 50)}, "box: width and height must be positive"),
+        ({"box": (10, 10, 50, 4)}, "box: less than 8 pixels"),
+        ({"box": (10, 10, 50)}, "box: must have shape"),
+        ({"box": (10, 10, float("nan"), 5)}, "box: .*finite"),
+        ({"side": "both"}, "side: must be 'left' or 'right', not 'both'"),
+        ({"hand_length": 190}, "hand_length: must lie between 0.05 and 0.35 metres, got 190"),
+        ({"hand_length": float("nan")}, "hand_length"),
+    ],
+)
+def test_bad_options_are_one_sentence(oracle, options, says):
+    predictor = oracle.predictor(oracle.truth())
+    with pytest.raises(InputError, match=says) as caught:
+        predictor(oracle.picture(), **options)
+    assert "\n" not in str(caught.value)
+    assert predictor.estimator.seen == []
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (np.zeros((50, 50, 4), np.uint8), "must be"),
+        (np.zeros((3, 50, 50), np.uint8), "must be"),
+        (np.zeros((50, 50, 3), np.int64), "not int64"),
+        (np.full((50, 50, 3), 255.0), r"must lie in \[0, 1\]"),
+        (np.full((50, 50, 3), np.nan), r"must lie in \[0, 1\]"),
+        (np.zeros((1, 1, 3), np.uint8), "1x1 pixels are too few"),
+        ("none.png", "none.png: cannot be read"),
+    ],
+)
+def test_bad_images_are_one_sentence(oracle, image, says):
+    with pytest.raises(InputError, match=says):
+        oracle.predictor(oracle.truth())(image)
+
+
+def test_grey_is_repeated():
+    grey = np.arange(400, dtype=np.uint8).reshape(20, 20)
+    np.testing.assert_array_equal(as_rgb(grey), np.stack([grey] * 3, -1))
+
+
+def test_box_may_reach_beyond_the_picture():
+    box = as_box((-20, 100, 100, 60), 320, 240)
+    assert (box.centre_x, box.centre_y, box.side) == (29.5, 129.5, 100)
+
+
+def test_joints_beyond_the_picture_do_not_carry_the_crop_away():
+    joints = np.full((21, 2), -500.0)
+    box = module.box_around_joints(joints, 320, 240)
+    assert (box.centre_x, box.centre_y, box.side) == (0, 0, module.MIN_BOX)
+
+
+def test_devices():
+    assert as_device("cpu").type == "cpu"
+    for bad in ("tpu9", "cuda:99", "", "meta?"):
+        with pytest.raises(InputError, match="is not a device"):
+            as_device(bad)
+
+
+def test_score_falls_with_uncertainty():
+    assert module.score(np.zeros(21)) == 1
+    assert module.score(np.full(21, 0.05)) == pytest.approx(0.5)
+    assert module.score(np.full(21, 1.0)) < 0.01
+
+
+def test_missing_weights_are_named(tmp_path):
+    with pytest.raises(InputError, match="none.safetensors"):
+        Predictor(weights=tmp_path / "none.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights at all" * 10)
+    with pytest.raises(InputError, match="bad.safetensors"):
+        Predictor(weights=tmp_path / "bad.safetensors")
