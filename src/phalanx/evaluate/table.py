@@ -11,7 +11,7 @@ from rich.table import Table
 def print_table(scores: Mapping[str, Mapping[str, Any]], console: Console | None = None) -> None:
     """Print the figures of several runs, as `score_photos3d` returns them; rows of groups without photos are left out.
 
-    Cells with two numbers: raw, then under the definition map.
+    Cells with two numbers: raw, then under the definition map. The AUC is raw.
     """
     table = Table(
         title="joint errors: raw / under the definition map", box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left"
@@ -26,8 +26,9 @@ def print_table(scores: Mapping[str, Mapping[str, Any]], console: Console | None
             title = ""
         if len(scores) > 1 or kind_ends:
             table.add_section()
-    # Wide enough not to cut numbers where the output is no terminal
-    (console or Console(width=None if Console().is_terminal else 120)).print(table)
+    console = console or Console()
+    console.width = max(console.width, 100)  # in a narrow terminal lines that run over are better than cut numbers
+    console.print(table)
 
 
 def _groups(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, dict[str, Mapping[str, Any]], bool]]:
@@ -55,7 +56,7 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
         pair("epe_2d_px", 1),
         pair("epe_3d_root_scaled_mm", 1),
         pair("epe_3d_procrustes_mm", 1),
-        pair("auc_0_50", 2),
-        pair("auc_20_50", 2),
+        number("auc_0_50", 2),
+        number("auc_20_50", 2),
         number("ms_per_image", 1),
     ]
