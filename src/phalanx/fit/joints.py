@@ -1,0 +1,332 @@
+"""From joints to a posed hand: batched Levenberg-Marquardt on the kinematic chain, with analytical derivatives.
+
+Unknowns of a hand (36): turn of the palm (3, a rotation vector in the hand frame), translation (3), hinge angles (20), shape
+(10). Each step solves the normal equations, damped by their diagonal (Marquardt 1963), for all hands at once; a hand whose
+cost rose goes back and is damped more. At batch 1 the time goes into the number of tensor operations, so there are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from phalanx.fit.chain import Chain, chain_of, joints_and_derivatives, local_rotations, rotations_to_hinges
+from phalanx.geometry.alignment import rigid_alignment
+from phalanx.geometry.rotations import ray_to_rotmat, rotvec_to_rotmat
+from phalanx.hand.model import HandModel, HandPose
+
+DEPTH_ROOT = 9
+"""The joint that measured depths are relative to: the middle finger's MCP, which is seen more often than the wrist."""
+
+TURN, SHIFT, ANGLES, SHAPE = slice(0, 3), slice(3, 6), slice(6, 26), slice(26, 36)
+"""Where the unknowns are in a step (B, 36)."""
+
+
+class JointEvidence(Protocol):
+    """What `fit_evidence` reads; crop units are 0..1 across the crop."""
+
+    joints_2d: Tensor  # (B, 21, 2) crop units
+    sigma_2d: Tensor  # (B, 21) crop units
+    depth: Tensor  # (B, 21) (z_j - z_root) * f / (z_root * S), root DEPTH_ROOT
+    sigma_depth: Tensor  # (B, 21) the same unit
+    rotations: Tensor  # (B, 16, 3, 3) local, as in HandPose
+    orientation: Tensor  # (B, 3, 3) relative to the viewing ray through the crop's centre
+    shape: Tensor  # (B, 10) standard deviations
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How the measurements and the priors weigh against each other."""
+
+    steps: int = 7
+    """Levenberg-Marquardt steps."""
+    huber: float = 3.0
+    """Joints farther off than this many sigma pull no harder."""
+    floor_2d: float = 0.006
+    """Least sigma of a 2D joint, crop units."""
+    floor_depth: float = 0.012
+    """Least sigma of a depth, crop units."""
+    angle_sigma: float = 0.5
+    """Trust in the network's angles, radians."""
+    turn_sigma: float = 0.5
+    """Trust in the network's orientation, radians."""
+    shape_sigma: float = 0.8
+    """Trust in the network's shape, standard deviations."""
+    limit_sigma: float = 0.05
+    """Softness of the joint limits, radians."""
+    length_sigma: float = 0.0005
+    """Trust in a given hand length, metres."""
+
+
+@dataclass
+class State:
+    """The unknowns of B hands."""
+
+    orientation: Tensor  # (B, 3, 3)
+    translation: Tensor  # (B, 3)
+    angles: Tensor  # (B, 20) hinges, see `fit.chain.HINGES`
+    shape: Tensor  # (B, 10)
+
+    def moved(self, step: Tensor) -> State:
+        """The state a step (B, 36) further."""
+        return State(
+            self.orientation @ rotvec_to_rotmat(step[:, TURN]),
+            self.translation + step[:, SHIFT],
+            self.angles + step[:, ANGLES],
+            self.shape + step[:, SHAPE],
+        )
+
+    def where(self, chosen: Tensor, other: State) -> State:
+        """This state where `chosen` (B,), `other` elsewhere."""
+        return State(
+            torch.where(chosen[:, None, None], self.orientation, other.orientation),
+            torch.where(chosen[:, None], self.translation, other.translation),
+            torch.where(chosen[:, None], self.angles, other.angles),
+            torch.where(chosen[:, None], self.shape, other.shape),
+        )
+
+    def pose(self, chain: Chain, forearm: Tensor) -> HandPose:
+        """As a hand pose; `forearm` (B, 3, 3) is its first rotation, which joints say nothing of."""
+        rotations = torch.cat((forearm[:, None], local_rotations(chain, self.angles)), dim=1)
+        return HandPose(rotations, self.shape, self.orientation, self.translation)
+
+
+@dataclass
+class Prior:
+    """Normal priors of a fit, and the joint limits (soft)."""
+
+    angles: Tensor  # (B, 20) mean
+    angle_weight: float  # 1 / sigma^2
+    shape: Tensor  # (B, 10) mean
+    shape_weight: float
+    orientation: Tensor | None  # (B, 3, 3) mean
+    turn_weight: float
+    limit_weight: float
+    length: Tensor | None  # (B,) wanted hand length, metres
+    length_weight: float
+
+
+Normal = tuple[Tensor, Tensor, Tensor]
+"""Normal equations: matrix (B, 36, 36), gradient (B, 36), and the cost (B,) they approximate."""
+
+
+def posed_joints(chain: Chain, state: State) -> tuple[Tensor, Tensor]:
+    """Joints (B, 21, 3) in the camera frame and their derivatives (B, 21, 3, 36) by the unknowns."""
+    batch = len(state.angles)
+    fingers, by_angle, by_shape = joints_and_derivatives(chain, state.angles, state.shape)
+    palm = fingers.new_zeros(batch, 21, 3)  # joints relative to the palm, the wrist first
+    palm[:, 1:] = fingers.flatten(1, 2)
+    local = fingers.new_zeros(batch, 21, 3, 36)
+    x, y, z = palm.unbind(-1)  # d(w x p) / dw = -[p]x
+    local[:, :, 0, 1], local[:, :, 0, 2] = z, -y
+    local[:, :, 1, 0], local[:, :, 1, 2] = -z, x
+    local[:, :, 2, 0], local[:, :, 2, 1] = y, -x
+    # Hinges move their own finger only: the blocks on the diagonal of (finger, finger).
+    blocks = local[:, 1:, :, ANGLES].unflatten(1, (5, 4)).unflatten(-1, (5, 4))  # (B, 5, 4, 3, 5, 4)
+    blocks.diagonal(dim1=1, dim2=4).copy_(by_angle.permute(0, 2, 3, 4, 1))  # diagonal comes last
+    local[:, 1:, :, SHAPE] = by_shape.flatten(1, 2)
+    turned = state.orientation[:, None] @ torch.cat((local, palm[..., None]), dim=-1)  # (B, 21, 3, 37)
+    derivatives = turned[..., :36]
+    derivatives[..., SHIFT] = torch.eye(3, dtype=palm.dtype, device=palm.device)
+    return turned[..., 36] + state.translation[:, None], derivatives
+
+
+def normal_equations(residuals: Tensor, derivatives: Tensor, huber: float) -> Normal:
+    """Of residuals (B, N, D) in units of sigma, robust per point (Huber 1964, by reweighting), and their derivatives (B, N, D, 36)."""
+    size = torch.linalg.vector_norm(residuals, dim=-1, keepdim=True)  # (B, N, 1)
+    weight = huber / size.clamp_min(huber)  # 1 within, huber / size beyond
+    cost = (weight * (1 - 0.5 * weight) * size.square()).sum(dim=(1, 2))
+    root = weight.sqrt()
+    J = (root[..., None] * derivatives).flatten(1, 2)  # (B, N * D, 36)
+    r = (root * residuals).flatten(1)  # (B, N * D)
+    return J.mT @ J, (J.mT @ r[..., None])[..., 0], cost
+
+
+def add_priors(normal: Normal, chain: Chain, state: State, prior: Prior) -> Normal:
+    """The normal equations with the priors' share, which is diagonal but for the length's."""
+    matrix, gradient, cost = normal
+    off_angles, off_shape = state.angles - prior.angles, state.shape - prior.shape
+    beyond = state.angles - torch.clamp(state.angles, chain.limits[:, 0], chain.limits[:, 1])  # (B, 20)
+    weights = torch.full_like(gradient, 1e-6)
+    weights[:, ANGLES] = prior.angle_weight + prior.limit_weight * (beyond != 0)
+    weights[:, SHAPE] = prior.shape_weight
+    gradient[:, ANGLES] += prior.angle_weight * off_angles + prior.limit_weight * beyond
+    gradient[:, SHAPE] += prior.shape_weight * off_shape
+    cost = cost + 0.5 * (
+        prior.angle_weight * off_angles.square().sum(1)
+        + prior.limit_weight * beyond.square().sum(1)
+        + prior.shape_weight * off_shape.square().sum(1)
+    )
+    if prior.orientation is not None:
+        turn = prior.orientation.mT @ state.orientation
+        # sin(angle) * axis: the rotation vector for small turns, never larger than a quarter turn's
+        off = 0.5 * (turn.flatten(1)[:, [7, 2, 3]] - turn.flatten(1)[:, [5, 6, 1]])
+        gradient[:, TURN] += prior.turn_weight * off
+        weights[:, TURN] = prior.turn_weight
+        cost = cost + 0.5 * prior.turn_weight * (3 - turn.diagonal(dim1=1, dim2=2).sum(1))
+    matrix.diagonal(dim1=1, dim2=2).add_(weights)
+    if prior.length is not None:
+        length, slope = hand_length(chain, state.shape)
+        off = length - prior.length
+        matrix[:, SHAPE, SHAPE] += prior.length_weight * slope[:, :, None] * slope[:, None, :]
+        gradient[:, SHAPE] += prior.length_weight * off[:, None] * slope
+        cost = cost + 0.5 * prior.length_weight * off.square()
+    return matrix, gradient, cost
+
+
+def hand_length(chain: Chain, shape: Tensor) -> tuple[Tensor, Tensor]:
+    """Length (B,) of the straight hand in metres, wrist joint to middle finger tip along the bones, and its derivative (B, 10)."""
+    bones = chain.bones[2] + (chain.bone_basis[2] @ shape[:, None, :, None])[..., 0]  # (B, 4, 3)
+    lengths = torch.linalg.vector_norm(bones, dim=-1)
+    slope = torch.einsum("bkc,kcs->bs", bones / lengths[..., None], chain.bone_basis[2])
+    return lengths.sum(1), slope
+
+
+def minimise(equations: Callable[[State], Normal], state: State, steps: int) -> tuple[State, Tensor]:
+    """Levenberg-Marquardt from `state`; returns the best state of each hand and its cost (B,)."""
+    matrix, gradient, cost = equations(state)
+    damping = torch.full_like(cost, 1e-2)
+    for _ in range(steps):
+        damped = matrix.clone()
+        damped.diagonal(dim1=1, dim2=2).mul_(1 + damping[:, None])
+        factor = torch.linalg.cholesky_ex(damped)[0]
+        step = -torch.cholesky_solve(gradient[..., None], factor)[..., 0].clamp(-1.0, 1.0)  # (B, 36)
+        tried = state.moved(step)
+        new = equations(tried)
+        better = new[2] < cost  # false for NaN too
+        state = tried.where(better, state)
+        matrix = torch.where(better[:, None, None], new[0], matrix)
+        gradient = torch.where(better[:, None], new[1], gradient)
+        cost = torch.where(better, new[2], cost)
+        damping = torch.where(better, damping * 0.2, damping * 8.0)
+    return state, cost
+
+
+@torch.no_grad()
+def fit_evidence(
+    model: HandModel,
+    evidence: JointEvidence,
+    K: Tensor,
+    size: int,
+    hand_length: float | Tensor | None = None,
+    config: FitConfig | None = None,
+) -> HandPose:
+    """Pose the hand model so that it agrees with a network's evidence.
+
+    Args:
+        model: the hand that the network was trained on.
+        evidence: what the network says of B crops.
+        K: (B, 3, 3) cameras of the crops.
+        size: side of the crops in pixels, to which K belongs.
+        hand_length: metres from the wrist joint to the tip of the straight middle finger, if known (a number or (B,));
+            else the hand's size comes from the model's prior.
+        config: weights and number of steps.
+
+    Returns:
+        pose in the camera frame of K; its first rotation (the forearm) is the network's.
+    """
+    config = config or FitConfig()
+    chain = chain_of(model)
+    focal = (K[:, 0, 0] + K[:, 1, 1]) / (2 * size)  # (B,) crop widths
+    # Rays through the measured joints; (u * S - 1/2 - c) / f, pixel centres being integers.
+    centre = K[:, :2, 2]
+    f = torch.stack((K[:, 0, 0], K[:, 1, 1]), dim=-1)[:, None] / size  # (B, 1, 2)
+    rays = (evidence.joints_2d - (centre[:, None] + 0.5) / size) / f  # (B, 21, 2) x / z and y / z
+    middle = torch.cat((0.5 - (centre + 0.5) / size, torch.ones_like(centre[:, :1])), dim=-1)
+    middle = middle / torch.cat((f[:, 0], torch.ones_like(centre[:, :1])), dim=-1)
+    orientation = ray_to_rotmat(middle) @ evidence.orientation
+    angles = rotations_to_hinges(chain, evidence.rotations[:, 1:])
+    angles = torch.clamp(angles, chain.limits[:, 0], chain.limits[:, 1])
+    prior = Prior(
+        angles=angles,
+        angle_weight=config.angle_sigma**-2,
+        shape=evidence.shape,
+        shape_weight=config.shape_sigma**-2,
+        orientation=orientation,
+        turn_weight=config.turn_sigma**-2,
+        limit_weight=config.limit_sigma**-2,
+        length=None if hand_length is None else torch.as_tensor(hand_length, dtype=K.dtype, device=K.device).expand(len(K)),
+        length_weight=config.length_sigma**-2,
+    )
+    scale_2d = f / torch.clamp_min(evidence.sigma_2d, config.floor_2d)[..., None]  # (B, 21, 2)
+    scale_depth = focal[:, None] / torch.clamp_min(evidence.sigma_depth, config.floor_depth)  # (B, 21)
+    scale = torch.cat((scale_2d, scale_depth[..., None]), dim=-1)  # (B, 21, 3)
+    ratio = evidence.depth / focal[:, None]  # (B, 21) z_j / z_root - 1
+    measured = torch.cat((rays, ratio[..., None]), dim=-1)  # (B, 21, 3)
+
+    def equations(state: State) -> Normal:
+        joints, derivatives = posed_joints(chain, state)
+        depth = joints[..., 2:].clamp_min(0.02)  # (B, 21, 1)
+        xy = joints[..., :2] / depth
+        root = depth[:, DEPTH_ROOT : DEPTH_ROOT + 1]
+        relative = depth / root  # (B, 21, 1)
+        along = derivatives[:, :, 2:]  # (B, 21, 1, 36)
+        by_xy = (derivatives[:, :, :2] - xy[..., None] * along) / depth[..., None]
+        by_depth = (along - relative[..., None] * along[:, DEPTH_ROOT : DEPTH_ROOT + 1]) / root[..., None]
+        residuals = scale * (torch.cat((xy, relative - 1), dim=-1) - measured)
+        rows = scale[..., None] * torch.cat((by_xy, by_depth), dim=2)
+        return add_priors(normal_equations(residuals, rows, config.huber), chain, state, prior)
+
+    fingers = joints_and_derivatives(chain, angles, evidence.shape)[0].flatten(1, 2)  # (B, 20, 3)
+    start = State(orientation, _first_translation(fingers, rays, ratio, orientation), angles, evidence.shape)
+    state, _ = minimise(equations, start, config.steps)
+    return state.pose(chain, evidence.rotations[:, 0])
+
+
+def _first_translation(fingers: Tensor, rays: Tensor, ratio: Tensor, orientation: Tensor) -> Tensor:
+    """Weak perspective: the distance at which the hand spreads as much as its picture and relative depths do."""
+    seen = torch.cat((rays * (1 + ratio[..., None]), ratio[..., None]), dim=-1)[:, 1:]  # (B, 20, 3), metres / z_root
+    own = fingers - fingers.mean(1, keepdim=True)
+    spread = own.square().sum(dim=(1, 2)) / (seen - seen.mean(1, keepdim=True)).square().sum(dim=(1, 2)).clamp_min(1e-8)
+    distance = spread.sqrt().clamp(0.05, 20.0)  # (B,) of the root joint
+    there = (seen + seen.new_tensor([0.0, 0.0, 1.0])) * distance[:, None, None]
+    return (there - fingers @ orientation.mT).mean(1)
+
+
+@torch.no_grad()
+def fit_joints(model: HandModel, joints: Tensor, steps: int = 30, sigma: float = 0.002) -> HandPose:
+    """Pose the hand model on known joints.
+
+    Args:
+        joints: (B, 21, 3) metres, camera frame.
+        steps: Levenberg-Marquardt steps.
+        sigma: how far joints may be off, metres, against which the priors weigh (shape: standard normal; angles: weak).
+
+    Returns:
+        pose in the frame of `joints`; the forearm is straight, because joints say nothing of it.
+    """
+    chain = chain_of(model)
+    joints = joints.to(chain.bones)
+    batch = len(joints)
+    # Palm first: wrist, thumb base and knuckles are rigid.
+    palm = [0, 1, 5, 9, 13, 17]
+    rest = model.rest_joints[palm].expand(batch, -1, -1)
+    orientation, translation = rigid_alignment(rest, joints[:, palm])
+    angles = joints.new_zeros(batch, 5, 4)
+    angles[:, :, 1:] = 0.35  # a relaxed hand
+    angles = angles.flatten(1)
+    prior = Prior(
+        angles=angles,
+        angle_weight=0.05,
+        shape=joints.new_zeros(batch, 10),
+        shape_weight=1.0,
+        orientation=None,
+        turn_weight=0.0,
+        limit_weight=0.05**-2,
+        length=None,
+        length_weight=0.0,
+    )
+
+    def equations(state: State) -> Normal:
+        posed, derivatives = posed_joints(chain, state)
+        normal = normal_equations((posed - joints) / sigma, derivatives / sigma, huber=1e3)
+        return add_priors(normal, chain, state, prior)
+
+    start = State(orientation, translation, angles, joints.new_zeros(batch, 10))
+    state, _ = minimise(equations, start, steps)
+    forearm = torch.eye(3, dtype=joints.dtype, device=joints.device).expand(batch, 3, 3)
+    return state.pose(chain, forearm)
