@@ -27,7 +27,7 @@ def print_table(scores: Mapping[str, Mapping[str, Any]], console: Console | None
         if len(scores) > 1 or kind_ends:
             table.add_section()
     console = console or Console()
-    console.width = max(console.width, 100)  # in a narrow terminal lines that run over are better than cut numbers
+    console.width = max(console.width, 112)  # in a narrow terminal lines that run over are better than cut numbers
     console.print(table)
 
 
