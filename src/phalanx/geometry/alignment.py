@@ -18,7 +18,7 @@ def rigid_alignment(source: Tensor, target: Tensor, weights: Tensor | None = Non
     Returns:
         rotation (..., 3, 3) and translation (..., 3).
     """
-    rotation, _, source_mean, target_mean, _, _, _ = _centred_alignment(source, target, weights)
+    rotation, _, source_mean, target_mean, _, _ = _centred_alignment(source, target, weights)
     return rotation, target_mean - _rotate(rotation, source_mean[..., None, :])[..., 0, :]
 
 
@@ -30,7 +30,7 @@ def similarity_alignment(
     Arguments as for `rigid_alignment`. Returns rotation (..., 3, 3), translation (..., 3), scale (...). The scale is
     never negative; a source that is a single point gets scale 0.
     """
-    rotation, weight, source_mean, target_mean, source_centred, target_centred, _ = _centred_alignment(
+    rotation, weight, source_mean, target_mean, source_centred, target_centred = _centred_alignment(
         source, target, weights
     )
     turned = _rotate(rotation, source_centred)  # (..., N, 3)
@@ -65,7 +65,7 @@ def least_squares_scale(source: Tensor, target: Tensor) -> Tensor:
 
 def _centred_alignment(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, ...]:
     if source.shape[-1] != 3 or target.shape[-2:] != source.shape[-2:]:
-        raise ValueError(f"point sets must be (..., N, 3) of one N, not {tuple(source.shape)} and {tuple(target.shape)}")
+        raise ValueError(f"point sets must be (..., N, 3), not {tuple(source.shape)} and {tuple(target.shape)}")
     weight = torch.ones_like(source[..., 0]) if weights is None else weights
     weight = weight / weight.sum(-1, keepdim=True)  # (..., N)
     source_mean = (weight[..., None] * source).sum(-2)  # (..., 3)
@@ -74,7 +74,7 @@ def _centred_alignment(source: Tensor, target: Tensor, weights: Tensor | None) -
     target_centred = target - target_mean[..., None, :]
     covariance = (weight[..., None] * target_centred).transpose(-1, -2) @ source_centred  # (..., 3, 3)
     rotation = roma.special_procrustes(covariance)
-    return rotation, weight, source_mean, target_mean, source_centred, target_centred, covariance
+    return rotation, weight, source_mean, target_mean, source_centred, target_centred
 
 
 def _rotate(rotation: Tensor, points: Tensor) -> Tensor:

@@ -84,7 +84,8 @@ def box_around_points(points: np.ndarray, factor: float = 1.0) -> SquareBox:
         raise InputError(f"points: must be finite and (N, 2), N > 0, not {points.shape}")
     low, high = points.min(0), points.max(0)
     side = max(float((high - low).max()), 1.0)  # a single point still gets a pixel
-    return SquareBox(*((low + high) / 2).tolist(), side).scaled(factor)
+    centre_x, centre_y = ((low + high) / 2).tolist()
+    return SquareBox(centre_x, centre_y, side).scaled(factor)
 
 
 def square_crop(

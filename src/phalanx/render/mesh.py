@@ -22,7 +22,7 @@ def barycentrics(vertices: Tensor, faces: Tensor, K: Tensor, face_index: Tensor)
     Returns:
         (B, H, W, 3), summing to 1; differentiable with respect to vertices and K.
     """
-    batch, height, width = face_index.shape
+    height, width = face_index.shape[1:]
     corners = vertices[:, faces.to(torch.int64)]  # (B, F, 3, 3)
     after = corners.roll(-1, -2)
     # vj x (vk - vj) is vj x vk, less cancellation
@@ -44,7 +44,7 @@ def interpolate(attributes: Tensor, faces: Tensor, face_index: Tensor, barycentr
 
 
 def interpolate_corners(attributes: Tensor, face_index: Tensor, barycentric: Tensor) -> Tensor:
-    """Spread values at the corners of triangles, (B, F, 3, C) or (F, 3, C) such as UV, over the picture (B, H, W, C)."""
+    """Spread values at triangles' corners, (B, F, 3, C) or (F, 3, C) such as UV, over the picture (B, H, W, C)."""
     corners = _of_seen(attributes, face_index)  # (B, H, W, 3, C)
     values = (barycentric[..., None] * corners).sum(-2)
     return torch.where((face_index >= 0)[..., None], values, 0)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from phalanx.render.visibility import project_vertices, spread_out
 
-
 _LINES = 4  # scan lines a pixel
 
 
@@ -138,8 +137,8 @@ def _outline_change(picture: Tensor, segments: Tensor, side: Tensor, covered: Te
         key = (line[keep] % _LINES) + _LINES * (row[keep] + left)
         pairs, competitor = torch.unique(key, return_inverse=True)
         pair = pairs // _LINES
-        pair_is_left = flat[pair]
-        covered_pixel, empty_pixel = torch.where(pair_is_left, pair, pair + 1), torch.where(pair_is_left, pair + 1, pair)
+        covered_pixel = torch.where(flat[pair], pair, pair + 1)
+        empty_pixel = torch.where(flat[pair], pair + 1, pair)
     reach = torch.where(is_left, crossing[keep] - left, left + 1 - crossing[keep])
     reach = reach.new_zeros(len(pairs)).scatter_reduce(0, competitor, reach, "amax", include_self=False)
     beyond = (reach - 0.5) / _LINES

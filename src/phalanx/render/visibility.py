@@ -8,6 +8,7 @@ The z-buffer holds one 64-bit key a pixel: the bits of the depth (a positive flo
 the triangle's index. The smallest key wins, whatever the order in which triangles arrive.
 """
 
+import itertools
 from typing import Literal, NamedTuple
 
 import torch
@@ -179,7 +180,7 @@ def _chunks(counts: Tensor, most: int) -> list[tuple[int, int]]:
         return []
     cuts = torch.arange(most, max(int(ends[-1]), most), most, device=counts.device)
     edges = [0, *torch.searchsorted(ends, cuts).tolist(), len(ends)]
-    return [(low, high) for low, high in zip(edges[:-1], edges[1:], strict=True) if high > low]
+    return [(low, high) for low, high in itertools.pairwise(edges) if high > low]
 
 
 def _warp_serves(device: torch.device) -> bool:
@@ -188,4 +189,4 @@ def _warp_serves(device: torch.device) -> bool:
         from phalanx.render.visibility_warp import serves
     except ImportError:
         return False
-    return serves(device)
+    return serves(str(device))

@@ -2,8 +2,11 @@
 
 import contextlib
 import functools
+import io
 import os
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import warp as wp
@@ -29,7 +32,7 @@ def _fill_keys(
     keys: wp.array3d(dtype=wp.int64),  # type: ignore[valid-type]
     lanes: wp.int32,
 ):
-    picture, face, lane = wp.tid()
+    picture, face, lane = wp.tid()  # type: ignore[misc]
     index0 = faces[face, 0]
     index1 = faces[face, 1]
     index2 = faces[face, 2]
@@ -96,20 +99,23 @@ def fill_keys(screen: torch.Tensor, faces: torch.Tensor, keys: torch.Tensor) -> 
     )
 
 
-def serves(device: torch.device) -> bool:
-    """Whether Warp can run on a torch device."""
-    if device.type == "cpu":
-        return True
-    if device.type != "cuda":
+@functools.cache
+def serves(device: str) -> bool:
+    """Whether Warp can run on a torch device; says so once where it should but cannot."""
+    if torch.device(device).type not in ("cpu", "cuda"):
         return False
-    _start("cpu")
-    return wp.is_cuda_available()
+    try:
+        _start(device)
+    except (OSError, RuntimeError) as error:  # no place to keep compiled kernels, no usable driver
+        warnings.warn(f"Warp does not run on {device} ({error}); rasterising with torch, more slowly", stacklevel=3)
+        return False
+    return True
 
 
 @functools.cache
-def _start(device: str) -> wp.Device:
+def _start(device: str) -> Any:
     """Start Warp and compile the kernel for a torch device, once and in silence."""
-    with wp.ScopedLogLevel(wp.LOG_ERROR):
+    with contextlib.redirect_stdout(io.StringIO()):
         with contextlib.nullcontext() if torch.cuda.is_available() else _no_standard_error():
             wp.init()
         warp_device = wp.device_from_torch(torch.device(device))
