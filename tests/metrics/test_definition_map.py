@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from phalanx.core.errors import InputError
+from phalanx.hand.skeleton import FINGERS
 from phalanx.metrics.definition_map import (
     alternating_halves,
     apply_definition_map,
@@ -13,7 +14,6 @@ from phalanx.metrics.definition_map import (
 )
 from phalanx.metrics.joints import end_point_errors, procrustes_errors, root_scaled_errors
 
-FINGERS = [range(1 + 4 * finger, 5 + 4 * finger) for finger in range(5)]
 seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=20, deadline=None)
 
