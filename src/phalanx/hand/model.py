@@ -7,6 +7,7 @@ a hand can be posed without knowing its arm.
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib import resources
@@ -107,18 +108,15 @@ class HandModel(nn.Module):
     def load(path: Path | str) -> HandModel:
         """Read a frozen hand file. Raises `InputError` when it is missing or damaged."""
         try:
-            with np.load(path) as file:
-                arrays = {name: torch.from_numpy(file[name]) for name in file.files}
-            return HandModel(
-                **{k: v.long() if k == "faces" else v.float() for k, v in arrays.items()},
-            )
-        except (OSError, ValueError, TypeError, KeyError, EOFError) as error:
+            with Path(path).open("rb") as file, np.load(file) as arrays:
+                return _from_arrays({name: arrays[name] for name in arrays.files})
+        except (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is not a readable hand model ({error}).") from error
 
     @staticmethod
     def open_hand() -> HandModel:
         """The open hand that ships with the package (CC0 data, `scripts/build_open_hand.py`)."""
-        return _open_hand()
+        return _from_arrays(_frozen_arrays())
 
     def joint_positions(self, shape: Tensor) -> Tensor:
         """Rest joints (B, 21, 3) of a shape (B, 10), hand frame."""
@@ -169,6 +167,6 @@ def _frozen_arrays() -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def _open_hand() -> HandModel:
-    arrays = {name: torch.from_numpy(value) for name, value in _frozen_arrays().items()}
-    return HandModel(**{k: v.long() if k == "faces" else v.float() for k, v in arrays.items()})
+def _from_arrays(arrays: dict[str, np.ndarray]) -> HandModel:
+    tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    return HandModel(**{k: v.long() if k == "faces" else v.float() for k, v in tensors.items()})

@@ -28,11 +28,12 @@ _FINGER = {
     "back": (-15, 3, 2),
     "claw": (-5, 65, 45),
     "touch": (59, 58, 30),
+    "touch_little": (80, 57, 41),
 }
 _THUMB = {
     "out": (-15, -15, 0, 0),
     "relaxed": (5, -10, 10, 10),
-    "beside": (12, -45, 5, 0),
+    "beside": (3, -40, 4, 0),
     "across": (42, 12, 30, 30),
     "over": (38, 18, 40, 50),
     "oppose": (28, 22, 18, 22),
@@ -41,7 +42,7 @@ _THUMB = {
     "tip": (23, 4, 27, 36),
     "tip_middle": (33, 9, 32, 36),
     "tip_ring": (43, 1, 37, 38),
-    "tip_little": (45, 3, 40, 42),
+    "tip_little": (35, 4, 45, 62),
 }
 
 _STATES: dict[str, tuple[str, str, str, str, str, float]] = {
@@ -68,7 +69,7 @@ _STATES: dict[str, tuple[str, str, str, str, str, float]] = {
     "pinch": ("tip", "touch", "curled", "curled", "curled", 0.1),
     "pinch_middle": ("tip_middle", "straight", "touch", "straight", "straight", 0.5),
     "pinch_ring": ("tip_ring", "straight", "straight", "touch", "straight", 0.5),
-    "pinch_little": ("tip_little", "straight", "straight", "straight", "touch", 0.5),
+    "pinch_little": ("tip_little", "straight", "straight", "straight", "touch_little", 0.5),
     "five_pinch": ("tip_middle", "touch", "touch", "touch", "touch", 0.0),
     "claw": ("oppose", "claw", "claw", "claw", "claw", 0.9),
     "hook": ("beside", "hooked", "hooked", "hooked", "hooked", 0.1),
@@ -124,7 +125,7 @@ def _from_gestures(generator: np.random.Generator, count: int) -> np.ndarray:
 
 def _from_states(generator: np.random.Generator, count: int) -> np.ndarray:
     states = np.array(list(_FINGER.values()), dtype=float)
-    chance = np.array([0.3, 0.26, 0.06, 0.1, 0.1, 0.05, 0.03, 0.05, 0.05])
+    chance = np.array([0.3, 0.26, 0.06, 0.1, 0.1, 0.05, 0.03, 0.05, 0.04, 0.01])
     drawn = generator.choice(len(states), size=(count, 4), p=chance)
     # Neighbours tend to move together, ring and little most.
     for finger, coupling in ((1, 0.3), (2, 0.45), (3, 0.55)):

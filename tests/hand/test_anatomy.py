@@ -1,0 +1,79 @@
+import roma
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phalanx.hand import HandModel, HandPose
+from phalanx.hand.anatomy import (
+    ANGLE_NAMES,
+    AXES,
+    JOINT_OF_ANGLE,
+    LIMITS,
+    angles_to_rotations,
+    axis_angle_to_rotation,
+    rotations_to_angles,
+)
+from phalanx.hand.skeleton import FINGERS
+
+fractions = st.lists(st.floats(0, 1), min_size=23, max_size=23)
+
+
+def within_limits(t: list[float]) -> torch.Tensor:
+    low, high = LIMITS.unbind(1)
+    return (low + (high - low) * torch.tensor(t, dtype=torch.float64))[None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(fractions)
+def test_round_trip(t: list[float]) -> None:
+    angles = within_limits(t)
+    torch.testing.assert_close(rotations_to_angles(angles_to_rotations(angles)), angles, atol=1e-9, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(fractions)
+def test_rotations_are_rotations(t: list[float]) -> None:
+    rotations = angles_to_rotations(within_limits(t))
+    assert rotations.shape == (1, 16, 3, 3)
+    assert roma.is_rotation_matrix(rotations, epsilon=1e-10)
+
+
+def test_rodrigues_equals_roma() -> None:
+    rotvec = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    angle = rotvec.norm(dim=1)
+    ours = axis_angle_to_rotation(rotvec / angle[:, None], angle)
+    torch.testing.assert_close(ours, roma.rotvec_to_rotmat(rotvec))
+
+
+def test_tables_agree() -> None:
+    assert len(ANGLE_NAMES) == len(JOINT_OF_ANGLE) == len(AXES) == len(LIMITS) == 23
+    torch.testing.assert_close(AXES.norm(dim=1), torch.ones(23, dtype=torch.float64))
+    assert (LIMITS[:, 0] < 0).all() and (LIMITS[:, 1] > 0).all()
+
+
+def posed(**degrees: float) -> torch.Tensor:
+    angles = torch.zeros(1, 23)
+    for name, value in degrees.items():
+        angles[0, ANGLE_NAMES.index(name)] = torch.deg2rad(torch.tensor(value))
+    pose = HandPose.zero(1)
+    pose.rotations = angles_to_rotations(angles)
+    return HandModel.open_hand().joints(pose)[0]
+
+
+def test_signs_are_those_of_anatomy() -> None:
+    rest = posed()
+    for finger, name in enumerate(("index", "middle", "ring", "little"), start=1):
+        tip = FINGERS[finger][3]
+        assert posed(**{f"{name}_mcp_flexion": 40.0})[tip, 2] > rest[tip, 2] + 0.02  # towards the palm
+        assert posed(**{f"{name}_pip_flexion": 40.0})[tip, 2] > rest[tip, 2] + 0.01
+        assert posed(**{f"{name}_mcp_abduction": 10.0})[tip, 0] > rest[tip, 0] + 0.005  # towards the thumb
+    assert posed(thumb_cmc_flexion=30.0)[4, 0] < rest[4, 0] - 0.01  # across the palm
+    lifted = posed(thumb_cmc_abduction=30.0) - posed(thumb_cmc_abduction=-30.0)
+    assert lifted[4, 2] > 0.02  # out of the palm
+
+
+def test_a_named_angle_is_the_angle_between_bones() -> None:
+    joints = posed(index_pip_flexion=70.0)
+    a, b = joints[6] - joints[5], joints[7] - joints[6]
+    between = torch.rad2deg(torch.acos(a @ b / a.norm() / b.norm()))
+    torch.testing.assert_close(between, torch.tensor(70.0), atol=0.1, rtol=0)
