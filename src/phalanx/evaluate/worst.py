@@ -10,7 +10,7 @@ from phalanx.core.files import write_whole
 from phalanx.data.photos3d import Photos3D
 from phalanx.evaluate.groups import curled_fingers, views
 from phalanx.evaluate.predictions import JointPredictions
-from phalanx.hand.skeleton import PARENTS
+from phalanx.hand.skeleton import BONES
 from phalanx.metrics.joints import end_point_errors, procrustes_errors, root_scaled_errors
 
 _COLUMNS, _ZOOM, _CAPTION = 5, 1.5, 22  # tiles a row, enlargement of photos, caption's height in pixels
@@ -63,7 +63,7 @@ def _tile(photos: Photos3D, predictions: JointPredictions, index: int) -> np.nda
 def _draw(image: np.ndarray, joints_2d: np.ndarray, colours: list[tuple[int, int, int]]) -> None:
     # Positions far outside come from wrong predictions; OpenCV wants them to fit in an int
     points = np.clip(((joints_2d + 0.5) * _ZOOM - 0.5).round(), -10_000, 10_000).astype(int).tolist()
-    for joint, parent in list(enumerate(PARENTS))[1:]:
+    for parent, joint in BONES:
         cv2.line(image, points[parent], points[joint], colours[(joint - 1) // 4], 2, cv2.LINE_AA)
     for joint, point in enumerate(points):
         cv2.circle(image, point, 3, colours[max(joint - 1, 0) // 4], -1, cv2.LINE_AA)
