@@ -1,0 +1,195 @@
+"""The picture that shows a prediction: mesh and joints on the photo, and beside it the hand seen from the side."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from phalanx.hand.prediction import HandPrediction
+from phalanx.hand.skeleton import BONES, FINGERS
+from phalanx.render.mesh import barycentrics, interpolate, vertex_normals
+from phalanx.render.visibility import visibility
+
+LONG_SIDE = (720, 1080)  # pixels; photos are brought to between these for drawing
+SUPERSAMPLING = 2
+
+FINGER_COLOURS = np.array(
+    [[239, 83, 80], [255, 179, 0], [102, 187, 106], [41, 182, 246], [186, 104, 200]], np.float64
+)  # thumb to little finger, RGB
+_WRIST = (250, 250, 250)
+_SURFACE = np.array([0.66, 0.80, 0.96])
+_PANEL = (np.array([250, 250, 252.0]), np.array([222, 226, 232.0]))  # background of the turned view, top to bottom
+
+
+def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarray:
+    """The photo with each hand's surface and joints, and one turned view for each hand in a column beside it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the picture that the hands were predicted in.
+        hands: predictions; those without a surface show their joints alone.
+    Returns:
+        (H', W', 3) uint8 RGB; H' is H brought to a size that shows fine lines.
+    """
+    photo, scale = _at_drawing_size(image)
+    height = photo.shape[0]
+    canvas = photo.astype(np.float64)
+    for hand in sorted(hands, key=lambda hand: -hand.joints[:, 2].mean()):  # the nearest last
+        K = _resized(hand.K, scale)
+        if hand.vertices is not None and hand.faces is not None:
+            canvas = _over(canvas, *_surface_layer(hand, hand.vertices, K, canvas.shape[:2]), opacity=0.75)
+        pixels = (hand.joints_2d + 0.5) * scale - 0.5
+        canvas = _draw_skeleton(canvas, pixels, hand.joints[:, 2])
+    if not hands:
+        return _to_uint8(canvas)
+    sides = [height // len(hands) + (i < height % len(hands)) for i in range(len(hands))]
+    width = max(sides)
+    panels = [draw_turned(hand, width, side) for hand, side in zip(hands, sides, strict=True)]
+    return np.concatenate([_to_uint8(canvas), np.concatenate(panels)], axis=1)
+
+
+def draw_turned(hand: HandPrediction, width: int, height: int) -> np.ndarray:
+    """The hand as seen from the right of the picture, turned 90 degrees about the vertical: (height, width, 3) uint8.
+
+    What was near the camera is on the left. The view is from far away, so that sizes compare.
+    """
+    # About the middle of the hand, not of the forearm: x becomes depth, depth becomes x.
+    middle = (hand.joints.min(0) + hand.joints.max(0)) / 2
+    turn = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    joints = (hand.joints - middle) @ turn.T  # (21, 3)
+    radius = 1.25 * np.abs(joints[:, :2]).max() + 0.01
+    distance = 40 * radius
+    focal = min(width, height) / 2 / radius * distance
+    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    joints = joints + [0, 0, distance]
+
+    ramp = np.linspace(0, 1, height)[:, None, None]
+    canvas = np.broadcast_to(_PANEL[0] + ramp * (_PANEL[1] - _PANEL[0]), (height, width, 3)).copy()
+    if hand.vertices is not None and hand.faces is not None:
+        vertices = (hand.vertices - middle) @ turn.T + [0, 0, distance]
+        canvas = _over(canvas, *_surface_layer(hand, vertices, K, (height, width)), opacity=0.92)
+    pixels = joints @ K.T
+    return _to_uint8(_draw_skeleton(canvas, pixels[:, :2] / pixels[:, 2:], joints[:, 2]))
+
+
+def _surface_layer(
+    hand: HandPrediction, vertices: np.ndarray, K: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shaded surface (H, W, 3) in 0..255, times its cover, and the cover (H, W, 1); antialiased. `vertices` (V, 3) as
+    they are to be seen; `hand` says where its forearm is."""
+    height, width = size
+    pixels = vertices @ K.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = pixels[:, :2] / pixels[:, 2:]
+    pixels = pixels[np.isfinite(pixels).all(1)]
+    low = np.clip(np.floor(pixels.min(0, initial=width + height)) - 1, 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(pixels.max(0, initial=0)) + 2, 0, [width, height]).astype(int)
+    colour, cover = np.zeros((height, width, 3)), np.zeros((height, width, 1))
+    if (high <= low).any():
+        return colour, cover
+
+    s = SUPERSAMPLING
+    to_fine = np.array([[s, 0, (s - 1) / 2 - s * low[0]], [0, s, (s - 1) / 2 - s * low[1]], [0, 0, 1.0]])
+    fine_K = torch.from_numpy(to_fine @ K).float()[None]
+    points = torch.from_numpy(vertices).float()[None]
+    assert hand.faces is not None
+    faces = torch.from_numpy(hand.faces)
+    fine_width, fine_height = ((high - low) * s).tolist()
+    seen = visibility(points, faces, fine_K, fine_height, fine_width)
+    where = barycentrics(points, faces, fine_K, seen)
+    rgba = torch.cat([_shaded(points, faces), _forearm_fade(hand)], dim=-1)  # (1, V, 4)
+    fine = interpolate(rgba, faces, seen, where)[0].numpy()  # (h, w, 4), zero where nothing is seen
+    fine[..., :3] *= fine[..., 3:]
+    box = cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA)
+    colour[low[1] : high[1], low[0] : high[0]] = box[..., :3] * 255
+    cover[low[1] : high[1], low[0] : high[0]] = box[..., 3:]
+    return colour, cover
+
+
+def _shaded(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """Colours (1, V, 3) in 0..1: a light from above left and before, an even one, and darker rims."""
+    normals = vertex_normals(vertices, faces)
+    key = torch.nn.functional.normalize(torch.tensor([-0.5, -0.7, -0.8]), dim=0)
+    lambert = (normals @ key).clamp_min(0)
+    facing = torch.nn.functional.normalize(vertices, dim=-1).mul(normals).sum(-1).neg().clamp(0, 1)
+    light = 0.30 + 0.55 * lambert + 0.20 * facing
+    shine = 0.18 * lambert.pow(18)
+    return (light[..., None] * torch.from_numpy(_SURFACE).float() + shine[..., None]).clamp(0, 1)
+
+
+def _forearm_fade(hand: HandPrediction) -> torch.Tensor:
+    """Opacity (1, V, 1): 1 on the hand, falling to 0 along the forearm, which ends somewhere."""
+    assert hand.vertices is not None
+    length = np.linalg.norm(hand.joints[9] - hand.joints[0])
+    back = (hand.joints[0] - hand.joints[9]) / length
+    along = (hand.vertices - hand.joints[0]) @ back / length  # 0 at the wrist, 1 a palm's length behind it
+    opacity = np.clip((0.75 - along) / 0.6, 0, 1)
+    return torch.from_numpy(opacity * opacity * (3 - 2 * opacity)).float()[None, :, None]
+
+
+def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Bones as lines and joints as dots in the fingers' colours, far ones first; pixels (21, 2), depth (21,)."""
+    height, width = canvas.shape[:2]
+    if not np.isfinite(pixels).all() or np.abs(pixels).max() > 1e5:
+        return canvas
+    s = SUPERSAMPLING
+    extent = np.ptp(pixels, axis=0).max()
+    thickness = float(np.clip(extent / 110, 1.2, 4.0))
+    reach = 3 * thickness + 2
+    low = np.clip(np.floor(pixels.min(0) - reach), 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(pixels.max(0) + reach), 0, [width, height]).astype(int)
+    if (high <= low).any():
+        return canvas
+    shape = ((high[1] - low[1]) * s, (high[0] - low[0]) * s)
+    ink, cover = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
+    fine = (pixels + 0.5 - low) * s - 0.5
+    shift = 4  # OpenCV's fixed point: positions to 1/16 pixel
+    spots = [tuple(int(v) for v in np.round(p * (1 << shift))) for p in fine]
+
+    finger = {joint: k for k, joints in enumerate(FINGERS) for joint in joints}
+    marks = [(depth[[a, b]].mean(), (a, b)) for a, b in BONES] + [(depth[j] - 1e-4, (j,)) for j in range(21)]
+    for _, joints in sorted(marks, key=lambda mark: -mark[0]):
+        colour = tuple(FINGER_COLOURS[finger[joints[-1]]].tolist()) if joints[-1] in finger else _WRIST
+        if len(joints) == 2:
+            wide = max(round(thickness * s), 1)
+            for target, value in ((ink, colour), (cover, 255)):
+                cv2.line(target, spots[joints[0]], spots[joints[1]], value, wide, cv2.LINE_AA, shift)
+        else:
+            radius = round(1.35 * thickness * s * (1 << shift))
+            rim = radius + round(0.5 * thickness * s * (1 << shift))
+            for target, outer, inner in ((ink, (255, 255, 255), colour), (cover, 255, 255)):
+                cv2.circle(target, spots[joints[0]], rim, outer, -1, cv2.LINE_AA, shift)
+                cv2.circle(target, spots[joints[0]], radius, inner, -1, cv2.LINE_AA, shift)
+    small = tuple((high - low).tolist())
+    # Premultiplied, so that the black around the lines does not bleed into their edges.
+    share = (cover[..., None] / 255.0).astype(np.float32)
+    colour_layer, cover_layer = np.zeros_like(canvas), np.zeros((height, width, 1))
+    region = (slice(low[1], high[1]), slice(low[0], high[0]))
+    colour_layer[region] = cv2.resize(np.minimum(ink, 255 * share), small, interpolation=cv2.INTER_AREA)
+    cover_layer[region] = cv2.resize(share, small, interpolation=cv2.INTER_AREA).reshape(*small[::-1], 1)
+    return _over(canvas, colour_layer, cover_layer, opacity=0.9)
+
+
+def _over(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray, opacity: float) -> np.ndarray:
+    """Lay a premultiplied layer over the canvas."""
+    return canvas * (1 - opacity * cover) + opacity * colour
+
+
+def _at_drawing_size(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The photo at a size for drawing, and by how much x and y were scaled (2,)."""
+    height, width = image.shape[:2]
+    longer = max(height, width)
+    factor = np.clip(longer, *LONG_SIDE) / longer
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    photo = image if size == (width, height) else cv2.resize(image, size, interpolation=way)
+    return photo, np.array([size[0] / width, size[1] / height])
+
+
+def _resized(K: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    x, y = scale
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]]) @ K
+
+
+def _to_uint8(canvas: np.ndarray) -> np.ndarray:
+    return np.clip(np.round(canvas), 0, 255).astype(np.uint8)

@@ -1,0 +1,153 @@
+"""What the overlay shows, and where; on a made-up hand whose surface is a ball round its palm."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import trimesh
+
+from phalanx.hand.prediction import HandPrediction
+from phalanx.view.overlay import FINGER_COLOURS, draw_overlay, draw_turned
+
+K = np.array([[800.0, 0, 399.5], [0, 800, 299.5], [0, 0, 1]])
+
+
+def fan_hand(at=(0.0, 0.0, 0.6), surface=True):
+    """Five straight fingers like a fan, upwards, in a plane before the camera; a ball of 2 cm at the palm's middle."""
+    joints = np.zeros((21, 3))
+    for k in range(5):
+        direction = np.array([np.sin((k - 2) * 0.35), -np.cos((k - 2) * 0.35), 0.0])
+        for i in range(4):
+            joints[1 + 4 * k + i] = direction * (0.07 + 0.03 * i)
+    joints += at
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=0.02)
+    pixels = joints @ K.T
+    return HandPrediction(
+        side="right",
+        score=0.9,
+        box=[0, 0, 10, 10],
+        width=800,
+        height=600,
+        joints_2d=pixels[:, :2] / pixels[:, 2:],
+        joints=joints,
+        uncertainty=np.ones(21),
+        rotations=np.tile(np.eye(3), (16, 1, 1)),
+        orientation=np.eye(3),
+        angles_degrees={},
+        shape=np.zeros(10),
+        K=K,
+        vertices=ball.vertices + at - [0, 0.035, 0.005] if surface else None,
+        faces=np.asarray(ball.faces) if surface else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return np.full((600, 800, 3), (30, 60, 30), np.uint8)
+
+
+def at_joint(picture, hand, joint):
+    x, y = np.round(hand.joints_2d[joint]).astype(int)
+    return picture[y, x].astype(float)
+
+
+def test_joints_have_their_fingers_colours(photo):
+    hand = fan_hand(surface=False)
+    picture = draw_overlay(photo, [hand])
+    assert picture.shape == (600, 800 + 600, 3) and picture.dtype == np.uint8
+    for k in range(5):
+        for i in range(4):
+            expected = 0.9 * FINGER_COLOURS[k] + 0.1 * photo[0, 0]
+            np.testing.assert_allclose(at_joint(picture, hand, 1 + 4 * k + i), expected, atol=4)
+        halfway = hand.joints_2d[[2 + 4 * k, 3 + 4 * k]].mean(0).round().astype(int)
+        np.testing.assert_allclose(picture[halfway[1], halfway[0]], 0.9 * FINGER_COLOURS[k] + 3, atol=12)
+
+
+def test_the_rest_of_the_photo_is_untouched(photo):
+    hand = fan_hand()
+    picture = draw_overlay(photo, [hand])[:, :800]
+    changed = (picture != photo).any(-1)
+    low, high = hand.joints_2d.min(0) - 20, hand.joints_2d.max(0) + 20
+    y, x = np.nonzero(changed)
+    assert x.min() > low[0] and x.max() < high[0] and y.min() > low[1] and y.max() < high[1]
+
+
+def test_surface_covers_its_silhouette_and_lets_the_photo_through():
+    hand = fan_hand()
+    hand = dataclasses.replace(hand, vertices=hand.vertices + [0.15, 0, 0])  # away from the joints' lines
+    centre = hand.vertices.mean(0)
+    pixel = (K @ centre)[:2] / centre[2]
+    radius = 0.02 / np.sqrt(centre[2] ** 2 - 0.02**2) * 800
+    y, x = np.mgrid[0:600, 0:800]
+    distance = np.hypot(x - pixel[0], y - pixel[1])
+    dark, bright = (np.full((600, 800, 3), v, np.uint8) for v in (0, 200))
+    on_dark, on_bright = (draw_overlay(p, [hand])[:, :800].astype(float) for p in (dark, bright))
+    inside, outside = distance < radius - 2, (distance > radius + 2) & (distance < radius + 5)
+    let_through = (on_bright - on_dark)[..., 0] / 200
+    np.testing.assert_allclose(let_through[inside], 0.25, atol=0.02)
+    assert (let_through[outside] == 1).all()
+    assert (on_dark[inside].min(-1) > 25).all()  # it is lit
+
+
+def test_light_comes_from_above_left():
+    hand = fan_hand()
+    centre = hand.vertices.mean(0)
+    x, y = np.round((K @ centre)[:2] / centre[2]).astype(int)
+    picture = draw_overlay(np.zeros((600, 800, 3), np.uint8), [hand]).astype(float)
+    assert picture[y - 12, x - 12].sum() > picture[y + 12, x + 12].sum() + 50
+
+
+def test_turned_view_has_the_near_side_on_the_left():
+    hand = fan_hand(surface=False)
+    joints = hand.joints.copy()
+    joints[5:9, 2] -= 0.05  # index towards the camera
+    joints[17:21, 2] += 0.05  # little finger away
+    view = draw_turned(dataclasses.replace(hand, joints=joints), 400, 400).astype(float)
+
+    def middle_of(finger):
+        near = np.abs(view - (0.9 * FINGER_COLOURS[finger] + 24)).max(-1) < 12
+        assert near.sum() > 20
+        return np.argwhere(near).mean(0)  # row, column
+
+    index, ring, little = middle_of(1), middle_of(3), middle_of(4)
+    assert index[1] < ring[1] - 30 < little[1] - 60
+
+
+def test_several_hands_share_the_column(photo):
+    one, two = fan_hand(at=(-0.1, 0.0, 0.6)), fan_hand(at=(0.1, 0.05, 0.7))
+    picture = draw_overlay(photo, [one, two])
+    assert picture.shape == (600, 800 + 300, 3)
+    for hand in (one, two):
+        np.testing.assert_allclose(at_joint(picture, hand, 4), 0.9 * FINGER_COLOURS[0] + 0.1 * photo[0, 0], atol=4)
+
+
+def test_no_hands_is_the_photo(photo):
+    np.testing.assert_array_equal(draw_overlay(photo, []), photo)
+
+
+@pytest.mark.parametrize(
+    ("size", "drawn"), [((100, 60), (720, 432)), ((3000, 1500), (1080, 540)), ((16, 900), (16, 900))]
+)
+def test_photos_are_brought_to_a_size_for_drawing(size, drawn):
+    width, height = size
+    rng = np.random.default_rng(0)
+    picture = draw_overlay(rng.integers(0, 255, (height, width, 3), dtype=np.uint8), [])
+    assert picture.shape == (drawn[1], drawn[0], 3)
+
+
+def test_marks_stay_on_the_hand_when_the_photo_is_scaled():
+    hand = fan_hand(surface=False)
+    small = dataclasses.replace(
+        hand,
+        joints_2d=(hand.joints_2d + 0.5) / 4 - 0.5,
+        K=np.diag([0.25, 0.25, 1]) @ K + [[0, 0, -0.375], [0, 0, -0.375], [0, 0, 0]],
+    )
+    picture = draw_overlay(np.zeros((150, 200, 3), np.uint8), [small])  # drawn at 720 / 200 = 3.6
+    x, y = np.round((small.joints_2d[8] + 0.5) * 3.6 - 0.5).astype(int)
+    np.testing.assert_allclose(picture[y, x], 0.9 * FINGER_COLOURS[1], atol=4)
+
+
+@pytest.mark.parametrize("at", [(3.0, 0, 0.6), (-0.29, -0.2, 0.6), (0, 0, 0.03), (0, 0, -1.0), (0.0, 0.0, 50.0)])
+def test_hands_beyond_the_picture_or_behind_the_camera_do_not_break_it(photo, at):
+    picture = draw_overlay(photo, [fan_hand(at)])
+    assert picture.shape == (600, 1400, 3)
