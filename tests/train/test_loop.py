@@ -12,8 +12,7 @@ from torch import nn
 from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample
 from phalanx.train.feed import BufferFeed
-from phalanx.train.loop import LoopConfig, Phase, rate, train
-from phalanx.train.loop import Position
+from phalanx.train.loop import LoopConfig, Phase, Position, schedule, train
 
 PHASES = [Phase(0.5, 32, 4, 2), Phase(1.0, 64, 4, 1)]
 
@@ -107,8 +106,8 @@ def test_loss_falls_and_curve_says_so(tmp_path):
 
 
 def test_rate_rises_then_falls_to_a_hundredth():
-    plan = config(samples=1000, warmup=100, learning_rate=1.0)
-    values = [rate(plan, Position(seen=seen)) for seen in range(0, 1001, 20)]
+    plan = config(samples=1000, warmup=100)
+    values = [schedule(plan, Position(seen=seen)) for seen in range(0, 1001, 20)]
     assert values[0] < 0.05
     assert max(values) == pytest.approx(0.98, abs=0.03)
     assert values[-1] == pytest.approx(0.01)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -16,14 +17,17 @@ from torch import Tensor
 
 from phalanx.fit.chain import Chain, chain_of, joints_and_derivatives, local_rotations, rotations_to_hinges
 from phalanx.geometry.alignment import rigid_alignment
-from phalanx.geometry.rotations import ray_to_rotmat, rotvec_to_rotmat
+from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
 
 DEPTH_ROOT = 9
 """The joint that measured depths are relative to: the middle finger's MCP, which is seen more often than the wrist."""
 
-TURN, SHIFT, ANGLES, SHAPE = slice(0, 3), slice(3, 6), slice(6, 26), slice(26, 36)
-"""Where the unknowns are in a step (B, 36)."""
+TURN, SHIFT, INNER = slice(0, 3), slice(3, 6), slice(6, 36)
+"""Where the unknowns are in a step (B, 36); the inner ones are 20 hinge angles, then 10 shape components."""
+
+LARGEST_SHAPE = 4.0
+"""Soft limit of the shape components, standard deviations."""
 
 
 class JointEvidence(Protocol):
@@ -42,7 +46,7 @@ class JointEvidence(Protocol):
 class FitConfig:
     """How the measurements and the priors weigh against each other."""
 
-    steps: int = 7
+    steps: int = 5
     """Levenberg-Marquardt steps."""
     huber: float = 3.0
     """Joints farther off than this many sigma pull no harder."""
@@ -68,70 +72,98 @@ class State:
 
     orientation: Tensor  # (B, 3, 3)
     translation: Tensor  # (B, 3)
-    angles: Tensor  # (B, 20) hinges, see `fit.chain.HINGES`
-    shape: Tensor  # (B, 10)
+    inner: Tensor  # (B, 30) hinge angles (see `fit.chain.HINGES`), shape
 
     def moved(self, step: Tensor) -> State:
         """The state a step (B, 36) further."""
         return State(
-            self.orientation @ rotvec_to_rotmat(step[:, TURN]),
+            self.orientation @ small_turn(step[:, TURN]),
             self.translation + step[:, SHIFT],
-            self.angles + step[:, ANGLES],
-            self.shape + step[:, SHAPE],
+            self.inner + step[:, INNER],
         )
 
     def where(self, chosen: Tensor, other: State) -> State:
-        """This state where `chosen` (B,), `other` elsewhere."""
+        """This state where `chosen` (B, 1), `other` elsewhere."""
         return State(
-            torch.where(chosen[:, None, None], self.orientation, other.orientation),
-            torch.where(chosen[:, None], self.translation, other.translation),
-            torch.where(chosen[:, None], self.angles, other.angles),
-            torch.where(chosen[:, None], self.shape, other.shape),
+            torch.where(chosen[..., None], self.orientation, other.orientation),
+            torch.where(chosen, self.translation, other.translation),
+            torch.where(chosen, self.inner, other.inner),
         )
 
     def pose(self, chain: Chain, forearm: Tensor) -> HandPose:
         """As a hand pose; `forearm` (B, 3, 3) is its first rotation, which joints say nothing of."""
-        rotations = torch.cat((forearm[:, None], local_rotations(chain, self.angles)), dim=1)
-        return HandPose(rotations, self.shape, self.orientation, self.translation)
+        rotations = torch.cat((forearm[:, None], local_rotations(chain, self.inner[:, :20])), dim=1)
+        return HandPose(rotations, self.inner[:, 20:], self.orientation, self.translation)
 
 
 @dataclass
 class Prior:
-    """Normal priors of a fit, and the joint limits (soft)."""
+    """Normal priors of a fit, and soft limits."""
 
-    angles: Tensor  # (B, 20) mean
-    angle_weight: float  # 1 / sigma^2
-    shape: Tensor  # (B, 10) mean
-    shape_weight: float
+    mean: Tensor  # (B, 30) of the inner unknowns
+    weight: Tensor  # (30,) 1 / sigma^2
+    limits: Tensor  # (30, 2)
+    limit_weight: float
     orientation: Tensor | None  # (B, 3, 3) mean
     turn_weight: float
-    limit_weight: float
     length: Tensor | None  # (B,) wanted hand length, metres
     length_weight: float
 
 
+def make_prior(
+    chain: Chain,
+    mean: Tensor,
+    angle_sigma: float,
+    shape_sigma: float,
+    limit_sigma: float,
+    orientation: Tensor | None = None,
+    turn_sigma: float = 1.0,
+    length: Tensor | None = None,
+    length_sigma: float = 1.0,
+) -> Prior:
+    """A prior from standard deviations (radians, standard deviations of shape, metres)."""
+    weight = mean.new_full((30,), angle_sigma**-2)
+    weight[20:] = shape_sigma**-2
+    widest = mean.new_tensor([[-LARGEST_SHAPE, LARGEST_SHAPE]]).expand(10, 2)
+    limits = torch.cat((chain.limits, widest))
+    return Prior(mean, weight, limits, limit_sigma**-2, orientation, turn_sigma**-2, length, length_sigma**-2)
+
+
 Normal = tuple[Tensor, Tensor, Tensor]
-"""Normal equations: matrix (B, 36, 36), gradient (B, 36), and the cost (B,) they approximate."""
+"""Normal equations: matrix (B, 36, 36), gradient (B, 36), and the cost (B, 1) they approximate."""
+
+
+def small_turn(vector: Tensor) -> Tensor:
+    """Rotations (B, 3, 3) that agree to second order with the rotation vectors (B, 3): Cayley's (I - A)^-1 (I + A)."""
+    plus = torch.eye(3, dtype=vector.dtype, device=vector.device) + 0.5 * cross_matrix(vector)
+    return torch.linalg.solve_ex(plus.mT, plus)[0]
+
+
+def cross_matrix(vector: Tensor) -> Tensor:
+    """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
+    return (vector @ _cross_generators(vector.device, vector.dtype)).unflatten(-1, (3, 3))
+
+
+@lru_cache(maxsize=8)
+def _cross_generators(device: torch.device, dtype: torch.dtype) -> Tensor:
+    rows = [[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]]
+    return torch.tensor(rows, device=device, dtype=dtype)  # (3, 9)
 
 
 def posed_joints(chain: Chain, state: State) -> tuple[Tensor, Tensor]:
     """Joints (B, 21, 3) in the camera frame and their derivatives (B, 21, 3, 36) by the unknowns."""
-    batch = len(state.angles)
-    fingers, by_angle, by_shape = joints_and_derivatives(chain, state.angles, state.shape)
-    palm = fingers.new_zeros(batch, 21, 3)  # joints relative to the palm, the wrist first
-    palm[:, 1:] = fingers.flatten(1, 2)
-    local = fingers.new_zeros(batch, 21, 3, 36)
-    x, y, z = palm.unbind(-1)  # d(w x p) / dw = -[p]x
-    local[:, :, 0, 1], local[:, :, 0, 2] = z, -y
-    local[:, :, 1, 0], local[:, :, 1, 2] = -z, x
-    local[:, :, 2, 0], local[:, :, 2, 1] = y, -x
+    fingers, by_angle, by_shape = joints_and_derivatives(chain, state.inner[:, :20], state.inner[:, 20:])
+    local = fingers.new_zeros(len(fingers), 21, 3, 37)  # relative to the palm; the last column are the joints themselves
+    moving = local[:, 1:].unflatten(1, (5, 4))  # (B, 5, 4, 3, 37), the wrist stays
+    moving[..., 36] = fingers
+    moving[..., TURN] = cross_matrix(-fingers)  # d(w x p) / dw = -[p]x
+    moving[..., 26:36] = by_shape
     # Hinges move their own finger only: the blocks on the diagonal of (finger, finger).
-    blocks = local[:, 1:, :, ANGLES].unflatten(1, (5, 4)).unflatten(-1, (5, 4))  # (B, 5, 4, 3, 5, 4)
+    blocks = moving[..., 6:26].unflatten(-1, (5, 4))  # (B, 5, 4, 3, 5, 4)
     blocks.diagonal(dim1=1, dim2=4).copy_(by_angle.permute(0, 2, 3, 4, 1))  # diagonal comes last
-    local[:, 1:, :, SHAPE] = by_shape.flatten(1, 2)
-    turned = state.orientation[:, None] @ torch.cat((local, palm[..., None]), dim=-1)  # (B, 21, 3, 37)
+    turned = (state.orientation[:, None] @ local)  # (B, 21, 3, 37)
     derivatives = turned[..., :36]
-    derivatives[..., SHIFT] = torch.eye(3, dtype=palm.dtype, device=palm.device)
+    derivatives[..., SHIFT].diagonal(dim1=2, dim2=3).fill_(1)
     return turned[..., 36] + state.translation[:, None], derivatives
 
 
@@ -139,42 +171,35 @@ def normal_equations(residuals: Tensor, derivatives: Tensor, huber: float) -> No
     """Of residuals (B, N, D) in units of sigma, robust per point (Huber 1964, by reweighting), and their derivatives (B, N, D, 36)."""
     size = torch.linalg.vector_norm(residuals, dim=-1, keepdim=True)  # (B, N, 1)
     weight = huber / size.clamp_min(huber)  # 1 within, huber / size beyond
-    cost = (weight * (1 - 0.5 * weight) * size.square()).sum(dim=(1, 2))
-    root = weight.sqrt()
-    J = (root[..., None] * derivatives).flatten(1, 2)  # (B, N * D, 36)
-    r = (root * residuals).flatten(1)  # (B, N * D)
-    return J.mT @ J, (J.mT @ r[..., None])[..., 0], cost
+    cost = (weight * (1 - 0.5 * weight) * size * size).sum(dim=1)  # (B, 1)
+    weighted = torch.cat((derivatives, residuals[..., None]), dim=-1) * weight.sqrt()[..., None]
+    weighted = weighted.flatten(1, 2)  # (B, N * D, 37)
+    product = weighted.mT @ weighted  # (B, 37, 37)
+    return product[:, :36, :36], product[:, :36, 36], cost
 
 
 def add_priors(normal: Normal, chain: Chain, state: State, prior: Prior) -> Normal:
-    """The normal equations with the priors' share, which is diagonal but for the length's."""
+    """The normal equations with the priors' share, which is diagonal but for the length's; changes them in place."""
     matrix, gradient, cost = normal
-    off_angles, off_shape = state.angles - prior.angles, state.shape - prior.shape
-    beyond = state.angles - torch.clamp(state.angles, chain.limits[:, 0], chain.limits[:, 1])  # (B, 20)
-    weights = torch.full_like(gradient, 1e-6)
-    weights[:, ANGLES] = prior.angle_weight + prior.limit_weight * (beyond != 0)
-    weights[:, SHAPE] = prior.shape_weight
-    gradient[:, ANGLES] += prior.angle_weight * off_angles + prior.limit_weight * beyond
-    gradient[:, SHAPE] += prior.shape_weight * off_shape
-    cost = cost + 0.5 * (
-        prior.angle_weight * off_angles.square().sum(1)
-        + prior.limit_weight * beyond.square().sum(1)
-        + prior.shape_weight * off_shape.square().sum(1)
-    )
+    off = state.inner - prior.mean  # (B, 30)
+    beyond = state.inner - torch.clamp(state.inner, prior.limits[:, 0], prior.limits[:, 1])
+    pull, push = prior.weight * off, prior.limit_weight * beyond
+    gradient[:, INNER] += pull + push
+    cost = cost + 0.5 * (pull * off + push * beyond).sum(1, keepdim=True)
+    diagonal = matrix.diagonal(dim1=1, dim2=2)
+    diagonal[:, INNER] += prior.weight + prior.limit_weight * beyond.sign().abs()
     if prior.orientation is not None:
         turn = prior.orientation.mT @ state.orientation
         # sin(angle) * axis: the rotation vector for small turns, never larger than a quarter turn's
-        off = 0.5 * (turn.flatten(1)[:, [7, 2, 3]] - turn.flatten(1)[:, [5, 6, 1]])
-        gradient[:, TURN] += prior.turn_weight * off
-        weights[:, TURN] = prior.turn_weight
-        cost = cost + 0.5 * prior.turn_weight * (3 - turn.diagonal(dim1=1, dim2=2).sum(1))
-    matrix.diagonal(dim1=1, dim2=2).add_(weights)
+        gradient[:, TURN] += (0.5 * prior.turn_weight) * (turn.flatten(1) @ _cross_generators(turn.device, turn.dtype).mT)
+        cost = cost + (0.5 * prior.turn_weight) * (3 - turn.diagonal(dim1=1, dim2=2).sum(1, keepdim=True))
+        diagonal[:, TURN] += prior.turn_weight
     if prior.length is not None:
-        length, slope = hand_length(chain, state.shape)
+        length, slope = hand_length(chain, state.inner[:, 20:])
         off = length - prior.length
-        matrix[:, SHAPE, SHAPE] += prior.length_weight * slope[:, :, None] * slope[:, None, :]
-        gradient[:, SHAPE] += prior.length_weight * off[:, None] * slope
-        cost = cost + 0.5 * prior.length_weight * off.square()
+        matrix[:, 26:, 26:] += prior.length_weight * slope[:, :, None] * slope[:, None, :]
+        gradient[:, 26:] += prior.length_weight * off[:, None] * slope
+        cost = cost + 0.5 * prior.length_weight * off.square()[:, None]
     return matrix, gradient, cost
 
 
@@ -187,26 +212,25 @@ def hand_length(chain: Chain, shape: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def minimise(equations: Callable[[State], Normal], state: State, steps: int) -> tuple[State, Tensor]:
-    """Levenberg-Marquardt from `state`; returns the best state of each hand and its cost (B,)."""
+    """Levenberg-Marquardt from `state`; returns the best state of each hand and its cost (B, 1)."""
     matrix, gradient, cost = equations(state)
     damping = torch.full_like(cost, 1e-2)
     for _ in range(steps):
-        damped = matrix.clone()
-        damped.diagonal(dim1=1, dim2=2).mul_(1 + damping[:, None])
+        damped = matrix + torch.diag_embed(damping * matrix.diagonal(dim1=1, dim2=2) + 1e-6)
         factor = torch.linalg.cholesky_ex(damped)[0]
         step = -torch.cholesky_solve(gradient[..., None], factor)[..., 0].clamp(-1.0, 1.0)  # (B, 36)
         tried = state.moved(step)
-        new = equations(tried)
-        better = new[2] < cost  # false for NaN too
+        new_matrix, new_gradient, new_cost = equations(tried)
+        better = new_cost < cost  # (B, 1), false for NaN too
         state = tried.where(better, state)
-        matrix = torch.where(better[:, None, None], new[0], matrix)
-        gradient = torch.where(better[:, None], new[1], gradient)
-        cost = torch.where(better, new[2], cost)
-        damping = torch.where(better, damping * 0.2, damping * 8.0)
+        matrix = torch.where(better[..., None], new_matrix, matrix)
+        gradient = torch.where(better, new_gradient, gradient)
+        damping = damping * (8.0 - 7.8 * better)
+        cost = torch.where(better, new_cost, cost)
     return state, cost
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def fit_evidence(
     model: HandModel,
     evidence: JointEvidence,
@@ -241,16 +265,18 @@ def fit_evidence(
     orientation = ray_to_rotmat(middle) @ evidence.orientation
     angles = rotations_to_hinges(chain, evidence.rotations[:, 1:])
     angles = torch.clamp(angles, chain.limits[:, 0], chain.limits[:, 1])
-    prior = Prior(
-        angles=angles,
-        angle_weight=config.angle_sigma**-2,
-        shape=evidence.shape,
-        shape_weight=config.shape_sigma**-2,
-        orientation=orientation,
-        turn_weight=config.turn_sigma**-2,
-        limit_weight=config.limit_sigma**-2,
-        length=None if hand_length is None else torch.as_tensor(hand_length, dtype=K.dtype, device=K.device).expand(len(K)),
-        length_weight=config.length_sigma**-2,
+    inner = torch.cat((angles, evidence.shape), dim=1)
+    length = None if hand_length is None else torch.as_tensor(hand_length, dtype=K.dtype, device=K.device).expand(len(K))
+    prior = make_prior(
+        chain,
+        inner,
+        config.angle_sigma,
+        config.shape_sigma,
+        config.limit_sigma,
+        orientation,
+        config.turn_sigma,
+        length,
+        config.length_sigma,
     )
     scale_2d = f / torch.clamp_min(evidence.sigma_2d, config.floor_2d)[..., None]  # (B, 21, 2)
     scale_depth = focal[:, None] / torch.clamp_min(evidence.sigma_depth, config.floor_depth)  # (B, 21)
@@ -272,7 +298,7 @@ def fit_evidence(
         return add_priors(normal_equations(residuals, rows, config.huber), chain, state, prior)
 
     fingers = joints_and_derivatives(chain, angles, evidence.shape)[0].flatten(1, 2)  # (B, 20, 3)
-    start = State(orientation, _first_translation(fingers, rays, ratio, orientation), angles, evidence.shape)
+    start = State(orientation, _first_translation(fingers, rays, ratio, orientation), inner)
     state, _ = minimise(equations, start, config.steps)
     return state.pose(chain, evidence.rotations[:, 0])
 
@@ -287,7 +313,7 @@ def _first_translation(fingers: Tensor, rays: Tensor, ratio: Tensor, orientation
     return (there - fingers @ orientation.mT).mean(1)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def fit_joints(model: HandModel, joints: Tensor, steps: int = 30, sigma: float = 0.002) -> HandPose:
     """Pose the hand model on known joints.
 
@@ -306,27 +332,16 @@ def fit_joints(model: HandModel, joints: Tensor, steps: int = 30, sigma: float =
     palm = [0, 1, 5, 9, 13, 17]
     rest = model.rest_joints[palm].expand(batch, -1, -1)
     orientation, translation = rigid_alignment(rest, joints[:, palm])
-    angles = joints.new_zeros(batch, 5, 4)
-    angles[:, :, 1:] = 0.35  # a relaxed hand
-    angles = angles.flatten(1)
-    prior = Prior(
-        angles=angles,
-        angle_weight=0.05,
-        shape=joints.new_zeros(batch, 10),
-        shape_weight=1.0,
-        orientation=None,
-        turn_weight=0.0,
-        limit_weight=0.05**-2,
-        length=None,
-        length_weight=0.0,
-    )
+    inner = joints.new_zeros(batch, 30)
+    inner[:, :20].view(batch, 5, 4)[:, :, 1:] = 0.35  # a relaxed hand
+    prior = make_prior(chain, inner, angle_sigma=4.5, shape_sigma=1.0, limit_sigma=0.05)
 
     def equations(state: State) -> Normal:
         posed, derivatives = posed_joints(chain, state)
         normal = normal_equations((posed - joints) / sigma, derivatives / sigma, huber=1e3)
         return add_priors(normal, chain, state, prior)
 
-    start = State(orientation, translation, angles, joints.new_zeros(batch, 10))
+    start = State(orientation, translation, inner)
     state, _ = minimise(equations, start, steps)
     forearm = torch.eye(3, dtype=joints.dtype, device=joints.device).expand(batch, 3, 3)
     return state.pose(chain, forearm)

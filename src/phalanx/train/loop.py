@@ -23,6 +23,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_whole
 from phalanx.data.sample import Sample
 from phalanx.train.curve import write_curve
+from phalanx.train.muon import Muon
 
 
 @dataclass
@@ -47,8 +48,10 @@ class LoopConfig:
     """Time budget (over all restarts); ignored if `samples` is given."""
     samples: int | None = None
     """Budget in pictures trained on."""
-    learning_rate: float = 2e-3
-    """Peak learning rate of AdamW."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW (vectors, linear layers, 1x1 convolutions)."""
+    kernel_rate: float = 2e-2
+    """Peak learning rate of Muon (the kernels of larger convolutions); 0 gives them to AdamW too."""
     weight_decay: float = 0.02
     """Decoupled weight decay of matrices and kernels; vectors have none."""
     warmup: int = 5_000
@@ -115,20 +118,35 @@ def check_config(config: LoopConfig, phases: Sequence[Phase]) -> None:
             raise InputError(f"train: a phase needs a size in multiples of 32, batch >= 2, reuse >= 1, got {phase}")
 
 
-def rate(config: LoopConfig, position: Position) -> float:
-    """Learning rate at `position`: linear warm-up, then a cosine to 1 % of the peak."""
+def schedule(config: LoopConfig, position: Position) -> float:
+    """Share of the peak learning rates at `position`: linear warm-up, then a cosine to 1 %."""
     cosine = 0.5 * (1.0 + math.cos(math.pi * position.progress(config)))
-    return config.learning_rate * min(1.0, (position.seen + 1) / max(1, config.warmup)) * (0.01 + 0.99 * cosine)
+    return min(1.0, (position.seen + 1) / max(1, config.warmup)) * (0.01 + 0.99 * cosine)
 
 
-def optimizer(model: nn.Module, config: LoopConfig) -> torch.optim.Optimizer:
-    """AdamW with weight decay on matrices and kernels only."""
+def optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
+    """AdamW and, for the kernels of convolutions wider than 1x1, Muon; no weight decay on vectors.
+
+    Every group keeps its peak learning rate as `peak`.
+    """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    kernels = [p for p in parameters if config.kernel_rate > 0 and p.ndim == 4 and p.shape[2:].numel() > 1]
+    chosen = {id(p) for p in kernels}
+    rest = [p for p in parameters if id(p) not in chosen]
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+    groups = [group for group in groups if group["params"]]
+    made: list[torch.optim.Optimizer] = []
+    if groups:
+        made.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True))
+    if kernels:
+        made.append(Muon(kernels, lr=config.kernel_rate, weight_decay=config.weight_decay))
+    for descent in made:
+        for group in descent.param_groups:
+            group["peak"] = group["lr"]
+    return made
 
 
 @torch.no_grad()
@@ -177,25 +195,27 @@ def train(
     device = torch.device(config.device)
     model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    descent = optimizer(model, config)
+    descents = optimizers(model, config)
     position, rows = Position(next_evaluation=config.evaluate_every), []
     torch.manual_seed(config.seed)
     if saved.exists():
-        position, rows = _restore(saved, model, average, descent, feed, config, phases)
+        position, rows = _restore(saved, model, average, descents, feed, config, phases)
         report(f"resumed at {position.seen} pictures, {position.seconds / 60:.1f} minutes")
     started, last_save, steps = time.monotonic() - position.seconds, time.monotonic(), 0
     sums: dict[str, float] = {}
     count = 0
 
     def checkpoint() -> None:
-        _save(saved, model, average, descent, feed, position, rows, config, phases)
+        _save(saved, model, average, descents, feed, position, rows, config, phases)
 
     while position.progress(config) < 1.0:
         phase = next(p for p in phases if position.progress(config) < p.until)
         sample = feed.next(phase.batch, phase.size, phase.reuse).to(device)
-        for group in descent.param_groups:
-            group["lr"] = rate(config, position)
-        values = _step(model, sample, descent, config)
+        share = schedule(config, position)
+        for descent in descents:
+            for group in descent.param_groups:
+                group["lr"] = share * group["peak"]
+        values = _step(model, sample, descents, config)
         decay = min(0.5 ** (phase.batch / config.average), (1 + position.step) / (10 + position.step))
         average_into(average, model, decay)
         for name, value in values.items():
@@ -207,7 +227,7 @@ def train(
         if position.seen >= position.next_evaluation or position.progress(config) >= 1.0:
             position.next_evaluation += config.evaluate_every
             figures = evaluate(average, phase.size)
-            row = {"seen": position.seen, "minutes": position.seconds / 60, "size": phase.size, "rate": rate(config, position)}
+            row = {"seen": position.seen, "minutes": position.seconds / 60, "size": phase.size, "rate": share}
             row |= {f"loss_{name}": total / count for name, total in sums.items()} | figures
             rows.append(row)
             sums, count = {}, 0
@@ -222,15 +242,16 @@ def train(
     return average
 
 
-def _step(model: nn.Module, sample: Sample, descent: torch.optim.Optimizer, config: LoopConfig) -> dict[str, float]:
+def _step(model: nn.Module, sample: Sample, descents: Sequence[torch.optim.Optimizer], config: LoopConfig) -> dict[str, float]:
     """One step down the sum of the losses; a step whose gradient is not finite is left out. Returns the terms' values."""
     with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
         terms: dict[str, Tensor] = model.losses(sample)  # type: ignore[operator]
     torch.stack(list(terms.values())).sum().backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    if bool(torch.isfinite(norm)):
-        descent.step()
-    descent.zero_grad(set_to_none=True)
+    for descent in descents:
+        if bool(torch.isfinite(norm)):
+            descent.step()
+        descent.zero_grad(set_to_none=True)
     return {name: float(value.detach()) for name, value in terms.items()}
 
 
@@ -246,7 +267,7 @@ def _save(
     path: Path,
     model: nn.Module,
     average: nn.Module,
-    descent: torch.optim.Optimizer,
+    descents: Sequence[torch.optim.Optimizer],
     feed: Feed,
     position: Position,
     rows: list[dict[str, float]],
@@ -256,7 +277,7 @@ def _save(
     state = {
         "model": model.state_dict(),
         "average": average.state_dict(),
-        "optimizer": descent.state_dict(),
+        "optimizers": [descent.state_dict() for descent in descents],
         "feed": feed.state(),
         "position": asdict(position),
         "rows": rows,
@@ -271,7 +292,7 @@ def _restore(
     path: Path,
     model: nn.Module,
     average: nn.Module,
-    descent: torch.optim.Optimizer,
+    descents: Sequence[torch.optim.Optimizer],
     feed: Feed,
     config: LoopConfig,
     phases: Sequence[Phase],
@@ -286,7 +307,8 @@ def _restore(
     try:
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
-        descent.load_state_dict(state["optimizer"])
+        for descent, saved in zip(descents, state["optimizers"], strict=True):
+            descent.load_state_dict(saved)
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path}: the checkpoint belongs to another network") from error
     feed.restore(state["feed"])
