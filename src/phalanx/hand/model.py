@@ -152,10 +152,13 @@ class HandModel(nn.Module):
         rest, rotations, joints = self.chain(pose)
         pivots = torch.tensor([0, 0, *(j for finger in FINGERS for j in finger[:3])], device=rest.device)
         offsets = joints[:, pivots] - (rotations @ rest[:, pivots, :, None])[..., 0]  # (B, 17, 3)
-        shaped = self.template + (self.shape_basis.flatten(0, 1) @ pose.shape.T).T.unflatten(1, (-1, 3))  # (B, V, 3)
+        # Coordinates first and vertices last, so that every product runs along contiguous memory.
+        count = len(pose.shape)
+        basis = self.shape_basis.permute(2, 1, 0).flatten(1)  # (10, 3 V)
+        shaped = torch.addmm(self.template.T.reshape(1, -1), pose.shape, basis).view(count, 3, -1)
         affine = torch.cat([rotations, offsets[..., None]], 3)  # (B, 17, 3, 4)
-        blended = (self.skin_weights @ affine.flatten(2)).unflatten(2, (3, 4))  # (B, V, 3, 4)
-        vertices = (blended[..., :3] * shaped[:, :, None]).sum(3) + blended[..., 3]
+        blended = (affine.flatten(2).mT @ self.skin_weights.T).view(count, 3, 4, -1)  # (B, 3, 4, V)
+        vertices = ((blended[:, :, :3] * shaped[:, None]).sum(2) + blended[:, :, 3]).mT.contiguous()
         bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=rest.device, dtype=rest.dtype).expand(*affine.shape[:2], 1, 4)
         return HandSurface(vertices, joints, torch.cat([affine, bottom], 2))
 
