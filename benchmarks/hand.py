@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,17 +70,21 @@ def speed() -> None:
     anny_hand = anny.Anny(rig="anny-hand.R", topology="hand.R").to(dtype=torch.float32)
     with tempfile.TemporaryDirectory() as folder:
         mano = smplx.MANOLayer(str(made_up_mano(Path(folder))), is_rhand=True)
-    print(f"{'batch':>6} {'open hand':>12} {'anny hand':>12} {'smplx MANO':>12}   (ms, {torch.get_num_threads()} threads)")
+    print(
+        f"{'batch':>6} {'open hand':>12} {'anny hand':>12} {'smplx MANO':>12}   (ms, {torch.get_num_threads()} threads)"
+    )
     for batch in (1, 64):
         pose = HandPose.zero(batch)
         bones = torch.eye(4).expand(batch, len(anny_hand.bone_labels), 4, 4).contiguous()
         eye = torch.eye(3).expand(batch, 15, 3, 3).contiguous()
+        betas = torch.zeros(batch, 10)
+        calls: list[Callable[[], object]] = [
+            partial(open_hand, pose),
+            partial(anny_hand, pose_parameters=bones),
+            partial(mano, global_orient=eye[:, :1], hand_pose=eye, betas=betas),
+        ]
         with torch.no_grad():
-            row = [
-                milliseconds(lambda: open_hand(pose)),
-                milliseconds(lambda: anny_hand(pose_parameters=bones)),
-                milliseconds(lambda: mano(global_orient=eye[:, :1], hand_pose=eye, betas=torch.zeros(batch, 10))),
-            ]
+            row = [milliseconds(call) for call in calls]
         print(f"{batch:>6} " + " ".join(f"{value:12.2f}" for value in row))
 
 

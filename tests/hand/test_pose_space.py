@@ -32,7 +32,9 @@ def test_same_generator_same_poses() -> None:
 def test_poses_are_spread() -> None:
     """Every finger is seen straight and curled, together with every neighbour's state."""
     angles = torch.rad2deg(sample_angles(np.random.default_rng(1), 600))
-    curl = torch.stack([angles[:, ANGLE_NAMES.index(f"{f}_pip_flexion")] for f in ("index", "middle", "ring", "little")], 1)
+    curl = torch.stack(
+        [angles[:, ANGLE_NAMES.index(f"{f}_pip_flexion")] for f in ("index", "middle", "ring", "little")], 1
+    )
     states = {tuple(row) for row in (curl > 50).int().tolist()}
     assert len(states) == 16
 

@@ -68,7 +68,7 @@ def sphere_proxies(model: HandModel, per_segment: int = 3) -> SphereProxies:
 
 def penetration(model: HandModel, proxies: SphereProxies, pose: HandPose) -> Tensor:
     """Deepest overlap of two proxies of different fingers, (B,) metres, 0 where nothing touches."""
-    rest, rotations, joints = model.chain(pose)
+    _, rotations, joints = model.chain(pose)
     finger = (proxies.segments - 2).clamp(min=0) // 3
     pivot = torch.where(proxies.segments < 2, 0, 4 * finger + 1 + (proxies.segments - 2).clamp(min=0) % 3)
     local = proxies.centers - model.rest_joints[pivot]

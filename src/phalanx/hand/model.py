@@ -159,7 +159,9 @@ class HandModel(nn.Module):
         affine = torch.cat([rotations, offsets[..., None]], 3)  # (B, 17, 3, 4)
         blended = (affine.flatten(2).mT @ self.skin_weights.T).view(count, 3, 4, -1)  # (B, 3, 4, V)
         vertices = ((blended[:, :, :3] * shaped[:, None]).sum(2) + blended[:, :, 3]).mT.contiguous()
-        bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=rest.device, dtype=rest.dtype).expand(*affine.shape[:2], 1, 4)
+        bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=rest.device, dtype=rest.dtype).expand(
+            *affine.shape[:2], 1, 4
+        )
         return HandSurface(vertices, joints, torch.cat([affine, bottom], 2))
 
 

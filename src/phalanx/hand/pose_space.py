@@ -163,7 +163,9 @@ def _proxies() -> tuple[HandModel, SphereProxies]:
 def propose_angles(generator: np.random.Generator, count: int) -> Tensor:
     """Random angles (count, 23) in radians within the limits; fingers may still intersect."""
     source = generator.choice(3, size=count, p=[0.4, 0.35, 0.25])
-    drawn = np.stack([_from_gestures(generator, count), _from_states(generator, count), _from_anatomy(generator, count)])
+    drawn = np.stack(
+        [_from_gestures(generator, count), _from_states(generator, count), _from_anatomy(generator, count)]
+    )
     angles = drawn[source, np.arange(count)]
     jitter = generator.gamma(2.0, 2.5, (count, 1)) * generator.normal(size=(count, 23))
     jitter[:, [8, 12, 16, 20]] *= 0.6
