@@ -1,0 +1,317 @@
+"""What a camera, its software and a network do to a picture: blur, exposure, noise, resampling, compression.
+
+Everything is batched torch on display-referred RGB in [0, 1]; random choices are drawn beforehand on the host, so that the
+same draw gives the same picture everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from phalanx.core.seeding import generator as stream_generator
+
+_NOISE_SEED = 20_240_302
+_LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass
+class EffectsDraw:
+    """Random choices for the effects on B pictures; index arrays say which pictures an effect is for."""
+
+    amplitude: tuple[
+        np.ndarray, np.ndarray, float, float
+    ]  # pictures, their donors, share, radius in cycles per picture
+    gain: np.ndarray  # (B, 3) exposure and white balance
+    gamma: np.ndarray  # (B,)
+    contrast: np.ndarray  # (B, 2) slope about a pivot, pivot
+    vignette: np.ndarray  # (B, 3) strength, centre x, centre y
+    grey: np.ndarray  # (B,) 0 keeps the colour, 1 takes it all
+    blurred: np.ndarray  # pictures that are blurred
+    kernels: np.ndarray  # (len(blurred), k, k)
+    noise: np.ndarray  # (B, 3): shot, read, tile
+    noise_shift: np.ndarray  # (B, 3): row, column, sign
+    rescaled: list[tuple[np.ndarray, float, str]]  # pictures, factor, how they are enlarged again
+    jpeg: np.ndarray  # pictures that are compressed
+    quality: np.ndarray  # (len(jpeg),) 1..100
+    sharpened: np.ndarray
+    sharpening: np.ndarray
+
+
+def _kernels(generator: np.random.Generator, count: int, side: int, scale: float) -> np.ndarray:
+    """Point-spread functions `(count, side, side)`: out of focus (disc) or moved (line), both softened."""
+    half = side // 2
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
+    angle = generator.uniform(0, np.pi, (count, 1, 1))
+    along, across = np.cos(angle) * x + np.sin(angle) * y, -np.sin(angle) * x + np.cos(angle) * y
+    radius = scale * np.exp(generator.normal(-0.3, 0.45, (count, 1, 1)))
+    disc = 1 / (1 + np.exp(np.clip((np.hypot(x, y) - radius) / 0.35, -30, 30)))
+    length = scale * np.exp(generator.normal(0.2, 0.6, (count, 1, 1)))
+    width = 0.35 + 0.4 * scale * generator.random((count, 1, 1))
+    line = np.exp(-0.5 * (across / width) ** 2) / (1 + np.exp(np.clip((np.abs(along) - length) / 0.35, -30, 30)))
+    kernel = np.where(generator.random((count, 1, 1)) < 0.55, disc, line)
+    return (kernel / kernel.sum((1, 2), keepdims=True)).astype(np.float32)
+
+
+def draw_effects(generator: np.random.Generator, batch: int, size: int, strength: float = 1.0) -> EffectsDraw:
+    """Draw the effects for `batch` pictures of `size` pixels; `strength` 0 leaves pictures almost as rendered."""
+
+    def pick(share: float) -> np.ndarray:
+        return np.flatnonzero(generator.random(batch) < share * min(strength, 1.0))
+
+    moved = pick(0.2)
+    exposure = np.exp(strength * generator.normal(-0.03, 0.2, (batch, 1)))
+    balance = np.exp(strength * generator.normal(0, 0.06, (batch, 3)))
+    blurred = pick(0.33)
+    side = 2 * int(np.ceil(3.5 * size / 128)) + 1
+    rescaled = []
+    for _ in range(2):
+        factor = float(generator.uniform(1.2, 2.8))
+        rescaled.append(
+            (pick(0.13), factor, str(generator.choice(["bilinear", "bicubic", "nearest-exact"], p=[0.55, 0.4, 0.05])))
+        )
+    shot = strength * np.where(
+        generator.random(batch) < 0.2, generator.uniform(0.01, 0.05, batch), generator.uniform(0, 0.012, batch)
+    )
+    read = strength * np.where(
+        generator.random(batch) < 0.15, generator.uniform(0.005, 0.03, batch), generator.uniform(0, 0.006, batch)
+    )
+    jpeg, sharpened = pick(0.6), pick(0.25)
+    grey = np.where(
+        generator.random(batch) < 0.06 * strength,
+        1.0,
+        np.where(generator.random(batch) < 0.3, strength * generator.uniform(-0.3, 0.45, batch), 0.0),
+    )
+    return EffectsDraw(
+        amplitude=(
+            moved,
+            generator.integers(0, batch, len(moved)),
+            float(generator.uniform(0.1, 0.6)),
+            float(generator.uniform(1.0, 5.0)),
+        ),
+        gain=(exposure * balance).astype(np.float32),
+        gamma=np.exp(strength * generator.normal(0, 0.16, batch)).astype(np.float32),
+        contrast=np.stack(
+            [np.exp(strength * generator.normal(0, 0.15, batch)), generator.uniform(0.3, 0.6, batch)], -1
+        ).astype(np.float32),
+        vignette=np.stack(
+            [strength * np.maximum(0, generator.normal(0, 0.22, batch)), *generator.normal(0, 0.3, (2, batch))], -1
+        ).astype(np.float32),
+        grey=grey.astype(np.float32),
+        blurred=blurred,
+        kernels=_kernels(generator, len(blurred), side, size / 128),
+        noise=np.stack([shot, read, generator.integers(0, 32, batch)], -1).astype(np.float32),
+        noise_shift=np.stack([*generator.integers(0, 64, (2, batch)), generator.choice([-1, 1], batch)], -1),
+        rescaled=rescaled,
+        jpeg=jpeg,
+        quality=generator.uniform(25, 96, len(jpeg)).astype(np.float32),
+        sharpened=sharpened,
+        sharpening=generator.uniform(0.3, 1.6, len(sharpened)).astype(np.float32),
+    )
+
+
+@lru_cache(maxsize=4)
+def _noise_bank(size: int, device: str) -> Tensor:
+    """Unit noise `(32, 3, size + 64, size + 64)`: a quarter white, the rest correlated as demosaicking and denoising leave it."""
+    generator = stream_generator(_NOISE_SEED)
+    noise = torch.from_numpy(generator.standard_normal((32, 3, size + 64, size + 64), dtype=np.float32))
+    for i in range(8, 32):
+        tile = noise[i]
+        if i % 2:  # channels that move together
+            tile = 0.35 * tile + 0.9 * tile.mean(0, keepdim=True) * 3**0.5
+        for _ in range(1 + i // 12):
+            tile = 0.25 * (tile + tile.roll(1, -1)) + 0.25 * (tile + tile.roll(1, -1)).roll(1, -2)
+        noise[i] = tile / tile.std()
+    return noise.to(device)
+
+
+@lru_cache(maxsize=4)
+def _dct(device: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The 8x8 DCT-II as a `(64, 64)` matrix, and the luminance and chrominance tables of JPEG, Annex K of ITU-T T.81, `(64,)`."""
+    k = np.arange(8)
+    basis = np.cos((2 * k[None, :] + 1) * k[:, None] * np.pi / 16) * np.sqrt(np.where(k == 0, 1, 2) / 8)[:, None]
+    luma = [
+        16,
+        11,
+        10,
+        16,
+        24,
+        40,
+        51,
+        61,
+        12,
+        12,
+        14,
+        19,
+        26,
+        58,
+        60,
+        55,
+        14,
+        13,
+        16,
+        24,
+        40,
+        57,
+        69,
+        56,
+        14,
+        17,
+        22,
+        29,
+        51,
+        87,
+        80,
+        62,
+    ]
+    luma += [
+        18,
+        22,
+        37,
+        56,
+        68,
+        109,
+        103,
+        77,
+        24,
+        35,
+        55,
+        64,
+        81,
+        104,
+        113,
+        92,
+        49,
+        64,
+        78,
+        87,
+        103,
+        121,
+        120,
+        101,
+        72,
+        92,
+        95,
+        98,
+        112,
+        100,
+        103,
+        99,
+    ]
+    chroma = np.full((8, 8), 99)
+    chroma[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
+    tables = [torch.tensor(np.asarray(t).reshape(64), dtype=torch.float32, device=device) for t in (luma, chroma)]
+    return torch.tensor(np.kron(basis, basis), dtype=torch.float32, device=device), tables[0], tables[1]
+
+
+def _quantise_blocks(planes: Tensor, table: Tensor) -> Tensor:
+    """DCT, quantise and invert 8x8 blocks of `planes (N, C, H, W)` (0..255) with steps `table (N, 64)`."""
+    matrix = _dct(str(planes.device))[0]
+    n, c, h, w = planes.shape
+    blocks = planes.view(n, c, h // 8, 8, w // 8, 8).transpose(3, 4).reshape(n, -1, 64)
+    step = table[:, None, :]
+    blocks = torch.round((blocks - 128.0) @ matrix.T / step).mul_(step) @ matrix + 128.0
+    return blocks.view(n, c, h // 8, w // 8, 8, 8).transpose(3, 4).reshape(n, c, h, w)
+
+
+def jpeg(images: Tensor, quality: Tensor) -> Tensor:
+    """Lossy part of baseline JPEG with 4:2:0 chrominance, batched: 8x8 DCT coefficients rounded to the quality's steps.
+
+    Args:
+        images: `(N, 3, H, W)` in [0, 1]; H and W multiples of 16.
+        quality: `(N,)` in 1..100, as libjpeg scales its tables.
+
+    Returns:
+        `(N, 3, H, W)`, not clamped.
+    """
+    _, luma, chroma = _dct(str(images.device))
+    scale = torch.where(quality < 50, 5000.0 / quality, 200.0 - 2.0 * quality)[:, None] / 100.0
+    r, g, b = (images * 255.0).unbind(1)
+    y = _LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b
+    colour = torch.stack([(b - y) * 0.564 + 128.0, (r - y) * 0.713 + 128.0], 1)
+    y = _quantise_blocks(y[:, None], (luma * scale).round().clamp(1, 255))[:, 0]
+    colour = _quantise_blocks(F.avg_pool2d(colour, 2), (chroma * scale).round().clamp(1, 255)) - 128.0
+    cb, cr = F.interpolate(colour, scale_factor=2.0, mode="bilinear", align_corners=False).unbind(1)
+    red, blue = y + 1.402 * cr, y + 1.772 * cb
+    return torch.stack([red, (y - _LUMA[0] * red - _LUMA[2] * blue) / _LUMA[1], blue], 1) / 255.0
+
+
+def mix_amplitude(images: Tensor, donors: Tensor, share: float, radius: float) -> Tensor:
+    """Mix the low-frequency amplitude spectrum of `donors` into `images`, keeping the phase.
+
+    After Yang and Soatto, "FDA: Fourier Domain Adaptation for Semantic Segmentation", CVPR 2020, with a soft edge of the
+    swapped region and a partial share.
+
+    Args:
+        images, donors: `(N, 3, S, S)`.
+        share: how much of the amplitude comes from the donor at frequency zero, 0..1.
+        radius: frequency, in cycles per picture, at which the share has fallen to a half.
+    """
+    size = images.shape[-1]
+    own, other = torch.fft.rfft2(images), torch.fft.rfft2(donors)
+    fy = torch.fft.fftfreq(size, 1.0 / size, device=images.device)[:, None]
+    fx = torch.fft.rfftfreq(size, 1.0 / size, device=images.device)[None, :]
+    weight = share / (1.0 + (fx**2 + fy**2) / radius**2) ** 2
+    weight[0, 0] = 0.5 * share  # the mean colour moves less, or pictures turn black and white
+    ratio = (other.abs() + 1e-3) / (own.abs() + 1e-3)
+    return torch.fft.irfft2(own * torch.lerp(torch.ones_like(ratio), ratio.clamp(0.05, 8.0), weight), s=(size, size))
+
+
+def _convolve(images: Tensor, kernels: Tensor) -> Tensor:
+    """Each picture `(N, 3, S, S)` with its own kernel `(N, k, k)`."""
+    n, _, size, _ = images.shape
+    pad = kernels.shape[-1] // 2
+    padded = F.pad(images, (pad, pad, pad, pad), mode="replicate").view(1, n * 3, size + 2 * pad, size + 2 * pad)
+    return F.conv2d(padded, kernels.repeat_interleave(3, 0)[:, None], groups=n * 3).view(n, 3, size, size)
+
+
+def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
+    """Apply the drawn effects to `images (B, 3, S, S)`; S a multiple of 16. Result in [0, 1], rounded to 8 bits."""
+    device, batch, size = images.device, images.shape[0], images.shape[-1]
+
+    def on(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=device)
+
+    pictures, donors, share, radius = draw.amplitude
+    if len(pictures):
+        images[on(pictures)] = mix_amplitude(images[on(pictures)], images[on(donors)], share, radius)
+    line = torch.linspace(-1, 1, size, device=device)
+    vignette = on(draw.vignette)
+    fall = (line - vignette[:, 1:2]).square()[:, None, :] + (line - vignette[:, 2:3]).square()[:, :, None]
+    light = 1.0 / (1.0 + vignette[:, 0, None, None] * fall)
+    images = images.mul_(light[:, None]).mul_(on(draw.gain)[:, :, None, None]).clamp_(1e-4, 1.0)
+    images = images.log_().mul_(on(draw.gamma)[:, None, None, None]).exp_()
+    slope, pivot = on(draw.contrast)[:, :, None, None, None].unbind(1)
+    images = images.mul_(slope).add_(pivot * (1 - slope))
+    grey = on(draw.grey)[:, None, None]
+    keep = torch.eye(3, device=device) * (1 - grey) + grey * torch.tensor(_LUMA, device=device)
+    images = torch.bmm(keep, images.view(batch, 3, -1)).view(batch, 3, size, size)
+    if len(draw.blurred):
+        images[on(draw.blurred)] = _convolve(images[on(draw.blurred)], on(draw.kernels))
+    bank = _noise_bank(size, str(device))
+    noise = torch.empty_like(images)
+    for i in range(batch):  # views: one copy a picture
+        row, column, _ = draw.noise_shift[i]
+        noise[i] = bank[int(draw.noise[i, 2]), :, row : row + size, column : column + size]
+    shot, read, sign = (
+        on(v.astype(np.float32))[:, None, None, None]
+        for v in (draw.noise[:, 0], draw.noise[:, 1], draw.noise_shift[:, 2])
+    )
+    images = images + noise * sign * (images.clamp(0, 1) * shot.square() + read.square()).sqrt_()
+    for pictures, factor, mode in draw.rescaled:
+        if len(pictures):
+            small = F.interpolate(images[on(pictures)], size=max(8, round(size / factor)), mode="area")
+            options = {} if mode == "nearest-exact" else {"align_corners": False}
+            images[on(pictures)] = F.interpolate(small, size=size, mode=mode, **options)
+    if len(draw.jpeg):
+        images[on(draw.jpeg)] = jpeg(images[on(draw.jpeg)].clamp_(0, 1), on(draw.quality))
+    if len(draw.sharpened):
+        chosen = images[on(draw.sharpened)]
+        soft = F.avg_pool2d(F.pad(chosen, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        images[on(draw.sharpened)] = chosen + on(draw.sharpening)[:, None, None, None] * (chosen - soft)
+    return images.clamp_(0, 1).mul_(255.0).round_().div_(255.0)

@@ -1,0 +1,169 @@
+"""Where the hand is and how it is held: pose, shape, view and camera of a chunk of pictures, drawn from one generator."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phalanx.hand.anatomy import angles_to_rotations
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.pose_space import sample_angles
+
+_LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
+_MOST_HIDDEN = 5  # joints may lie behind the forearm
+_NEAREST = 0.12  # metres: no joint comes nearer to the camera
+
+
+def _about(axis: str, angle: np.ndarray) -> np.ndarray:
+    """Rotations `(N, 3, 3)` about one of the camera's axes."""
+    c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
+    rows = {
+        "x": [one, zero, zero, zero, c, -s, zero, s, c],
+        "y": [c, zero, s, zero, one, zero, -s, zero, c],
+        "z": [c, -s, zero, s, c, zero, zero, zero, one],
+    }[axis]
+    return np.stack(rows, -1).reshape(-1, 3, 3)
+
+
+def uniform_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Rotations `(count, 3, 3)` uniform over SO(3) (normalised Gaussian quaternions)."""
+    q = generator.normal(size=(count, 4))
+    w, x, y, z = (q / np.linalg.norm(q, axis=1, keepdims=True)).T
+    rows = [
+        1 - 2 * (y * y + z * z),
+        2 * (x * y - z * w),
+        2 * (x * z + y * w),
+        2 * (x * y + z * w),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z - x * w),
+        2 * (x * z - y * w),
+        2 * (y * z + x * w),
+        1 - 2 * (x * x + y * y),
+    ]
+    return np.stack(rows, -1).reshape(-1, 3, 3)
+
+
+def view_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Orientations `(count, 3, 3)` of the palm (hand frame -> frame of the viewing ray): how hands are held to cameras.
+
+    A third uniform over all rotations; nearly half raised with the fingers roughly up, showing palm, side or back; the rest as
+    seen by their owner.
+    """
+    # Upright palm towards the camera: hand x, y, z -> camera x, -y, -z.
+    upright = np.diag([1.0, -1.0, -1.0])
+    shown = generator.choice([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi], count, p=[0.46, 0.24, 0.15, 0.15])
+    turn = shown + generator.normal(0, np.deg2rad(24), count)
+    tilt = generator.normal(0, np.deg2rad(22), count)
+    roll = np.where(
+        generator.random(count) < 0.75,
+        generator.normal(0, np.deg2rad(28), count),
+        generator.uniform(-np.pi, np.pi, count),
+    )
+    raised = _about("z", roll) @ _about("x", tilt) @ _about("y", turn) @ upright
+    # The owner's view: fingers away from the camera and up, back or thumb side seen, arm from below.
+    away = generator.normal(np.deg2rad(40), np.deg2rad(25), count)
+    face = np.pi + generator.normal(0, np.deg2rad(65), count)
+    lean = generator.normal(np.deg2rad(-20), np.deg2rad(35), count)
+    own = _about("z", lean) @ _about("x", -away) @ _about("y", face) @ upright
+    kind = generator.random((count, 1, 1))
+    return np.where(kind < 0.33, uniform_rotations(generator, count), np.where(kind < 0.8, raised, own))
+
+
+def ray_rotations(rays: np.ndarray) -> np.ndarray:
+    """The least rotations `(N, 3, 3)` that turn the optical axis onto `rays (N, 3)`."""
+    ray = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    axis = np.cross(np.array([0.0, 0.0, 1.0]), ray)
+    cross = np.zeros((len(rays), 3, 3))
+    cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
+    cross -= cross.transpose(0, 2, 1)
+    return np.eye(3) + cross + cross @ cross / (1.0 + ray[:, 2, None, None])
+
+
+def _behind_forearm(pose: HandPose, joints: np.ndarray) -> np.ndarray:
+    """How many joints of each hand `(N,)` the forearm hides: an arm that points at the camera leaves no picture of the hand."""
+    direction = -(pose.orientation @ pose.rotations[:, 0])[:, :, 1].double().numpy()  # (N, 3) down the arm
+    arm = joints[:, :1] + direction[:, None] * np.linspace(0.03, 0.26, 8)[:, None]  # (N, 8, 3)
+    depth = np.maximum(arm[..., 2], 0.02)
+    away = arm[..., None, :2] / depth[..., None, None] - (joints[..., :2] / joints[..., 2:])[:, None]  # (N, 8, 21, 2)
+    covers = (np.linalg.norm(away, axis=-1) < 0.03 / depth[..., None]) & (
+        depth[..., None] < joints[:, None, :, 2] - 0.01
+    )
+    return covers.any(1).sum(1)
+
+
+def _candidates(
+    generator: np.random.Generator, model: HandModel, count: int, size: int
+) -> tuple[HandPose, Tensor, Tensor, np.ndarray]:
+    """Poses, crop cameras `(count, 3, 3)`, joints `(count, 21, 3)` and whether each is usable; on the CPU."""
+    angles = torch.as_tensor(sample_angles(generator, count), dtype=torch.float32)
+    shape = generator.normal(0, 1.15, (count, 10)).clip(-3, 3)
+    view = view_rotations(generator, count)
+    # The picture that the crop comes from: its focal length in units of its width, and where in it the hand is.
+    field = np.deg2rad(generator.uniform(25, 80, count))
+    focal = 0.5 / np.tan(0.5 * field)
+    place = generator.uniform(-0.42, 0.42, (count, 2)) * np.array([1.0, 0.75])
+    centred = generator.random(count) < 0.3
+    place[centred] *= 0.2
+    distance = np.exp(generator.uniform(np.log(0.25), np.log(1.2), count))
+    ray = np.concatenate([place / focal[:, None], np.ones((count, 1))], 1)
+    ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+    orientation = ray_rotations(ray) @ view
+    middle = distance[:, None] * ray - orientation @ np.array(
+        [0.0, 0.08, 0.01]
+    )  # the palm, not the wrist, at the distance
+    pose = HandPose(
+        angles_to_rotations(angles),
+        torch.as_tensor(shape, dtype=torch.float32),
+        torch.as_tensor(orientation, dtype=torch.float32),
+        torch.as_tensor(middle, dtype=torch.float32),
+    )
+    joints = model.joints(pose)
+    points = joints.double().numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seen = focal[:, None, None] * points[..., :2] / points[..., 2:]  # (count, 21, 2), in picture widths
+    low, high = seen.min(1), seen.max(1)
+    fill = generator.uniform(0.5, 0.95, count)
+    fill = np.where(generator.random(count) < 0.08, generator.uniform(0.95, 1.2, count), fill)
+    side = (high - low).max(1) / fill
+    room = np.maximum(0.04, 0.5 * (1 - fill))[:, None]
+    centre = 0.5 * (low + high) + side[:, None] * room * generator.uniform(-1, 1, (count, 2))
+    scale = size / side  # pixels per picture width
+    stretch = np.exp(generator.normal(0, 0.01, count))  # cameras' pixels are square but for a per cent
+    cx, cy = (-(centre - 0.5 * side[:, None]) * scale[:, None] - 0.5).T
+    K = np.zeros((count, 3, 3))
+    K[:, 0, 0], K[:, 1, 1], K[:, 2, 2] = focal * scale * stretch, focal * scale, 1.0
+    K[:, 0, 2], K[:, 1, 2] = cx, cy
+    pixels = (
+        seen * scale[:, None, None] * np.stack([stretch, np.ones(count)], -1)[:, None] + np.stack([cx, cy], -1)[:, None]
+    )
+    inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(-1).sum(1)
+    hidden = _behind_forearm(pose, points)
+    usable = (
+        (hidden <= _MOST_HIDDEN)
+        & (inside >= _LEAST_INSIDE)
+        & (points[..., 2].min(1) > _NEAREST)
+        & np.isfinite(pixels).all((1, 2))
+    )
+    return pose, torch.as_tensor(K, dtype=torch.float32), joints, usable
+
+
+def draw_hands(generator: np.random.Generator, model: HandModel, count: int, size: int) -> tuple[HandPose, Tensor]:
+    """`count` posed hands and the cameras `(count, 3, 3)` of their crops of `size` pixels, on the CPU.
+
+    Draws more than needed and keeps the first that have enough joints inside the picture.
+    """
+    poses: list[HandPose] = []
+    cameras: list[Tensor] = []
+    found = 0
+    while found < count:
+        pose, K, _, usable = _candidates(generator, model, count + count // 3 + 4, size)
+        chosen = torch.from_numpy(np.flatnonzero(usable)[: count - found])
+        poses.append(pose[chosen])
+        cameras.append(K[chosen])
+        found += len(chosen)
+    joined = {
+        name: torch.cat([getattr(pose, name) for pose in poses])
+        for name in ("rotations", "shape", "orientation", "translation")
+    }
+    return HandPose(**joined), torch.cat(cameras)
