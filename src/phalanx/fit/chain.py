@@ -60,7 +60,8 @@ def _chain(model: HandModel, device: torch.device, dtype: torch.dtype) -> Chain:
 
 def chain_of(model: HandModel) -> Chain:
     """The chain of `model`, kept for the next call."""
-    return _chain(model, model.rest_joints.device, model.rest_joints.dtype)
+    with torch.inference_mode(False):  # what is kept must serve differentiation too
+        return _chain(model, model.rest_joints.device, model.rest_joints.dtype)
 
 
 def hinge_rotations(chain: Chain, angles: Tensor) -> Tensor:

@@ -147,7 +147,8 @@ def cross_matrix(vector: Tensor) -> Tensor:
 @lru_cache(maxsize=8)
 def _cross_generators(device: torch.device, dtype: torch.dtype) -> Tensor:
     rows = [[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]]
-    return torch.tensor(rows, device=device, dtype=dtype)  # (3, 9)
+    with torch.inference_mode(False):  # kept beyond this call
+        return torch.tensor(rows, device=device, dtype=dtype)  # (3, 9)
 
 
 def posed_joints(chain: Chain, state: State) -> tuple[Tensor, Tensor]:
@@ -230,7 +231,6 @@ def minimise(equations: Callable[[State], Normal], state: State, steps: int) -> 
     return state, cost
 
 
-@torch.inference_mode()
 def fit_evidence(
     model: HandModel,
     evidence: JointEvidence,
@@ -253,7 +253,14 @@ def fit_evidence(
     Returns:
         pose in the camera frame of K; its first rotation (the forearm) is the network's.
     """
-    config = config or FitConfig()
+    with torch.inference_mode():  # a fifth quicker than no_grad at batch 1
+        pose = _fit_evidence(model, evidence, K, size, hand_length, config or FitConfig())
+    return _usable(pose)
+
+
+def _fit_evidence(
+    model: HandModel, evidence: JointEvidence, K: Tensor, size: int, hand_length: float | Tensor | None, config: FitConfig
+) -> HandPose:
     chain = chain_of(model)
     focal = (K[:, 0, 0] + K[:, 1, 1]) / (2 * size)  # (B,) crop widths
     # Rays through the measured joints; (u * S - 1/2 - c) / f, pixel centres being integers.
@@ -313,7 +320,6 @@ def _first_translation(fingers: Tensor, rays: Tensor, ratio: Tensor, orientation
     return (there - fingers @ orientation.mT).mean(1)
 
 
-@torch.inference_mode()
 def fit_joints(model: HandModel, joints: Tensor, steps: int = 30, sigma: float = 0.002) -> HandPose:
     """Pose the hand model on known joints.
 
@@ -325,6 +331,17 @@ def fit_joints(model: HandModel, joints: Tensor, steps: int = 30, sigma: float =
     Returns:
         pose in the frame of `joints`; the forearm is straight, because joints say nothing of it.
     """
+    with torch.inference_mode():
+        pose = _fit_joints(model, joints, steps, sigma)
+    return _usable(pose)
+
+
+def _usable(pose: HandPose) -> HandPose:
+    """Copies that may take part in later differentiation, which tensors of the inference mode may not."""
+    return HandPose(pose.rotations.clone(), pose.shape.clone(), pose.orientation.clone(), pose.translation.clone())
+
+
+def _fit_joints(model: HandModel, joints: Tensor, steps: int, sigma: float) -> HandPose:
     chain = chain_of(model)
     joints = joints.to(chain.bones)
     batch = len(joints)
