@@ -1,6 +1,323 @@
-"""The `phalanx` command: argument parsing only; every verb is a Python call."""
+"""The `phalanx` command: argument parsing only. Every verb is a Python call, imported when it is wanted.
+
+Exit codes: 0 done; 2 bad input or use, said in one sentence on stderr; 1 a fault of the program (with a traceback);
+130 interrupted.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from phalanx import __version__
+from phalanx.core.errors import InputError
 
 
-def main() -> int:
-    """Placeholder until the verbs exist."""
-    raise NotImplementedError
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (default: those of the process); returns the exit code."""
+    parser = _parser()
+    try:
+        args, rest = parser.parse_known_args(argv)
+        if rest and args.verb != "train":
+            raise InputError(f"{rest[0]}: there is no such option or argument; see phalanx {args.verb} --help")
+        return args.job(args, rest)
+    except InputError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("phalanx: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `phalanx ... | head`: nobody reads any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one sentence, as all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="phalanx",
+        description="Hands in pictures: 3D pose and surface. Trained on its own synthesis alone.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    _add_predict(verbs)
+    _add_synth(verbs)
+    _add_train(verbs)
+    _add_evaluate(verbs)
+    return parser
+
+
+_EXAMPLES = """\
+examples:
+  phalanx predict photo.jpg                     the hand in a photo, into out/
+  phalanx predict photos/ --side left           every photo in a folder, left hands
+  phalanx synth --preview sheet.png --seed 3    what the training pictures look like
+  phalanx evaluate photos3d DIR --json s.json   score on real photos with 3D joints
+
+phalanx VERB --help says more about each. Exit codes: 0 done, 2 bad input, 1 a fault of the program.
+"""
+
+
+def _add_verb(verbs: Any, name: str, job: Any, short: str, long: str, add_help: bool = True) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(
+        name,
+        help=short,
+        description=short[0].upper() + short[1:] + ".",
+        epilog=long,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=add_help,
+    )
+    parser.set_defaults(job=job)
+    return parser
+
+
+def _add_predict(verbs: Any) -> None:
+    parser = _add_verb(verbs, "predict", _predict, "find the hand in pictures, folders of pictures and videos", _PREDICT)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video file")
+    parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
+    parser.add_argument(
+        "--side", choices=("left", "right"), default="right", help="which of the person's hands it is (default: right)"
+    )
+    parser.add_argument(
+        "--mirrored", action="store_true", help="the picture is a mirror image, as many front cameras make"
+    )
+    parser.add_argument(
+        "--box", type=_numbers, metavar="X,Y,W,H", help="where the hand is, in pixels (default: looks for itself)"
+    )
+    parser.add_argument(
+        "--K",
+        type=_numbers,
+        metavar="FX,FY,CX,CY",
+        help="camera of the whole picture, in pixels (default: 60 degrees across the longer side)",
+    )
+    parser.add_argument(
+        "--hand-length",
+        type=float,
+        metavar="METRES",
+        help="wrist to tip of the stretched middle finger; settles the size (default: what the model finds likely)",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+    parser.add_argument("--json", metavar="FILE", help="also write what was found and what was skipped to one file")
+    _add_common(parser)
+
+
+_PREDICT = """\
+For photo.jpg it writes into the output folder
+  photo.json          joints in pixels and metres, angles in degrees, camera (docs/prediction_schema.md)
+  photo_overlay.png   the surface and joints on the photo, and the hand from the side
+  photo.glb           the surface, in metres
+and for a video the first two, frame by frame. Inputs that cannot be read are named and passed over.
+
+There is no hand detector yet: the hand should fill a third of the picture or more, or --box say where it is.
+
+examples:
+  phalanx predict photo.jpg --out results
+  phalanx predict photos/ clip.mp4 --side left
+  phalanx predict photo.jpg --box 310,120,260,300 --K 1400,1400,959.5,539.5
+  phalanx predict selfie.jpg --mirrored --side right --hand-length 0.185
+Write a list that begins with a minus sign as --box=-20,40,300,300.
+"""
+
+
+def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.core.files import writable_folder, write_whole
+
+    # Every complaint about the options comes before the seconds that loading the network takes.
+    writable_folder(args.out)
+    if args.json:
+        writable_folder(os.path.dirname(args.json) or ".")
+    from phalanx.predict.files import predict_files
+    from phalanx.predict.predictor import Predictor, check_options
+
+    check_options(args.K, args.side, args.hand_length)
+    summary = predict_files(
+        args.paths,
+        args.out,
+        box=args.box,
+        K=args.K,
+        side=args.side,
+        mirrored=args.mirrored,
+        hand_length=args.hand_length,
+        predictor=Predictor(args.weights, args.device),
+        say=_say(args.quiet),
+        complain=_complain,
+    )
+    if args.json:
+        import json
+
+        with write_whole(args.json) as part:
+            part.write_text(json.dumps({"done": summary.done, "skipped": summary.skipped}, indent=1) + "\n")
+    if summary.skipped:
+        total = len(summary.done) + len(summary.skipped)
+        print(f"phalanx: {len(summary.skipped)} of {total} inputs were passed over", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _add_synth(verbs: Any) -> None:
+    parser = _add_verb(verbs, "synth", _synth, "make labelled pictures of hands out of nothing", _SYNTH)
+    parser.add_argument("--preview", metavar="FILE", help="write a sheet of pictures with their labels drawn on, as PNG")
+    parser.add_argument("--out", metavar="DIR", help="write pictures and labels into this folder, one NPZ a chunk")
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
+    parser.add_argument("--count", type=int, help="how many pictures (default: 24 on a sheet, 1024 in a folder)")
+    parser.add_argument("--start", type=int, default=0, help="number of the first chunk, to go on with a folder (default: 0)")
+    parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: 128)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")
+    parser.add_argument("--backgrounds", metavar="DIR", help="photographs to put behind hands (default: made-up clutter)")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_SYNTH = """\
+Each chunk_NNNNNN.npz holds 32 samples: image (uint8), depth, mask, joints (metres, camera frame), joints_2d (pixels),
+vertices, rotations, shape, orientation, translation and K, as phalanx.data.sample.Sample describes them.
+
+examples:
+  phalanx synth --preview sheet.png --seed 3
+  phalanx synth --out samples --count 10000 --workers 2
+"""
+
+
+def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    if not args.preview and not args.out:
+        raise InputError("synth: say what to make, with --preview FILE or --out DIR")
+    for name, least in (("seed", 0), ("count", 1), ("start", 0), ("workers", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name}: must be {least} or more, got {value}")
+    from pathlib import Path
+
+    from phalanx.synth import SynthConfig
+
+    if args.backgrounds and not Path(args.backgrounds).is_dir():
+        raise InputError(f"{args.backgrounds}: there is no such folder of backgrounds")
+    config = SynthConfig(size=args.size, backgrounds=Path(args.backgrounds) if args.backgrounds else None)
+    say = _say(args.quiet)
+    if args.preview:
+        from phalanx.synth.preview import save_sheet
+
+        save_sheet(args.preview, args.seed, count=args.count or 24, config=config)
+        say(f"sheet of seed {args.seed} -> {args.preview}")
+    if args.out:
+        from phalanx.data.shards import save_chunks
+        from phalanx.synth import stream
+
+        chunks = -(-(args.count or 1024) // config.chunk)
+        source = stream(config, args.seed, args.workers, args.start)
+        paths = save_chunks(source, args.out, args.start, chunks)
+        say(f"{chunks} chunks of {config.chunk} samples of seed {args.seed} -> {paths[0]} to {paths[-1]}")
+    return 0
+
+
+def _add_train(verbs: Any) -> None:
+    _add_verb(verbs, "train", _train, "train the default estimator on synthesis; goes on where it was killed", "", False)
+
+
+_TRAIN = """\
+Trains in the folder --out: checkpoints, the curve (table and picture), and in the end weights for --weights of predict.
+Every setting below can stand in a YAML file, given with --config; those on the command line win.
+
+examples:
+  phalanx train --out runs/a --loop.minutes 60
+  phalanx train --out runs/a --resume
+  phalanx train --out runs/b --config recipes/compact.yaml --seed 2
+"""
+
+
+def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    import jsonargparse
+
+    from phalanx.train.compact import TrainConfig, run
+
+    class Parser(jsonargparse.ArgumentParser):
+        def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+            raise InputError(" ".join(f"{message}; see phalanx train --help".split()))
+
+    parser = Parser(
+        prog="phalanx train", description=_TRAIN, formatter_class=jsonargparse.DefaultHelpFormatter
+    )
+    parser.add_argument("--config", action="config", help="YAML file of settings")
+    parser.add_argument("--out", type=str, required=True, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_class_arguments(TrainConfig, nested_key=None)
+    values = parser.instantiate_classes(parser.parse_args(list(rest)))
+    import dataclasses
+
+    config = TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
+    print(f"weights -> {run(config, values['out'], resume=values['resume'])}")
+    return 0
+
+
+def _add_evaluate(verbs: Any) -> None:
+    parser = _add_verb(verbs, "evaluate", _evaluate, "predict and save, then score on real photos", _EVALUATE)
+    parser.add_argument("protocol", choices=("photos3d",), metavar="PROTOCOL", help="photos3d: photos with 3D joints")
+    parser.add_argument("folder", metavar="DIR", help="folder of the data")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--save", metavar="FILE", help="write the predictions to this NPZ file")
+    parser.add_argument("--predictions", metavar="FILE", help="score a file that --save wrote, and predict nothing")
+    parser.add_argument("--worst", metavar="FILE", help="draw the worst photos on a sheet, as PNG")
+    parser.add_argument(
+        "--focal", choices=("given", "not-given", "both"), default="both", help="whether the camera is told (default: both)"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+    _add_common(parser)
+
+
+_EVALUATE = """\
+photos3d takes a folder with params.mat and pose_gt.mat in the layout of the real-world test set of Ge et al., CVPR 2019,
+and prints 2D error, root-relative and aligned 3D error, AUC, misses and time, by view and by number of curled fingers.
+
+example:
+  phalanx evaluate photos3d path/to/photos --json scores.json --worst worst.png
+"""
+
+
+def _evaluate(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.evaluate.photos3d import evaluate_photos3d
+    from phalanx.predict.predictor import Predictor
+
+    evaluate_photos3d(
+        args.folder,
+        predictor=None if args.predictions else Predictor(args.weights, args.device),
+        predictions=args.predictions,
+        known_focal={"given": True, "not-given": False, "both": None}[args.focal],
+        save=args.save,
+        json_path=args.json,
+        worst=args.worst,
+        quiet=args.quiet,
+    )
+    return 0
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="where to compute, as PyTorch names it: cpu, cuda, ...")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+def _say(quiet: bool) -> Any:
+    return (lambda line: None) if quiet else (lambda line: print(line, flush=True))
+
+
+def _complain(sentence: object) -> int:
+    print(f"phalanx: {sentence}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers with commas between") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

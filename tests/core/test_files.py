@@ -63,3 +63,9 @@ def test_writable_folder(tmp_path):
     for bad in (tmp_path / "file", tmp_path / "file" / "sub"):
         with pytest.raises(InputError, match="output folder cannot be written"):
             writable_folder(bad)
+
+
+def test_name_that_the_system_refuses(tmp_path):
+    with pytest.raises(InputError, match="cannot be written: file name too long"), write_whole(tmp_path / ("a" * 300)):
+        pass
+    assert os.listdir(tmp_path) == []

@@ -219,3 +219,10 @@ def test_folder_without_pictures_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=f"^{tmp_path}: the folder has no pictures"):
         find_inputs([tmp_path])
+
+
+def test_name_that_the_system_refuses(tmp_path):
+    path = tmp_path / ("a" * 300 + ".png")
+    assert find_inputs([path]) == [path]
+    with pytest.raises(InputError, match="cannot be read: file name too long"):
+        read_image(path)

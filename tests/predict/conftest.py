@@ -110,7 +110,9 @@ class Oracle(nn.Module):
         )
 
 
-def linear_fit(model: HandModel, evidence: Evidence, K: Tensor, size: int) -> HandPose:
+def linear_fit(
+    model: HandModel, evidence: Evidence, K: Tensor, size: int, hand_length: float | None = None
+) -> HandPose:
     """Stands in for the fit: takes rotations and shape as they are and solves for the translation, which is linear."""
     orientation = ray_to_rotmat(centre_ray(K, size)) @ evidence.orientation
     pose = HandPose(evidence.rotations, evidence.shape, orientation, torch.zeros(1, 3))

@@ -168,7 +168,9 @@ def test_box_may_reach_beyond_the_picture():
 def test_joints_beyond_the_picture_do_not_carry_the_crop_away():
     joints = np.full((21, 2), -500.0)
     box = module.box_around_joints(joints, 320, 240)
-    assert (box.centre_x, box.centre_y, box.side) == (0, 0, module.MIN_BOX)
+    assert (box.centre_x, box.centre_y, box.side) == (0, 0, 2 * module.MIN_BOX)
+    x, y = box.centre_x + 0.5 - box.side / 2, box.centre_y + 0.5 - box.side / 2
+    as_box((x, y, box.side, box.side), 320, 240)  # a tracked hand may be looked for there again
 
 
 def test_devices():

@@ -24,22 +24,26 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.part{path.suffix}")
-    if path.is_dir():
-        raise InputError(f"{path}: cannot be written: it is a folder")
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: cannot be written: it is a folder")
         # Made here, and not with `tempfile`, so that the file gets the permissions that the user's umask asks for.
         temporary.open("xb").close()
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {reason(error)}") from error
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in _NO_SPACE:
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno in _NO_SPACE:
+                raise InputError(f"{path}: cannot be written: {reason(error)}") from error
+            raise
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
             raise InputError(f"{path}: cannot be written: {reason(error)}") from error
-        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -39,7 +39,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     from PIL import Image, ImageOps
 
     path = Path(path)
-    if path.is_dir():
+    if _is_folder(path):
         raise InputError(f"{path}: is a folder, not a picture")
     try:
         with path.open("rb") as file:
@@ -124,9 +124,16 @@ def find_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for given in map(Path, paths):
-        for path in _pictures_inside(given) if given.is_dir() else [given]:
+        for path in _pictures_inside(given) if _is_folder(given) else [given]:
             found.setdefault(path.resolve(), path)
     return list(found.values())
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long, say: opening it will tell
+        return False
 
 
 def _pictures_inside(folder: Path) -> list[Path]:

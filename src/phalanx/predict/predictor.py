@@ -31,7 +31,7 @@ SAME_BOX = 0.1  # a closer crop that moves and grows by less than this share of 
 HAND_LENGTHS = (0.05, 0.35)  # metres; a newborn's is 0.06, the longest ever measured 0.32
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
 
-Fit = Callable[[HandModel, Evidence, Tensor, int], HandPose]
+Fit = Callable[[HandModel, Evidence, Tensor, int, float | None], HandPose]
 
 
 class Predictor:
@@ -93,7 +93,8 @@ class Predictor:
         camera = picture_camera(K, width, height)
         flip = (side == "left") != mirrored
         evidence, seen, K_crop = self._look_closer(image, camera, first, flip)
-        pose = self.fit(self.model, evidence, K_crop.to(self.device, torch.float32), self.estimator.config.size)
+        K_crop = K_crop.to(self.device, torch.float32)
+        pose = self.fit(self.model, evidence, K_crop, self.estimator.config.size, hand_length)
         hand = assemble(self.model, pose, evidence, camera, seen, flip, hand_length)
         return [HandPrediction(**hand, side=side, mirrored=mirrored, camera="assumed" if K is None else "given")]
 
@@ -135,7 +136,7 @@ def box_around_joints(joints: np.ndarray, width: int, height: int) -> SquareBox:
     """The square to look at next, around joints (21, 2) in pixels; those beyond the picture count as on its edge."""
     inside = np.clip(joints, 0, [width - 1, height - 1])
     box = box_around_points(inside, CROP_FACTOR)
-    return SquareBox(box.centre_x, box.centre_y, max(box.side, MIN_BOX))
+    return SquareBox(box.centre_x, box.centre_y, max(box.side, 2 * MIN_BOX))  # so that `as_box` takes it back
 
 
 def assemble(

@@ -1,0 +1,196 @@
+"""Predicting files: pictures, folders and videos in; JSON, overlays and meshes out."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import writable_folder, write_whole
+from phalanx.data.images import find_inputs, is_video, read_image
+from phalanx.data.video import frames_per_second, read_frames, write_video
+from phalanx.hand.export import save_mesh
+from phalanx.hand.prediction import HandPrediction, Side, write_json
+from phalanx.predict.predictor import Predictor, check_options
+
+PICTURE_SCHEMA = "phalanx.picture/1"
+VIDEO_SCHEMA = "phalanx.video/1"
+TRACKED = 0.3  # score above which the next frame of a video is looked at where the hand was
+
+
+@dataclass
+class Summary:
+    """What a job did.
+
+    Attributes:
+        done: for each input that was predicted: `input`, `outputs` (paths) and `hands` (pictures: `phalanx.hand/1`
+            without mesh) or `frames` (videos: how many).
+        skipped: for each that was not: `input` and `problem`, one sentence.
+    """
+
+    done: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+
+def predict_files(
+    paths: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    box: Sequence[float] | None = None,
+    K: Any = None,
+    side: Side = "right",
+    mirrored: bool = False,
+    hand_length: float | None = None,
+    predictor: Predictor | None = None,
+    say: Callable[[str], None] = print,
+    complain: Callable[[str], None] = print,
+) -> Summary:
+    """Predict pictures, folders of them and videos, and write what is found into the folder `out`.
+
+    For a picture `name.jpg`: `name.json` (schema `phalanx.picture/1`), `name_overlay.png` and `name.glb`; for a video
+    `name.json` (`phalanx.video/1`) and `name_overlay.mp4`. Inputs of the same name get `name_2`, `name_3` and so on.
+    Every file appears whole or not at all. An input at fault is complained about and passed over; the others are done.
+
+    Args:
+        paths: files and folders.
+        out: folder for the results, made if need be.
+        box, K, side, mirrored, hand_length: as `Predictor` takes them, for every input.
+        predictor: None makes the default one.
+        say: called with one line for each hand found, or for each video.
+        complain: called with one sentence for each input that is passed over.
+
+    Raises:
+        InputError: before any work: the options are at fault, there are no paths, the weights are damaged, or `out`
+            cannot be written.
+    """
+    paths = list(paths)
+    if not paths:
+        raise InputError("paths: name a picture, a folder or a video")
+    check_options(K, side, hand_length)
+    out = writable_folder(out)
+    options = {"box": box, "K": K, "side": side, "mirrored": mirrored, "hand_length": hand_length}
+    summary = Summary()
+
+    def skip(path: Any, error: InputError) -> None:
+        summary.skipped.append({"input": str(path), "problem": str(error)})
+        complain(str(error))
+
+    inputs: dict[Path, Path] = {}
+    for given in paths:
+        try:
+            for path in find_inputs([given]):
+                inputs.setdefault(path.resolve(), path)
+        except InputError as error:
+            skip(given, error)
+    if inputs and predictor is None:
+        predictor = Predictor()
+    for path, stem in zip(inputs.values(), output_stems(list(inputs.values())), strict=True):
+        assert predictor is not None
+        job = _predict_video if is_video(path) else _predict_picture
+        try:
+            summary.done.append(job(predictor, path, out / stem, options, set(inputs), say))
+        except InputError as error:
+            skip(path, error if str(path) in str(error) else InputError(f"{path}: {error}"))
+    return summary
+
+
+def output_stems(paths: Sequence[Path]) -> list[str]:
+    """A different name for each input: its own without the suffix where that is free, else with _2, _3, ... behind.
+
+    Names that differ in case alone count as the same, because on some systems they are.
+    """
+    wanted = [path.stem for path in paths]
+    own = {stem.casefold() for stem in wanted}
+    taken: set[str] = set()
+    result = []
+    for stem in wanted:
+        name, number = stem, 1
+        while name.casefold() in taken or (number > 1 and name.casefold() in own):
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name.casefold())
+        result.append(name)
+    return result
+
+
+def describe(hand: HandPrediction) -> str:
+    """One line about a hand, for people."""
+    bends = [
+        f"{finger} {sum(hand.angles_degrees[f'{finger}_{joint}_flexion'] for joint in joints):.0f}"
+        for finger, joints in (("thumb", ("mcp", "ip")), *((f, ("mcp", "pip", "dip")) for f in _LONG_FINGERS))
+    ]
+    distance = f"{'about ' if hand.camera == 'assumed' else ''}{hand.joints[0, 2]:.2f} m away"
+    return f"{hand.side} hand, score {hand.score:.2f}, {distance}, bent by (degrees) {', '.join(bends)}"
+
+
+_LONG_FINGERS = ("index", "middle", "ring", "little")
+
+Say = Callable[[str], None]
+
+
+def _predict_picture(
+    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], inputs: set[Path], say: Say
+) -> dict[str, Any]:
+    from phalanx.view.overlay import draw_overlay
+
+    outputs = [_beside(target, ending, inputs) for ending in (".json", "_overlay.png", ".glb")]
+    image = read_image(path)
+    hands = predictor(image, **options)
+    surfaces = [(h.vertices, h.faces) for h in hands if h.vertices is not None and h.faces is not None]
+    height, width = image.shape[:2]
+    listed = [hand.to_json(mesh=False) for hand in hands]
+    overlay = draw_overlay(image, hands)
+    head = {"schema": PICTURE_SCHEMA, "input": str(path), "width": width, "height": height}
+    write_json(outputs[0], {**head, "hands": listed})
+    _write_png(outputs[1], overlay)
+    if surfaces:
+        save_mesh(outputs[2], surfaces)
+    else:
+        outputs.pop()
+    for hand in hands:
+        say(f"{path}: {describe(hand)} -> {outputs[1]}")
+    return {"input": str(path), "outputs": [str(p) for p in outputs], "hands": listed}
+
+
+def _predict_video(
+    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], inputs: set[Path], say: Say
+) -> dict[str, Any]:
+    from phalanx.view.overlay import draw_overlay
+
+    outputs = [_beside(target, ending, inputs) for ending in (".json", "_overlay.mp4")]
+    rate = frames_per_second(path)
+    frames: list[dict[str, Any]] = []
+    scores: list[float] = []
+    box = options["box"]
+    with write_video(outputs[1], rate) as append:
+        for number, image in enumerate(read_frames(path)):
+            hands = predictor(image, **{**options, "box": box})
+            sure = [hand for hand in hands if hand.score > TRACKED]
+            box = sure[0].box if sure else options["box"]
+            scores += [hand.score for hand in hands]
+            frames.append({"frame": number, "hands": [hand.to_json(mesh=False) for hand in hands]})
+            append(draw_overlay(image, hands))
+    head = {"schema": VIDEO_SCHEMA, "input": str(path), "frames_per_second": rate}
+    write_json(outputs[0], {**head, "frames": frames})
+    mean = f", mean score {np.mean(scores):.2f}" if scores else ""
+    say(f"{path}: {len(frames)} frames, {options['side']} hand{mean} -> {outputs[1]}")
+    return {"input": str(path), "outputs": [str(p) for p in outputs], "frames": len(frames)}
+
+
+def _beside(target: Path, ending: str, inputs: set[Path]) -> Path:
+    path = target.with_name(target.name + ending)
+    if path.resolve() in inputs:
+        raise InputError(f"{path}: is an input of this job and would be written over; choose another output folder")
+    return path
+
+
+def _write_png(path: Path, picture: np.ndarray) -> None:
+    import cv2
+
+    with write_whole(path) as part:
+        ok, content = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+        if not ok:
+            raise RuntimeError(f"{path}: PNG encoding failed")
+        part.write_bytes(content.tobytes())
