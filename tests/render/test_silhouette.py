@@ -46,7 +46,7 @@ def test_coverage_is_that_of_a_supersampled_picture(scene, mesh):
     assert edge.sum() > 100
     assert (found - expected)[edge].abs().mean() < 0.012 < 0.15 < (hard - expected)[edge].abs().mean()
     assert (found - expected).abs().max() < 0.3  # where the outline turns from steep to shallow
-    assert (found == hard)[~edge].float().mean() > 0.999
+    assert (found == hard)[~edge].float().mean() > 0.998
 
 
 def test_an_open_surface_seen_from_either_side():
