@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from phalanx.geometry.rotations import (
+    matrix_to_rotmat,
+    quat_to_rotmat,
+    ray_to_rotmat,
+    rotmat_angle,
+    rotmat_to_quat,
+    rotmat_to_rotvec,
+    rotmat_to_sixd,
+    rotvec_to_rotmat,
+    sixd_to_rotmat,
+)
+
+
+@pytest.fixture
+def rotations() -> Rotation:
+    return Rotation.random(40, random_state=np.random.RandomState(0))
+
+
+def test_against_scipy(rotations):
+    matrices = torch.from_numpy(rotations.as_matrix())
+    torch.testing.assert_close(rotvec_to_rotmat(torch.from_numpy(rotations.as_rotvec())), matrices)
+    torch.testing.assert_close(quat_to_rotmat(torch.from_numpy(3 * rotations.as_quat())), matrices)
+    torch.testing.assert_close(rotmat_to_rotvec(matrices), torch.from_numpy(rotations.as_rotvec()))
+    quaternions = rotmat_to_quat(matrices).numpy()
+    assert np.abs((quaternions * rotations.as_quat()).sum(-1)).min() > 1 - 1e-12
+    angles = torch.from_numpy((rotations[:20].inv() * rotations[20:]).magnitude())
+    torch.testing.assert_close(rotmat_angle(matrices[:20], matrices[20:]), angles)
+
+
+def test_six_numbers_there_and_back(rotations):
+    matrices = torch.from_numpy(rotations.as_matrix()).unflatten(0, (5, 8))
+    sixd = rotmat_to_sixd(matrices)
+    assert sixd.shape == (5, 8, 6)
+    torch.testing.assert_close(sixd[..., :3], matrices[..., :, 0])
+    torch.testing.assert_close(sixd_to_rotmat(sixd), matrices)
+    stretched = torch.cat((2 * sixd[..., :3], 0.5 * sixd[..., 3:] + 0.7 * sixd[..., :3]), -1)
+    torch.testing.assert_close(sixd_to_rotmat(stretched), matrices)  # Gram-Schmidt undoes scale and shear
+
+
+def test_nearest_rotation(rotations):
+    matrices = torch.from_numpy(rotations.as_matrix())
+    stretch = torch.eye(3, dtype=torch.float64) + torch.diag(torch.tensor([0.3, -0.2, 1.0], dtype=torch.float64))
+    torch.testing.assert_close(matrix_to_rotmat(matrices @ stretch), matrices)
+    assert (torch.linalg.det(matrix_to_rotmat(torch.randn(50, 3, 3))) > 0.99).all()
+
+
+def test_ray_to_rotmat_is_the_smallest_rotation_onto_the_ray():
+    rays = torch.randn(4, 25, 3, dtype=torch.float64)
+    unit = torch.nn.functional.normalize(rays, dim=-1)
+    found = ray_to_rotmat(rays)
+    torch.testing.assert_close(found[..., :, 2], unit)
+    axis = torch.linalg.cross(torch.tensor([0.0, 0, 1], dtype=torch.float64).expand_as(unit), unit)
+    angle = torch.atan2(axis.norm(dim=-1), unit[..., 2])
+    rotvec = torch.nn.functional.normalize(axis, dim=-1) * angle[..., None]
+    torch.testing.assert_close(
+        found, torch.from_numpy(Rotation.from_rotvec(rotvec.reshape(-1, 3)).as_matrix()).reshape(found.shape)
+    )
+
+
+def test_ray_to_rotmat_along_the_axis():
+    along = torch.tensor([[0.0, 0, 2], [0, 0, -1]], dtype=torch.float64, requires_grad=True)
+    found = ray_to_rotmat(along)
+    torch.testing.assert_close(found[0], torch.eye(3, dtype=torch.float64))
+    torch.testing.assert_close(found[1], torch.diag(torch.tensor([1.0, -1, -1], dtype=torch.float64)))
+    found.sum().backward()
+    assert torch.isfinite(along.grad).all()
+
+
+def test_gradients():
+    torch.manual_seed(0)
+    vectors = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    sixes = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ray_to_rotmat, vectors)
+    assert torch.autograd.gradcheck(ray_to_rotmat, torch.tensor([[0.0, 0, 1]], dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(rotvec_to_rotmat, vectors)
+    assert torch.autograd.gradcheck(sixd_to_rotmat, sixes)
