@@ -13,6 +13,10 @@ from phalanx.synth.clutter import PALETTE
 from phalanx.synth.surface import Topology
 
 
+FOREARM_FROM = -0.08  # metres along the rest hand's y axis: beyond this the forearm is drawn out for rendering
+FOREARM_STRETCH = 2.0
+
+
 @dataclass
 class Band:
     """A ring, watch or bracelet: part of the surface painted over."""
@@ -118,7 +122,7 @@ def dress(
         rest_normals: `(V, 3)` of the template.
 
     Returns:
-        Vertices `(B, V, 3)` with cloth standing off; how far under cloth each vertex is, `(B, V)` in units of a soft edge
+        Vertices `(B, V, 3)` with cloth standing off and the forearm drawn out, so that its cut end stays out of pictures; how far under cloth each vertex is, `(B, V)` in units of a soft edge
         (0 and below: skin, 1 and above: cloth); phase of the stripes `(B, V)`.
     """
     device = surface.vertices.device
@@ -134,6 +138,7 @@ def dress(
     wave = folds[:, :1] * torch.sin(folds[:, 1:2] * (y + 0.4 * x * slant[:, :1].sign() + 0.3 * z) + folds[:, 2:])
     stand_off = (thickness[:, :1] + thickness[:, 1:] * inside.clamp(0, 0.2) + wave) * (inside > 0)  # (B, V)
     arm = surface.transforms[:, 1, :3, :3]
-    vertices = surface.vertices + stand_off[..., None] * (rest_normals @ arm.transpose(1, 2))
+    down = (FOREARM_FROM - y).clamp_min(0.0) * (FOREARM_STRETCH - 1.0)  # (V,) the arm goes on further than the model's
+    vertices = surface.vertices + stand_off[..., None] * (rest_normals @ arm.transpose(1, 2)) - down[:, None] * arm[:, None, :, 1]
     phase = stripes @ torch.stack([y, x, z])
     return vertices, cover, phase

@@ -9,9 +9,11 @@ from torch import Tensor
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import sample_angles
+from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
+_ARM_NEAREST = 0.07
 _NEAREST = 0.12  # metres: no joint comes nearer to the camera
 
 
@@ -80,22 +82,27 @@ def ray_rotations(rays: np.ndarray) -> np.ndarray:
     return np.eye(3) + cross + cross @ cross / (1.0 + ray[:, 2, None, None])
 
 
-def _behind_forearm(pose: HandPose, joints: np.ndarray) -> np.ndarray:
-    """How many joints of each hand `(N,)` the forearm hides: an arm that points at the camera leaves no picture of the hand."""
+def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, length: float) -> np.ndarray:
+    """Whether `(N,)` an arm of `length` metres hides more than a few joints, or shows its cut end.
+
+    An arm that comes towards the camera leaves no picture of the hand; in photographs arms do not end.
+    """
     direction = -(pose.orientation @ pose.rotations[:, 0])[:, :, 1].double().numpy()  # (N, 3) down the arm
-    arm = joints[:, :1] + direction[:, None] * np.linspace(0.03, 0.26, 8)[:, None]  # (N, 8, 3)
+    arm = joints[:, :1] + direction[:, None] * np.linspace(0.03, length, 9)[:, None]  # (N, 9, 3)
     depth = np.maximum(arm[..., 2], 0.02)
-    away = arm[..., None, :2] / depth[..., None, None] - (joints[..., :2] / joints[..., 2:])[:, None]  # (N, 8, 21, 2)
-    covers = (np.linalg.norm(away, axis=-1) < 0.03 / depth[..., None]) & (
-        depth[..., None] < joints[:, None, :, 2] - 0.01
-    )
-    return covers.any(1).sum(1)
+    away = arm[..., None, :2] / depth[..., None, None] - (joints[..., :2] / joints[..., 2:])[:, None]  # (N, 9, 21, 2)
+    covers = (np.linalg.norm(away, axis=-1) < 0.035 / depth[..., None]) & (depth[..., None] < joints[:, None, :, 2] - 0.01)
+    end = arm[:, -1, :2] / depth[:, -1:] * K[:, [0, 1], [0, 1]] + K[:, :2, 2]
+    margin = 0.03 * K[:, 0, 0] / depth[:, -1]  # half an arm's width in pixels
+    shown = ((end > -margin[:, None]) & (end < size + margin[:, None])).all(1) & (direction[:, 2] < 0.6)
+    return (covers.any(1).sum(1) > _MOST_HIDDEN) | shown | (arm[:, -1, 2] < _ARM_NEAREST)
 
 
 def _candidates(
     generator: np.random.Generator, model: HandModel, count: int, size: int
 ) -> tuple[HandPose, Tensor, Tensor, np.ndarray]:
     """Poses, crop cameras `(count, 3, 3)`, joints `(count, 21, 3)` and whether each is usable; on the CPU."""
+    length = FOREARM_STRETCH * (FOREARM_FROM - float(model.template[:, 1].min())) - FOREARM_FROM
     angles = torch.as_tensor(sample_angles(generator, count), dtype=torch.float32)
     shape = generator.normal(0, 1.15, (count, 10)).clip(-3, 3)
     view = view_rotations(generator, count)
@@ -138,9 +145,8 @@ def _candidates(
         seen * scale[:, None, None] * np.stack([stretch, np.ones(count)], -1)[:, None] + np.stack([cx, cy], -1)[:, None]
     )
     inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(-1).sum(1)
-    hidden = _behind_forearm(pose, points)
     usable = (
-        (hidden <= _MOST_HIDDEN)
+        ~_arm_spoils(pose, points, K, size, length)
         & (inside >= _LEAST_INSIDE)
         & (points[..., 2].min(1) > _NEAREST)
         & np.isfinite(pixels).all((1, 2))

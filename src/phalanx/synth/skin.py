@@ -148,6 +148,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     for k, finger in enumerate(FINGERS):
         mine = finger_weight[:, k] > 0.3
         q, nq, warped = p[mine], n[mine], warp[mine]
+        soft = _step(finger_weight[mine, k], 0.3, 0.85)  # no seam where the finger meets the palm
         side = np.zeros(len(q))
         for i in range(3):
             a, b = joints[finger[i]], joints[finger[i + 1]]
@@ -184,7 +185,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
                         * _line(along - generator.normal(0, 0.5 * reach) + 2.2 * warped, 0.0006),
                     )
                 wrinkles[mine] = np.maximum(wrinkles[mine], ripple * _step(-facing, 0.1, 0.7) * (0.45 + 0.75 * age))
-            redness[mine] += 0.55 * _line(along, 0.008) * _step(-facing, -0.3, 0.6) * (1.0 if i else 0.7)
+            redness[mine] += 0.5 * soft * _line(along, 0.008) * _step(-facing, -0.3, 0.6) * (1.0 if i else 0.5)
             if i == 2:  # the last segment: red tip and nail
                 redness[mine] += 0.8 * _step(along, 0.35 * length, 1.1 * length)
                 across = (q - a) @ np.cross(direction, inward)
@@ -202,7 +203,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
                 free = _step(along, end - generator.uniform(0.001, 0.0026), end - 0.0004)
                 lunula = _line(np.hypot((along - centre + 0.52 * nail_long) / 0.0035, across / 0.0045), 0.7)
                 nail_tone[mine] += plate * (0.9 * free + 0.5 * lunula * generator.random() - 0.15)
-        palmar[mine] = side
+        palmar[mine] += soft * (side - palmar[mine])
     # The three great lines of the palm, in the plane of the palm.
     on_palm = _step(n[:, 2], 0.15, 0.6) * w[:, [0, 2, 3, 5, 8, 11, 14]].sum(1)
     inner = np.flatnonzero(on_palm > 0.02)
@@ -265,11 +266,11 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     heads = sum(_line(np.hypot(p[:, 0] - joints[j, 0], p[:, 1] - joints[j, 1] - 0.004), 0.012) for j in (5, 9, 13, 17))
     palm_mask = _step(palmar, -0.25, 0.45) * _step(hand, 0.2, 0.8)
     redness += 0.45 * palm_mask * (thenar + hypothenar + heads) * generator.uniform(0.5, 1.4)
-    redness += 0.35 * (1 - palm_mask) * heads
+    redness += 0.25 * _step(-n[:, 2], 0.0, 0.7) * np.minimum(heads, 1.0)
     mottle = 0.5 * noise(0.012) + 0.3 * noise(0.006) + 0.25 * noise(0.003)
     redness += mottle * (0.07 + 0.15 * palm_mask) * generator.uniform(0.4, 1.4)
     # Veins on the back: ridges of a noise drawn out along the hand.
-    ridge = 1 - np.abs(noise((0.010, 0.045, 0.02)) + 0.25 * noise(0.015)) / 0.22
+    ridge = 1 - np.abs(noise((0.016, 0.07, 0.03)) + 0.2 * noise(0.02)) / 0.16
     veins = (
         np.clip(ridge, 0, 1)
         * _step(-palmar, 0.35, 0.8)
@@ -280,12 +281,12 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     melanin = 0.14 * noise(0.02) + 0.09 * noise(0.005) + 0.10 * noise(0.0022)
     back = 1 - palm_mask
     melanin = melanin * (0.4 + 0.6 * back)
-    melanin += 0.5 * wrinkles
+    melanin += 0.5 * wrinkles + 0.3 * veins
     freckles = generator.random() ** 2
-    melanin += back * freckles * 1.3 * _step(noise(0.0032) + 0.4 * noise(0.02), 1.7 - 0.4 * freckles, 2.4)
+    melanin += back * freckles * 0.8 * _step(noise(0.0024) + 0.4 * noise(0.02), 1.8 - 0.4 * freckles, 2.6)
     for _ in range(int(generator.poisson(1.5))):  # moles
         spot = p[int(generator.integers(len(p)))]
-        melanin += back * 2.0 * _line(np.linalg.norm(p - spot, axis=1), generator.uniform(0.0006, 0.0016))
+        melanin += back * 1.6 * _line(np.linalg.norm(p - spot, axis=1), generator.uniform(0.0005, 0.0013))
     hair = generator.random() < 0.4
     if hair:
         strand = np.clip(1 - np.abs(noise((0.0012, 0.009, 0.0012))) / 0.25, 0, 1) * _step(noise(0.003), 0.1, 0.6)
@@ -297,7 +298,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     return {
         "palm": palm_mask,
         "melanin": melanin * skin - 1.2 * nail_tone,
-        "blood": (redness - 0.5 * veins) * skin - 0.8 * nail_tone,
+        "blood": (redness - 0.3 * veins) * skin - 0.8 * nail_tone,
         "cavity": cavity * (1 - 0.8 * nail),
         "nail": nail,
         "gloss": np.clip(0.35 + 0.12 * noise(0.004) + 0.65 * nail + 0.12 * palm_mask, 0, 1),
@@ -366,12 +367,12 @@ def skin_matrices(generator: np.random.Generator, batch: int) -> np.ndarray:
     flush = generator.normal(0.05, 0.3, (batch, 1))
     yellow = generator.normal(0, 0.10, (batch, 1)) * np.array([0.2, 0.0, -1.0])
     base = base + flush * _BLOOD * (1.1 - 0.8 * dark[:, None]) + yellow + generator.normal(0, 0.05, (batch, 1))
-    palm = -darker * (0.15 + 1.7 * dark[:, None] ** 2) * generator.uniform(
+    palm = -darker * (0.1 + 0.95 * dark[:, None] ** 2) * generator.uniform(
         0.6, 1.2, (batch, 1)
     ) + _BLOOD * 0.35 * generator.uniform(0, 1.6, (batch, 1))
-    melanin = darker * generator.uniform(0.25, 0.75, (batch, 1))
+    melanin = darker * generator.uniform(0.25, 0.75, (batch, 1)) * (1.0 - 0.4 * dark[:, None])
     blood = _BLOOD * generator.uniform(0.5, 1.5, (batch, 1)) * (1.15 - 0.75 * dark[:, None])
-    cavity = generator.uniform(0.25, 0.9, (batch, 1)) * np.array([-0.75, -1.0, -1.0])
+    cavity = generator.uniform(0.15, 0.75, (batch, 1)) * np.array([-0.75, -1.0, -1.0])
     natural = (
         base
         - darker * (0.2 + 0.9 * dark[:, None]) * generator.uniform(0.3, 1.0, (batch, 1))
