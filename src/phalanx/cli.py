@@ -166,10 +166,10 @@ def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _add_synth(verbs: Any) -> None:
     parser = _add_verb(verbs, "synth", _synth, "make labelled pictures of hands out of nothing", _SYNTH)
-    parser.add_argument("--preview", metavar="FILE", help="write a sheet of pictures with their labels drawn on, as PNG")
+    parser.add_argument("--preview", metavar="FILE", help="write a sheet of pictures, half with joints drawn on, as PNG or JPEG")
     parser.add_argument("--out", metavar="DIR", help="write pictures and labels into this folder, one NPZ a chunk")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
-    parser.add_argument("--count", type=int, help="how many pictures (default: 24 on a sheet, 1024 in a folder)")
+    parser.add_argument("--count", type=int, help="how many pictures (default: 60 on a sheet, 1024 in a folder)")
     parser.add_argument("--start", type=int, default=0, help="number of the first chunk, to go on with a folder (default: 0)")
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: 128)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")
@@ -205,7 +205,9 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if args.preview:
         from phalanx.synth.preview import save_sheet
 
-        save_sheet(args.preview, args.seed, count=args.count or 24, config=config)
+        count = args.count or 60
+        columns = min(10, count)
+        save_sheet(args.preview, args.seed, rows=-(-count // columns), columns=columns, size=args.size, config=config)
         say(f"sheet of seed {args.seed} -> {args.preview}")
     if args.out:
         from phalanx.data.shards import save_chunks
@@ -234,24 +236,25 @@ examples:
 
 
 def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    import dataclasses
+
     import jsonargparse
 
     from phalanx.train.compact import TrainConfig, run
+
+    class Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             raise InputError(" ".join(f"{message}; see phalanx train --help".split()))
 
-    parser = Parser(
-        prog="phalanx train", description=_TRAIN, formatter_class=jsonargparse.DefaultHelpFormatter
-    )
+    parser = Parser(prog="phalanx train", description=_TRAIN, formatter_class=Formatter)
     parser.add_argument("--config", action="config", help="YAML file of settings")
     parser.add_argument("--out", type=str, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_class_arguments(TrainConfig, nested_key=None)
     values = parser.instantiate_classes(parser.parse_args(list(rest)))
-    import dataclasses
-
     config = TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
     print(f"weights -> {run(config, values['out'], resume=values['resume'])}")
     return 0
@@ -307,7 +310,7 @@ def _say(quiet: bool) -> Any:
     return (lambda line: None) if quiet else (lambda line: print(line, flush=True))
 
 
-def _complain(sentence: object) -> int:
+def _complain(sentence: str | InputError) -> int:
     print(f"phalanx: {sentence}", file=sys.stderr, flush=True)
     return 2
 

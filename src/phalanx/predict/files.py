@@ -45,7 +45,7 @@ def predict_files(
     hand_length: float | None = None,
     predictor: Predictor | None = None,
     say: Callable[[str], None] = print,
-    complain: Callable[[str], None] = print,
+    complain: Callable[[str], object] = print,
 ) -> Summary:
     """Predict pictures, folders of them and videos, and write what is found into the folder `out`.
 

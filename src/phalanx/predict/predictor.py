@@ -8,6 +8,7 @@ right and its camera with it; what comes out lives in the mirrored camera frame 
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class Predictor:
 
         self.device = as_device(device)
         self.fit: Fit = fit_evidence
-        self.estimator = load(weights).to(self.device)
+        self.estimator = load(None if weights is None else Path(weights)).to(self.device)
         self.model = HandModel.open_hand().to(self.device)
 
     def __call__(
