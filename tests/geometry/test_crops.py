@@ -93,7 +93,7 @@ def test_beyond_the_picture():
     assert (crop[:19] == 0).all() and (crop[:, :19] == 0).all() and (crop[19:39, 19:] == 200).all()
     for shrink in (10, 4):
         crop, _ = square_crop(picture, box, shrink, border="constant")
-        assert crop[-1, -1, 0] == 200 and crop[0, 0, 0] == 0
+        assert crop[-1, -1, 0] > 140 and crop[0, 0, 0] == 0  # the last pixel reaches beyond too
         assert (square_crop(picture, box, shrink)[0] == 200).all()
     assert (square_crop(picture[:1, :1], SquareBox(0, 0, 300), 8)[0] == 200).all()
 
