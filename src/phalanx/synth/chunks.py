@@ -20,7 +20,7 @@ from phalanx.synth.light import draw_light, light_vertices
 from phalanx.synth.scene import draw_hands
 from phalanx.synth.shade import Look, render, texture_side
 from phalanx.synth.skin import skin_bank, skin_matrices
-from phalanx.synth.surface import hand, vertex_normals
+from phalanx.synth.surface import hand
 
 
 @contextmanager

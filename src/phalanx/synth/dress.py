@@ -139,6 +139,10 @@ def dress(
     stand_off = (thickness[:, :1] + thickness[:, 1:] * inside.clamp(0, 0.2) + wave) * (inside > 0)  # (B, V)
     arm = surface.transforms[:, 1, :3, :3]
     down = (FOREARM_FROM - y).clamp_min(0.0) * (FOREARM_STRETCH - 1.0)  # (V,) the arm goes on further than the model's
-    vertices = surface.vertices + stand_off[..., None] * (rest_normals @ arm.transpose(1, 2)) - down[:, None] * arm[:, None, :, 1]
+    vertices = (
+        surface.vertices
+        + stand_off[..., None] * (rest_normals @ arm.transpose(1, 2))
+        - down[:, None] * arm[:, None, :, 1]
+    )
     phase = stripes @ torch.stack([y, x, z])
     return vertices, cover, phase

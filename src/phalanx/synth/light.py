@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.hand.model import HandSurface
-from phalanx.synth.surface import Topology, average_faces, balls, vertex_normals
+from phalanx.synth.surface import Topology, balls, face_edges, sum_faces, vertex_normals
 
 LIGHTS = 2
 _CPU_BLOCK = 4  # pictures whose occlusion is found together: what fits a core's cache
@@ -91,8 +91,8 @@ def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
 
 def occlusion(
     points: Tensor, normals: Tensor, centres: Tensor, radii: Tensor, lights: Tensor, softness: Tensor
-) -> tuple[Tensor, Tensor]:
-    """How much of the ambient light and of each light the balls keep from each point.
+) -> Tensor:
+    """How much of the ambient light and of each light balls keep from points.
 
     Args:
         points, normals: `(B, C, 3)`.
@@ -100,31 +100,29 @@ def occlusion(
         lights: `(B, L, 3)` unit vectors towards the lights; softness: `(B, L)`, tangent of their angular radius.
 
     Returns:
-        Blocked share of the hemisphere, not clamped, `(B, C)`, after Quilez, "Sphere ambient occlusion" (2006);
-        blocked share of each light `(B, C, L)`.
+        `(B, 1 + L, C)`: blocked share of the hemisphere (a ball of radius r at distance d in direction u blocks about
+        max(0, n . u) r^2 / d^2; summed, not clamped), then the blocked share of each light.
     """
-    distance2 = torch.baddbmm(
-        (points.square().sum(-1))[:, :, None] + centres.square().sum(-1)[:, None],
-        points,
-        centres.transpose(1, 2),
-        alpha=-2.0,
-    )
-    distance2 = distance2.clamp_min_(1e-6)  # (B, C, S)
-    towards = torch.bmm(normals, centres.transpose(1, 2)) - (normals * points).sum(-1)[:, :, None]  # n . (c - p)
+    one = torch.ones_like(points[..., :1])
+    ones = torch.ones_like(centres[..., :1])
+    beyond = torch.cat([centres, ones], -1).transpose(1, 2)  # (B, 4, S)
+    squares = torch.cat([beyond, centres.square().sum(-1)[:, None]], 1)  # (B, 5, S)
+    distance2 = torch.bmm(torch.cat([-2.0 * points, points.square().sum(-1, keepdim=True), one], -1), squares)
+    distance2.clamp_min_(1e-6)  # (B, C, S)
+    towards = torch.bmm(torch.cat([normals, -(normals * points).sum(-1, keepdim=True)], -1), beyond)  # n . (c - p)
     inverse = distance2.rsqrt()
-    ambient = (towards * inverse).clamp_min_(0.0).mul_(radii.square()).mul_(inverse.square()).clamp_max_(1.0).sum(-1)
-    shadows = []
+    share = towards.clamp_min_(0.0).mul_(inverse).mul_(inverse.mul_(radii).square_()).clamp_max_(1.0)
+    blocked = [share.sum(-1)]
     for light in range(lights.shape[1]):
-        direction = lights[:, light]  # (B, 3)
-        along = (centres @ direction[..., None]).transpose(1, 2) - points @ direction[..., None]  # (B, C, S)
+        direction = lights[:, light, :, None]  # (B, 3, 1)
+        along = (centres @ direction).transpose(1, 2) - points @ direction  # (B, C, S)
         beside = (distance2 - along.square()).clamp_min_(1e-8).sqrt_()
-        penumbra = (along.clamp_min(0.0) * softness[:, light, None, None]).add_(0.002)
-        cover = ((radii - beside) / penumbra * 0.5 + 0.5).clamp_(0.0, 1.0)
-        cover = cover * ((along - 0.5 * radii) * 200.0).clamp_(
-            0.0, 1.0
-        )  # what lies behind the point casts nothing on it
-        shadows.append(cover.sum(-1).clamp_max_(1.0))
-    return ambient, torch.stack(shadows, -1)
+        penumbra = along.clamp_min(0.0).mul_(softness[:, light, None, None]).add_(0.002)
+        cover = torch.sub(radii, beside, out=beside).div_(penumbra).mul_(0.5).add_(0.5).clamp_(0.0, 1.0)
+        # What lies behind the point casts nothing on it.
+        cover.mul_(along.sub_(0.5 * radii).mul_(200.0).clamp_(0.0, 1.0))
+        blocked.append(cover.sum(-1).clamp_max_(1.0))
+    return torch.stack(blocked, 1)
 
 
 def light_vertices(
@@ -138,57 +136,81 @@ def light_vertices(
         surroundings: `(B, 3)` mean linear colour of the background.
 
     Returns:
-        `diffuse (V, B, 3)`, `gloss (V, B, 3)`, `relief (V, B, 2)`: by how much light grows per UV slope of the relief.
+        `diffuse (3, V, B)`, `gloss (3, V, B)`, `relief (2, V, B)`: by how much light grows per UV slope of the relief.
     """
     device = vertices.device
 
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=device)
 
-    first = vertices.transpose(0, 1).contiguous()  # (V, B, 3)
-    normals, corners = vertex_normals(first, topology)
-    direction = on(draw.direction)
+    place = vertices.permute(2, 1, 0).contiguous()  # (3, V, B): components first, pictures last
+    edge1, edge2 = face_edges(place, topology)
+    normals = vertex_normals(edge1, edge2, topology)
+    direction, softness = on(draw.direction), on(draw.softness)
     block = _CPU_BLOCK if device.type == "cpu" else len(vertices)
     arguments = (
-        first[topology.coarse].transpose(0, 1),
-        normals[topology.coarse].transpose(0, 1),
+        place[:, topology.coarse].permute(2, 1, 0),
+        normals[:, topology.coarse].permute(2, 1, 0),
         balls(surface, topology),
         direction,
-        on(draw.softness),
+        softness,
     )
-    found = [
-        occlusion(p, n, c, topology.ball_radius, l, s)
-        for p, n, c, l, s in zip(*(a.split(block) for a in arguments), strict=True)
-    ]
-    blocked, shadow = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
-    coarse = torch.cat([blocked[..., None], shadow], -1).transpose(0, 1).flatten(1)  # (C, B * (1 + L))
+    parts = zip(*(argument.split(block) for argument in arguments), strict=True)
+    coarse = torch.cat(
+        [occlusion(p, n, c, topology.ball_radius, *lights) for p, n, c, *lights in parts]
+    )  # (B, 1 + L, C)
+    coarse = coarse.permute(2, 1, 0).flatten(1)  # (C, (1 + L) B)
     spread = F.embedding_bag(topology.spread, coarse, mode="sum", per_sample_weights=topology.spread_weights)
-    spread = spread.unflatten(1, (vertices.shape[0], 1 + LIGHTS))  # (V, B, 1 + L)
-    open_sky = torch.exp(-1.1 * on(draw.occlusion)[:, None] * spread[..., :1])  # (V, B, 1)
-    lit = 1.0 - spread[..., 1:]
-    ambient = on(draw.ambient)
+    blocked = spread.unflatten(1, (1 + LIGHTS, -1)).unbind(1)  # (V, B) each
+    open_sky = -1.1 * on(draw.occlusion) * blocked[0]  # log
+    ambient = on(draw.ambient).permute(2, 1, 0)[:, :, None]  # (4, 3, 1, B)
     bounce = on(draw.bounce)[:, None]
-    base = ambient[:, :, 0] * (1 - bounce + bounce * surroundings / surroundings.mean(1, keepdim=True).clamp_min(0.02))
-    round_light = base + torch.einsum("vbc,bkc->vbk", normals, ambient[:, :, 1:])
-    # Light between skins has gone through skin: what is blocked loses less red.
-    diffuse = round_light.clamp_min_(0.0) * open_sky ** torch.tensor([0.8, 1.0, 1.08], device=device)
-    view = -F.normalize(first, dim=-1)
-    wrap, gloss = on(draw.wrap), on(draw.gloss)
-    shine = torch.zeros_like(diffuse)
+    tint = (1 - bounce + bounce * surroundings / surroundings.mean(1, keepdim=True).clamp_min(0.02)).T[
+        :, None
+    ]  # (3, 1, B)
+    view = place * -(place.square().sum(0) + 1e-12).rsqrt()
+    wrap, strength, exponent = on(draw.wrap).T[:, None], *on(draw.gloss).T
+    diffuse, shine = [], []
+    for c, blend in enumerate((0.8, 1.0, 1.08)):
+        # Light between skins has gone through skin: where sky is blocked, less red is lost.
+        sky = (
+            ambient[0, c] * tint[c]
+            + ambient[1, c] * normals[0]
+            + ambient[2, c] * normals[1]
+            + ambient[3, c] * normals[2]
+        )
+        diffuse.append(sky.clamp_min_(0.0).mul_(torch.exp(blend * open_sky)))
+        shine.append(torch.zeros_like(sky))
     for light in range(LIGHTS):
-        towards, colour = direction[:, light], on(draw.colour[:, light])
-        cosine = (normals * towards).sum(-1, keepdim=True)  # (V, B, 1)
-        fall = ((cosine + wrap) / (1.0 + wrap)).clamp_min_(0.0)
-        diffuse = diffuse + fall * fall.sqrt() * lit[..., light : light + 1] * colour
-        half = F.normalize(towards + view, dim=-1)
-        peak = (normals * half).sum(-1, keepdim=True).clamp_(1e-3, 1.0) ** gloss[:, 1:]
-        shine = shine + peak * (cosine > 0) * lit[..., light : light + 1] * colour * (gloss[:, 1:] + 8.0) / 40.0
-    grazing = (1.0 - (normals * view).sum(-1, keepdim=True).clamp(0.0, 1.0)) ** 5
-    shine = gloss[:, :1] * (shine * (0.35 + 0.65 * grazing) + 0.35 * grazing * diffuse)
-    # Relief: the light's direction in UV space, from the gradient vectors of u and v on each face.
-    edge = torch.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], -1)  # (F, B, 3, 2)
-    tangent = edge @ topology.uv_inverse[:, None]  # (F, B, 3, 2): dP/du, dP/dv
-    along = (tangent * direction[:, 0, :, None]).sum(2)  # (F, B, 2)
-    squared = tangent.square().sum(2).clamp_min_(1e-6)
-    relief = average_faces(along / squared, topology) / (topology.around < len(topology.faces)).sum(1)[:, None, None]
-    return {"diffuse": diffuse, "gloss": shine, "relief": relief * on(draw.bump)[:, None]}
+        towards = direction[:, light].T[:, None]  # (3, 1, B)
+        cosine = (normals * towards).sum(0)  # (V, B)
+        lit = 1.0 - blocked[1 + light]
+        half = view + towards
+        peak = (normals * half).sum(0) * (half.square().sum(0) + 1e-12).rsqrt()
+        peak = (
+            peak.clamp_(1e-3, 1.0).log_().mul_(exponent).exp_().mul_((exponent + 8.0) / 40.0).mul_(cosine > 0).mul_(lit)
+        )
+        for c in range(3):
+            colour = on(draw.colour[:, light, c])  # (B,)
+            fall = (cosine + wrap[c]).clamp_min_(0.0).div_(1.0 + wrap[c])
+            diffuse[c].addcmul_(fall * fall.sqrt(), lit * colour)
+            shine[c].addcmul_(peak, colour)
+    grazing = (1.0 - (normals * view).sum(0)).clamp_(0.0, 1.0)
+    grazing = grazing.square().square() * grazing
+    gloss = [strength * (s * (0.35 + 0.65 * grazing) + 0.35 * grazing * d) for s, d in zip(shine, diffuse, strict=True)]
+    # Relief: how the key light leans along u and v, from the tangents dP/du and dP/dv of each face.
+    key = direction[:, 0].T[:, None]
+    lean1, lean2 = (edge1 * key).sum(0), (edge2 * key).sum(0)  # (F, B)
+    g11, g12, g22 = edge1.square().sum(0), (edge1 * edge2).sum(0), edge2.square().sum(0)
+    relief = []
+    for axis in range(2):
+        a, b = topology.uv_inverse[:, 0, axis, None], topology.uv_inverse[:, 1, axis, None]
+        squared = (a * a * g11 + 2 * a * b * g12 + b * b * g22).clamp_min_(1e-6)
+        relief.append((a * lean1 + b * lean2) / squared)
+    summed = sum_faces(torch.stack(relief, 1), topology).transpose(0, 1)  # (2, V, B)
+    faces_around = (topology.around < len(topology.faces)).sum(1)[:, None]
+    return {
+        "diffuse": torch.stack(diffuse),
+        "gloss": torch.stack(gloss),
+        "relief": summed / faces_around * on(draw.bump),
+    }

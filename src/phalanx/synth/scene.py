@@ -91,7 +91,9 @@ def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, le
     arm = joints[:, :1] + direction[:, None] * np.linspace(0.03, length, 9)[:, None]  # (N, 9, 3)
     depth = np.maximum(arm[..., 2], 0.02)
     away = arm[..., None, :2] / depth[..., None, None] - (joints[..., :2] / joints[..., 2:])[:, None]  # (N, 9, 21, 2)
-    covers = (np.linalg.norm(away, axis=-1) < 0.035 / depth[..., None]) & (depth[..., None] < joints[:, None, :, 2] - 0.01)
+    covers = (np.linalg.norm(away, axis=-1) < 0.035 / depth[..., None]) & (
+        depth[..., None] < joints[:, None, :, 2] - 0.01
+    )
     end = arm[:, -1, :2] / depth[:, -1:] * K[:, [0, 1], [0, 1]] + K[:, :2, 2]
     margin = 0.03 * K[:, 0, 0] / depth[:, -1]  # half an arm's width in pixels
     shown = ((end > -margin[:, None]) & (end < size + margin[:, None])).all(1) & (direction[:, 2] < 0.6)

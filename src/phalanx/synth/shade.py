@@ -30,7 +30,7 @@ class Look:
     """What shading needs to know of each vertex and each picture.
 
     Attributes:
-        diffuse, gloss: (V, B, 3); relief: (V, B, 2), as `light_vertices` gives them.
+        diffuse, gloss: (3, V, B); relief: (2, V, B), as `light_vertices` gives them.
         cover, phase: (B, V), as `dress` gives them.
         colours: (B, 3, 8) log reflectance from [1, palm, melanin, blood, cavity, nail, cloth, stripe].
         skin: (B,) int64 variant in the bank.
@@ -77,9 +77,9 @@ def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, r
     inverse_depth = 1.0 / projected[..., 2:]
     place = projected[..., :2] * inverse_depth  # (n, V, 2)
     own = [
-        look.diffuse[:, rows].transpose(0, 1),
-        look.gloss[:, rows].transpose(0, 1),
-        look.relief[:, rows].transpose(0, 1),
+        look.diffuse[..., rows].permute(2, 1, 0),
+        look.gloss[..., rows].permute(2, 1, 0),
+        look.relief[..., rows].permute(2, 1, 0),
         topology.rest[None, :, 1:2].expand(n, -1, -1),
         look.cover[rows, :, None],
         look.phase[rows, :, None],

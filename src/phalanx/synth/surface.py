@@ -78,15 +78,22 @@ def _farthest_points(points: np.ndarray, count: int) -> np.ndarray:
     return chosen
 
 
-def vertex_normals(vertices: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
-    """Unit normals of vertices `(V, B, 3)` (vertex first) and face corners `(F, 3, B, 3)`; outward."""
-    corners = vertices[topology.faces]  # (F, 3, B, 3)
-    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # (F, B, 3)
-    return F.normalize(average_faces(normal, topology), dim=-1), corners
+def face_edges(vertices: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
+    """Edges from corner 0 to corners 1 and 2 of each face, `(3, F, B)` each, of vertices `(3, V, B)` (components first)."""
+    first, second, third = (vertices[:, topology.faces[:, k]] for k in range(3))
+    return second - first, third - first
 
 
-def average_faces(values: Tensor, topology: Topology) -> Tensor:
-    """Sum of the values `(F, B, C)` of the faces around each vertex: `(V, B, C)`."""
+def vertex_normals(edge1: Tensor, edge2: Tensor, topology: Topology) -> Tensor:
+    """Unit outward normals `(3, V, B)` of the vertices, from the faces' edges `(3, F, B)`."""
+    (ax, ay, az), (bx, by, bz) = edge1, edge2
+    faces = torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)  # (F, 3, B)
+    normal = sum_faces(faces, topology).transpose(0, 1)  # (3, V, B)
+    return normal * (normal.square().sum(0) + 1e-20).rsqrt()
+
+
+def sum_faces(values: Tensor, topology: Topology) -> Tensor:
+    """Sum of the values `(F, C, B)` of the faces around each vertex: `(V, C, B)`."""
     flat = values.flatten(1)
     padded = torch.cat([flat, torch.zeros_like(flat[:1])])
     return F.embedding_bag(topology.around, padded, mode="sum").unflatten(1, values.shape[1:])
