@@ -25,6 +25,7 @@ from torch.nn import functional
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
 from phalanx.data.sample import Sample
+from phalanx.fit.joints import DEPTH_ROOT as ROOT
 from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
@@ -32,9 +33,6 @@ from phalanx.losses import heatmaps, regression
 from phalanx.nets.blocks import fold_batch_norm
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
-
-ROOT = 9
-"""The joint that depths are relative to: the middle finger's MCP, which is in the picture more often than the wrist."""
 
 FORMAT = 1
 """Version of the weights file."""
@@ -70,11 +68,11 @@ class CompactConfig:
 
     size: int = 128
     """Side of the crop the network is meant for; it takes any multiple of 32."""
-    widths: tuple[int, ...] = (64, 128, 256, 384)
+    widths: tuple[int, ...] = (48, 96, 192, 320)
     """Channels at strides 4, 8, 16, 32."""
     depths: tuple[int, ...] = (0, 2, 2, 1)
     """Residual blocks at strides 4, 8, 16, 32."""
-    top_down: tuple[int, ...] = (128, 96, 64)
+    top_down: tuple[int, ...] = (96, 64, 48)
     """Channels of the way back at strides 16, 8, 4."""
     hidden: int = 256
     """Width of the parameter head."""
@@ -253,7 +251,7 @@ def save_weights(network: Estimator, path: str | Path, hand: HandModel) -> None:
         "hand": hand_checksum(hand),
     }
     with write_whole(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={"phalanx": json.dumps(about)})
+        temporary.write_bytes(safetensors.torch.save(tensors, metadata={"phalanx": json.dumps(about)}))
 
 
 def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estimator:

@@ -19,15 +19,15 @@ def augment(images: Tensor, random: torch.Generator) -> Tensor:
     count = len(images)
     images = degrade(images, random)
     strength = _uniform(random, count, 1, 1)  # (B, 1, 1) how far colours move
-    mix = torch.eye(3) + 0.25 * strength * (torch.randn(count, 3, 3, generator=random) * 0.5)
-    mix = mix * torch.exp(0.4 * strength * torch.randn(count, 1, 1, generator=random))  # gain
-    grey = (_uniform(random, count, 1, 1) < 0.08).float()
+    mix = torch.eye(3) + 0.2 * strength * (torch.randn(count, 3, 3, generator=random) * 0.5)
+    mix = mix * torch.exp(0.25 * strength * torch.randn(count, 1, 1, generator=random))  # gain
+    grey = (_uniform(random, count, 1, 1) < 0.05).float()
     mix = (1 - grey) * mix + grey / 3
     images = torch.einsum("bij,bjhw->bihw", mix, images)
-    images = images + 0.1 * strength[..., None] * torch.randn(count, 1, 1, 1, generator=random)
-    gamma = torch.exp(0.3 * strength * torch.randn(count, 1, 1, generator=random))[..., None]
+    images = images + 0.06 * strength[..., None] * torch.randn(count, 1, 1, 1, generator=random)
+    gamma = torch.exp(0.25 * strength * torch.randn(count, 1, 1, generator=random))[..., None]
     images = images.clamp(1e-4, 1).pow(gamma)
-    noise = 0.06 * _uniform(random, count, 1, 1, 1).square()
+    noise = 0.04 * _uniform(random, count, 1, 1, 1).square()
     images = images + noise * torch.randn(images.shape, generator=random)
     return erase(images.clamp_(0, 1), random)
 
@@ -45,7 +45,7 @@ def degrade(images: Tensor, random: torch.Generator, share: float = 0.15) -> Ten
     )
 
 
-def erase(images: Tensor, random: torch.Generator, share: float = 0.25) -> Tensor:
+def erase(images: Tensor, random: torch.Generator, share: float = 0.2) -> Tensor:
     """A share of the pictures is covered in part by a rectangle of one colour, sides 8-30 % of the picture."""
     count, _, height, width = images.shape
     sides = 0.08 + 0.22 * _uniform(random, count, 2)

@@ -27,7 +27,7 @@ HELD_OUT_SEED = 1_000_003
 
 def default_phases() -> list[Phase]:
     """Small pictures first: they teach most for their price; the last 45 % of the time is at full size."""
-    return [Phase(0.25, 64, 64, 3), Phase(0.55, 96, 64, 3), Phase(1.0, 128, 64, 2)]
+    return [Phase(0.25, 64, 96, 3), Phase(0.55, 96, 96, 3), Phase(1.0, 128, 64, 2)]
 
 
 @dataclass
@@ -84,7 +84,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
 
 def _held_out(config: TrainConfig) -> Sample:
     count = max(1, config.held_out // config.synth.chunk)
-    source = stream(config.synth, config.seed + HELD_OUT_SEED, 1, 0)
+    source = stream(config.synth, config.seed + HELD_OUT_SEED, config.workers, 0)
     parts = [_without_surface(next(source)) for _ in range(count)]
     close = getattr(source, "close", None)
     if close is not None:
@@ -148,7 +148,7 @@ def export(network: Estimator, config: TrainConfig, out: str | Path) -> Path:
     weights = folder / "compact.safetensors"
     save_weights(network, weights, HandModel.open_hand())
     with write_whole(folder / "compact.json") as temporary:
-        temporary.write_text(json.dumps(card, indent=1) + "\n")
+        temporary.write_text(json.dumps(card, indent=1, default=str) + "\n")
     return weights
 
 
