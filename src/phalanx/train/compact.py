@@ -68,16 +68,20 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
     def open_stream(start: int) -> Iterator[Sample]:
         return stream(config.synth, config.seed, config.workers, start)
 
-    average = train(
-        model,
-        BufferFeed(open_stream, chunks, config.seed),
-        lambda network, size: figures(network, resize(held_out, size), config.loop),
-        config.phases,
-        config.loop,
-        out,
-        resume=resume,
-        report=lambda line: print(line, flush=True),
-    )
+    feed = BufferFeed(open_stream, chunks, config.seed)
+    try:
+        average = train(
+            model,
+            feed,
+            lambda network, size: figures(network, resize(held_out, size), config.loop),
+            config.phases,
+            config.loop,
+            out,
+            resume=resume,
+            report=lambda line: print(line, flush=True),
+        )
+    finally:
+        feed.close()
     assert isinstance(average, Estimator)
     return export(average, config, out)
 

@@ -1,12 +1,13 @@
 """Feeding endless synthesis to the loop: fill a buffer, train on it a few times, fill again.
 
-Making pictures and training take turns, so that they do not fight for the cores. What a batch holds depends only on the
+The next buffer is gathered in the background while the present one is trained on. What a batch holds depends only on the
 stream, the seed and the feed's state, so that a resumed run sees the same batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -35,6 +36,9 @@ class BufferFeed:
         self._chunks = chunks
         self._seed = seed
         self._stream: Iterator[Sample] | None = None
+        self._gatherer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gather")
+        self._coming: Future[dict[str, Tensor]] | None = None
+        self._closed = False
         self._buffer: dict[str, Tensor] = {}
         self._fill, self._turn, self._offset = -1, 0, 0
 
@@ -69,16 +73,34 @@ class BufferFeed:
     def restore(self, state: dict[str, int]) -> None:
         """Go on from `state`; the buffer is generated anew."""
         if state["fill"] >= 0:
-            self._stream = None
+            self._stream = self._coming = None
             self._refill(state["fill"])
         self._fill, self._turn, self._offset = state["fill"], state["turn"], state["offset"]
+
+    def close(self) -> None:
+        """Stop gathering and end the stream; the feed gives no more batches."""
+        self._closed = True
+        self._gatherer.shutdown()
+        close = getattr(self._stream, "close", None)
+        if close is not None:
+            close()
 
     def _refill(self, fill: int) -> None:
         if self._stream is None:
             self._stream = self._open_stream(fill * self._chunks)
-        parts = [pack(next(self._stream)) for _ in range(self._chunks)]
-        self._buffer = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        if self._coming is None:
+            self._coming = self._gatherer.submit(self._gather, self._stream)
+        self._buffer = self._coming.result()
+        self._coming = self._gatherer.submit(self._gather, self._stream)
         self._fill, self._turn, self._offset = fill, 0, 0
+
+    def _gather(self, stream: Iterator[Sample]) -> dict[str, Tensor]:
+        parts = []
+        for _ in range(self._chunks):
+            if self._closed:
+                return {}
+            parts.append(pack(next(stream)))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def pack(sample: Sample) -> dict[str, Tensor]:
