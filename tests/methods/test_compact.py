@@ -1,0 +1,213 @@
+import json
+
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.data.sample import Sample
+from phalanx.geometry.rotations import ray_to_rotmat, rotvec_to_rotmat
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.methods.compact import CompactConfig, Estimator, centre_ray, load, save_weights, targets
+
+SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
+
+
+@pytest.fixture(scope="module")
+def hand() -> HandModel:
+    return HandModel.open_hand()
+
+
+def labelled(hand: HandModel, batch: int = 4, size: int = 64) -> Sample:
+    torch.manual_seed(0)
+    pose = HandPose(
+        rotvec_to_rotmat(0.2 * torch.randn(batch, 16, 3)),
+        torch.randn(batch, 10),
+        rotvec_to_rotmat(torch.randn(batch, 3)),
+        torch.tensor([0.02, 0.01, 0.6]) + 0.02 * torch.randn(batch, 3),
+    )
+    joints = hand.joints(pose)
+    K = torch.tensor([[150.0, 0, 31.5], [0, 150, 31.5], [0, 0, 1]]).expand(batch, 3, 3)
+    pixels = joints @ K.mT
+    return Sample(
+        image=torch.rand(batch, 3, size, size),
+        mask=torch.rand(batch, size, size),
+        joints=joints,
+        joints_2d=pixels[..., :2] / pixels[..., 2:],
+        K=K,
+        rotations=pose.rotations,
+        shape=pose.shape,
+        orientation=pose.orientation,
+        translation=pose.translation,
+    )
+
+
+def network(config: CompactConfig = SMALL) -> Estimator:
+    torch.manual_seed(1)
+    made = Estimator(config)
+    with torch.no_grad():  # batch statistics, so that evaluation mode is not the identity of a fresh network
+        made.train()(torch.rand(8, 3, 64, 64))
+    return made.eval()
+
+
+def test_default_network_is_compact_enough():
+    count = sum(p.numel() for p in Estimator().parameters())
+    assert 1e6 < count < 1e7
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_evidence(size):
+    evidence = network()(torch.rand(3, 3, size, size))
+    assert evidence.joints_2d.shape == (3, 21, 2)
+    assert bool(((evidence.joints_2d > 0) & (evidence.joints_2d < 1)).all())
+    assert evidence.sigma_2d.shape == evidence.depth.shape == evidence.sigma_depth.shape == (3, 21)
+    assert bool((evidence.sigma_2d > 0).all()) and bool((evidence.sigma_depth > 0).all())
+    assert float(evidence.depth[:, 9].detach().abs().max()) == 0.0
+    for rotation in (evidence.rotations, evidence.orientation):
+        eye = torch.eye(3).expand_as(rotation)
+        torch.testing.assert_close(rotation @ rotation.mT, eye, atol=1e-5, rtol=0)
+        torch.testing.assert_close(torch.linalg.det(rotation), torch.ones(rotation.shape[:-2]), atol=1e-5, rtol=0)
+    assert evidence.rotations.shape == (3, 16, 3, 3)
+    assert evidence.shape.shape == (3, 10)
+
+
+def test_targets_give_the_joints_back(hand):
+    sample = labelled(hand)
+    want = targets(sample)
+    focal, size = 150.0, 64
+    # docs/architecture.md: joints are z_root * (1 + depth_j * S / f) * ray_j
+    pixels = want.joints_2d * size - 0.5
+    rays = torch.cat(((pixels - 31.5) / focal, torch.ones(4, 21, 1)), -1)
+    again = sample.joints[:, 9:10, 2:] * (1 + want.depth[..., None] * size / focal) * rays
+    torch.testing.assert_close(again, sample.joints, atol=1e-5, rtol=1e-4)
+    ray = centre_ray(sample.K, size)
+    torch.testing.assert_close(ray, torch.tensor([0.0, 0.0, 1.0]).expand(4, 3))
+    torch.testing.assert_close(want.orientation, sample.orientation)
+
+
+def test_orientation_target_does_not_change_when_hand_and_crop_turn_about_the_camera(hand):
+    sample = labelled(hand)
+    aside = torch.tensor([0.3, -0.2, 1.0]).expand(4, 3)
+    turn = ray_to_rotmat(aside)
+    moved = Sample(**(sample.present() | {"orientation": turn @ sample.orientation, "K": sample.K.clone()}))
+    moved.K[:, 0, 2] = 31.5 - 150 * 0.3  # the crop's centre looks along `aside`
+    moved.K[:, 1, 2] = 31.5 + 150 * 0.2
+    torch.testing.assert_close(targets(moved).orientation, targets(sample).orientation, atol=1e-5, rtol=1e-5)
+
+
+def test_perfect_output_has_the_least_loss(hand):
+    sample = labelled(hand)
+    made = network()
+    want = targets(sample)
+    evidence, logits, mask = made._read(sample.image)
+    plain = made._joint_losses(evidence, logits, want)
+    evidence.joints_2d, evidence.depth = want.joints_2d, want.depth
+    perfect = made._joint_losses(evidence, logits, want)
+    for name in ("coordinates", "depth", "directions"):
+        assert float(perfect[name].detach()) < 1e-3 < float(plain[name].detach())
+
+
+def test_losses_train_and_absent_labels_are_left_out(hand):
+    sample = labelled(hand)
+    made = network().train()
+    descent = torch.optim.Adam(made.parameters(), lr=1e-2)
+    first = last = 0.0
+    for step in range(50):
+        terms = made.losses(sample)
+        total = torch.stack(list(terms.values())).sum()
+        descent.zero_grad()
+        total.backward()
+        descent.step()
+        first, last = (float(total.detach()) if step == 0 else first), float(total.detach())
+    assert last < 0.7 * first
+    assert set(terms) == {
+        "coordinates", "maps", "depth", "directions", "uncertainty", "rotations", "orientation", "shape", "mask"
+    }  # fmt: skip
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in made.parameters())
+    weak = Sample(image=sample.image, joints_2d=sample.joints_2d)
+    assert set(made.losses(weak)) == {"coordinates", "maps", "uncertainty"}
+    assert set(made.losses(Sample(image=sample.image, mask=sample.mask))) == {"mask"}
+
+
+def test_joints_outside_the_crop_do_not_pull(hand):
+    sample = labelled(hand)
+    sample.joints_2d[:, 4] += 500
+    want = targets(sample)
+    assert want.inside[:, 4].sum() == 0
+    made = network()
+    terms = made.losses(sample)
+    sample.joints_2d[:, 4] += 500
+    again = made.losses(sample)
+    for name, value in terms.items():
+        if name not in ("directions",):  # bones to it are weighted out as well, up to rounding
+            torch.testing.assert_close(value, again[name])
+
+
+def test_saved_and_loaded_again(hand, tmp_path):
+    made = network()
+    path = tmp_path / "weights.safetensors"
+    save_weights(made, path, hand)
+    again = load(path, hand)
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        first, second = made(images), again(images)
+    torch.testing.assert_close(first.joints_2d, second.joints_2d, atol=2e-3, rtol=0)  # float16, folded
+    torch.testing.assert_close(first.rotations, second.rotations, atol=1e-2, rtol=0)
+    assert again.config == made.config
+    assert not again.training and not any(p.requires_grad for p in again.parameters())
+    # the order of labels in the file does not matter, and it is readable by others
+    assert path.stat().st_mode & 0o044 == 0o044
+
+
+def spoil(path, how: str, hand: HandModel) -> HandModel:
+    content = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "text":
+        path.write_text("not weights")
+    elif how == "flipped":
+        path.write_bytes(content[:-5] + bytes([content[-5] ^ 0x10]) + content[-4:])
+    elif how == "missing":
+        path.unlink()
+    elif how == "foreign":
+        import safetensors.torch
+
+        path.write_bytes(safetensors.torch.save({"a": torch.zeros(2)}))
+    elif how == "later":
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        about = json.loads(header["__metadata__"]["phalanx"]) | {"format": 99}
+        header["__metadata__"]["phalanx"] = json.dumps(about)
+        text = json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    elif how == "other hand":
+        changed = dict(hand.named_buffers())
+        changed["rest_joints"] = changed["rest_joints"] + 0.01
+        changed.pop("parts")
+        return HandModel(**changed)
+    return hand
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("missing", "no such weights file"),
+        ("empty", "not a readable weights file"),
+        ("truncated", "not a readable weights file"),
+        ("text", "not a readable weights file"),
+        ("flipped", "damaged"),
+        ("foreign", "not a weights file of the default estimator"),
+        ("later", "format 99"),
+        ("other hand", "another hand model"),
+    ],
+)
+def test_bad_files_are_refused_in_one_sentence(hand, tmp_path, how, says):
+    path = tmp_path / "weights.safetensors"
+    save_weights(network(), path, hand)
+    wanted = spoil(path, how, hand)
+    with pytest.raises(InputError, match=says) as caught:
+        load(path, wanted)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
