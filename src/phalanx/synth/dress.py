@@ -12,7 +12,6 @@ from phalanx.hand.model import HandSurface
 from phalanx.synth.clutter import PALETTE
 from phalanx.synth.surface import Topology
 
-
 FOREARM_FROM = -0.08  # metres along the rest hand's y axis: beyond this the forearm is drawn out for rendering
 FOREARM_STRETCH = 2.0
 
@@ -122,8 +121,9 @@ def dress(
         rest_normals: `(V, 3)` of the template.
 
     Returns:
-        Vertices `(B, V, 3)` with cloth standing off and the forearm drawn out, so that its cut end stays out of pictures; how far under cloth each vertex is, `(B, V)` in units of a soft edge
-        (0 and below: skin, 1 and above: cloth); phase of the stripes `(B, V)`.
+        Vertices `(B, V, 3)` with cloth standing off and the forearm drawn out, so that its cut end stays out of pictures;
+        how far under cloth each vertex is, `(B, V)` in units of a soft edge (0 and below: skin, 1 and above: cloth);
+        phase of the stripes `(B, V)`.
     """
     device = surface.vertices.device
 

@@ -266,7 +266,7 @@ def _convolve(images: Tensor, kernels: Tensor) -> Tensor:
     """Each picture `(N, 3, S, S)` with its own kernel `(N, k, k)`."""
     n, _, size, _ = images.shape
     pad = kernels.shape[-1] // 2
-    padded = F.pad(images, (pad, pad, pad, pad), mode="replicate").view(1, n * 3, size + 2 * pad, size + 2 * pad)
+    padded = F.pad(images, (pad, pad, pad, pad), mode="replicate").reshape(1, n * 3, size + 2 * pad, size + 2 * pad)
     return F.conv2d(padded, kernels.repeat_interleave(3, 0)[:, None], groups=n * 3).view(n, 3, size, size)
 
 

@@ -13,7 +13,7 @@ from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
-_ARM_NEAREST = 0.07
+_ARM_NEAREST = 0.12
 _NEAREST = 0.12  # metres: no joint comes nearer to the camera
 
 

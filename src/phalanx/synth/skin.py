@@ -65,9 +65,9 @@ def unwrap(model: HandModel, side: int = TEXTURE_SIDE) -> Texels:
     normal = (normals[vertex] * share).sum(1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
     weights = (model.skin_weights.cpu().numpy()[vertex] * share).sum(1)
-    owner = np.full(side * side, -1, np.int64)
-    owner[pixel] = np.arange(len(pixel))
-    owner = owner.reshape(side, side)
+    flat_owner = np.full(side * side, -1, np.int64)
+    flat_owner[pixel] = np.arange(len(pixel))
+    owner = flat_owner.reshape(side, side)
     for _ in range(6):  # let islands grow, so that nearest look-ups at their rims hit skin
         for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
             moved = np.roll(owner, step, axis)
@@ -240,9 +240,9 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     )
     for line in (heart, head, life):
         distance, where = _curve_distance(flat, line + np.stack([jitter() for _ in range(4)]))
-        width = 0.0010 * generator.uniform(0.8, 1.5) * (1.15 - 0.5 * where)
+        narrowing = 0.0010 * generator.uniform(0.8, 1.5) * (1.15 - 0.5 * where)
         creases[inner] = np.maximum(
-            creases[inner], generator.uniform(0.65, 1.0) * _line(distance, width) * on_palm[inner]
+            creases[inner], generator.uniform(0.65, 1.0) * _line(distance, narrowing) * on_palm[inner]
         )
     for _ in range(int(generator.integers(5, 12))):  # small ones
         start = wrist + np.array([generator.uniform(-0.03, 0.03), generator.uniform(0.015, 0.085)])

@@ -47,7 +47,7 @@ def _work(pipe: Connection, config: SynthConfig, seed: int, first: int, step: in
         while True:
             try:
                 message: Any = _pack(make_chunk(config, seed, index))
-            except Exception as error:  # noqa: BLE001 - handed to the consumer, who raises it
+            except Exception as error:  # handed to the consumer, who raises it
                 pipe.send(
                     error
                     if isinstance(error, InputError)
@@ -103,7 +103,8 @@ def stream(config: SynthConfig, seed: int, workers: int = 0, start: int = 0) -> 
             index += 1
     context = multiprocessing.get_context("spawn")
     stop = threading.Event()
-    processes, pipes, threads, queues = [], [], [], []
+    processes, pipes, threads = [], [], []
+    queues: list[queue.Queue] = []
     saved = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     try:
         os.environ.update({name: "1" for name in saved})  # inherited by the workers, read when they import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -125,7 +126,7 @@ def hand(device: str) -> tuple[HandModel, Topology]:
     weights /= weights.sum(1, keepdims=True)
     ball_joints, ball_share = [], []
     for finger in FINGERS:
-        for a, b in zip(finger[:3], finger[1:], strict=True):
+        for a, b in pairwise(finger):
             for share in (0.0, 1 / 3, 2 / 3):
                 ball_joints.append((a, b))
                 ball_share.append(share)
@@ -146,7 +147,7 @@ def hand(device: str) -> tuple[HandModel, Topology]:
         )
         arm.append(ring.mean(0))
     centres = np.concatenate([centres, np.array(arm)])
-    radius = np.sqrt(((centres[:, None] - rest[None]) ** 2).sum(-1).min(1)).clip(0.005, 0.03)
+    radius = np.sqrt(((centres[:, None] - rest[None]) ** 2).sum(-1).min(1)).clip(0.002, 0.03)
 
     def tensor(array: np.ndarray) -> Tensor:
         kind = torch.int64 if np.issubdtype(np.asarray(array).dtype, np.integer) else torch.float32

@@ -1,0 +1,70 @@
+"""Scenes: views of every side, hands inside their crops, cameras of all kinds."""
+
+import numpy as np
+import pytest
+import torch
+
+from phalanx.core.seeding import generator
+from phalanx.hand.model import HandModel
+from phalanx.synth.chunks import project
+from phalanx.synth.scene import draw_hands, ray_rotations, uniform_rotations, view_rotations
+
+
+@pytest.fixture(scope="module")
+def hands():
+    model = HandModel.open_hand()
+    pose, K = draw_hands(generator(3), model, 600, 128)
+    return model, pose, K
+
+
+def test_a_third_of_the_views_is_from_the_side_or_back(hands):
+    _, pose, _ = hands
+    palm = pose.orientation[:, :, 2]
+    middle = pose.translation + pose.orientation @ torch.tensor([0.0, 0.08, 0.01])
+    to_camera = -middle / middle.norm(dim=1, keepdim=True)
+    angle = torch.rad2deg(torch.acos((palm * to_camera).sum(1).clamp(-1, 1)))
+    assert (angle > 60).float().mean() > 1 / 3
+    for low, high in ((0, 60), (60, 120), (120, 181)):
+        assert ((angle >= low) & (angle < high)).float().mean() > 0.15
+
+
+def test_fingers_point_every_way_but_mostly_up(hands):
+    _, pose, _ = hands
+    up = -pose.orientation[:, 1, 1]
+    assert (up > 0.5).float().mean() > 2 * (up < -0.5).float().mean() > 0.1
+
+
+def test_hands_fill_their_crops(hands):
+    model, pose, K = hands
+    pixels = project(model.joints(pose), K)
+    extent = (pixels.amax(1) - pixels.amin(1)).amax(1) / 128
+    assert extent.min() > 0.4 and extent.max() < 1.25 and 0.6 < extent.median() < 0.85
+    assert (((pixels > -0.5) & (pixels < 127.5)).all(-1).sum(1) >= 14).all()
+    offset = (0.5 * (pixels.amax(1) + pixels.amin(1)) / 128 - 0.5).abs()
+    assert 0.02 < offset.mean() < 0.2  # off-centre, but not far
+
+
+def test_cameras_are_varied(hands):
+    _, pose, K = hands
+    assert (K[:, 0, 2] / 128 - 0.5).abs().median() > 0.2  # crops do not have the principal point in their middle
+    distance = pose.translation.norm(dim=1)
+    assert distance.quantile(0.1) < 0.35 < 0.8 < distance.quantile(0.9)
+    focal = K[:, 1, 1] / 128
+    assert focal.quantile(0.9) > 3 * focal.quantile(0.1)
+
+
+def test_rotations_are_rotations():
+    rays = generator(0).normal(size=(50, 3)) + np.array([0, 0, 3.0])
+    for rotation in (uniform_rotations(generator(1), 50), view_rotations(generator(2), 50), ray_rotations(rays)):
+        assert np.allclose(rotation @ rotation.transpose(0, 2, 1), np.eye(3), atol=1e-9)
+        assert np.allclose(np.linalg.det(rotation), 1)
+    turned = ray_rotations(rays)[:, :, 2]
+    assert np.allclose(turned, rays / np.linalg.norm(rays, axis=1, keepdims=True))
+
+
+def test_uniform_rotations_are_uniform():
+    """Haar measure: the angle's density is (1 - cos) / pi, so its mean is pi / 2 + 2 / pi; axes have no mean direction."""
+    rotation = uniform_rotations(generator(4), 4000)
+    angle = np.arccos(np.clip((np.trace(rotation, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    assert abs(angle.mean() - (np.pi / 2 + 2 / np.pi)) < 0.04
+    assert np.abs(rotation.mean(0)).max() < 0.04
