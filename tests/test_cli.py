@@ -285,3 +285,78 @@ def test_evaluate_without_data(run, tmp_path):
     code, out, err = run("photos3d", tmp_path / "none", "--predictions", "none.npz", verb="evaluate")
     assert (code, out) == (2, [])
     one_sentence(err, tmp_path / "none")
+
+
+def test_synth_writes_the_chunks_of_its_seed(run, tmp_path, monkeypatch):
+    import torch
+
+    import phalanx.synth
+    from phalanx.data.sample import Sample
+
+    asked = []
+
+    def stream(config, seed, workers, start):
+        asked.append((config.size, config.chunk, config.backgrounds, seed, workers, start))
+        while True:
+            yield Sample(image=torch.zeros(1, 3, 32, 32))
+
+    monkeypatch.setattr(phalanx.synth, "stream", stream)
+    options = ["--seed", "5", "--count", "33", "--start", "7", "--size", "32", "--workers", "2", "--backgrounds", tmp_path]
+    code, out, err = run("--out", tmp_path / "samples", *options, verb="synth")
+    assert (code, err, len(out)) == (0, [], 1)
+    assert asked == [(32, 32, tmp_path, 5, 2, 7)]
+    assert sorted(os.listdir(tmp_path / "samples")) == ["chunk_000007.npz", "chunk_000008.npz"]
+    code, _, err = run("--out", tmp_path / "samples", "--backgrounds", tmp_path / "none", verb="synth")
+    assert code == 2
+    one_sentence(err, tmp_path / "none")
+
+
+def test_synth_preview_has_the_asked_pictures(run, tmp_path, monkeypatch):
+    import phalanx.synth.preview
+
+    asked = []
+    monkeypatch.setattr(phalanx.synth.preview, "save_sheet", lambda path, seed, **options: asked.append((path, seed, options)))
+    code, out, err = run("--preview", "sheet.png", "--seed", "3", "--count", "24", "--size", "64", verb="synth")
+    assert (code, err, len(out)) == (0, [], 1)
+    ((path, seed, options),) = asked
+    assert (path, seed, options["rows"], options["columns"], options["size"]) == ("sheet.png", 3, 3, 10, 64)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Calls of the training run, which is not run."""
+    import phalanx.train.compact
+
+    calls = []
+    monkeypatch.setattr(
+        phalanx.train.compact, "run", lambda config, out, resume: calls.append((config, out, resume)) or "weights.file"
+    )
+    return calls
+
+
+def test_train_takes_every_setting_from_line_and_file(run, tmp_path, trained):
+    (tmp_path / "a.yaml").write_text("seed: 4\nloop:\n  minutes: 7\n  warmup: 9\nphases:\n- {until: 1.0, size: 64}\n")
+    options = ["--config", tmp_path / "a.yaml", "--resume", "--loop.minutes", "2.5", "--model.widths", "[8,8,8,8]"]
+    code, out, err = run("--out", tmp_path / "run", *options, verb="train")
+    assert (code, err, out) == (0, [], ["weights -> weights.file"])
+    ((config, folder, resume),) = trained
+    assert (folder, resume) == (str(tmp_path / "run"), True)
+    assert (config.seed, config.loop.minutes, config.loop.warmup, config.model.widths) == (4, 2.5, 9, (8, 8, 8, 8))
+    assert [(phase.until, phase.size) for phase in config.phases] == [(1.0, 64)]
+    assert type(config.synth).__name__ == "SynthConfig"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "required: out"),
+        (["--out", "a", "--loop.minutes", "soon"], "loop.minutes"),
+        (["--out", "a", "--loop.colour", "red"], "unrecognized arguments: --loop.colour"),
+        (["--out", "a", "--config", "none.yaml"], "none.yaml"),
+        (["--out", "a", "--synth.size", "3"], "size: must be a multiple of 16"),
+    ],
+)
+def test_bad_options_of_train(run, trained, options, says):
+    code, out, err = run(*options, verb="train")
+    assert (code, out, trained) == (2, [], [])
+    one_sentence(err, says)

@@ -254,7 +254,9 @@ def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
     parser.add_argument("--out", type=str, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_class_arguments(TrainConfig, nested_key=None)
-    values = parser.instantiate_classes(parser.parse_args(list(rest)))
+    settings = parser.parse_args(list(rest))
+    # jsonargparse renamed the method; the old name warns in new releases and the new one is missing in old.
+    values = parser.instantiate(settings) if hasattr(parser, "instantiate") else parser.instantiate_classes(settings)
     config = TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
     print(f"weights -> {run(config, values['out'], resume=values['resume'])}")
     return 0
