@@ -33,13 +33,12 @@ def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarr
     """
     photo, scale = _at_drawing_size(image)
     height = photo.shape[0]
-    canvas = photo.astype(np.float64)
+    canvas = photo.astype(np.float32)
     for hand in sorted(hands, key=lambda hand: -hand.joints[:, 2].mean()):  # the nearest last
         K = _resized(hand.K, scale)
         if hand.vertices is not None and hand.faces is not None:
-            canvas = _over(canvas, *_surface_layer(hand, hand.vertices, K, canvas.shape[:2]), opacity=0.75)
-        pixels = (hand.joints_2d + 0.5) * scale - 0.5
-        canvas = _draw_skeleton(canvas, pixels, hand.joints[:, 2])
+            _draw_surface(canvas, hand, hand.vertices, K, opacity=0.75)
+        _draw_skeleton(canvas, (hand.joints_2d + 0.5) * scale - 0.5, hand.joints[:, 2])
     if not hands:
         return _to_uint8(canvas)
     sides = [height // len(hands) + (i < height % len(hands)) for i in range(len(hands))]
@@ -64,29 +63,31 @@ def draw_turned(hand: HandPrediction, width: int, height: int) -> np.ndarray:
     joints = joints + [0, 0, distance]
 
     ramp = np.linspace(0, 1, height)[:, None, None]
-    canvas = np.broadcast_to(_PANEL[0] + ramp * (_PANEL[1] - _PANEL[0]), (height, width, 3)).copy()
+    canvas = np.broadcast_to(_PANEL[0] + ramp * (_PANEL[1] - _PANEL[0]), (height, width, 3)).astype(np.float32)
     if hand.vertices is not None and hand.faces is not None:
         vertices = (hand.vertices - middle) @ turn.T + [0, 0, distance]
-        canvas = _over(canvas, *_surface_layer(hand, vertices, K, (height, width)), opacity=0.92)
+        _draw_surface(canvas, hand, vertices, K, opacity=0.92)
     pixels = joints @ K.T
-    return _to_uint8(_draw_skeleton(canvas, pixels[:, :2] / pixels[:, 2:], joints[:, 2]))
+    _draw_skeleton(canvas, pixels[:, :2] / pixels[:, 2:], joints[:, 2])
+    return _to_uint8(canvas)
 
 
-def _surface_layer(
-    hand: HandPrediction, vertices: np.ndarray, K: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Shaded surface (H, W, 3) in 0..255, times its cover, and the cover (H, W, 1); antialiased. `vertices` (V, 3) as
-    they are to be seen; `hand` says where its forearm is."""
-    height, width = size
+def _draw_surface(
+    canvas: np.ndarray, hand: HandPrediction, vertices: np.ndarray, K: np.ndarray, opacity: float
+) -> None:
+    """Lay the shaded surface over the canvas (H, W, 3) in 0..255, in place; antialiased.
+
+    `vertices` (V, 3) are where they are to be seen; `hand` says which of them are its forearm.
+    """
+    height, width = canvas.shape[:2]
     pixels = vertices @ K.T
     with np.errstate(divide="ignore", invalid="ignore"):
         pixels = pixels[:, :2] / pixels[:, 2:]
     pixels = pixels[np.isfinite(pixels).all(1)]
     low = np.clip(np.floor(pixels.min(0, initial=width + height)) - 1, 0, [width, height]).astype(int)
     high = np.clip(np.ceil(pixels.max(0, initial=0)) + 2, 0, [width, height]).astype(int)
-    colour, cover = np.zeros((height, width, 3)), np.zeros((height, width, 1))
     if (high <= low).any():
-        return colour, cover
+        return
 
     s = SUPERSAMPLING
     to_fine = np.array([[s, 0, (s - 1) / 2 - s * low[0]], [0, s, (s - 1) / 2 - s * low[1]], [0, 0, 1.0]])
@@ -100,10 +101,8 @@ def _surface_layer(
     rgba = torch.cat([_shaded(points, faces), _forearm_fade(hand)], dim=-1)  # (1, V, 4)
     fine = interpolate(rgba, faces, seen, where)[0].numpy()  # (h, w, 4), zero where nothing is seen
     fine[..., :3] *= fine[..., 3:]
-    box = cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA)
-    colour[low[1] : high[1], low[0] : high[0]] = box[..., :3] * 255
-    cover[low[1] : high[1], low[0] : high[0]] = box[..., 3:]
-    return colour, cover
+    layer = cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA)
+    _lay_over(canvas, low, high, layer[..., :3] * 255, layer[..., 3:], opacity)
 
 
 def _shaded(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -127,11 +126,11 @@ def _forearm_fade(hand: HandPrediction) -> torch.Tensor:
     return torch.from_numpy(opacity * opacity * (3 - 2 * opacity)).float()[None, :, None]
 
 
-def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Bones as lines and joints as dots in the fingers' colours, far ones first; pixels (21, 2), depth (21,)."""
+def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) -> None:
+    """Bones as lines and joints as dots in the fingers' colours, far ones first, in place; pixels (21, 2), depth (21,)."""
     height, width = canvas.shape[:2]
     if not np.isfinite(pixels).all() or np.abs(pixels).max() > 1e5:
-        return canvas
+        return
     s = SUPERSAMPLING
     extent = np.ptp(pixels, axis=0).max()
     thickness = float(np.clip(extent / 110, 1.2, 4.0))
@@ -139,7 +138,7 @@ def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) ->
     low = np.clip(np.floor(pixels.min(0) - reach), 0, [width, height]).astype(int)
     high = np.clip(np.ceil(pixels.max(0) + reach), 0, [width, height]).astype(int)
     if (high <= low).any():
-        return canvas
+        return
     shape = ((high[1] - low[1]) * s, (high[0] - low[0]) * s)
     ink, cover = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     fine = (pixels + 0.5 - low) * s - 0.5
@@ -163,16 +162,17 @@ def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) ->
     small = tuple((high - low).tolist())
     # Premultiplied, so that the black around the lines does not bleed into their edges.
     share = (cover[..., None] / 255.0).astype(np.float32)
-    colour_layer, cover_layer = np.zeros_like(canvas), np.zeros((height, width, 1))
-    region = (slice(low[1], high[1]), slice(low[0], high[0]))
-    colour_layer[region] = cv2.resize(np.minimum(ink, 255 * share), small, interpolation=cv2.INTER_AREA)
-    cover_layer[region] = cv2.resize(share, small, interpolation=cv2.INTER_AREA).reshape(*small[::-1], 1)
-    return _over(canvas, colour_layer, cover_layer, opacity=0.9)
+    colour = cv2.resize(np.minimum(ink, 255 * share), small, interpolation=cv2.INTER_AREA)
+    _lay_over(canvas, low, high, colour, cv2.resize(share, small, interpolation=cv2.INTER_AREA), opacity=0.9)
 
 
-def _over(canvas: np.ndarray, colour: np.ndarray, cover: np.ndarray, opacity: float) -> np.ndarray:
-    """Lay a premultiplied layer over the canvas."""
-    return canvas * (1 - opacity * cover) + opacity * colour
+def _lay_over(
+    canvas: np.ndarray, low: np.ndarray, high: np.ndarray, colour: np.ndarray, cover: np.ndarray, opacity: float
+) -> None:
+    """Lay a premultiplied layer over the part of the canvas from `low` to `high` (x, y), in place."""
+    region = canvas[low[1] : high[1], low[0] : high[0]]
+    region *= 1 - opacity * cover.reshape(*region.shape[:2], 1)
+    region += opacity * colour
 
 
 def _at_drawing_size(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
