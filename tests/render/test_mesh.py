@@ -102,6 +102,13 @@ def test_a_batch_is_its_pictures(scene, mesh):
         torch.testing.assert_close(interpolate(colours[one], faces, single, barycentric), whole[one])
 
 
+def test_batches_must_match(mesh):
+    vertices, faces = mesh
+    index = torch.zeros(2, 4, 4, dtype=torch.int32)
+    with pytest.raises(ValueError, match="1 meshes do not match face_index of 2"):
+        depth(vertices, faces, index, torch.ones(2, 4, 4, 3) / 3)
+
+
 def test_empty_pictures():
     vertices, faces = torch.rand(2, 5, 3), torch.tensor([[0, 1, 2], [2, 3, 4]])
     vertices.requires_grad_()

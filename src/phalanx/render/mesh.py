@@ -4,6 +4,8 @@ Which triangle a pixel sees is discrete; everything here is a smooth function of
 Maps have channels last, (B, H, W, C), and are zero where `face_index` is -1.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,32 +24,32 @@ def barycentrics(vertices: Tensor, faces: Tensor, K: Tensor, face_index: Tensor)
     Returns:
         (B, H, W, 3), summing to 1; differentiable with respect to vertices and K.
     """
-    height, width = face_index.shape[1:]
-    corners = vertices[:, faces.to(torch.int64)]  # (B, F, 3, 3)
+    width = face_index.shape[2]
+    corners = _corners(vertices, faces)  # (B, F, 3, 3)
     after = corners.roll(-1, -2)
     # vj x (vk - vj) is vj x vk, less cancellation
-    planes = torch.linalg.cross(after, corners.roll(-2, -2) - after)  # (B, F, 3, 3)
-    planes = planes @ torch.linalg.inv(K).reshape(-1, 1, 3, 3)  # from rays to pixels (x, y, 1)
-    seen = face_index >= 0
-    a, b, c = _of_seen(planes, face_index).unbind(-1)  # (B, H, W, 3) each
-    x = torch.arange(width, device=a.device, dtype=a.dtype)[:, None]  # (W, 1)
-    y = torch.arange(height, device=a.device, dtype=a.dtype)[:, None, None]  # (H, 1, 1)
-    weights = a * x + b * y + c  # (B, H, W, 3)
-    total = weights.sum(-1)
-    usable = seen & (total != 0)
-    return torch.where(usable[..., None], weights / torch.where(usable, total, 1)[..., None], 0)
+    planes = torch.linalg.cross(after, corners.roll(-2, -2) - after).flatten(1, 2)  # (B, 3F, 3)
+    planes = (planes @ torch.linalg.inv(K)).unflatten(1, (-1, 3))  # from rays to pixels (x, y, 1)
+    seen = _seen(face_index)
+    x = (seen.pixel % width).to(planes)[:, None]  # (N, 1)
+    y = (seen.pixel // width % face_index.shape[1]).to(planes)[:, None]
+    a, b, c = _rows(planes, seen).unbind(-1)  # (N, 3) each
+    weights = a * x + b * y + c
+    total = weights.sum(-1, keepdim=True)
+    return _picture(weights / torch.where(total == 0, 1, total), seen, face_index)
 
 
 def interpolate(attributes: Tensor, faces: Tensor, face_index: Tensor, barycentric: Tensor) -> Tensor:
     """Spread values at vertices, (B, V, C) or (V, C), over the picture (B, H, W, C)."""
-    return interpolate_corners(attributes[..., faces.to(torch.int64), :], face_index, barycentric)
+    return interpolate_corners(_corners(attributes, faces), face_index, barycentric)
 
 
 def interpolate_corners(attributes: Tensor, face_index: Tensor, barycentric: Tensor) -> Tensor:
     """Spread values at triangles' corners, (B, F, 3, C) or (F, 3, C) such as UV, over the picture (B, H, W, C)."""
-    corners = _of_seen(attributes, face_index)  # (B, H, W, 3, C)
-    values = (barycentric[..., None] * corners).sum(-2)
-    return torch.where((face_index >= 0)[..., None], values, 0)
+    seen = _seen(face_index)
+    corners = _rows(attributes, seen)  # (N, 3, C)
+    weights = barycentric.reshape(-1, 3).index_select(0, seen.pixel)  # (N, 3)
+    return _picture(torch.bmm(weights[:, None], corners)[:, 0], seen, face_index)
 
 
 def depth(vertices: Tensor, faces: Tensor, face_index: Tensor, barycentric: Tensor) -> Tensor:
@@ -57,14 +59,16 @@ def depth(vertices: Tensor, faces: Tensor, face_index: Tensor, barycentric: Tens
 
 def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Unit normals (B, F, 3) of triangles, out of the side from which their corners run counter-clockwise."""
-    return functional.normalize(_area_vectors(vertices, faces.to(torch.int64)), dim=-1, eps=1e-20)
+    return functional.normalize(_area_vectors(vertices, faces), dim=-1, eps=1e-20)
 
 
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Unit normals (B, V, 3) of vertices: of the triangles around them, each weighted by its area."""
-    faces = faces.to(torch.int64)
-    vectors = _area_vectors(vertices, faces).repeat_interleave(3, dim=1)  # (B, 3F, 3)
-    return functional.normalize(torch.zeros_like(vertices).index_add(1, faces.reshape(-1), vectors), dim=-1, eps=1e-20)
+    vectors = _area_vectors(vertices, faces)
+    normals = torch.zeros_like(vertices)
+    for corner in faces.T.to(torch.int64):
+        normals = normals.index_add(1, corner, vectors)
+    return functional.normalize(normals, dim=-1, eps=1e-20)
 
 
 def normal_map(vertices: Tensor, faces: Tensor, face_index: Tensor, barycentric: Tensor) -> Tensor:
@@ -89,21 +93,43 @@ def shade(colour: Tensor, normals: Tensor, to_light: Tensor, ambient: float = 0.
     return colour * (ambient + (1 - ambient) * lambert)
 
 
+class _Seen(NamedTuple):
+    """The N pixels, of all B * H * W of a batch, that see a triangle."""
+
+    pixel: Tensor  # (N,) index into the flattened batch
+    picture: Tensor  # (N,)
+    face: Tensor  # (N,)
+    batch: int
+
+
+def _seen(face_index: Tensor) -> _Seen:
+    flat = face_index.reshape(-1)
+    pixel = (flat >= 0).nonzero()[:, 0]
+    pixels = max(face_index.shape[1] * face_index.shape[2], 1)
+    return _Seen(pixel, pixel // pixels, flat.index_select(0, pixel).to(torch.int64), len(face_index))
+
+
+def _rows(of_faces: Tensor, seen: _Seen) -> Tensor:
+    """Entries (N, 3, C) of (B, F, 3, C) or (F, 3, C) for the triangles that are seen."""
+    if of_faces.ndim == 4 and len(of_faces) != seen.batch:
+        raise ValueError(f"{len(of_faces)} meshes do not match face_index of {seen.batch} pictures")
+    faces, _, channels = of_faces.shape[-3:]
+    index = seen.face if of_faces.ndim == 3 else seen.picture * faces + seen.face
+    return of_faces.reshape(-1, 3 * channels).index_select(0, index).unflatten(-1, (3, channels))
+
+
+def _picture(values: Tensor, seen: _Seen, face_index: Tensor) -> Tensor:
+    """Values (N, C) of the seen pixels as a picture (B, H, W, C), zero elsewhere."""
+    empty = values.new_zeros(face_index.numel(), values.shape[-1])
+    return empty.index_copy(0, seen.pixel, values).reshape(*face_index.shape, -1)
+
+
+def _corners(attributes: Tensor, faces: Tensor) -> Tensor:
+    """Values at vertices, (..., V, C), at the corners of triangles, (..., F, 3, C)."""
+    return attributes.index_select(-2, faces.reshape(-1).to(torch.int64)).unflatten(-2, (-1, 3))
+
+
 def _area_vectors(vertices: Tensor, faces: Tensor) -> Tensor:
     """Normals (B, F, 3) whose length is twice the triangle's area."""
-    first, second, third = vertices[:, faces].unbind(-2)  # (B, F, 3)
+    first, second, third = _corners(vertices, faces).unbind(-2)  # (B, F, 3)
     return torch.linalg.cross(second - first, third - first)
-
-
-def _of_seen(of_faces: Tensor, face_index: Tensor) -> Tensor:
-    """Rows of (B, F, 3, C) or (F, 3, C) at each pixel's triangle, (B, H, W, 3, C); any row where nothing is seen."""
-    index = face_index.clamp_min(0).to(torch.int64)  # (B, H, W)
-    faces = of_faces.shape[-3]
-    if faces == 0:
-        return of_faces.new_zeros((*face_index.shape, *of_faces.shape[-2:]))
-    if of_faces.ndim == 4:
-        if len(of_faces) != len(face_index):
-            raise ValueError(f"batch of {len(of_faces)} does not match face_index of {len(face_index)}")
-        index = index + torch.arange(len(index), device=index.device)[:, None, None] * faces
-    rows = of_faces.reshape(-1, of_faces.shape[-2] * of_faces.shape[-1]).index_select(0, index.reshape(-1))
-    return rows.reshape(*face_index.shape, *of_faces.shape[-2:])
