@@ -62,16 +62,18 @@ def evidence_of(model: HandModel, state: State, noise: float = 0.0, off: float =
     joints_2d = (seen * focal + K[:, None, :2, 2] + 0.5) / SIZE
     turn = ray_to_rotmat(torch.cat((centre, torch.ones(batch, 1)), 1))
     angles = state.inner[:, :20] + off * torch.randn(batch, 20)
-    return joints, K, SimpleNamespace(
-        joints_2d=joints_2d + noise * torch.randn_like(joints_2d),
-        sigma_2d=torch.full((batch, 21), max(noise, 0.004)),
-        depth=depth + noise * torch.randn_like(depth),
-        sigma_depth=torch.full((batch, 21), max(noise, 0.004)),
-        rotations=torch.cat(
-            (torch.eye(3).expand(batch, 1, 3, 3), local_rotations(chain_of(model), angles)), 1
+    return (
+        joints,
+        K,
+        SimpleNamespace(
+            joints_2d=joints_2d + noise * torch.randn_like(joints_2d),
+            sigma_2d=torch.full((batch, 21), max(noise, 0.004)),
+            depth=depth + noise * torch.randn_like(depth),
+            sigma_depth=torch.full((batch, 21), max(noise, 0.004)),
+            rotations=torch.cat((torch.eye(3).expand(batch, 1, 3, 3), local_rotations(chain_of(model), angles)), 1),
+            orientation=turn.mT @ state.orientation @ rotvec_to_rotmat(off * torch.randn(batch, 3)),
+            shape=torch.zeros(batch, 10),
         ),
-        orientation=turn.mT @ state.orientation @ rotvec_to_rotmat(off * torch.randn(batch, 3)),
-        shape=torch.zeros(batch, 10),
     )
 
 

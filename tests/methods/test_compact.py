@@ -98,7 +98,7 @@ def test_perfect_output_has_the_least_loss(hand):
     sample = labelled(hand)
     made = network()
     want = targets(sample)
-    evidence, logits, mask = made._read(sample.image)
+    evidence, logits, _ = made._read(sample.image)
     plain = made._joint_losses(evidence, logits, want)
     evidence.joints_2d, evidence.depth = want.joints_2d, want.depth
     perfect = made._joint_losses(evidence, logits, want)
@@ -209,5 +209,3 @@ def test_bad_files_are_refused_in_one_sentence(hand, tmp_path, how, says):
     with pytest.raises(InputError, match=says) as caught:
         load(path, wanted)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-

@@ -23,8 +23,6 @@ def test_fresh_block_passes_through():
     assert torch.equal(block(x), x)
 
 
-
-
 def test_folding_keeps_the_outputs():
     network = small()
     network.train()

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_rate_rises_then_falls_to_a_hundredth():
     assert values[0] < 0.05
     assert max(values) == pytest.approx(0.98, abs=0.03)
     assert values[-1] == pytest.approx(0.01)
-    assert all(a > b for a, b in zip(values[5:], values[6:], strict=False))
+    assert all(a > b for a, b in pairwise(values[5:]))
 
 
 def test_refuses_what_makes_no_sense(tmp_path):

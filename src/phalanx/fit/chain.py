@@ -88,13 +88,16 @@ def rotations_to_hinges(chain: Chain, rotations: Tensor) -> Tensor:
     a, f = chain.axes[:, 0], chain.axes[:, 1]  # (5, 3)
     image = (rotation[:, :, 0] @ f[..., None])[..., 0]  # (B, 5, 3)
     aligned = (a * f).sum(-1)
-    abduction = torch.atan2((image * torch.linalg.cross(a, f)).sum(-1), (image * f).sum(-1) - aligned.square())  # (B, 5)
+    abduction = torch.atan2(
+        (image * torch.linalg.cross(a, f)).sum(-1), (image * f).sum(-1) - aligned.square()
+    )  # (B, 5)
     back = torch.stack((-torch.sin(abduction), 1 - torch.cos(abduction)), dim=-1)  # (B, 5, 2) turn by -abduction
     undo = (back[:, :, None] @ chain.turns.unflatten(0, (5, 4))[:, 0])[:, :, 0].unflatten(-1, (3, 3))  # (B, 5, 3, 3)
     first = rotation[:, :, 0] + undo @ rotation[:, :, 0]
     rest = torch.cat((first[:, :, None], rotation[:, :, 1:]), dim=2)  # (B, 5, 3, 3, 3)
     skew = torch.stack(
-        (rest[..., 2, 1] - rest[..., 1, 2], rest[..., 0, 2] - rest[..., 2, 0], rest[..., 1, 0] - rest[..., 0, 1]), dim=-1
+        (rest[..., 2, 1] - rest[..., 1, 2], rest[..., 0, 2] - rest[..., 2, 0], rest[..., 1, 0] - rest[..., 0, 1]),
+        dim=-1,
     )
     trace = rest.diagonal(dim1=-2, dim2=-1).sum(-1)
     flexion = 2 * torch.atan2((skew * chain.axes[:, 1:]).sum(-1), 1 + trace)  # (B, 5, 3)

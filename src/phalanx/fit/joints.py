@@ -154,7 +154,9 @@ def _cross_generators(device: torch.device, dtype: torch.dtype) -> Tensor:
 def posed_joints(chain: Chain, state: State) -> tuple[Tensor, Tensor]:
     """Joints (B, 21, 3) in the camera frame and their derivatives (B, 21, 3, 36) by the unknowns."""
     fingers, by_angle, by_shape = joints_and_derivatives(chain, state.inner[:, :20], state.inner[:, 20:])
-    local = fingers.new_zeros(len(fingers), 21, 3, 37)  # relative to the palm; the last column are the joints themselves
+    local = fingers.new_zeros(
+        len(fingers), 21, 3, 37
+    )  # relative to the palm; the last column are the joints themselves
     moving = local[:, 1:].unflatten(1, (5, 4))  # (B, 5, 4, 3, 37), the wrist stays
     moving[..., 36] = fingers
     moving[..., TURN] = cross_matrix(-fingers)  # d(w x p) / dw = -[p]x
@@ -162,7 +164,7 @@ def posed_joints(chain: Chain, state: State) -> tuple[Tensor, Tensor]:
     # Hinges move their own finger only: the blocks on the diagonal of (finger, finger).
     blocks = moving[..., 6:26].unflatten(-1, (5, 4))  # (B, 5, 4, 3, 5, 4)
     blocks.diagonal(dim1=1, dim2=4).copy_(by_angle.permute(0, 2, 3, 4, 1))  # diagonal comes last
-    turned = (state.orientation[:, None] @ local)  # (B, 21, 3, 37)
+    turned = state.orientation[:, None] @ local  # (B, 21, 3, 37)
     derivatives = turned[..., :36]
     derivatives[..., SHIFT].diagonal(dim1=2, dim2=3).fill_(1)
     return turned[..., 36] + state.translation[:, None], derivatives
@@ -192,7 +194,9 @@ def add_priors(normal: Normal, chain: Chain, state: State, prior: Prior) -> Norm
     if prior.orientation is not None:
         turn = prior.orientation.mT @ state.orientation
         # sin(angle) * axis: the rotation vector for small turns, never larger than a quarter turn's
-        gradient[:, TURN] += (0.5 * prior.turn_weight) * (turn.flatten(1) @ _cross_generators(turn.device, turn.dtype).mT)
+        gradient[:, TURN] += (0.5 * prior.turn_weight) * (
+            turn.flatten(1) @ _cross_generators(turn.device, turn.dtype).mT
+        )
         cost = cost + (0.5 * prior.turn_weight) * (3 - turn.diagonal(dim1=1, dim2=2).sum(1, keepdim=True))
         diagonal[:, TURN] += prior.turn_weight
     if prior.length is not None:
@@ -259,7 +263,12 @@ def fit_evidence(
 
 
 def _fit_evidence(
-    model: HandModel, evidence: JointEvidence, K: Tensor, size: int, hand_length: float | Tensor | None, config: FitConfig
+    model: HandModel,
+    evidence: JointEvidence,
+    K: Tensor,
+    size: int,
+    hand_length: float | Tensor | None,
+    config: FitConfig,
 ) -> HandPose:
     chain = chain_of(model)
     focal = (K[:, 0, 0] + K[:, 1, 1]) / (2 * size)  # (B,) crop widths
@@ -273,7 +282,9 @@ def _fit_evidence(
     angles = rotations_to_hinges(chain, evidence.rotations[:, 1:])
     angles = torch.clamp(angles, chain.limits[:, 0], chain.limits[:, 1])
     inner = torch.cat((angles, evidence.shape), dim=1)
-    length = None if hand_length is None else torch.as_tensor(hand_length, dtype=K.dtype, device=K.device).expand(len(K))
+    length = (
+        None if hand_length is None else torch.as_tensor(hand_length, dtype=K.dtype, device=K.device).expand(len(K))
+    )
     prior = make_prior(
         chain,
         inner,

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -94,7 +95,7 @@ class Evidence:
     orientation: Tensor  # (B, 3, 3) relative to the viewing ray through the crop's centre
     shape: Tensor  # (B, 10) standard deviations
 
-    def map(self, function) -> Evidence:
+    def map(self, function: Callable[[Tensor], Tensor]) -> Evidence:
         """A new Evidence with `function` applied to every tensor."""
         return Evidence(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
 
@@ -271,7 +272,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path}: not a readable weights file ({error})") from error
     try:
@@ -309,7 +310,6 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _config(values: dict) -> CompactConfig:
-    values = dict(values)
-    weights = LossWeights(**values.pop("weights"))
-    return CompactConfig(**{n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}, weights=weights)
+def _config(values: dict[str, Any]) -> CompactConfig:
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return CompactConfig(**(values | {"weights": LossWeights(**values["weights"])}))

@@ -95,12 +95,20 @@ class BufferFeed:
         self._fill, self._turn, self._offset = fill, 0, 0
 
     def _gather(self, stream: Iterator[Sample]) -> dict[str, Tensor]:
-        parts = []
-        for _ in range(self._chunks):
+        buffer: dict[str, Tensor] = {}
+        for number in range(self._chunks):
             if self._closed:
                 return {}
-            parts.append(pack(next(stream)))
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            part = pack(next(stream))
+            count = len(part["image"])
+            if not buffer:  # in one piece: small tensors kept from each chunk would scatter the heap
+                buffer = {
+                    name: torch.empty(self._chunks * count, *value.shape[1:], dtype=value.dtype)
+                    for name, value in part.items()
+                }
+            for name, value in part.items():
+                buffer[name][number * count : (number + 1) * count] = value
+        return buffer
 
 
 def pack(sample: Sample) -> dict[str, Tensor]:

@@ -196,7 +196,8 @@ def train(
     model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval().requires_grad_(False)
     descents = optimizers(model, config)
-    position, rows = Position(next_evaluation=config.evaluate_every), []
+    position = Position(next_evaluation=config.evaluate_every)
+    rows: list[dict[str, float]] = []
     torch.manual_seed(config.seed)
     if saved.exists():
         position, rows = _restore(saved, model, average, descents, feed, config, phases)
@@ -242,7 +243,9 @@ def train(
     return average
 
 
-def _step(model: nn.Module, sample: Sample, descents: Sequence[torch.optim.Optimizer], config: LoopConfig) -> dict[str, float]:
+def _step(
+    model: nn.Module, sample: Sample, descents: Sequence[torch.optim.Optimizer], config: LoopConfig
+) -> dict[str, float]:
     """One step down the sum of the losses; a step whose gradient is not finite is left out. Returns the terms' values."""
     with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
         terms: dict[str, Tensor] = model.losses(sample)  # type: ignore[operator]
