@@ -32,6 +32,22 @@ def test_truth_comes_back_in_the_frame_of_the_picture(oracle, side, mirrored):
 
 
 @pytest.mark.parametrize("flip", [False, True])
+def test_with_the_real_fit_the_truth_comes_back_too(oracle, flip):
+    from phalanx.fit.joints import fit_evidence
+
+    truth = oracle.truth(flip=flip)
+    predictor = oracle.predictor(truth)
+    predictor.fit = fit_evidence
+    (hand,) = predictor(oracle.picture(), K=truth.K, side="left" if flip else "right")
+    np.testing.assert_allclose(hand.joints_2d, truth.joints_2d, atol=0.1)
+    np.testing.assert_allclose(hand.joints_relative, truth.joints - truth.joints[:1], atol=2e-3)
+    (sized,) = predictor(oracle.picture(), K=truth.K, side="left" if flip else "right", hand_length=0.21)
+    chain = sized.joints[[0, 9, 10, 11, 12]]
+    assert np.linalg.norm(np.diff(chain, axis=0), axis=1).sum() == pytest.approx(0.21, abs=1e-5)
+    assert sized.scale == pytest.approx(1, abs=0.02)  # the fit has already found a hand of that size
+
+
+@pytest.mark.parametrize("flip", [False, True])
 def test_surface_is_the_models_and_never_inside_out(oracle, flip):
     truth = oracle.truth(flip=flip)
     (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side="left" if flip else "right")
