@@ -15,7 +15,7 @@ from phalanx.geometry.crops import SquareBox
 Plane = TypeVar("Plane", bound="ImagePlane")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors do not compare to one truth
 class ImagePlane:
     """What both kinds of camera share: K and the picture's size, and how they follow the picture.
 
@@ -75,7 +75,7 @@ class ImagePlane:
         return torch.stack(((d * x - b * y) / determinant, (a * y - c * x) / determinant), dim=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors do not compare to one truth
 class Camera(ImagePlane):
     """A pinhole camera: pixel = K (x / z, y / z, 1)."""
 
@@ -93,7 +93,7 @@ class Camera(ImagePlane):
         return torch.cat((plane, torch.ones_like(plane[..., :1])), dim=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors do not compare to one truth
 class OrthographicCamera(ImagePlane):
     """A camera without perspective: pixel = K (x, y, 1), so K[0, 0] and K[1, 1] are pixels per metre."""
 
