@@ -48,7 +48,7 @@ $(VENV)/.stamp-run: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(INSTALL) --editable . && touch "$@"
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-run
-	@$(INSTALL) --editable ".[train,test]" && touch "$@"
+	@$(INSTALL) --editable ".[test]" && touch "$@"
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run
 	@$(INSTALL) --editable ".[dev]" && touch "$@"
