@@ -43,7 +43,7 @@ def test_a_known_motion_is_found():
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_no_motion_is_better(sets, mirrored, weighted):
-    """Against a general optimiser over rotation vector, translation and scale, started from eight places."""
+    """Against a general optimiser over rotation vector, translation and scale, started from five places."""
     source, target = (array[0] for array in sets)
     if mirrored:  # the best orthogonal matrix is then a reflection, which is not wanted
         target = target * torch.tensor([-1.0, 1, 1], dtype=torch.float64)
@@ -54,7 +54,7 @@ def test_no_motion_is_better(sets, mirrored, weighted):
         moved = Rotation.from_rotvec(x[:3]).apply(source.numpy()) * (abs(x[6]) if scaled else 1) + x[3:6]
         return (weight[:, None] * (moved - target.numpy()) ** 2).sum()
 
-    starts = [np.array([*2 * axis, 0, 0, 0, 1]) for axis in (*np.eye(3), *-np.eye(3), np.ones(3), np.zeros(3))]
+    starts = [np.array([*2 * axis, 0, 0, 0, 1]) for axis in (*np.eye(3), -np.ones(3), np.zeros(3))]
     for scaled, align in ((False, rigid_align), (True, similarity_align)):
         found = align(source, target, weights)
         error = float((torch.from_numpy(weight)[:, None] * (found - target) ** 2).sum())
