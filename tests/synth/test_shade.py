@@ -1,14 +1,16 @@
 """Rendering: coverage, depth and interpolation against slow twins."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from phalanx.core.seeding import generator
 from phalanx.render.visibility import visibility
+from phalanx.synth.compose import compose, draw_composition
 from phalanx.synth.dress import draw_dress, dress
 from phalanx.synth.light import draw_light, light_vertices
 from phalanx.synth.scene import draw_hands
-from phalanx.synth.shade import Look, render, texture_side
+from phalanx.synth.shade import Look, Picture, render, texture_side
 from phalanx.synth.skin import skin_bank
 from phalanx.synth.surface import hand
 
@@ -103,6 +105,23 @@ def test_sleeves_stand_off_and_bare_hands_do_not():
     assert torch.allclose(moved[1, sleeve], torch.tensor(0.004), atol=1e-5)
     assert moved[1, topology.rest[:, 1] > 0].max() == 0
     assert (cover[1] >= 1)[topology.rest[:, 1] < -0.002].all() and (cover[0] < 0).all()
+
+
+def test_things_held_lie_between_the_skin_before_and_behind():
+    """A red sheet at the depth of one joint covers just what lies behind it."""
+    size = 64
+    depth = torch.full((1, size, size), 0.5)
+    depth[:, :, :20], depth[:, :, 40:] = 0.4, 0.6
+    picture = Picture(torch.zeros(1, 3, size, size), torch.ones(1, size, size), depth)
+    draw = draw_composition(generator(0), 1)
+    empty = np.array([], dtype=np.int64)
+    draw.shadowed, draw.joined, draw.blocked = empty, empty, np.array([0])
+    draw.thing = np.array([[0, 0, 0, 2, 2, 12, 0.01, 3]], np.float32)
+    draw.thing_colour, draw.thing_texture = np.array([[1, 0, 0]], np.float32), np.array([-1])
+    draw.thing_depth = np.array([0.0], np.float32)
+    joints, pixels = torch.full((1, 21, 3), 0.55), torch.full((1, 21, 2), 32.0)
+    red = compose(picture, torch.zeros(1, 3, size, size), joints, pixels, draw)[0, 0]
+    assert red[:, :40].max() < 1e-3 and red[:, 41:].min() > 0.3
 
 
 def test_texture_side_follows_the_picture():

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from phalanx.core.seeding import generator
-from phalanx.hand.model import HandModel
 from phalanx.synth.skin import CHANNELS, TEXTURE_SIDE, paint_variant, skin_bank, skin_matrices, unwrap
+from phalanx.synth.surface import hand
 
 
 @pytest.fixture(scope="module")
 def painted():
-    model = HandModel.open_hand()
-    texels = unwrap(model)
+    model, topology = hand("cpu")
+    texels = unwrap(model, topology.uv)
     return model, texels, paint_variant(generator(0), texels, model.rest_joints.double().numpy())
 
 
@@ -21,6 +21,12 @@ def test_texels_lie_on_the_surface(painted):
     assert np.allclose(np.linalg.norm(texels.normal, axis=1), 1, atol=1e-6)
     some = torch.from_numpy(texels.position[::997]).float()
     assert torch.cdist(some, model.template).amin(1).max() < 0.02
+    # Every face finds itself in the texture: no two pieces of skin share a place.
+    uv = hand("cpu")[1].uv.mean(1).numpy()
+    cell = (uv * TEXTURE_SIDE).astype(int)
+    found = texels.position[texels.nearest[cell[:, 1] * TEXTURE_SIDE + cell[:, 0]]]
+    middle = model.template[model.faces].mean(1).numpy()
+    assert np.linalg.norm(found - middle, axis=1).max() < 0.004
     assert texels.nearest.shape == (TEXTURE_SIDE**2,)
     assert np.array_equal(texels.nearest[texels.pixel], np.arange(len(texels.pixel)))
 

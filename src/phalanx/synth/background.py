@@ -87,8 +87,8 @@ class BackgroundDraw:
 def draw_backgrounds(generator: np.random.Generator, batch: int, bank_size: int) -> BackgroundDraw:
     """Draw tiles, cuts, colours and masks for `batch` pictures."""
     tile = generator.integers(0, bank_size, (2, batch))
-    zoom = np.exp(generator.uniform(np.log(0.35), np.log(0.65), (2, batch)))
-    zoom[:, 1::2] = generator.uniform(0.5, 1.0, (2, len(zoom[0, 1::2])))  # cut from a lower level
+    zoom = np.exp(generator.uniform(np.log(0.4), np.log(0.85), (2, batch)))
+    zoom[:, 1::2] = generator.uniform(0.6, 1.0, (2, len(zoom[0, 1::2])))  # cut from a lower level
     angle = np.where(
         generator.random((2, batch)) < 0.75,
         generator.normal(0, 0.08, (2, batch)),
@@ -124,7 +124,7 @@ def draw_backgrounds(generator: np.random.Generator, batch: int, bank_size: int)
         ],
         -1,
     )
-    level = np.stack([np.zeros(2, int), generator.choice([1, 1, 2, 3], 2)], -1)
+    level = np.stack([np.zeros(2, int), generator.choice([1, 1, 1, 2, 3], 2)], -1)
     return BackgroundDraw(
         tile,
         level,

@@ -62,7 +62,8 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
 
 def _develop(linear: Tensor) -> Tensor:
     """Linear light to display-referred values: square root, with a shoulder that lets highlights roll off below 1."""
-    image = linear.clamp_(0.0, 4.0).sqrt_()
+    dim = linear.mean((1, 2, 3), keepdim=True)
+    image = linear.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
     over = (image - 0.75).clamp_min_(0.0)
     return image.sub_(over).add_(over.div_(1.0 + over * 2.0))
 
@@ -90,7 +91,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     skin = torch.as_tensor(generator.integers(0, config.skins, batch), device=device)
     look = Look(lit["diffuse"], lit["gloss"], lit["relief"], cover, phase, colours, skin, dress_draw)
     picture = render(vertices, K, size, topology, look, skins)
-    image = compose(picture, behind, joints_2d, draw_composition(generator, batch))
+    image = compose(picture, behind, surface.joints, joints_2d, draw_composition(generator, batch))
     image = _develop(image)
     image = apply_effects(image, draw_effects(generator, batch, size, config.effects))
 

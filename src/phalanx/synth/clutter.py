@@ -375,15 +375,15 @@ def limbs(generator: np.random.Generator, side: int) -> np.ndarray:
 
 
 PAINTERS: tuple[tuple[Painter, float], ...] = (
-    (wall, 2.4),
-    (coloured_noise, 0.5),
-    (dead_leaves, 1.5),
-    (shelves, 1.8),
+    (wall, 1.6),
+    (coloured_noise, 0.3),
+    (dead_leaves, 1.8),
+    (shelves, 2.2),
     (windows, 1.0),
     (tiling, 0.8),
     (poster, 0.7),
     (cloth, 1.4),
-    (foliage, 0.7),
+    (foliage, 0.8),
     (lights, 0.5),
     (desk, 1.3),
     (person, 1.8),
@@ -402,6 +402,6 @@ def paint(generator: np.random.Generator, side: int) -> np.ndarray:
         moved = corners + generator.uniform(-0.35, 0.05, (4, 2)).astype(np.float32) * (1 - 2 * corners)
         warp = cv2.getPerspectiveTransform(corners * side, (moved * side).astype(np.float32))
         tile = cv2.warpPerspective(tile, warp, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    if generator.random() < 0.5:
+    if generator.random() < 0.25:
         tile = cv2.GaussianBlur(tile, (0, 0), float(generator.uniform(0.4, 1.6)))
     return tile

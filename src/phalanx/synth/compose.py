@@ -27,7 +27,7 @@ class ComposeDraw:
     thing: np.ndarray  # (len, 8) centre x, y, angle, half length, half width, roundness, softness, joint it is put at
     thing_colour: np.ndarray  # (len, 3) linear
     thing_texture: np.ndarray  # (len,) picture whose background textures the thing, or -1
-    rim: np.ndarray  # (B,) how soft the hand's rim is
+    thing_depth: np.ndarray  # (len,) metres behind its joint, for things held: fingers nearer than it stay in front
 
 
 def draw_composition(generator: np.random.Generator, batch: int) -> ComposeDraw:
@@ -89,7 +89,7 @@ def draw_composition(generator: np.random.Generator, batch: int) -> ComposeDraw:
         thing.astype(np.float32),
         colour.astype(np.float32),
         texture,
-        generator.uniform(0, 1, batch).astype(np.float32),
+        np.where(generator.random(count) < 0.55, generator.uniform(-0.012, 0.03, count), -9.0).astype(np.float32),
     )
 
 
@@ -108,8 +108,15 @@ def _thing_cover(thing: Tensor, joints_2d: Tensor, size: int) -> tuple[Tensor, T
     return torch.sigmoid(edge / (0.4 * thing[:, 6, None, None]))[:, None], shading[:, None]
 
 
-def compose(hand: Picture, behind: Tensor, joints_2d: Tensor, draw: ComposeDraw) -> Tensor:
-    """Hand over background with shadows, other hands and things in front: `(B, 3, S, S)` linear."""
+def compose(hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, draw: ComposeDraw) -> Tensor:
+    """Hand over background with shadows, other hands and things in front or held: `(B, 3, S, S)` linear.
+
+    Args:
+        hand: the rendered hand.
+        behind: `(B, 3, S, S)` linear background; may be changed.
+        joints, joints_2d: `(B, 21, 3)` metres and `(B, 21, 2)` pixels.
+        draw: what `draw_composition` drew.
+    """
     device, size = behind.device, behind.shape[-1]
 
     def on(array: np.ndarray) -> Tensor:
@@ -142,5 +149,9 @@ def compose(hand: Picture, behind: Tensor, joints_2d: Tensor, draw: ComposeDraw)
         textured = on(draw.thing_texture)
         texture = behind[textured.clamp_min(0)].flip(-1)
         colour = torch.where((textured >= 0)[:, None, None, None], texture * shading, colour)
+        held = joints[rows, draw.thing[:, 7].astype(np.int64), 2] + on(draw.thing_depth)  # (N,) depth of the thing
+        depth = hand.depth[rows]
+        before = torch.sigmoid((held[:, None, None] - depth) / 0.002) * (depth > 0)  # skin in front of it
+        cover = cover * (1.0 - before * hand.coverage[rows])[:, None]
         picture[rows] = torch.lerp(picture[rows], colour, cover)
     return picture

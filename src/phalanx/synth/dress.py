@@ -46,10 +46,10 @@ def _cloth_colour(generator: np.random.Generator, batch: int) -> np.ndarray:
 
 
 def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
-    """Draw clothes: half of the arms in sleeves, one hand in forty gloved, one in five with something round finger or wrist."""
+    """Draw clothes: half of the arms in sleeves, one hand in seventy gloved, one in five with something round finger or wrist."""
     bare = generator.random(batch) < 0.45
     edge = np.where(bare, -9.0, generator.triangular(-0.2, -0.03, 0.008, batch))
-    gloved = generator.random(batch) < 0.025
+    gloved = generator.random(batch) < 0.015
     edge[gloved] = 9.0
     thickness = np.stack([generator.uniform(0.001, 0.009, batch), generator.uniform(0.0, 0.08, batch)], -1)
     thickness[gloved] = [0.0008, 0.0]

@@ -61,27 +61,34 @@ def _kernels(generator: np.random.Generator, count: int, side: int, scale: float
 def draw_effects(generator: np.random.Generator, batch: int, size: int, strength: float = 1.0) -> EffectsDraw:
     """Draw the effects for `batch` pictures of `size` pixels; `strength` 0 leaves pictures almost as rendered."""
 
-    def pick(share: float) -> np.ndarray:
-        return np.flatnonzero(generator.random(batch) < share * min(strength, 1.0))
+    good = generator.random(batch) < 0.45  # a sharp, clean picture, as most are
+    worse = np.where(good, 0.25, 1.0) * strength
 
-    moved = pick(0.2)
-    exposure = np.exp(strength * generator.normal(-0.03, 0.2, (batch, 1)))
+    def pick(share: float, also_good: bool = True) -> np.ndarray:
+        return np.flatnonzero((generator.random(batch) < share * min(strength, 1.0)) & (also_good | ~good))
+
+    moved = pick(0.15)
+    exposure = np.exp(strength * generator.normal(0.06, 0.2, (batch, 1)))
     balance = np.exp(strength * generator.normal(0, 0.06, (batch, 3)))
-    blurred = pick(0.33)
+    blurred = pick(0.4, also_good=False)
     side = 2 * int(np.ceil(3.5 * size / 128)) + 1
     rescaled = []
     for _ in range(2):
-        factor = float(generator.uniform(1.2, 2.8))
+        factor = float(generator.uniform(1.2, 2.5))
         rescaled.append(
-            (pick(0.13), factor, str(generator.choice(["bilinear", "bicubic", "nearest-exact"], p=[0.55, 0.4, 0.05])))
+            (
+                pick(0.16, also_good=False),
+                factor,
+                str(generator.choice(["bilinear", "bicubic", "nearest-exact"], p=[0.55, 0.4, 0.05])),
+            )
         )
-    shot = strength * np.where(
+    shot = worse * np.where(
         generator.random(batch) < 0.2, generator.uniform(0.01, 0.05, batch), generator.uniform(0, 0.012, batch)
     )
-    read = strength * np.where(
+    read = worse * np.where(
         generator.random(batch) < 0.15, generator.uniform(0.005, 0.03, batch), generator.uniform(0, 0.006, batch)
     )
-    jpeg, sharpened = pick(0.6), pick(0.25)
+    jpeg, sharpened = pick(0.6), pick(0.4)
     grey = np.where(
         generator.random(batch) < 0.06 * strength,
         1.0,
@@ -109,7 +116,9 @@ def draw_effects(generator: np.random.Generator, batch: int, size: int, strength
         noise_shift=np.stack([*generator.integers(0, 64, (2, batch)), generator.choice([-1, 1], batch)], -1),
         rescaled=rescaled,
         jpeg=jpeg,
-        quality=generator.uniform(25, 96, len(jpeg)).astype(np.float32),
+        quality=np.where(good[jpeg], generator.uniform(70, 97, len(jpeg)), generator.uniform(22, 95, len(jpeg))).astype(
+            np.float32
+        ),
         sharpened=sharpened,
         sharpening=generator.uniform(0.3, 1.6, len(sharpened)).astype(np.float32),
     )

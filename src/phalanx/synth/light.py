@@ -46,13 +46,13 @@ def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
     tint = np.where(generator.random((batch, LIGHTS, 1)) < 0.08, generator.uniform(0.15, 1.2, (batch, LIGHTS, 3)), 1.0)
     power = np.stack(
         [
-            generator.uniform(0.2, 0.85, batch),
+            generator.uniform(0.3, 1.1, batch),
             np.where(generator.random(batch) < 0.6, generator.uniform(0.0, 0.4, batch), 0.0),
         ],
         -1,
     )
     colour = temperature_colour(kelvin) ** 0.7 * tint * power[..., None]
-    level = generator.uniform(0.15, 0.6, (batch, 1))
+    level = generator.uniform(0.1, 0.45, (batch, 1))
     ambient = np.zeros((batch, 3, 4))
     ambient[:, :, 0] = level * temperature_colour(np.exp(generator.normal(np.log(6300), 0.15, batch))) ** 0.7
     ambient[:, :, 1:] = level[..., None] * (
@@ -60,9 +60,9 @@ def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
     )
     ambient[:, :, 2] -= level * generator.uniform(0, 0.35, (batch, 1))  # more light from above
     # A flat, even light (a phone's flash, an overcast sky) is common: all but remove the direction.
-    flat = generator.random(batch) < 0.2
+    flat = generator.random(batch) < 0.15
     colour[flat] *= 0.3
-    ambient[flat] *= 1.8
+    ambient[flat] *= 2.2
     wrap = generator.uniform(0.1, 0.4, (batch, 1)) * np.array([1.35, 0.85, 0.7])
     gloss = np.stack(
         [

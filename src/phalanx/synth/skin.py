@@ -19,6 +19,7 @@ from phalanx.hand.anatomy import AXES, FLEXION
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FINGERS
 from phalanx.render.visibility import visibility
+from phalanx.synth.surface import hand
 
 CHANNELS = ("palm", "melanin", "blood", "cavity", "nail", "gloss", "slope_u", "slope_v")
 """Bytes of a texel. Signed ones (melanin, blood, slopes) are stored about 128."""
@@ -40,9 +41,9 @@ class Texels:
     texel: float  # metres of a typical texel
 
 
-def unwrap(model: HandModel, side: int = TEXTURE_SIDE) -> Texels:
-    """Rasterise the UV layout with rest positions, normals and skin weights."""
-    uv, faces = model.uv.cpu(), model.faces.cpu()
+def unwrap(model: HandModel, uv: Tensor, side: int = TEXTURE_SIDE) -> Texels:
+    """Rasterise a UV layout `(F, 3, 2)` with rest positions, normals and skin weights."""
+    faces = model.faces.cpu()
     count = len(faces)
     flat = torch.cat([uv * side - 0.5, torch.ones(count, 3, 1)], -1).reshape(1, -1, 3)
     seen = visibility(flat, torch.arange(3 * count).view(count, 3), torch.eye(3)[None], side, side)[0].numpy()
@@ -140,7 +141,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     noise = Noise(generator, p)
     axes = AXES.numpy()
     finger_weight = np.stack([w[:, 2 + 3 * k : 5 + 3 * k].sum(1) for k in range(5)], 1)  # (T, 5)
-    hand = 1 - w[:, 1]
+    own = 1 - w[:, 1]
     warp = noise(0.012) * 0.0008 + noise(0.004) * 0.0003
     palmar = n[:, 2].copy()
     creases, wrinkles, nail, nail_tone, redness = (np.zeros(len(p)) for _ in range(5))
@@ -264,11 +265,11 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     thenar = _line(np.hypot(p[:, 0] - 0.6 * thumb[0] - 0.006, p[:, 1] - thumb[1]), 0.02)
     hypothenar = _line(np.hypot(p[:, 0] - little[0] * 0.75, p[:, 1] - 0.45 * little[1]), 0.02)
     heads = sum(_line(np.hypot(p[:, 0] - joints[j, 0], p[:, 1] - joints[j, 1] - 0.004), 0.012) for j in (5, 9, 13, 17))
-    palm_mask = _step(palmar, -0.25, 0.45) * _step(hand, 0.2, 0.8)
+    palm_mask = _step(palmar, -0.25, 0.45) * _step(own, 0.2, 0.8)
     redness += 0.45 * palm_mask * (thenar + hypothenar + heads) * generator.uniform(0.5, 1.4)
     redness += 0.25 * _step(-n[:, 2], 0.0, 0.7) * np.minimum(heads, 1.0)
     mottle = 0.5 * noise(0.012) + 0.3 * noise(0.006) + 0.25 * noise(0.003)
-    redness += mottle * (0.07 + 0.15 * palm_mask) * generator.uniform(0.4, 1.4)
+    redness += mottle * (0.07 + 0.26 * palm_mask) * generator.uniform(0.4, 1.4)
     # Veins on the back: ridges of a noise drawn out along the hand.
     ridge = 1 - np.abs(noise((0.016, 0.07, 0.03)) + 0.2 * noise(0.02)) / 0.16
     veins = (
@@ -293,6 +294,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
         melanin += 0.9 * generator.random() * strand * back * _step(-p[:, 1], -0.04, 0.03)
     skin = 1 - nail
     height = -0.00030 * creases - 0.00016 * wrinkles + 0.0005 * veins + 0.00025 * nail
+    height += 0.0007 * noise((0.016, 0.022, 0.016)) * (0.3 + 0.7 * palm_mask)  # pads and hollows finer than the mesh
     height += skin * (0.00005 * noise(0.0016) + 0.00005 * noise(0.0026) + 0.0001 * noise(0.006)) * (0.6 + 0.8 * age)
     cavity = np.clip(creases + 0.45 * wrinkles + 0.03 * np.abs(noise(0.0018)), 0, 1)
     return {
@@ -332,8 +334,8 @@ def _pack(fields: dict[str, np.ndarray], texels: Texels, side: int, shrink: int 
 def skin_bank(variants: int, side: int, device: str) -> Tensor:
     """`variants` skins `(variants, side, side)` int64 on `device`, eight bytes a texel, the same in every process; `side` a
     power of two up to `TEXTURE_SIDE`: about a texel a pixel avoids flicker."""
-    model = HandModel.open_hand()
-    texels = unwrap(model)
+    model, topology = hand("cpu")
+    texels = unwrap(model, topology.uv)
     joints = model.rest_joints.numpy().astype(np.float64)
     bank = [
         _pack(
