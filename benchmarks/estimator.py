@@ -1,0 +1,110 @@
+"""Speed of the default estimator: network and fit for one hand and for a batch, and pictures trained on a second.
+
+    python benchmarks/estimator.py [--weights FILE] [--threads 2] [--json FILE]
+
+Times are medians; the network runs as the predictor runs it. Without weights a fresh network is timed: speed does not depend
+on what was learnt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from phalanx.data.sample import Sample
+from phalanx.fit.joints import fit_evidence, fit_joints
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.methods.compact import Estimator, load, save_weights
+from phalanx.train.loop import LoopConfig, optimizers
+
+
+def milliseconds(call: Callable[[], object], repeats: int) -> float:
+    """Median wall time of a call after three warm-ups."""
+    for _ in range(3):
+        call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)) * 1000
+
+
+def inference(network: Estimator, hand: HandModel) -> dict[str, float]:
+    """Milliseconds a hand of network and fit at batch 1 and 64."""
+    size = network.config.size
+    result = {}
+    for batch, repeats in ((1, 40), (64, 5)):
+        images = torch.rand(batch, 3, size, size)
+        K = torch.tensor([[300.0, 0, (size - 1) / 2], [0, 300, (size - 1) / 2], [0, 0, 1]]).expand(batch, 3, 3)
+        with torch.inference_mode():
+            result[f"network_ms_batch_{batch}"] = milliseconds(lambda: network(images), repeats) / batch  # noqa: B023
+            evidence = network(images)
+        result[f"fit_ms_batch_{batch}"] = (
+            milliseconds(lambda: fit_evidence(hand, evidence, K, size), repeats) / batch  # noqa: B023
+        )
+        joints = hand.joints(HandPose.zero(batch)) + torch.tensor([0.0, 0.0, 0.5])
+        result[f"fit_joints_ms_batch_{batch}"] = (
+            milliseconds(lambda: fit_joints(hand, joints), repeats) / batch  # noqa: B023
+        )
+    return result
+
+
+def training(batch: int = 64) -> dict[str, float]:
+    """Pictures a second of whole training steps (bf16), by picture size."""
+    result = {}
+    for size in (64, 96, 128):
+        network = Estimator().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        descents = optimizers(network, LoopConfig())
+        sample = Sample(
+            image=torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last),
+            mask=torch.rand(batch, size, size),
+            joints_2d=torch.rand(batch, 21, 2) * size,
+        )
+
+        def step() -> None:
+            with torch.autocast("cpu", torch.bfloat16):
+                terms = network.losses(sample)  # noqa: B023
+            torch.stack(list(terms.values())).sum().backward()
+            for descent in descents:  # noqa: B023
+                descent.step()
+                descent.zero_grad()
+
+        result[f"train_pictures_per_s_{size}px"] = batch / milliseconds(step, 5) * 1000
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, help="weights file (default: a fresh network)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    hand = HandModel.open_hand()
+    weights = options.weights
+    if weights is None:
+        with tempfile.TemporaryDirectory() as folder:
+            weights = Path(folder) / "fresh.safetensors"
+            save_weights(Estimator().eval(), weights, hand)
+            network = load(weights, hand)
+    else:
+        network = load(weights, hand)
+    figures = {"parameters_million": sum(p.numel() for p in network.parameters()) / 1e6}
+    figures |= inference(network, hand) | training()
+    for name, value in figures.items():
+        print(f"{name:32s} {value:9.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

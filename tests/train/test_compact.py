@@ -1,0 +1,92 @@
+import json
+
+import pytest
+import torch
+
+import phalanx.train.compact as training
+from phalanx.core.errors import InputError
+from phalanx.data.sample import Sample
+from phalanx.geometry.rotations import rotvec_to_rotmat
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.methods.compact import CompactConfig, load
+from phalanx.synth import SynthConfig
+from phalanx.train.compact import TrainConfig, figures, run
+from phalanx.train.loop import LoopConfig, Phase
+
+
+def made(config: SynthConfig, seed: int, index: int) -> Sample:
+    """A labelled chunk whose pictures say nothing: quick, and in the form of the true ones."""
+    random = torch.Generator().manual_seed(1000 * (seed % 1000) + index)
+    batch, size = config.chunk, config.size
+    pose = HandPose.zero(batch)
+    pose.rotations = rotvec_to_rotmat(0.2 * torch.randn(batch, 16, 3, generator=random))
+    pose.orientation = rotvec_to_rotmat(torch.randn(batch, 3, generator=random))
+    pose.translation = torch.tensor([0.0, 0.0, 0.6]).expand(batch, 3)
+    joints = HandModel.open_hand().joints(pose)
+    K = torch.tensor([[2.0 * size, 0, size / 2], [0, 2.0 * size, size / 2], [0, 0, 1]]).expand(batch, 3, 3)
+    pixels = joints @ K.mT
+    return Sample(
+        image=torch.rand(batch, 3, size, size, generator=random),
+        mask=torch.ones(batch, size, size),
+        joints=joints,
+        joints_2d=pixels[..., :2] / pixels[..., 2:],
+        vertices=joints,
+        rotations=pose.rotations,
+        shape=pose.shape,
+        orientation=pose.orientation,
+        translation=pose.translation,
+        K=K,
+    )
+
+
+@pytest.fixture(autouse=True)
+def quick_stream(monkeypatch):
+    def stream(config, seed, workers=0, start=0):
+        while True:
+            yield made(config, seed, start)
+            start += 1
+
+    monkeypatch.setattr(training, "stream", stream)
+
+
+def tiny(**loop) -> TrainConfig:
+    return TrainConfig(
+        model=CompactConfig(size=64, widths=(8, 8, 8, 8), depths=(0, 1, 1, 1), top_down=(8, 8, 8), hidden=8),
+        loop=LoopConfig(**({"samples": 48, "evaluate_every": 24, "warmup": 8} | loop)),
+        synth=SynthConfig(size=64, chunk=4),
+        phases=[Phase(0.5, 32, 8, 2), Phase(1.0, 64, 8, 1)],
+        buffer=16,
+        held_out=8,
+    )
+
+
+def test_a_run_ends_in_weights_with_a_card(tmp_path):
+    weights = run(tiny(), tmp_path)
+    network = load(weights)
+    assert network.config == tiny().model
+    card = json.loads((tmp_path / "compact.json").read_text())
+    assert card["curve"]["seen"] == 48
+    assert card["config"]["synth"]["size"] == 64
+    assert "no real picture" in card["data"]
+    assert len((tmp_path / "curve.csv").read_text().splitlines()) == 3
+    # going on with a finished run changes nothing
+    before = weights.read_bytes()
+    assert run(tiny(), tmp_path, resume=True).read_bytes() == before
+
+
+def test_figures_are_zero_for_the_truth():
+    sample = made(SynthConfig(size=64, chunk=6), 1, 2)
+
+    class Knowing(torch.nn.Module):
+        def forward(self, images):
+            return training.targets(sample)
+
+    for name, value in figures(Knowing(), sample, LoopConfig(bf16=False)).items():
+        assert value == pytest.approx(0.0, abs=0.1), name
+
+
+def test_refuses_a_buffer_smaller_than_a_chunk(tmp_path):
+    config = tiny()
+    config.buffer = 3
+    with pytest.raises(InputError, match="a buffer of at least one chunk"):
+        run(config, tmp_path)
