@@ -39,6 +39,8 @@ class EffectsDraw:
     rescaled: list[tuple[np.ndarray, float, str]]  # pictures, factor, how they are enlarged again
     jpeg: np.ndarray  # pictures that are compressed
     quality: np.ndarray  # (len(jpeg),) 1..100
+    coarse: np.ndarray  # pictures with few levels a channel
+    levels: np.ndarray  # (len(coarse),)
     sharpened: np.ndarray
     sharpening: np.ndarray
 
@@ -88,7 +90,7 @@ def draw_effects(generator: np.random.Generator, batch: int, size: int, strength
     read = worse * np.where(
         generator.random(batch) < 0.15, generator.uniform(0.005, 0.03, batch), generator.uniform(0, 0.006, batch)
     )
-    jpeg, sharpened = pick(0.6), pick(0.4)
+    jpeg, sharpened, coarse = pick(0.6), pick(0.4), pick(0.03)
     grey = np.where(
         generator.random(batch) < 0.06 * strength,
         1.0,
@@ -119,6 +121,8 @@ def draw_effects(generator: np.random.Generator, batch: int, size: int, strength
         quality=np.where(good[jpeg], generator.uniform(70, 97, len(jpeg)), generator.uniform(22, 95, len(jpeg))).astype(
             np.float32
         ),
+        coarse=coarse,
+        levels=generator.integers(8, 48, len(coarse)).astype(np.float32),
         sharpened=sharpened,
         sharpening=generator.uniform(0.3, 1.6, len(sharpened)).astype(np.float32),
     )
@@ -323,4 +327,7 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
         chosen = images[on(draw.sharpened)]
         soft = F.avg_pool2d(F.pad(chosen, (1, 1, 1, 1), mode="replicate"), 3, 1)
         images[on(draw.sharpened)] = chosen + on(draw.sharpening)[:, None, None, None] * (chosen - soft)
+    if len(draw.coarse):
+        levels = on(draw.levels)[:, None, None, None]
+        images[on(draw.coarse)] = (images[on(draw.coarse)] * levels).round_() / levels
     return images.clamp_(0, 1).mul_(255.0).round_().div_(255.0)
