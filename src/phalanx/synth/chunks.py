@@ -45,8 +45,9 @@ def project(points: Tensor, K: Tensor) -> Tensor:
 def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device | str = "cpu") -> Sample:
     """Chunk number `index` of the stream `seed`: `config.chunk` labelled pictures of right hands.
 
-    A pure function of its arguments: on the CPU the same bytes in any process, whatever was made before (a GPU rounds differently
-    and adds in no fixed order, so its pictures agree to the last bits only). The first call of a process builds the banks of skins and backgrounds, which takes seconds.
+    A pure function of its arguments: on the CPU the same bytes in any process, whatever was made before (a GPU rounds
+    differently and adds in no fixed order, so its pictures agree but for the last bits). The first call of a process builds
+    the banks of skins and backgrounds, which takes seconds.
 
     Labels: joints, their pixels, pose, shape, camera; with `config.dense` also depth, mask and vertices. `mask` is the coverage of
     the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.

@@ -41,7 +41,7 @@ def draw_composition(generator: np.random.Generator, batch: int) -> ComposeDraw:
         ],
         -1,
     )
-    joined = np.flatnonzero(generator.random(batch) < (0.16 if batch > 1 else 0.0))
+    joined = np.flatnonzero(generator.random(batch) < (0.12 if batch > 1 else 0.0))
     guests = (joined + generator.integers(1, max(batch, 2), len(joined))) % batch
     angle = generator.uniform(-np.pi, np.pi, len(joined))
     zoom = np.exp(generator.normal(0, 0.3, len(joined)))
@@ -54,7 +54,7 @@ def draw_composition(generator: np.random.Generator, batch: int) -> ComposeDraw:
     rotation[generator.random(len(joined)) < 0.5, :, 0] *= -1.0  # a left hand
     centre = np.stack([np.cos(side), np.sin(side)], -1) * far[:, None]
     placement = np.concatenate([rotation, -(rotation @ centre[..., None])], -1)
-    blocked = np.flatnonzero(generator.random(batch) < 0.22)
+    blocked = np.flatnonzero(generator.random(batch) < 0.17)
     count = len(blocked)
     slim = generator.random(count) < 0.5
     half_length = np.where(slim, generator.uniform(0.25, 1.2, count), generator.uniform(0.05, 0.17, count))

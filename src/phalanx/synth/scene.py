@@ -49,16 +49,16 @@ def uniform_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
 def view_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
     """Orientations `(count, 3, 3)` of the palm (hand frame -> frame of the viewing ray): how hands are held to cameras.
 
-    A third uniform over all rotations; nearly half raised with the fingers roughly up, showing palm, side or back; the rest as
-    seen by their owner.
+    A fifth uniform over all rotations; two thirds raised with the fingers roughly up, showing mostly the palm, else side or back;
+    the rest as seen by their owner. Nearly half of all are seen from the side or back.
     """
     # Upright palm towards the camera: hand x, y, z -> camera x, -y, -z.
     upright = np.diag([1.0, -1.0, -1.0])
-    shown = generator.choice([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi], count, p=[0.46, 0.24, 0.15, 0.15])
+    shown = generator.choice([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi], count, p=[0.72, 0.12, 0.08, 0.08])
     turn = shown + generator.normal(0, np.deg2rad(24), count)
     tilt = generator.normal(0, np.deg2rad(22), count)
     roll = np.where(
-        generator.random(count) < 0.75,
+        generator.random(count) < 0.8,
         generator.normal(0, np.deg2rad(28), count),
         generator.uniform(-np.pi, np.pi, count),
     )
@@ -69,7 +69,7 @@ def view_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
     lean = generator.normal(np.deg2rad(-20), np.deg2rad(35), count)
     own = _about("z", lean) @ _about("x", -away) @ _about("y", face) @ upright
     kind = generator.random((count, 1, 1))
-    return np.where(kind < 0.33, uniform_rotations(generator, count), np.where(kind < 0.8, raised, own))
+    return np.where(kind < 0.2, uniform_rotations(generator, count), np.where(kind < 0.88, raised, own))
 
 
 def ray_rotations(rays: np.ndarray) -> np.ndarray:
@@ -134,9 +134,11 @@ def _candidates(
     low, high = seen.min(1), seen.max(1)
     fill = generator.uniform(0.5, 0.95, count)
     fill = np.where(generator.random(count) < 0.08, generator.uniform(0.95, 1.2, count), fill)
+    # A first look at a whole photograph: the hand is small and anywhere.
+    fill = np.where(generator.random(count) < 0.08, generator.uniform(0.3, 0.5, count), fill)
     side = (high - low).max(1) / fill
     room = np.maximum(0.04, 0.5 * (1 - fill))[:, None]
-    centre = 0.5 * (low + high) + side[:, None] * room * generator.uniform(-1, 1, (count, 2))
+    centre = 0.5 * (low + high) + side[:, None] * room * generator.uniform(-0.8, 0.8, (count, 2))
     scale = size / side  # pixels per picture width
     stretch = np.exp(generator.normal(0, 0.01, count))  # cameras' pixels are square but for a per cent
     cx, cy = (-(centre - 0.5 * side[:, None]) * scale[:, None] - 0.5).T
