@@ -318,7 +318,7 @@ def pack_uv(uv: np.ndarray, face_uv: np.ndarray) -> np.ndarray:
     forearm = corners[:, :, 0].mean(1) < 0.15
     for island, (left, top, right, bottom) in (
         (~forearm, (0.01, 0.01, 0.99, 0.99)),
-        (forearm, (0.66, 0.70, 0.99, 0.99)),
+        (forearm, (0.62, 0.01, 0.99, 0.29)),
     ):
         part = corners[island]
         low, high = part.min((0, 1)), part.max((0, 1))

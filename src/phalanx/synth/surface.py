@@ -26,7 +26,7 @@ class Topology:
         faces: (F, 3) int64, as in the model.
         split: (W,) vertex of each split vertex: vertices on UV seams occur once for each of their UV positions.
         split_faces: (F, 3) int64 into the split vertices.
-        split_uv: (W, 2); uv: (F, 3, 2): the layout of skin textures, `lay_out`.
+        split_uv: (W, 2); uv: (F, 3, 2): the model's layout.
         face_parts: (1 + F,) int8, segment of each face; the first stands for no face, -1.
         rest: (V, 3) template, hand frame, metres; rest_normals: (V, 3), unit, outward.
         around: (V, D) int64 faces at each vertex, padded with F.
@@ -60,56 +60,6 @@ def _split_seams(faces: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndar
     keys = np.concatenate([faces.reshape(-1, 1), np.round(uv.reshape(-1, 2) * 1e5).astype(np.int64)], 1)
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     return faces.reshape(-1)[first], inverse.reshape(-1, 3), uv.reshape(-1, 2)[first]
-
-
-def islands(split_faces: np.ndarray) -> np.ndarray:
-    """Connected pieces of the UV layout: a label `(F,)` per face, 0 for the largest piece, then by falling size."""
-    label = np.arange(split_faces.max() + 1)
-    while True:
-        least = label[split_faces].min(1)
-        lower = label.copy()
-        np.minimum.at(lower, split_faces.reshape(-1), np.repeat(least, 3))
-        lower = lower[lower]
-        if np.array_equal(lower, label):
-            break
-        label = lower
-    pieces, piece, count = np.unique(label[split_faces[:, 0]], return_inverse=True, return_counts=True)
-    rank = np.empty(len(pieces), np.int64)
-    rank[np.argsort(-count, kind="stable")] = np.arange(len(pieces))
-    return rank[piece]
-
-
-def lay_out(faces: np.ndarray, uv: np.ndarray, cells: int = 64) -> np.ndarray:
-    """A UV layout `(F, 3, 2)` in which pieces do not lie over one another, as a texture of its own needs.
-
-    The model's layout follows its source, where the forearm shares its place with a finger. The largest piece stays; each other
-    one moves to the first free rectangle of a coarse grid, halved until one is found.
-    """
-    _, split_faces, _ = _split_seams(faces, uv)
-    piece, laid = islands(split_faces), uv.copy()
-    taken = np.zeros((cells + 1, cells + 1), bool)
-    for k in range(piece.max() + 1):
-        mine = uv[piece == k]
-        low, high = mine.reshape(-1, 2).min(0), mine.reshape(-1, 2).max(0)
-        scale, offset = 1.0, np.zeros(2)
-        while k > 0:
-            size = np.ceil((high - low) * scale * cells).astype(int) + 1
-            if (size > cells).any():
-                scale *= 0.5
-                continue
-            windows = np.lib.stride_tricks.sliding_window_view(taken[:cells, :cells], (size[1], size[0]))
-            free = np.argwhere(~windows.any((2, 3)))
-            if len(free):
-                offset = (free[0, ::-1] + 0.5) / cells - low * scale
-                break
-            scale *= 0.5
-        laid[piece == k] = mine * scale + offset
-        a, b, c = np.moveaxis(laid[piece == k], 1, 0)[:, :, None]  # corners (N, 1, 2)
-        share = np.array([[i, j, 8 - i - j] for i in range(9) for j in range(9 - i)]) / 8.0
-        inside = a * share[None, :, :1] + b * share[None, :, 1:2] + c * share[None, :, 2:]
-        cell = np.clip((inside.reshape(-1, 2) * cells).astype(int), 0, cells)
-        taken[cell[:, 1], cell[:, 0]] = True
-    return laid
 
 
 def _faces_around(faces: np.ndarray, vertices: int) -> np.ndarray:
@@ -157,7 +107,7 @@ def hand(device: str) -> tuple[HandModel, Topology]:
     model = HandModel.open_hand()
     faces, rest = model.faces.numpy(), model.template.numpy().astype(np.float64)
     parts, joints = model.parts.numpy(), model.rest_joints.numpy().astype(np.float64)
-    uv = lay_out(faces, model.uv.numpy().astype(np.float64))
+    uv = model.uv.numpy().astype(np.float64)
     split, split_faces, split_uv = _split_seams(faces, uv)
     around = _faces_around(faces, len(rest))
     edges = np.stack([uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], -1)  # (F, 2, 2), columns are edges
