@@ -209,3 +209,18 @@ def test_bad_files_are_refused_in_one_sentence(hand, tmp_path, how, says):
     with pytest.raises(InputError, match=says) as caught:
         load(path, wanted)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_grown_network_begins_where_the_smaller_one_was():
+    from dataclasses import replace
+
+    small = network()
+    large = Estimator(replace(SMALL, depths=(1, 2, 1, 2), detail=6))
+    large.start_from(small.state_dict())
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        first, second = small(images), large.eval()(images)
+    torch.testing.assert_close(first.joints_2d, second.joints_2d)
+    torch.testing.assert_close(first.rotations, second.rotations)
+    with pytest.raises(InputError, match="no place for the weights"):
+        network().start_from(large.state_dict())

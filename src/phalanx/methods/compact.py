@@ -75,6 +75,8 @@ class CompactConfig:
     """Residual blocks at strides 4, 8, 16, 32."""
     top_down: tuple[int, ...] = (96, 64, 48)
     """Channels of the way back at strides 16, 8, 4."""
+    detail: int = 0
+    """Channels of the second way in at stride 2; 0 for none."""
     hidden: int = 256
     """Width of the parameter head."""
     sigma: float = 0.035
@@ -143,7 +145,7 @@ class Estimator(nn.Module):
     def __init__(self, config: CompactConfig | None = None) -> None:
         super().__init__()
         self.config = config or CompactConfig()
-        self.pyramid = Pyramid(self.config.widths, self.config.depths, self.config.top_down)
+        self.pyramid = Pyramid(self.config.widths, self.config.depths, self.config.top_down, self.config.detail)
         # per joint: heat map, depth, log-uncertainty in 2D and of depth; then one map for the mask
         self.maps = nn.Conv2d(self.config.top_down[-1], 4 * 21 + 1, 1)
         self.parameters_head = nn.Sequential(
@@ -157,6 +159,17 @@ class Estimator(nn.Module):
         nn.init.zeros_(self.maps.bias)  # type: ignore[arg-type]
         with torch.no_grad():
             self.maps.bias[42:84] = math.log(0.05)  # type: ignore[index]
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the weights of a smaller or equal network; parts it lacks (blocks, `detail`) begin as identities.
+
+        Widths must be equal. Raises InputError if `state` has weights that this network has no place for.
+        """
+        own = self.state_dict()
+        unfit = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
+        if unfit:
+            raise InputError(f"start_from: the network has no place for the weights {', '.join(unfit[:3])}")
+        self.load_state_dict(own | dict(state))
 
     def forward(self, images: Tensor) -> Evidence:
         return self._read(images)[0]

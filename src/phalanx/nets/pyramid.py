@@ -22,15 +22,23 @@ class Pyramid(nn.Module):
         widths: channels of the trunk at S/4, S/8, S/16, S/32.
         depths: residual blocks at each of them.
         top_down: channels of the way back at S/16, S/8, S/4.
+        detail: channels at S/2 of a second way into S/4, which sees edges before they are folded away; 0 for none. It
+            starts as nothing (zero gain), so that a trained pyramid can be given one.
 
     Forward returns `(features (B, top_down[-1], S/4, S/4), pooled (B, widths[-1]))`.
     """
 
-    def __init__(self, widths: Sequence[int], depths: Sequence[int], top_down: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], depths: Sequence[int], top_down: Sequence[int], detail: int = 0) -> None:
         super().__init__()
         if not len(widths) == len(depths) == 4 or len(top_down) != 3:
             raise ValueError(f"Pyramid: 4 widths, 4 depths, 3 top-down widths, got {widths}, {depths}, {top_down}")
         self.stem = nn.Sequential(nn.PixelUnshuffle(4), ConvUnit(48, widths[0]))
+        self.detail: nn.Module | None = None
+        if detail:
+            self.detail = nn.Sequential(
+                nn.PixelUnshuffle(2), ConvUnit(12, detail), ConvUnit(detail, widths[0], stride=2, activation=False)
+            )
+            nn.init.zeros_(self.detail[2][1].weight)
         stages = []
         channels = widths[0]
         for level, (width, depth) in enumerate(zip(widths, depths, strict=True)):
@@ -52,6 +60,8 @@ class Pyramid(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = self.stem(images)  # (B, C, S/4, S/4)
+        if self.detail is not None:
+            x = functional.relu(x + self.detail(images), inplace=True)
         trunk = []
         for stage in self.stages:
             x = stage(x)

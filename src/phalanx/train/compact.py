@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +51,8 @@ class TrainConfig:
     """Pictures generated at a time."""
     held_out: int = 512
     """Pictures of another stream to evaluate on."""
+    start_from: Path | None = None
+    """Weights (or the checkpoint) of a smaller or equal network to begin with."""
 
 
 def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
@@ -62,6 +65,8 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
         raise InputError("train: needs at least one worker, and a buffer of at least one chunk")
     torch.manual_seed(config.loop.seed)
     model = Estimator(config.model)
+    if config.start_from is not None:
+        model.start_from(_weights(config.start_from))
     chunks = max(1, config.buffer // config.synth.chunk)
     held_out = _held_out(config)
 
@@ -84,6 +89,19 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
         feed.close()
     assert isinstance(average, Estimator)
     return export(average, config, out)
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a weights file, or the averaged ones in a checkpoint.
+
+    Raises InputError if it is neither.
+    """
+    try:
+        if path.suffix == ".pt":
+            return torch.load(path, map_location="cpu", weights_only=True)["average"]
+        return {name: value.float() for name, value in safetensors.torch.load_file(path).items()}
+    except Exception as error:  # both readers raise many kinds
+        raise InputError(f"{path}: not a readable weights file or checkpoint") from error
 
 
 def _held_out(config: TrainConfig) -> Sample:
