@@ -54,9 +54,9 @@ class FitConfig:
     """Least sigma of a 2D joint, crop units."""
     floor_depth: float = 0.012
     """Least sigma of a depth, crop units."""
-    angle_sigma: float = 0.5
+    angle_sigma: float = 0.3
     """Trust in the network's angles, radians."""
-    turn_sigma: float = 0.5
+    turn_sigma: float = 0.35
     """Trust in the network's orientation, radians."""
     shape_sigma: float = 0.8
     """Trust in the network's shape, standard deviations."""

@@ -35,10 +35,9 @@ class Pyramid(nn.Module):
         self.stem = nn.Sequential(nn.PixelUnshuffle(4), ConvUnit(48, widths[0]))
         self.detail: nn.Module | None = None
         if detail:
-            self.detail = nn.Sequential(
-                nn.PixelUnshuffle(2), ConvUnit(12, detail), ConvUnit(detail, widths[0], stride=2, activation=False)
-            )
-            nn.init.zeros_(self.detail[2][1].weight)
+            last = ConvUnit(detail, widths[0], stride=2, activation=False)
+            nn.init.zeros_(last[1].weight)  # type: ignore[arg-type]
+            self.detail = nn.Sequential(nn.PixelUnshuffle(2), ConvUnit(12, detail), last)
         stages = []
         channels = widths[0]
         for level, (width, depth) in enumerate(zip(widths, depths, strict=True)):
