@@ -84,6 +84,13 @@ def test_shrinking_averages(scale):
     assert crop.sum() * scale**2 == pytest.approx(800, rel=0.05)
 
 
+@pytest.mark.parametrize("scale", [0.7, 1.0, 3.2, 13.3, 22.5])
+def test_the_border_rule_touches_nothing_inside_the_picture(scale):
+    picture = np.ones((800, 900), np.float32)
+    crop, _ = square_crop(picture, SquareBox(450.3, 400.2, 24 * scale, 0.2), 24, border="constant")
+    np.testing.assert_allclose(crop, 1, atol=1e-6)
+
+
 def test_beyond_the_picture():
     picture = np.full((20, 30, 3), 200, np.uint8)
     box = SquareBox(0.5, 0.5, 40)

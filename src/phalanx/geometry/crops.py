@@ -113,15 +113,16 @@ def square_crop(
     height, width = image.shape[:2]
     crop_to_image = box.crop_to_image(size)
     corners = box.corners()
-    low = np.floor(corners.min(0)).astype(int) - 1
-    high = np.ceil(corners.max(0)).astype(int) + 2
-    if (high - 1 <= 0).any() or low[0] + 1 >= width or low[1] + 1 >= height:
+    low = np.floor(corners.min(0)).astype(int)
+    high = np.ceil(corners.max(0)).astype(int) + 1
+    if (high <= 0).any() or low[0] >= width or low[1] >= height:
         raise InputError(f"box: {box} lies outside the picture of {width}x{height} pixels")
     scale = box.side / size
     pre_shrink = max(int(scale / 2), 1)  # leaves a factor of 2 to 4 to the supersampled warp
 
-    left, top = np.clip(low, 0, [width - 1, height - 1])
-    right, bottom = np.clip(high, [left + 1, top + 1], [width, height])
+    # One block more on each side: the warp looks at neighbours, and the border rule is for the picture's rim alone.
+    left, top = np.clip(low - pre_shrink, 0, [width - 1, height - 1])
+    right, bottom = np.clip(high + pre_shrink, [left + 1, top + 1], [width, height])
     region = image[top:bottom, left:right]
     to_region = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]]) @ crop_to_image
     if pre_shrink > 1:
