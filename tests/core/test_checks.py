@@ -27,6 +27,12 @@ def test_bad_arrays_are_named(values, says):
         as_array(values, (None, 2), "points")
 
 
+def test_single_numbers():
+    assert as_array(3, (), "size") == 3.0
+    with pytest.raises(InputError, match="^size: not a number$"):
+        as_array("large", (), "size")
+
+
 def test_intrinsics_from_matrix_and_from_four_numbers():
     matrix = np.array([[500.0, 0.0, 320.0], [0.0, 510.0, 240.0], [0.0, 0.0, 1.0]])
     np.testing.assert_array_equal(as_intrinsics(matrix), matrix)
@@ -45,6 +51,8 @@ def test_intrinsics_from_matrix_and_from_four_numbers():
         (np.eye(4), "shape"),
         ((500, 500, 1), "shape"),
         ((500, 500, 1, float("nan")), "finite"),
+        ([[500, 0, 320], [0, 500]], "not an array of numbers"),
+        ("500,500,320,240", "not an array of numbers"),
     ],
 )
 def test_bad_intrinsics_are_named(values, says):

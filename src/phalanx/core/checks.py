@@ -14,14 +14,11 @@ def as_array(values: Any, shape: Sequence[int | None], name: str) -> np.ndarray:
     Raises:
         InputError: not numbers, another shape, NaN or infinity in it; the sentence starts with `name`.
     """
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: not an array of numbers") from error
+    array = _floats(values, name, "an array of numbers" if shape else "a number")
     if len(array.shape) != len(shape) or any(
         want is not None and want != have for want, have in zip(shape, array.shape, strict=True)
     ):
-        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        wanted = ", ".join("any" if want is None else str(want) for want in shape) + ("," if len(shape) == 1 else "")
         raise InputError(f"{name}: must have shape ({wanted}), has {tuple(array.shape)}")
     if not np.isfinite(array).all():
         raise InputError(f"{name}: has values that are not finite numbers")
@@ -34,11 +31,11 @@ def as_intrinsics(values: Any, name: str = "K") -> np.ndarray:
     Raises:
         InputError: wrong shape, not finite, singular, a focal length that is not positive, or another last row.
     """
-    if np.shape(values) == (4,):
-        fx, fy, cx, cy = as_array(values, (4,), name)
+    matrix = _floats(values, name, "an array of numbers")
+    if matrix.shape == (4,):
+        fx, fy, cx, cy = matrix
         matrix = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
-    else:
-        matrix = as_array(values, (3, 3), name)
+    matrix = as_array(matrix, (3, 3), name)
     fx, fy = matrix[0, 0], matrix[1, 1]
     if fx == 0 or fy == 0 or np.linalg.matrix_rank(matrix) < 3:
         raise InputError(f"{name}: the camera matrix is singular (fx = {fx:g}, fy = {fy:g})")
@@ -47,3 +44,10 @@ def as_intrinsics(values: Any, name: str = "K") -> np.ndarray:
     if not np.array_equal(matrix[2], [0.0, 0.0, 1.0]) or matrix[1, 0] != 0:
         raise InputError(f"{name}: must have the form [[fx, s, cx], [0, fy, cy], [0, 0, 1]]")
     return matrix
+
+
+def _floats(values: Any, name: str, wanted: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: not {wanted}") from error

@@ -82,6 +82,17 @@ class HandPrediction:
         _check_choice(self.side, SIDES, "side")
         _check_choice(self.camera, CAMERA_SOURCES, "camera")
         _check_choice(self.scale_source, SCALE_SOURCES, "scale_source")
+        _check_choice(self.mirrored, (True, False), "mirrored")
+        object.__setattr__(self, "mirrored", bool(self.mirrored))
+        for name in ("score", "scale"):
+            object.__setattr__(self, name, float(as_array(getattr(self, name), (), name)))
+        if not 0 <= self.score <= 1 or self.scale <= 0:
+            raise InputError(f"score, scale: must lie in [0, 1] and above 0, not {self.score:g}, {self.scale:g}")
+        for name in ("width", "height"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise InputError(f"{name}: must be a whole number of pixels, not {value!r}")
+            object.__setattr__(self, name, int(value))
         for name, (shape, _) in _ARRAYS.items():
             value = getattr(self, name)
             if value is None and name in ("vertices", "faces"):
@@ -95,9 +106,10 @@ class HandPrediction:
             if (faces != self.faces).any() or faces.min(initial=0) < 0 or faces.max(initial=-1) >= len(self.vertices):
                 raise InputError(f"faces: must be indices into the {len(self.vertices)} vertices")
             object.__setattr__(self, "faces", faces)
-        angles = {str(name): float(value) for name, value in self.angles_degrees.items()}
-        as_array(list(angles.values()), (None,), "angles_degrees")
-        object.__setattr__(self, "angles_degrees", angles)
+        if not isinstance(self.angles_degrees, Mapping):
+            raise InputError(f"angles_degrees: must be angles by name, not a {type(self.angles_degrees).__name__}")
+        angles = as_array(list(self.angles_degrees.values()), (None,), "angles_degrees").tolist()
+        object.__setattr__(self, "angles_degrees", dict(zip(self.angles_degrees, angles, strict=True)))
 
     @property
     def joints_relative(self) -> np.ndarray:
@@ -141,12 +153,7 @@ class HandPrediction:
             raise InputError(f"prediction: unknown key {unknown[0]!r}")
         if missing := sorted(known - values.keys() - {"vertices", "faces"}):
             raise InputError(f"prediction: key {missing[0]!r} is missing")
-        try:
-            for name, kind in (("width", int), ("height", int), ("score", float), ("scale", float), ("mirrored", bool)):
-                values[name] = kind(values[name])
-            return HandPrediction(**values)
-        except (TypeError, AttributeError) as error:
-            raise InputError(f"prediction: a value has the wrong type ({error})") from error
+        return HandPrediction(**values)
 
     def save_json(self, path: str | os.PathLike[str], mesh: bool = True) -> None:
         """Write `to_json` to a file, whole or not at all."""
