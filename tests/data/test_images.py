@@ -1,6 +1,7 @@
 """Every kind of picture file, good and bad, made on the spot."""
 
 import io
+import os
 import tracemalloc
 import zlib
 
@@ -219,6 +220,16 @@ def test_folder_without_pictures_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=f"^{tmp_path}: the folder has no pictures"):
         find_inputs([tmp_path])
+
+
+def test_links_in_a_circle_and_pipes(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    assert find_inputs([tmp_path / "a.png"]) == [tmp_path / "a.png"]
+    with pytest.raises(InputError, match="cannot be read: too many levels"):
+        read_image(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    with pytest.raises(InputError, match="is a pipe"):
+        read_image(tmp_path / "b.png")
 
 
 def test_name_that_the_system_refuses(tmp_path):

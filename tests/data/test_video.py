@@ -41,6 +41,20 @@ def test_interrupted_writing_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_full_disk_leaves_nothing(tmp_path):
+    """Files of this process may not grow beyond 5 kB: to OpenCV that is what a full disk is."""
+    resource = pytest.importorskip("resource")
+    noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), dtype=np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(InputError, match="^" + str(tmp_path / "a.mp4") + ": cannot be written whole"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+        try:
+            write(tmp_path / "a.mp4", noise)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == []
+
+
 def test_bad_videos_are_one_sentence(tmp_path, capfd):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("no video\n" * 100)

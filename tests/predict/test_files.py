@@ -79,10 +79,13 @@ def test_bad_inputs_are_passed_over_and_the_rest_is_done(tmp_path, job, place_pn
     (folder / "text.mp4").write_text("text" * 100)
     (tmp_path / "nothing").mkdir()
     missing = tmp_path / "missing.png"
-    summary, said, complained = job([missing, folder, tmp_path / "nothing"], tmp_path / "out")
+    circle = tmp_path / "circle.png"
+    circle.symlink_to("circle.png")
+    summary, said, complained = job([missing, circle, folder, tmp_path / "nothing"], tmp_path / "out")
     assert [done["input"] for done in summary.done] == [str(p) for p in good]
     assert len(said) == 2
-    bad = [tmp_path / "nothing", missing, *(folder / n for n in ("dot.png", "empty.png", "half.png", "text.jpg", "text.mp4"))]
+    in_folder = [folder / n for n in ("dot.png", "empty.png", "half.png", "text.jpg", "text.mp4")]
+    bad = [tmp_path / "nothing", missing, circle, *in_folder]
     assert {s["input"] for s in summary.skipped} == {str(p) for p in bad}
     assert complained == [s["problem"] for s in summary.skipped]
     for path in bad:
@@ -101,6 +104,8 @@ def test_options_and_output_folder_are_checked_before_any_work(tmp_path, job, pl
     path = place_png(tmp_path / "a.png")
     with pytest.raises(InputError, match="^K: the camera matrix is singular"):
         job([path], tmp_path / "out", K=np.zeros((3, 3)))
+    with pytest.raises(InputError, match="^box: must have shape"):
+        job([path], tmp_path / "out", box=(1, 2, 3))
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):

@@ -42,6 +42,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     if _is_folder(path):
         raise InputError(f"{path}: is a folder, not a picture")
     try:
+        if path.is_fifo():  # opening it would wait for a writer, and it cannot be read twice
+            raise InputError(f"{path}: is a pipe; save the picture in a file first")
         with path.open("rb") as file:
             head = file.read(16)
     except OSError as error:
@@ -122,11 +124,16 @@ def find_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     Raises:
         InputError: a folder that cannot be read or has neither pictures nor videos.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for given in map(Path, paths):
         for path in _pictures_inside(given) if _is_folder(given) else [given]:
-            found.setdefault(path.resolve(), path)
+            found.setdefault(real_path(path), path)
     return list(found.values())
+
+
+def real_path(path: Path) -> str:
+    """The same for all names of one file. `Path.resolve` would raise where links run in a circle."""
+    return os.path.realpath(path)
 
 
 def _is_folder(path: Path) -> bool:

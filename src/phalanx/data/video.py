@@ -74,7 +74,7 @@ def write_video(path: str | os.PathLike[str], rate: float) -> Iterator[Callable[
     The file appears whole when the block ends, or not at all.
 
     Raises:
-        InputError: the file cannot be written, or this OpenCV cannot write MP4.
+        InputError: the file cannot be written (whole), or this OpenCV cannot write MP4.
     """
     import cv2
 
@@ -96,6 +96,16 @@ def write_video(path: str | os.PathLike[str], rate: float) -> Iterator[Callable[
         finally:
             if writer is not None:
                 writer.release()
+        _check_whole(part, path)
+
+
+def _check_whole(part: Path, path: str | os.PathLike[str]) -> None:
+    """OpenCV's writer does not say that the disk is full; but then the index, written last, is missing."""
+    try:
+        with _opened(part):
+            pass
+    except InputError as error:
+        raise InputError(f"{path}: cannot be written whole; is there space on the disk?") from error
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_whole
-from phalanx.data.images import find_inputs, is_video, read_image
+from phalanx.data.images import find_inputs, is_video, read_image, real_path
 from phalanx.data.video import frames_per_second, read_frames, write_video
 from phalanx.hand.export import save_mesh
 from phalanx.hand.prediction import HandPrediction, Side, write_json
@@ -68,7 +68,7 @@ def predict_files(
     paths = list(paths)
     if not paths:
         raise InputError("paths: name a picture, a folder or a video")
-    check_options(K, side, hand_length)
+    check_options(box, K, side, hand_length)
     out = writable_folder(out)
     options = {"box": box, "K": K, "side": side, "mirrored": mirrored, "hand_length": hand_length}
     summary = Summary()
@@ -77,11 +77,11 @@ def predict_files(
         summary.skipped.append({"input": str(path), "problem": str(error)})
         complain(str(error))
 
-    inputs: dict[Path, Path] = {}
+    inputs: dict[str, Path] = {}
     for given in paths:
         try:
             for path in find_inputs([given]):
-                inputs.setdefault(path.resolve(), path)
+                inputs.setdefault(real_path(path), path)
         except InputError as error:
             skip(given, error)
     if inputs and predictor is None:
@@ -131,7 +131,7 @@ Say = Callable[[str], None]
 
 
 def _predict_picture(
-    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], inputs: set[Path], say: Say
+    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], inputs: set[str], say: Say
 ) -> dict[str, Any]:
     from phalanx.view.overlay import draw_overlay
 
@@ -155,7 +155,7 @@ def _predict_picture(
 
 
 def _predict_video(
-    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], inputs: set[Path], say: Say
+    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], inputs: set[str], say: Say
 ) -> dict[str, Any]:
     from phalanx.view.overlay import draw_overlay
 
@@ -179,9 +179,9 @@ def _predict_video(
     return {"input": str(path), "outputs": [str(p) for p in outputs], "frames": len(frames)}
 
 
-def _beside(target: Path, ending: str, inputs: set[Path]) -> Path:
+def _beside(target: Path, ending: str, inputs: set[str]) -> Path:
     path = target.with_name(target.name + ending)
-    if path.resolve() in inputs:
+    if real_path(path) in inputs:
         raise InputError(f"{path}: is an input of this job and would be written over; choose another output folder")
     return path
 

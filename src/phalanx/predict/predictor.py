@@ -89,7 +89,7 @@ class Predictor:
             image = read_image(image)
         image = as_rgb(image)
         height, width = image.shape[:2]
-        check_options(K, side, hand_length)
+        check_options(box, K, side, hand_length)
         first = box_around_picture(width, height) if box is None else as_box(box, width, height)
         camera = picture_camera(K, width, height)
         flip = (side == "left") != mirrored
@@ -225,11 +225,9 @@ def as_box(box: Any, width: int, height: int) -> SquareBox:
     """The square around a user's box (x, y, width, height) in a picture of that size.
 
     Raises:
-        InputError: not four finite numbers, no extent, or less than 8 pixels of it lie in the picture.
+        InputError: not four finite numbers, or less than 8 pixels of it lie in the picture.
     """
     x, y, w, h = as_array(box, (4,), "box").tolist()
-    if w <= 0 or h <= 0:
-        raise InputError(f"box: width and height must be positive, got {w:g} and {h:g}")
     inside = min(x + w, width) - max(x, 0), min(y + h, height) - max(y, 0)
     if min(inside) <= 0:
         raise InputError(f"box: {x:g},{y:g},{w:g},{h:g} lies outside the picture of {width}x{height} pixels")
@@ -246,8 +244,12 @@ def picture_camera(K: Any, width: int, height: int) -> Camera:
     return Camera(torch.from_numpy(as_intrinsics(K)), width, height)
 
 
-def check_options(K: Any, side: Any, hand_length: Any) -> None:
-    """Check the options that do not depend on the picture. Raises InputError naming the one at fault."""
+def check_options(box: Any, K: Any, side: Any, hand_length: Any) -> None:
+    """Check what can be said of the options without the picture. Raises InputError naming the one at fault."""
+    if box is not None:
+        w, h = as_array(box, (4,), "box").tolist()[2:]
+        if w <= 0 or h <= 0:
+            raise InputError(f"box: width and height must be positive, got {w:g} and {h:g}")
     if K is not None:
         as_intrinsics(K)
     if side not in SIDES:
