@@ -28,6 +28,6 @@ def save_chunks(chunks: Iterable[Sample], folder: str | os.PathLike[str], start:
             arrays["image"] = np.clip(np.rint(pixels * 255), 0, 255).astype(np.uint8)
         path = folder / f"chunk_{number:06d}.npz"
         with write_whole(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes all keys for flags
         paths.append(path)
     return paths
