@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_folder, write_whole
+from phalanx.core.files import writable_file, writable_folder, write_whole
 
 
 def test_appears_with_its_bytes_and_leaves_nothing_else(tmp_path):
@@ -63,6 +63,16 @@ def test_writable_folder(tmp_path):
     for bad in (tmp_path / "file", tmp_path / "file" / "sub"):
         with pytest.raises(InputError, match="output folder cannot be written"):
             writable_folder(bad)
+
+
+def test_writable_file(tmp_path):
+    assert writable_file(tmp_path / "a" / "b.json") == tmp_path / "a" / "b.json"
+    assert os.listdir(tmp_path / "a") == []
+    with pytest.raises(InputError, match="a: cannot be written: it is a folder"):
+        writable_file(tmp_path / "a")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: the output folder cannot be written"):
+        writable_file(tmp_path / "file" / "b.json")
 
 
 def test_name_that_the_system_refuses(tmp_path):

@@ -208,12 +208,19 @@ def test_bad_files_of_predictions_are_named(tmp_path, spoil, message):
         load_predictions(path, ["a.png", "b.png"])
 
 
+def test_files_that_cannot_be_written_are_named_before_anything_is_predicted(folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    for name in ("save", "json_path", "worst"):
+        with pytest.raises(InputError, match="file: the output folder cannot be written"):
+            evaluate_photos3d(folder, predictor=None, quiet=True, **{name: tmp_path / "file" / "a"})
+
+
 def test_bad_arguments_are_refused(folder, tmp_path):
     photos = read_photos3d(folder)
     with pytest.raises(InputError, match="give no predictor"):
         evaluate_photos3d(folder, Stub(photos), predictions=tmp_path / "x.npz")
-    with pytest.raises(InputError, match=r"nowhere.out\.json: cannot be written"):
-        evaluate_photos3d(folder, Stub(photos), json_path=tmp_path / "nowhere" / "out.json", quiet=True)
+    with pytest.raises(InputError, match="cannot be written: it is a folder"):
+        evaluate_photos3d(folder, Stub(photos), json_path=tmp_path, quiet=True)
     with pytest.raises(InputError, match="worst_count: at least 1"):
         evaluate_photos3d(folder, Stub(photos), worst=tmp_path / "w.png", worst_count=0, quiet=True)
 

@@ -65,6 +65,19 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def writable_file(path: str | os.PathLike[str]) -> Path:
+    """Make sure, before the work whose result it shall hold, that the file `path` can be written; makes its folder.
+
+    Raises:
+        InputError: it is a folder, or its folder cannot be made or written.
+    """
+    path = Path(path)
+    writable_folder(path.parent)
+    if path.is_dir():
+        raise InputError(f"{path}: cannot be written: it is a folder")
+    return path
+
+
 def reason(error: OSError) -> str:
     """What the system says about `error`, as the end of a sentence: 'no such file or directory'."""
     text = error.strerror or str(error)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import write_whole
+from phalanx.core.files import writable_file, write_whole
 from phalanx.data.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.groups import VIEWS, curled_fingers, views
 from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
@@ -122,6 +122,9 @@ def evaluate_photos3d(
         once more at the top. Raises InputError for input that is at fault.
     """
     photos = read_photos3d(folder)
+    for target in (save, json_path, worst):
+        if target is not None:
+            writable_file(target)  # complaints come before the minutes that predicting takes
     if predictions is not None:
         if predictor is not None or save is not None:
             raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")

@@ -224,6 +224,6 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path}: is not a JSON file") from error
 
 
-def _check_choice(value: Any, choices: Sequence[str], name: str) -> None:
+def _check_choice(value: Any, choices: Sequence[Any], name: str) -> None:
     if value not in choices:
         raise InputError(f"{name}: must be {' or '.join(map(repr, choices))}, not {value!r}")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import write_whole
+from phalanx.core.files import writable_file, write_whole
 from phalanx.hand.skeleton import BONES
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
@@ -61,6 +61,7 @@ def save_sheet(
         raise InputError(f"a sheet needs at least one row and one column, not {rows} x {columns}")
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{path}: the name of a sheet must end in .png or .jpg")
+    writable_file(path)
     config = replace(config or SynthConfig(), size=size, dense=False)
     tiles: list[np.ndarray] = []
     chunk = 0
