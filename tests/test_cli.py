@@ -75,11 +75,16 @@ def test_quiet_and_json(run, photo, tmp_path):
     missing = tmp_path / "missing.png"
     code, out, err = run(photo, missing, "--quiet", "--json", tmp_path / "all.json")
     assert (code, out) == (2, [])
-    assert err == [f"phalanx: {missing}: cannot be read: no such file or directory", "phalanx: 1 of 2 inputs were passed over"]
+    assert err == [
+        f"phalanx: {missing}: cannot be read: no such file or directory",
+        "phalanx: 1 of 2 inputs were passed over",
+    ]
     data = json.loads((tmp_path / "all.json").read_text())
     assert [d["input"] for d in data["done"]] == [str(photo)]
     assert data["done"][0]["hands"][0]["schema"] == "phalanx.hand/1"
-    assert data["skipped"] == [{"input": str(missing), "problem": f"{missing}: cannot be read: no such file or directory"}]
+    assert data["skipped"] == [
+        {"input": str(missing), "problem": f"{missing}: cannot be read: no such file or directory"}
+    ]
 
 
 def test_options_reach_the_prediction(run, photo, tmp_path):
@@ -164,6 +169,9 @@ def test_bad_options(run, photo, tmp_path):
         (["--weights", tmp_path / "none.safetensors"], "none.safetensors"),
         (["--colour", "red"], "--colour: there is no such option"),
         (["--json", tmp_path / "photo.jpg" / "a.json"], "cannot be written"),
+        (["--json", tmp_path], "cannot be written: it is a folder"),
+        (["--box", "1,2,3"], "box: must have shape (4,), has (3,)"),
+        (["--box", "1,2,3,-4"], "box: width and height must be positive"),
     ]:
         code, out, err = run(photo, *options)
         assert (code, out) == (2, []), options
@@ -257,12 +265,18 @@ def test_version(capsys):
     assert stop.value.code == 0 and capsys.readouterr().out == f"phalanx {__version__}\n"
 
 
-def test_as_a_process(photo, weights, tmp_path):
+def test_as_a_process(photo, weights, tmp_path, monkeypatch):
+    """With a name that the terminal's encoding lacks."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii:strict")
+    photo = photo.rename(tmp_path / "phot\N{LATIN SMALL LETTER E WITH ACUTE}.jpg")
     options = ["--weights", str(weights), "--out", str(tmp_path / "out")]
     result = python("-W", "error", "-m", "phalanx", "predict", str(photo), str(tmp_path / "none.png"), *options)
     assert result.returncode == 2, result.stderr
-    assert len(result.stdout.splitlines()) == 1
-    assert result.stderr.splitlines()[0] == f"phalanx: {tmp_path / 'none.png'}: cannot be read: no such file or directory"
+    assert len(result.stdout.splitlines()) == 1 and "phot\\xe9.jpg" in result.stdout
+    assert (
+        result.stderr.splitlines()[0] == f"phalanx: {tmp_path / 'none.png'}: cannot be read: no such file or directory"
+    )
+    assert (tmp_path / "out" / "phot\N{LATIN SMALL LETTER E WITH ACUTE}.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -279,6 +293,13 @@ def test_bad_options_of_synth(run, options, says):
     code, out, err = run(*options, verb="synth")
     assert (code, out) == (2, [])
     one_sentence(err, says)
+
+
+def test_evaluate_refuses_options_that_saved_predictions_leave_no_room_for(run, tmp_path):
+    for options in (["--weights", "a.safetensors"], ["--focal", "given"]):
+        code, out, err = run("photos3d", tmp_path, "--predictions", "p.npz", *options, verb="evaluate")
+        assert (code, out) == (2, [])
+        one_sentence(err, "--predictions: ")
 
 
 def test_evaluate_without_data(run, tmp_path):
@@ -301,7 +322,20 @@ def test_synth_writes_the_chunks_of_its_seed(run, tmp_path, monkeypatch):
             yield Sample(image=torch.zeros(1, 3, 32, 32))
 
     monkeypatch.setattr(phalanx.synth, "stream", stream)
-    options = ["--seed", "5", "--count", "33", "--start", "7", "--size", "32", "--workers", "2", "--backgrounds", tmp_path]
+    options = [
+        "--seed",
+        "5",
+        "--count",
+        "33",
+        "--start",
+        "7",
+        "--size",
+        "32",
+        "--workers",
+        "2",
+        "--backgrounds",
+        tmp_path,
+    ]
     code, out, err = run("--out", tmp_path / "samples", *options, verb="synth")
     assert (code, err, len(out)) == (0, [], 1)
     assert asked == [(32, 32, tmp_path, 5, 2, 7)]
@@ -315,7 +349,9 @@ def test_synth_preview_has_the_asked_pictures(run, tmp_path, monkeypatch):
     import phalanx.synth.preview
 
     asked = []
-    monkeypatch.setattr(phalanx.synth.preview, "save_sheet", lambda path, seed, **options: asked.append((path, seed, options)))
+    monkeypatch.setattr(
+        phalanx.synth.preview, "save_sheet", lambda path, seed, **options: asked.append((path, seed, options))
+    )
     code, out, err = run("--preview", "sheet.png", "--seed", "3", "--count", "24", "--size", "64", verb="synth")
     assert (code, err, len(out)) == (0, [], 1)
     ((path, seed, options),) = asked
@@ -344,6 +380,25 @@ def test_train_takes_every_setting_from_line_and_file(run, tmp_path, trained):
     assert (config.seed, config.loop.minutes, config.loop.warmup, config.model.widths) == (4, 2.5, 9, (8, 8, 8, 8))
     assert [(phase.until, phase.size) for phase in config.phases] == [(1.0, 64)]
     assert type(config.synth).__name__ == "SynthConfig"
+
+
+def test_help_of_train_says_what_every_setting_means(capsys):
+    from dataclasses import fields
+
+    from phalanx.core.settings import field_descriptions, nested_settings
+    from phalanx.train.compact import TrainConfig
+
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0 and "<class" not in shown and "%%" not in shown
+    parts = nested_settings(TrainConfig)
+    assert {"", "loop", "model", "model.weights", "synth"} <= parts.keys()
+    for part in parts.values():
+        described = field_descriptions(part)
+        assert described.keys() == {field.name for field in fields(part)}
+        for text in described.values():
+            assert text.replace("%", "per cent") in shown
 
 
 @pytest.mark.parametrize(

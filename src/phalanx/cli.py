@@ -5,6 +5,7 @@ Exit codes: 0 done; 2 bad input or use, said in one sentence on stderr; 1 a faul
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from phalanx.core.errors import InputError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process); returns the exit code."""
     parser = _parser()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
     try:
         args, rest = parser.parse_known_args(argv)
         if rest and args.verb != "train":
@@ -82,7 +85,9 @@ def _add_verb(verbs: Any, name: str, job: Any, short: str, long: str, add_help: 
 
 
 def _add_predict(verbs: Any) -> None:
-    parser = _add_verb(verbs, "predict", _predict, "find the hand in pictures, folders of pictures and videos", _PREDICT)
+    parser = _add_verb(
+        verbs, "predict", _predict, "find the hand in pictures, folders of pictures and videos", _PREDICT
+    )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video file")
     parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
     parser.add_argument(
@@ -116,7 +121,7 @@ For photo.jpg it writes into the output folder
   photo.json          joints in pixels and metres, angles in degrees, camera (docs/prediction_schema.md)
   photo_overlay.png   the surface and joints on the photo, and the hand from the side
   photo.glb           the surface, in metres
-and for a video the first two, frame by frame. Inputs that cannot be read are named and passed over.
+and for clip.mp4 clip.json and clip_overlay.mp4, frame by frame. Inputs that cannot be read are named and passed over.
 
 There is no hand detector yet: the hand should fill a third of the picture or more, or --box say where it is.
 
@@ -130,16 +135,16 @@ Write a list that begins with a minus sign as --box=-20,40,300,300.
 
 
 def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
-    from phalanx.core.files import writable_folder, write_whole
+    from phalanx.core.files import writable_file, writable_folder, write_whole
 
     # Every complaint about the options comes before the seconds that loading the network takes.
     writable_folder(args.out)
     if args.json:
-        writable_folder(os.path.dirname(args.json) or ".")
+        writable_file(args.json)
     from phalanx.predict.files import predict_files
     from phalanx.predict.predictor import Predictor, check_options
 
-    check_options(args.K, args.side, args.hand_length)
+    check_options(args.box, args.K, args.side, args.hand_length)
     summary = predict_files(
         args.paths,
         args.out,
@@ -166,14 +171,22 @@ def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _add_synth(verbs: Any) -> None:
     parser = _add_verb(verbs, "synth", _synth, "make labelled pictures of hands out of nothing", _SYNTH)
-    parser.add_argument("--preview", metavar="FILE", help="write a sheet of pictures, half with joints drawn on, as PNG or JPEG")
+    parser.add_argument(
+        "--preview", metavar="FILE", help="write a sheet of pictures, half with joints drawn on, as PNG or JPEG"
+    )
     parser.add_argument("--out", metavar="DIR", help="write pictures and labels into this folder, one NPZ a chunk")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
-    parser.add_argument("--count", type=int, help="how many pictures (default: 60 on a sheet, 1024 in a folder)")
-    parser.add_argument("--start", type=int, default=0, help="number of the first chunk, to go on with a folder (default: 0)")
+    parser.add_argument(
+        "--count", type=int, help="how many pictures, up to whole rows of ten or chunks of 32 (default: 60, or 1024)"
+    )
+    parser.add_argument(
+        "--start", type=int, default=0, help="number of the first chunk, to go on with a folder (default: 0)"
+    )
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: 128)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")
-    parser.add_argument("--backgrounds", metavar="DIR", help="photographs to put behind hands (default: made-up clutter)")
+    parser.add_argument(
+        "--backgrounds", metavar="DIR", help="photographs to put behind hands (default: made-up clutter)"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
 
 
@@ -221,12 +234,16 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _add_train(verbs: Any) -> None:
-    _add_verb(verbs, "train", _train, "train the default estimator on synthesis; goes on where it was killed", "", False)
+    _add_verb(
+        verbs, "train", _train, "train the default estimator on synthesis; --resume after being killed", "", False
+    )
 
 
 _TRAIN = """\
 Trains in the folder --out: checkpoints, the curve (table and picture), and in the end weights for --weights of predict.
 Every setting below can stand in a YAML file, given with --config; those on the command line win.
+
+With --resume a run that was killed goes on from its last checkpoint, as if nothing had happened.
 
 examples:
   phalanx train --out runs/a --loop.minutes 60
@@ -247,19 +264,33 @@ def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise InputError(" ".join(f"{message}; see phalanx train --help".split()))
+            raise InputError(" ".join(f"{message.rstrip('.')}; see phalanx train --help".split()))
 
     parser = Parser(prog="phalanx train", description=_TRAIN, formatter_class=Formatter)
     parser.add_argument("--config", action="config", help="YAML file of settings")
     parser.add_argument("--out", type=str, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_class_arguments(TrainConfig, nested_key=None)
+    _describe(parser, TrainConfig)
     settings = parser.parse_args(list(rest))
     # jsonargparse renamed the method; the old name warns in new releases and the new one is missing in old.
     values = parser.instantiate(settings) if hasattr(parser, "instantiate") else parser.instantiate_classes(settings)
     config = TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
     print(f"weights -> {run(config, values['out'], resume=values['resume'])}")
     return 0
+
+
+def _describe(parser: argparse.ArgumentParser, config: type) -> None:
+    """Say in a parser's help what a dataclass says of its fields: jsonargparse would need one more package for it."""
+    from phalanx.core.settings import field_descriptions, nested_settings
+
+    actions = {action.dest: action for action in parser._actions}
+    groups = {group.title: group for group in parser._action_groups}
+    for prefix, part in nested_settings(config).items():
+        groups[str(part)].title = prefix or "the run"
+        for name, text in field_descriptions(part).items():
+            # argparse takes a % for a format, in some releases of jsonargparse only
+            actions[f"{prefix}.{name}".lstrip(".")].help = text.replace("%", "per cent")
 
 
 def _add_evaluate(verbs: Any) -> None:
@@ -271,7 +302,10 @@ def _add_evaluate(verbs: Any) -> None:
     parser.add_argument("--predictions", metavar="FILE", help="score a file that --save wrote, and predict nothing")
     parser.add_argument("--worst", metavar="FILE", help="draw the worst photos on a sheet, as PNG")
     parser.add_argument(
-        "--focal", choices=("given", "not-given", "both"), default="both", help="whether the camera is told (default: both)"
+        "--focal",
+        choices=("given", "not-given", "both"),
+        default="both",
+        help="whether the camera is told (default: both)",
     )
     parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
     _add_common(parser)
@@ -287,6 +321,8 @@ example:
 
 
 def _evaluate(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    if args.predictions and (args.weights or args.focal != "both"):
+        raise InputError("--predictions: saved predictions are scored as they are; give neither --weights nor --focal")
     from phalanx.evaluate.photos3d import evaluate_photos3d
     from phalanx.predict.predictor import Predictor
 
@@ -304,7 +340,7 @@ def _evaluate(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="where to compute, as PyTorch names it: cpu, cuda, ...")
+    parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
 
 

@@ -52,7 +52,9 @@ def test_a_picture_gives_json_overlay_and_mesh(tmp_path, job, place_png):
     summary, said, complained = job([path], out)
     assert sorted(os.listdir(out)) == ["hand one.glb", "hand one.json", "hand one_overlay.png"]
     assert complained == [] and len(said) == 1
-    assert said[0].startswith(f"{path}: right hand, score 0.9") and said[0].endswith(f"-> {out / 'hand one_overlay.png'}")
+    assert said[0].startswith(f"{path}: right hand, score 0.9") and said[0].endswith(
+        f"-> {out / 'hand one_overlay.png'}"
+    )
 
     data = json.loads((out / "hand one.json").read_text())
     assert (data["schema"], data["input"], data["width"], data["height"]) == (

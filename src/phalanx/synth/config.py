@@ -10,27 +10,24 @@ from phalanx.core.errors import InputError
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """Choices for a stream of synthetic pictures.
-
-    Attributes:
-        size: side of the square pictures in pixels, a multiple of 16.
-        chunk: pictures in a chunk.
-        backgrounds: folder of photographs to put behind hands (searched recursively); None: procedural clutter alone.
-        photograph_share: share of the background tiles cut from photographs when there is a folder.
-        tiles: number of background tiles kept in memory.
-        skins: number of skin details kept in memory.
-        effects: strength of what camera and compression do; 1 is realistic, 0 leaves pictures almost as rendered.
-        dense: whether samples carry depth, mask and vertices.
-    """
+    """Choices for a stream of synthetic pictures."""
 
     size: int = 128
+    """Side of the square pictures in pixels, a multiple of 16."""
     chunk: int = 32
+    """Pictures in a chunk."""
     backgrounds: Path | None = None
+    """Folder of photographs to put behind hands (searched recursively); none: procedural clutter alone."""
     photograph_share: float = 0.5
+    """Share of the background tiles cut from photographs when there is a folder."""
     tiles: int = 320
+    """Number of background tiles kept in memory."""
     skins: int = 16
+    """Number of skin details kept in memory."""
     effects: float = 1.0
+    """Strength of what camera and compression do; 1 is realistic, 0 leaves pictures almost as rendered."""
     dense: bool = True
+    """Whether samples carry depth, mask and vertices."""
 
     def __post_init__(self) -> None:
         if self.size < 16 or self.size % 16:
