@@ -8,7 +8,7 @@
 VENV  ?= .venv
 OUT   ?= out
 IMAGE ?= examples
-SIDE  ?= right
+SIDE  ?= auto
 JOBS  ?= 2
 
 # The first Python that really starts and is new enough. PYTHON=... on the command line overrides the search.

@@ -89,7 +89,8 @@ class Oracle(nn.Module):
             step = ((pixels - pixels.mean()) * (at - at.mean())).sum() / (at - at.mean()).square().sum()
             steps.append(step.item())
             starts.append((pixels.mean() - step * at.mean()).item())
-        assert (steps[0] < 0) == self.truth.flip, "the crop of a left hand comes flipped, that of a right hand does not"
+        # The crop of a left hand must come flipped, that of a right hand must not: the other way the network is unsure.
+        sigma = 0.01 if (steps[0] < 0) == self.truth.flip else 0.3
         start, step = np.array(starts), np.array(steps)
         joints_2d = ((self.truth.joints_2d - start) / step + 0.5) / size
         K_picture = self.truth.K
@@ -101,7 +102,7 @@ class Oracle(nn.Module):
         ray = torch.tensor(ray / np.linalg.norm(ray), dtype=torch.float32)[None]
         return Evidence(
             torch.tensor(joints_2d, dtype=torch.float32)[None],
-            torch.full((1, 21), 0.01),
+            torch.full((1, 21), sigma),
             torch.tensor(depth, dtype=torch.float32)[None],
             torch.full((1, 21), 0.01),
             self.truth.pose.rotations,

@@ -32,6 +32,15 @@ def test_truth_comes_back_in_the_frame_of_the_picture(oracle, side, mirrored):
 
 
 @pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_surer_side_is_taken(oracle, flip, mirrored):
+    truth = oracle.truth(flip=flip)
+    (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, mirrored=mirrored)
+    assert hand.side == ("left" if flip != mirrored else "right")
+    np.testing.assert_allclose(hand.joints, truth.joints, atol=2e-4)
+
+
+@pytest.mark.parametrize("flip", [False, True])
 def test_with_the_real_fit_the_truth_comes_back_too(oracle, flip):
     from phalanx.fit.joints import fit_evidence
 
@@ -72,7 +81,7 @@ def test_pose_fields_rebuild_the_surface_as_documented(oracle):
 def test_first_the_whole_picture_then_closer(oracle):
     truth = oracle.truth(at=(0.15, 0.05, 1.0))
     predictor = oracle.predictor(truth)
-    (hand,) = predictor(oracle.picture(), K=truth.K)
+    (hand,) = predictor(oracle.picture(), K=truth.K, side="right")
     whole, _ = predictor.estimator.seen
     assert whole[0, 0, 32].max() - whole[0, 0, 32].min() == pytest.approx(0.8, abs=0.02)  # all of the picture's width
     low, high = truth.joints_2d.min(0), truth.joints_2d.max(0)
@@ -87,9 +96,9 @@ def test_box_is_where_it_looks_and_what_it_gives_can_be_given_back(oracle):
     truth = oracle.truth()
     predictor = oracle.predictor(truth)
     low, high = truth.joints_2d.min(0), truth.joints_2d.max(0)
-    (first,) = predictor(oracle.picture(), box=[*(low - 5), *(high - low + 10)], K=truth.K)
+    (first,) = predictor(oracle.picture(), box=[*(low - 5), *(high - low + 10)], K=truth.K, side="right")
     predictor.estimator.seen.clear()
-    (second,) = predictor(oracle.picture(), box=first.box, K=truth.K)
+    (second,) = predictor(oracle.picture(), box=first.box, K=truth.K, side="right")
     assert len(predictor.estimator.seen) == 1  # nothing to look closer at
     np.testing.assert_allclose(second.box, first.box)
     np.testing.assert_allclose(second.joints, first.joints, atol=2e-4)
@@ -141,7 +150,7 @@ def test_uint8_float_and_path_agree(oracle, tmp_path):
         ({"box": (10, 10, 50, 4)}, "box: less than 8 pixels"),
         ({"box": (10, 10, 50)}, "box: must have shape"),
         ({"box": (10, 10, float("nan"), 5)}, "box: .*finite"),
-        ({"side": "both"}, "side: must be 'left' or 'right', not 'both'"),
+        ({"side": "both"}, "side: must be 'left', 'right' or 'auto', not 'both'"),
         ({"hand_length": 190}, "hand_length: must lie between 0.05 and 0.35 metres, got 190"),
         ({"hand_length": float("nan")}, "hand_length"),
     ],

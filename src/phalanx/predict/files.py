@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,11 +14,12 @@ from phalanx.core.files import writable_folder, write_whole
 from phalanx.data.images import find_inputs, is_video, read_image, real_path
 from phalanx.data.video import frames_per_second, read_frames, write_video
 from phalanx.hand.export import save_mesh
-from phalanx.hand.prediction import HandPrediction, Side, write_json
+from phalanx.hand.prediction import SIDES, HandPrediction, Side, write_json
 from phalanx.predict.predictor import Predictor, check_options
 
 PICTURE_SCHEMA = "phalanx.picture/1"
 VIDEO_SCHEMA = "phalanx.video/1"
+FRAMES_FOR_SIDE = 9  # frames that decide which hand a video shows
 TRACKED = 0.3  # score above which the next frame of a video is looked at where the hand was
 
 
@@ -40,7 +42,7 @@ def predict_files(
     out: str | os.PathLike[str],
     box: Sequence[float] | None = None,
     K: Any = None,
-    side: Side = "right",
+    side: Side | Literal["auto"] = "auto",
     mirrored: bool = False,
     hand_length: float | None = None,
     predictor: Predictor | None = None,
@@ -164,6 +166,8 @@ def _predict_video(
     frames: list[dict[str, Any]] = []
     scores: list[float] = []
     box = options["box"]
+    if options["side"] == "auto":
+        options = {**options, "side": _side_of_video(predictor, path, options)}
     with write_video(outputs[1], rate) as append:
         for number, image in enumerate(read_frames(path)):
             hands = predictor(image, **{**options, "box": box})
@@ -177,6 +181,12 @@ def _predict_video(
     mean = f", mean score {np.mean(scores):.2f}" if scores else ""
     say(f"{path}: {len(frames)} frames, {options['side']} hand{mean} -> {outputs[1]}")
     return {"input": str(path), "outputs": [str(p) for p in outputs], "frames": len(frames)}
+
+
+def _side_of_video(predictor: Predictor, path: Path, options: dict[str, Any]) -> Side:
+    """The side that most of the first frames speak for: one video shows one hand, which must not change sides."""
+    sides = [hand.side for image in islice(read_frames(path), FRAMES_FOR_SIDE) for hand in predictor(image, **options)]
+    return max(SIDES, key=sides.count)
 
 
 def _beside(target: Path, ending: str, inputs: set[str]) -> Path:

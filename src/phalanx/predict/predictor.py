@@ -9,7 +9,7 @@ right and its camera with it; what comes out lives in the mirrored camera frame 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class Predictor:
         image: np.ndarray | str | os.PathLike[str],
         box: Any = None,
         K: Any = None,
-        side: Side = "right",
+        side: Side | Literal["auto"] = "auto",
         mirrored: bool = False,
         hand_length: float | None = None,
     ) -> list[HandPrediction]:
@@ -73,7 +73,7 @@ class Predictor:
                 at the whole picture first.
             K: camera matrix (3, 3) of the whole picture, or (fx, fy, cx, cy). None assumes 60 degrees across the longer
                 side.
-            side: which of the person's hands it is.
+            side: which of the person's hands it is; "auto" looks for either and keeps the one that the network is surer of.
             mirrored: the picture is a mirror image, as front cameras often show: a left hand in it looks like a right
                 one. Results hold for the picture as given (`HandPrediction.mirrored`).
             hand_length: metres from the wrist to the tip of the stretched middle finger, where known. It settles the
@@ -92,12 +92,21 @@ class Predictor:
         check_options(box, K, side, hand_length)
         first = box_around_picture(width, height) if box is None else as_box(box, width, height)
         camera = picture_camera(K, width, height)
-        flip = (side == "left") != mirrored
-        evidence, seen, K_crop = self._look_closer(image, camera, first, flip)
+        side, flip, (evidence, seen, K_crop) = self._surest(image, camera, first, side, mirrored)
         K_crop = K_crop.to(self.device, torch.float32)
         pose = self.fit(self.model, evidence, K_crop, self.estimator.config.size, hand_length)
         hand = assemble(self.model, pose, evidence, camera, seen, flip, hand_length)
         return [HandPrediction(**hand, side=side, mirrored=mirrored, camera="assumed" if K is None else "given")]
+
+    def _surest(
+        self, image: np.ndarray, camera: Camera, box: SquareBox, side: Side | Literal["auto"], mirrored: bool
+    ) -> tuple[Side, bool, tuple[Evidence, SquareBox, Tensor]]:
+        """The side (given, or that of the surer evidence), whether it needs flipping, and what `_look_closer` found."""
+        candidates: tuple[Side, ...] = SIDES if side == "auto" else (side,)
+        flips = [(candidate == "left") != mirrored for candidate in candidates]
+        views = [self._look_closer(image, camera, box, flip) for flip in flips]
+        best = min(range(len(views)), key=lambda k: float(views[k][0].sigma_2d.log().mean()))
+        return candidates[best], flips[best], views[best]
 
     def _look_closer(
         self, image: np.ndarray, camera: Camera, box: SquareBox, flip: bool
@@ -252,8 +261,8 @@ def check_options(box: Any, K: Any, side: Any, hand_length: Any) -> None:
             raise InputError(f"box: width and height must be positive, got {w:g} and {h:g}")
     if K is not None:
         as_intrinsics(K)
-    if side not in SIDES:
-        raise InputError(f"side: must be 'left' or 'right', not {side!r}")
+    if side not in (*SIDES, "auto"):
+        raise InputError(f"side: must be 'left', 'right' or 'auto', not {side!r}")
     if hand_length is not None:
         low, high = HAND_LENGTHS
         if not low <= as_array(hand_length, (), "hand_length") <= high:
