@@ -1,4 +1,4 @@
-"""Meshes and cameras to draw: no hand, because `render` knows none."""
+"""Meshes and cameras to draw, simple ones (the hand's are in `test_hand.py`), and a slow ray caster."""
 
 from types import SimpleNamespace
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+
+from phalanx.geometry.camera import Camera
 
 MESHES = {
     "ball": lambda: trimesh.creation.icosphere(subdivisions=2),
@@ -33,6 +35,30 @@ def finer(K: torch.Tensor, factor: int) -> torch.Tensor:
     return torch.tensor([[factor, 0, middle], [0, factor, middle], [0, 0, 1.0]]) @ K
 
 
+class _AllCandidates:
+    """Stands in for trimesh's optional R-tree: the triangles whose bounds overlap a ray's."""
+
+    def __init__(self, triangles):
+        self.low, self.high = triangles.min(1), triangles.max(1)
+        self.bounds = np.concatenate([self.low.min(0), self.high.max(0)])
+
+    def intersection(self, bounds):
+        return ((self.low <= bounds[3:]) & (self.high >= bounds[:3])).all(1).nonzero()[0]
+
+
+def cast_rays(vertices: torch.Tensor, faces: torch.Tensor, K: torch.Tensor, height: int, width: int) -> np.ndarray:
+    """Nearest depth z (H, W) of vertices (1, V, 3) along the rays of K (3, 3), by trimesh; 0 where they hit nothing."""
+    pixels = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1).reshape(-1, 2)
+    rays = Camera(K.double(), width, height).rays(pixels.double()).numpy()
+    triangles = vertices[0].double().numpy()[faces.numpy()]
+    _, ray, points = trimesh.ray.ray_triangle.ray_triangle_id(
+        triangles, np.zeros_like(rays), rays, tree=_AllCandidates(triangles), multiple_hits=True
+    )
+    nearest = np.full(len(rays), np.inf)
+    np.minimum.at(nearest, ray, points[:, 2])
+    return np.where(np.isinf(nearest), 0, nearest).reshape(height, width)
+
+
 @pytest.fixture(params=MESHES)
 def mesh(request) -> tuple[torch.Tensor, torch.Tensor]:
     return place(MESHES[request.param]())
@@ -41,4 +67,6 @@ def mesh(request) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture
 def scene() -> SimpleNamespace:
     """The functions above, which test files cannot import from here."""
-    return SimpleNamespace(camera=camera, finer=finer, place=lambda name, **where: place(MESHES[name](), **where))
+    return SimpleNamespace(
+        camera=camera, finer=finer, cast_rays=cast_rays, place=lambda name, **where: place(MESHES[name](), **where)
+    )

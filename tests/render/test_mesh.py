@@ -17,37 +17,13 @@ from phalanx.render.mesh import (
 from phalanx.render.visibility import visibility
 
 
-class _AllCandidates:
-    """Stands in for trimesh's optional R-tree: the triangles whose bounds overlap a ray's."""
-
-    def __init__(self, triangles):
-        self.low, self.high = triangles.min(1), triangles.max(1)
-        self.bounds = np.concatenate([self.low.min(0), self.high.max(0)])
-
-    def intersection(self, bounds):
-        return ((self.low <= bounds[3:]) & (self.high >= bounds[:3])).all(1).nonzero()[0]
-
-
-def cast_rays(vertices, faces, rays):
-    """Nearest depth z (N,) along rays (N, 3) with z = 1 out of the origin, by trimesh; 0 where they hit nothing."""
-    triangles = vertices[faces]
-    _, ray, points = trimesh.ray.ray_triangle.ray_triangle_id(
-        triangles, np.zeros_like(rays), rays, tree=_AllCandidates(triangles), multiple_hits=True
-    )
-    nearest = np.full(len(rays), np.inf)
-    np.minimum.at(nearest, ray, points[:, 2])
-    return np.where(np.isinf(nearest), 0, nearest)
-
-
 def test_depth_agrees_with_ray_casting(scene, mesh):
     vertices, faces = mesh
     height, width = 40, 48
     K = scene.camera(width, height)
     index = visibility(vertices, faces, K, height, width)
     found = depth(vertices, faces, index, barycentrics(vertices, faces, K, index))[0]
-    pixels = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height), indexing="xy"), -1).reshape(-1, 2)
-    rays = Camera(K[0].double(), width, height).rays(pixels.double()).numpy()
-    expected = cast_rays(vertices[0].double().numpy(), faces.numpy(), rays).reshape(height, width)
+    expected = scene.cast_rays(vertices, faces, K[0], height, width)
     both = (expected > 0) & (index[0] >= 0).numpy()
     assert ((expected > 0) != (index[0] >= 0).numpy()).sum() <= 1  # a ray through an edge
     assert both.sum() > 150

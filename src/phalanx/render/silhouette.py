@@ -56,7 +56,9 @@ def soft_silhouette(
     Returns:
         coverage: (B, H, W) in [0, 1], differentiable with respect to the vertices and K. Gradients reach one pixel
             from the outline: for larger moves compare blurred pictures, coarse to fine. The mean error of pixels on
-            the outline is below 0.01; where it turns from steep to shallow within a pixel it may reach 0.25.
+            the outline is below 0.01 for plain bodies and 0.02 to 0.03 for a hand in 48 to 96 pixels. Where the outline
+            turns from steep to shallow within a pixel an error may reach 0.25, and where a finger, or the gap between
+            two, is narrower than a pixel and passes between the centres, 0.6.
     """
     edges = mesh_edges(faces) if edges is None else edges
     screen = project_vertices(vertices, K)  # (B, V, 3)
