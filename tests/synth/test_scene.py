@@ -7,7 +7,7 @@ import torch
 from phalanx.core.seeding import generator
 from phalanx.hand.model import HandModel
 from phalanx.synth.chunks import project
-from phalanx.synth.scene import draw_hands, ray_rotations, uniform_rotations, view_rotations
+from phalanx.synth.scene import draw_hands, uniform_rotations, view_rotations
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +54,9 @@ def test_cameras_are_varied(hands):
 
 
 def test_rotations_are_rotations():
-    rays = generator(0).normal(size=(50, 3)) + np.array([0, 0, 3.0])
-    for rotation in (uniform_rotations(generator(1), 50), view_rotations(generator(2), 50), ray_rotations(rays)):
+    for rotation in (uniform_rotations(generator(1), 50), view_rotations(generator(2), 50)):
         assert np.allclose(rotation @ rotation.transpose(0, 2, 1), np.eye(3), atol=1e-9)
         assert np.allclose(np.linalg.det(rotation), 1)
-    turned = ray_rotations(rays)[:, :, 2]
-    assert np.allclose(turned, rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
 def test_uniform_rotations_are_uniform():

@@ -44,7 +44,7 @@ def _files(folder: Path) -> list[Path]:
 
 @lru_cache(maxsize=4)
 def tile_bank(count: int, photographs: Path | None, photograph_share: float, device: str) -> tuple[Tensor, ...]:
-    """Tiles at full, half and quarter resolution: `(count, 3, side, side)` uint8, sRGB.
+    """Tiles at full, half, quarter and eighth resolution: `(count, 3, side, side)` uint8 each, sRGB.
 
     The same arguments give the same tiles in every process.
 

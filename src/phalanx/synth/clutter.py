@@ -1,12 +1,13 @@
 """Procedural backgrounds: painters that fill one tile with something a camera might see behind a hand.
 
-Every painter takes a NumPy generator and a side length in pixels and returns an RGB tile `(side, side, 3)` uint8. They run
+Every painter takes a NumPy generator and a side length in pixels and returns an RGB tile `(side, side, 3)` in 0..255. They run
 only when a bank of tiles is built (`background.py`), so they may use OpenCV's drawing functions freely.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,6 +44,10 @@ def skin_colour(generator: np.random.Generator) -> np.ndarray:
 
 def _scalar(colour: np.ndarray) -> tuple[float, float, float]:
     return float(colour[0]), float(colour[1]), float(colour[2])
+
+
+def _pixel(x: float, y: float) -> tuple[int, int]:
+    return int(x), int(y)
 
 
 def fractal_noise(generator: np.random.Generator, side: int, power: float, channels: int = 1) -> np.ndarray:
@@ -112,7 +117,7 @@ def dead_leaves(generator: np.random.Generator, side: int) -> np.ndarray:
             cv2.fillPoly(mask, [points.astype(np.int32)], 1)
         elif kind < 0.75:
             axes = (int(radius), int(max(1.0, radius * generator.uniform(0.2, 1.0))))
-            cv2.ellipse(mask, (int(centre[0]), int(centre[1])), axes, float(generator.uniform(0, 180)), 0, 360, 1, -1)
+            cv2.ellipse(mask, _pixel(*centre), axes, float(generator.uniform(0, 180)), 0, 360, 1, -1)
         else:
             box = (
                 (float(centre[0]), float(centre[1])),
@@ -177,22 +182,12 @@ def windows(generator: np.random.Generator, side: int) -> np.ndarray:
         x0, y0 = generator.integers(-side // 4, side, 2)
         w, h = (generator.uniform(0.15, 0.8, 2) * side).astype(int)
         inside = np.full(3, generator.uniform(200, 255)) if generator.random() < 0.4 else _colour(generator)
-        cv2.rectangle(tile, (int(x0), int(y0)), (int(x0 + w), int(y0 + h)), _scalar(inside), -1)
-        cv2.rectangle(
-            tile,
-            (int(x0), int(y0)),
-            (int(x0 + w), int(y0 + h)),
-            _scalar(_colour(generator)),
-            int(generator.integers(1, 10)),
-        )
+        corners = _pixel(x0, y0), _pixel(x0 + w, y0 + h)
+        cv2.rectangle(tile, *corners, _scalar(inside), -1)
+        cv2.rectangle(tile, *corners, _scalar(_colour(generator)), int(generator.integers(1, 10)))
         if generator.random() < 0.5:
-            cv2.line(
-                tile,
-                (int(x0 + w // 2), int(y0)),
-                (int(x0 + w // 2), int(y0 + h)),
-                _scalar(_colour(generator)),
-                int(generator.integers(1, 5)),
-            )
+            bar = _pixel(x0 + w // 2, y0), _pixel(x0 + w // 2, y0 + h)
+            cv2.line(tile, *bar, _scalar(_colour(generator)), int(generator.integers(1, 5)))
     return _grain(_shade(tile, generator), generator, 3)
 
 
@@ -220,13 +215,7 @@ def poster(generator: np.random.Generator, side: int) -> np.ndarray:
         cv2.putText(tile, letters, origin, int(generator.integers(0, 5)), size, ink, max(1, int(size * 2)), cv2.LINE_AA)
     for _ in range(generator.integers(0, 5)):
         p, q = generator.integers(0, side, 2), generator.integers(0, side, 2)
-        cv2.rectangle(
-            tile,
-            (int(p[0]), int(p[1])),
-            (int(q[0]), int(q[1])),
-            _scalar(_colour(generator)),
-            int(generator.choice([1, 2, -1])),
-        )
+        cv2.rectangle(tile, _pixel(*p), _pixel(*q), _scalar(_colour(generator)), int(generator.choice([1, 2, -1])))
     return _shade(tile, generator, 0.2)
 
 
@@ -255,9 +244,7 @@ def foliage(generator: np.random.Generator, side: int) -> np.ndarray:
         centre = generator.integers(0, side, 2)
         axes = (int(generator.integers(2, side // 12)), int(generator.integers(1, 5)))
         colour = np.clip(family * generator.uniform(0.4, 1.7) + generator.normal(0, 12, 3), 0, 255)
-        cv2.ellipse(
-            tile, (int(centre[0]), int(centre[1])), axes, float(generator.uniform(0, 180)), 0, 360, _scalar(colour), -1
-        )
+        cv2.ellipse(tile, _pixel(*centre), axes, float(generator.uniform(0, 180)), 0, 360, _scalar(colour), -1)
     return _shade(tile, generator)
 
 
@@ -267,13 +254,8 @@ def lights(generator: np.random.Generator, side: int) -> np.ndarray:
     layer = np.zeros_like(tile)
     for _ in range(generator.integers(3, 30)):
         centre = generator.integers(0, side, 2)
-        cv2.circle(
-            layer,
-            (int(centre[0]), int(centre[1])),
-            int(generator.integers(2, side // 10)),
-            _scalar(_colour(generator)),
-            -1,
-        )
+        radius = int(generator.integers(2, side // 10))
+        cv2.circle(layer, _pixel(*centre), radius, _scalar(_colour(generator)), -1)
     return np.clip(tile + cv2.GaussianBlur(layer, (0, 0), float(generator.uniform(1, 5))), 0, 255)
 
 
@@ -308,47 +290,27 @@ def person(generator: np.random.Generator, side: int) -> np.ndarray:
     scale = side * generator.uniform(0.25, 0.95)
     cx, cy = generator.uniform(0, 1) * side, generator.uniform(-0.1, 0.75) * side
     shirt = cloth(generator, side)
+
+    def oval(
+        target: np.ndarray, x: float, y: float, width: float, height: float, colour: Any, tilt: float = 0.0
+    ) -> None:
+        """Half axes in units of `scale`, at least a pixel; the place in those units from (cx, cy)."""
+        axes = max(1, int(width * scale)), max(1, int(height * scale))
+        cv2.ellipse(target, _pixel(cx + x * scale, cy + y * scale), axes, tilt, 0, 360, colour, -1)
+
     mask = np.zeros((side, side), np.uint8)
-    cv2.ellipse(mask, (int(cx), int(cy + 1.5 * scale)), (int(0.95 * scale), int(0.95 * scale)), 0, 0, 360, 1, -1)
+    oval(mask, 0, 1.5, 0.95, 0.95, 1)
     tile = np.where(mask[..., None] > 0, shirt, tile)
-    cv2.rectangle(
-        tile,
-        (int(cx - 0.17 * scale), int(cy)),
-        (int(cx + 0.17 * scale), int(cy + 0.65 * scale)),
-        _scalar(skin * 0.8),
-        -1,
-    )
+    neck = _pixel(cx - 0.17 * scale, cy), _pixel(cx + 0.17 * scale, cy + 0.65 * scale)
+    cv2.rectangle(tile, *neck, _scalar(skin * 0.8), -1)
     hair = np.array([[28, 22, 20], [60, 42, 30], [120, 90, 60], [150, 146, 140]])[generator.integers(4)] * 1.0
     tilt = float(generator.normal(0, 12))
-    cv2.ellipse(
-        tile, (int(cx), int(cy - 0.08 * scale)), (int(0.37 * scale), int(0.48 * scale)), tilt, 0, 360, _scalar(hair), -1
-    )
-    cv2.ellipse(
-        tile, (int(cx), int(cy + 0.03 * scale)), (int(0.3 * scale), int(0.42 * scale)), tilt, 0, 360, _scalar(skin), -1
-    )
+    oval(tile, 0, -0.08, 0.37, 0.48, _scalar(hair), tilt)
+    oval(tile, 0, 0.03, 0.3, 0.42, _scalar(skin), tilt)
     for sign in (-1, 1):
-        eye = (int(cx + sign * 0.12 * scale), int(cy - 0.02 * scale))
-        cv2.ellipse(tile, eye, (max(1, int(0.05 * scale)), max(1, int(0.02 * scale))), tilt, 0, 360, _scalar(hair), -1)
-        cv2.ellipse(
-            tile,
-            (eye[0], int(eye[1] - 0.06 * scale)),
-            (max(1, int(0.06 * scale)), max(1, int(0.012 * scale))),
-            tilt,
-            0,
-            360,
-            _scalar(hair),
-            -1,
-        )
-    cv2.ellipse(
-        tile,
-        (int(cx), int(cy + 0.24 * scale)),
-        (max(1, int(0.09 * scale)), max(1, int(0.025 * scale))),
-        tilt,
-        0,
-        360,
-        _scalar(skin * np.array([0.85, 0.55, 0.55])),
-        -1,
-    )
+        oval(tile, sign * 0.12, -0.02, 0.05, 0.02, _scalar(hair), tilt)
+        oval(tile, sign * 0.12, -0.08, 0.06, 0.012, _scalar(hair), tilt)
+    oval(tile, 0, 0.24, 0.09, 0.025, _scalar(skin * np.array([0.85, 0.55, 0.55])), tilt)
     tile = cv2.GaussianBlur(tile, (0, 0), max(0.6, 0.012 * scale))
     return _shade(np.clip(tile, 0, 255), generator)
 

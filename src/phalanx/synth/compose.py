@@ -125,7 +125,7 @@ def compose(hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, dr
     picture = behind
     if len(draw.shadowed):
         rows, shadow = on(draw.shadowed), on(draw.shadow)
-        theta = torch.eye(2, 3, device=device).repeat(len(rows), 1, 1) * 1.0
+        theta = torch.eye(2, 3, device=device).repeat(len(rows), 1, 1)
         theta[:, :, 2] = -2.0 * shadow[:, 1:]
         small = F.avg_pool2d(hand.coverage[rows, None], 4)  # a sixteenth of the pixels: soft, and quick
         small = F.avg_pool2d(F.pad(small, (2, 2, 2, 2), mode="replicate"), 5, 1)

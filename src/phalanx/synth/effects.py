@@ -24,9 +24,7 @@ _LUMA = (0.299, 0.587, 0.114)
 class EffectsDraw:
     """Random choices for the effects on B pictures; index arrays say which pictures an effect is for."""
 
-    amplitude: tuple[
-        np.ndarray, np.ndarray, float, float
-    ]  # pictures, their donors, share, radius in cycles per picture
+    amplitude: tuple[np.ndarray, np.ndarray, float, float]  # pictures, donors, share, radius in cycles per picture
     gain: np.ndarray  # (B, 3) exposure and white balance
     gamma: np.ndarray  # (B,)
     contrast: np.ndarray  # (B, 2) slope about a pivot, pivot
@@ -149,72 +147,14 @@ def _dct(device: str) -> tuple[Tensor, Tensor, Tensor]:
     k = np.arange(8)
     basis = np.cos((2 * k[None, :] + 1) * k[:, None] * np.pi / 16) * np.sqrt(np.where(k == 0, 1, 2) / 8)[:, None]
     luma = [
-        16,
-        11,
-        10,
-        16,
-        24,
-        40,
-        51,
-        61,
-        12,
-        12,
-        14,
-        19,
-        26,
-        58,
-        60,
-        55,
-        14,
-        13,
-        16,
-        24,
-        40,
-        57,
-        69,
-        56,
-        14,
-        17,
-        22,
-        29,
-        51,
-        87,
-        80,
-        62,
-    ]
-    luma += [
-        18,
-        22,
-        37,
-        56,
-        68,
-        109,
-        103,
-        77,
-        24,
-        35,
-        55,
-        64,
-        81,
-        104,
-        113,
-        92,
-        49,
-        64,
-        78,
-        87,
-        103,
-        121,
-        120,
-        101,
-        72,
-        92,
-        95,
-        98,
-        112,
-        100,
-        103,
-        99,
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
     ]
     chroma = np.full((8, 8), 99)
     chroma[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import sample_angles
@@ -13,8 +14,7 @@ from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
-_ARM_NEAREST = 0.12
-_NEAREST = 0.12  # metres: no joint comes nearer to the camera
+_NEAREST = 0.12  # metres: neither a joint nor the end of the arm comes nearer to the camera
 
 
 def _about(axis: str, angle: np.ndarray) -> np.ndarray:
@@ -72,16 +72,6 @@ def view_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
     return np.where(kind < 0.2, uniform_rotations(generator, count), np.where(kind < 0.88, raised, own))
 
 
-def ray_rotations(rays: np.ndarray) -> np.ndarray:
-    """The least rotations `(N, 3, 3)` that turn the optical axis onto `rays (N, 3)`."""
-    ray = rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    axis = np.cross(np.array([0.0, 0.0, 1.0]), ray)
-    cross = np.zeros((len(rays), 3, 3))
-    cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -axis[:, 2], axis[:, 1], -axis[:, 0]
-    cross -= cross.transpose(0, 2, 1)
-    return np.eye(3) + cross + cross @ cross / (1.0 + ray[:, 2, None, None])
-
-
 def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, length: float) -> np.ndarray:
     """Whether `(N,)` an arm of `length` metres hides more than a few joints, or shows its cut end.
 
@@ -97,7 +87,7 @@ def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, le
     end = arm[:, -1, :2] / depth[:, -1:] * K[:, [0, 1], [0, 1]] + K[:, :2, 2]
     margin = 0.03 * K[:, 0, 0] / depth[:, -1]  # half an arm's width in pixels
     shown = ((end > -margin[:, None]) & (end < size + margin[:, None])).all(1) & (direction[:, 2] < 0.6)
-    return (covers.any(1).sum(1) > _MOST_HIDDEN) | shown | (arm[:, -1, 2] < _ARM_NEAREST)
+    return (covers.any(1).sum(1) > _MOST_HIDDEN) | shown | (arm[:, -1, 2] < _NEAREST)
 
 
 def _candidates(
@@ -117,10 +107,9 @@ def _candidates(
     distance = np.exp(generator.uniform(np.log(0.25), np.log(1.2), count))
     ray = np.concatenate([place / focal[:, None], np.ones((count, 1))], 1)
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-    orientation = ray_rotations(ray) @ view
-    middle = distance[:, None] * ray - orientation @ np.array(
-        [0.0, 0.08, 0.01]
-    )  # the palm, not the wrist, at the distance
+    orientation = ray_to_rotmat(torch.from_numpy(ray)).numpy() @ view
+    palm = np.array([0.0, 0.08, 0.01])  # which is at the distance, not the wrist
+    middle = distance[:, None] * ray - orientation @ palm
     pose = HandPose(
         angles_to_rotations(angles),
         torch.as_tensor(shape, dtype=torch.float32),

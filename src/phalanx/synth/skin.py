@@ -38,7 +38,6 @@ class Texels:
     position: np.ndarray  # (T, 3) metres, hand frame
     normal: np.ndarray  # (T, 3)
     weights: np.ndarray  # (T, 17) skin weights
-    texel: float  # metres of a typical texel
 
 
 def unwrap(model: HandModel, uv: Tensor, side: int = TEXTURE_SIDE) -> Texels:
@@ -73,9 +72,7 @@ def unwrap(model: HandModel, uv: Tensor, side: int = TEXTURE_SIDE) -> Texels:
         for axis, step in ((0, 1), (0, -1), (1, 1), (1, -1)):
             moved = np.roll(owner, step, axis)
             owner = np.where(owner < 0, moved, owner)
-    return Texels(
-        pixel, np.maximum(owner, 0).reshape(-1), (rest[vertex] * share).sum(1), normal, weights, 0.0007 * 512 / side
-    )
+    return Texels(pixel, np.maximum(owner, 0).reshape(-1), (rest[vertex] * share).sum(1), normal, weights)
 
 
 class Noise:
@@ -193,7 +190,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
                 out = segment > 0.5
                 end = along[out].max() if out.any() else length
                 half = 0.5 * np.ptp(across[out]) if out.any() else 0.007
-                nail_long = (0.62 if k else 0.58) * (end - 0.0) * generator.uniform(0.8, 1.02)
+                nail_long = (0.62 if k else 0.58) * end * generator.uniform(0.8, 1.02)
                 centre = end - 0.5 * nail_long + 0.0005
                 # A rounded rectangle on the back of the segment.
                 form = np.abs((along - centre) / (0.5 * nail_long)) ** 3.5 + np.abs(across / (0.80 * half)) ** 3.5
@@ -254,7 +251,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
             creases[inner], generator.uniform(0.15, 0.5) * _line(distance, 0.0008) * on_palm[inner]
         )
     for y in (0.001, -0.006, -0.013)[: int(generator.integers(1, 4))]:  # wrist
-        bow = y + 30.0 * (p[:, 0] - 0.0) ** 2 * generator.uniform(-0.03, 0.06) + generator.normal(0, 0.001)
+        bow = y + 30.0 * p[:, 0] ** 2 * generator.uniform(-0.03, 0.06) + generator.normal(0, 0.001)
         creases = np.maximum(
             creases,
             generator.uniform(0.4, 0.9)
@@ -368,7 +365,7 @@ def skin_matrices(generator: np.random.Generator, batch: int) -> np.ndarray:
     logs = np.log(_TONES**2.2)
     part = (tone - low)[:, None]
     base = logs[low] * (1 - part) + logs[low + 1] * part
-    darker = (logs[low + 1] - logs[low]) * 1.0  # direction of more melanin
+    darker = logs[low + 1] - logs[low]  # direction of more melanin
     dark = tone / (len(_TONES) - 1)
     flush = generator.normal(0.05, 0.3, (batch, 1))
     yellow = generator.normal(0, 0.10, (batch, 1)) * np.array([0.2, 0.0, -1.0])
