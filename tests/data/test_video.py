@@ -1,4 +1,5 @@
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -32,6 +33,22 @@ def test_round_trip_in_order_and_colour(tmp_path):
 def test_odd_sides_lose_a_row_and_a_column(tmp_path):
     write(tmp_path / "a.mp4", [np.zeros((49, 65, 3), np.uint8)] * 2)
     assert next(read_frames(tmp_path / "a.mp4")).shape == (48, 64, 3)
+
+
+def test_turned_videos_come_upright(tmp_path):
+    """As phones write them: the frames as the sensor lies, and in the track's head how to turn them."""
+    frame = flat(0, 0, 0)
+    frame[:24, :32] = [250, 20, 20]  # top left
+    write(tmp_path / "a.mp4", [frame] * 2)
+    content = (tmp_path / "a.mp4").read_bytes()
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    quarter_turn = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 48 << 16, 0, 1 << 30)
+    at = content.index(upright, content.index(b"tkhd"))
+    (tmp_path / "b.mp4").write_bytes(content[:at] + quarter_turn + content[at + len(quarter_turn) :])
+    turned = next(read_frames(tmp_path / "b.mp4"))
+    assert turned.shape == (64, 48, 3)
+    corners = turned[16::32, 12::24, 0]
+    assert corners[0, 1] > 200 and np.delete(corners.ravel(), 1).max() < 50  # top right
 
 
 def test_interrupted_writing_leaves_nothing(tmp_path):
