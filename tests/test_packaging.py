@@ -96,8 +96,14 @@ def test_wheel_holds_every_module_and_every_asset(wheel):
         for p in (ROOT / "src" / "phalanx").rglob("*")
         if p.is_file() and "__pycache__" not in p.parts
     }
-    assert any(name.endswith(".npz") for name in wanted)
     assert wanted <= names, sorted(wanted - names)
+    for needed in (
+        "hand/assets/open_hand.npz",
+        "hand/assets/LICENSE.txt",
+        "predict/weights/compact.safetensors",
+        "py.typed",
+    ):
+        assert f"phalanx/{needed}" in names
     assert all(n.startswith(("phalanx/", "phalanx-")) for n in names), "something else is in the wheel"
     assert "phalanx = phalanx.cli:main" in entry
     assert any(n.endswith("licenses/LICENSE") for n in names)
