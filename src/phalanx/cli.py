@@ -192,7 +192,8 @@ def _add_synth(verbs: Any) -> None:
 
 _SYNTH = """\
 Each chunk_NNNNNN.npz holds 32 samples: image (uint8), depth, mask, joints (metres, camera frame), joints_2d (pixels),
-vertices, rotations, shape, orientation, translation and K, as phalanx.data.sample.Sample describes them.
+vertices, rotations, shape, orientation, translation, K and ids (seed, chunk, number), as phalanx.data.sample.Sample
+describes them.
 
 examples:
   phalanx synth --preview sheet.png --seed 3
