@@ -78,6 +78,25 @@ def writable_file(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def read_head(path: Path, count: int) -> bytes:
+    """The first bytes of a file, at least one and at most `count`.
+
+    Raises:
+        InputError: it is missing, cannot be read, is empty, or is a pipe (opening it would wait for a writer, and what
+            is read of it here would be gone for the real reader).
+    """
+    try:
+        if path.is_fifo():
+            raise InputError(f"{path}: is a pipe; save it in a file first")
+        with path.open("rb") as file:
+            head = file.read(count)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    if not head:
+        raise InputError(f"{path}: the file is empty")
+    return head
+
+
 def reason(error: OSError) -> str:
     """What the system says about `error`, as the end of a sentence: 'no such file or directory'."""
     text = error.strerror or str(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason
+from phalanx.core.files import read_head, reason
 
 PICTURE_SUFFIXES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .bmp .tif .tiff .gif .avif .jp2 .ppm .pgm .pbm".split())
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp .ogv".split())
@@ -41,15 +41,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     path = Path(path)
     if _is_folder(path):
         raise InputError(f"{path}: is a folder, not a picture")
-    try:
-        if path.is_fifo():  # opening it would wait for a writer, and it cannot be read twice
-            raise InputError(f"{path}: is a pipe; save the picture in a file first")
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    if not head:
-        raise InputError(f"{path}: the file is empty")
+    head = read_head(path, 16)
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1"):
         raise InputError(f"{path}: HEIC pictures cannot be read; save it as JPEG or PNG first")
 

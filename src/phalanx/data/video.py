@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason, write_whole
+from phalanx.core.files import read_head, write_whole
 
 
 def frames_per_second(path: str | os.PathLike[str]) -> float:
@@ -50,13 +50,7 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
 def _opened(path: Path) -> Iterator:
     import cv2
 
-    try:
-        with path.open("rb") as file:
-            head = file.read(1)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    if not head:
-        raise InputError(f"{path}: the file is empty")
+    read_head(path, 1)  # OpenCV says only that it cannot open a file, not why
     with _quiet_opencv():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
