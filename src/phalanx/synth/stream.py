@@ -19,15 +19,15 @@ from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
 
 _AHEAD = 2  # chunks that wait ready per worker
-_EIGHT_BIT = ("image",)  # fields that hold multiples of 1/255 and travel as bytes
+_LEVELS = {"image": 255.0, "mask": 4.0}  # fields that hold multiples of one over this, and travel as bytes
 
 
 def _pack(sample: Sample) -> dict[str, np.ndarray]:
     packed = {}
     for name, value in sample.present().items():
-        packed[name] = (
-            (value * 255.0).round().to(torch.uint8).numpy() if name in _EIGHT_BIT else value.contiguous().numpy()
-        )
+        if name in _LEVELS:
+            value = (value * _LEVELS[name]).round().to(torch.uint8)
+        packed[name] = value.contiguous().numpy()
     return packed
 
 
@@ -35,7 +35,7 @@ def _unpack(packed: dict[str, np.ndarray]) -> Sample:
     fields: dict[str, Any] = {}
     for name, array in packed.items():
         value = torch.from_numpy(array)
-        fields[name] = value.float().div_(255.0) if name in _EIGHT_BIT else value
+        fields[name] = value.float().div_(_LEVELS[name]) if name in _LEVELS else value
     return Sample(**fields)
 
 
