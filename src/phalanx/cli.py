@@ -91,7 +91,10 @@ def _add_predict(verbs: Any) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video file")
     parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
     parser.add_argument(
-        "--side", choices=("left", "right"), default="right", help="which of the person's hands it is (default: right)"
+        "--side",
+        choices=("left", "right", "auto"),
+        default="auto",
+        help="which of the person's hands it is (default: auto, the one that the network is surer of; saying it is safer)",
     )
     parser.add_argument(
         "--mirrored", action="store_true", help="the picture is a mirror image, as many front cameras make"
@@ -249,7 +252,7 @@ With --resume a run that was killed goes on from its last checkpoint, as if noth
 examples:
   phalanx train --out runs/a --loop.minutes 60
   phalanx train --out runs/a --resume
-  phalanx train --out runs/b --config recipes/compact.yaml --seed 2
+  phalanx train --out runs/b --config recipes/compact_1.yaml --seed 2
 """
 
 
