@@ -115,7 +115,8 @@ def rotations_to_angles(rotations: Tensor) -> Tensor:
     """Local rotations (B, 16, 3, 3) -> the anatomical angles (B, 23) that explain them best, radians.
 
     Exact for rotations that `angles_to_rotations` made with abduction inside (-90, 90) degrees; for others, hinge joints keep the
-    turn about their axis and two-axis joints the direction of their bone's flexion frame. What is left (twist of a finger) has no name here.
+    turn about their axis and two-axis joints the direction of their bone's flexion frame. What is left (twist of a finger) has
+    no name here.
     """
     axes = AXES.to(rotations)
     angles = torch.zeros(rotations.shape[0], len(ANGLE_NAMES), dtype=rotations.dtype, device=rotations.device)
