@@ -81,6 +81,13 @@ def training(batch: int = 64) -> dict[str, float]:
     return result
 
 
+def show(figures: dict[str, float]) -> dict[str, float]:
+    """Print figures as they come, and hand them on."""
+    for name, value in figures.items():
+        print(f"{name:32s} {value:9.2f}", flush=True)
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="weights file (default: a fresh network)")
@@ -99,9 +106,8 @@ def main() -> None:
     else:
         network = load(weights, hand)
     figures = {"parameters_million": sum(p.numel() for p in network.parameters()) / 1e6}
-    figures |= inference(network, hand) | training()
-    for name, value in figures.items():
-        print(f"{name:32s} {value:9.2f}")
+    figures |= show(inference(network, hand))
+    figures |= show(training())
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
