@@ -72,6 +72,18 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_opencv_4_keeps_silent_too(tmp_path, monkeypatch):
+    """Which has its log level in another place than OpenCV 5."""
+    import cv2
+
+    levels = []
+    monkeypatch.setattr(cv2, "setLogLevel", lambda level: levels.append(level) or 3, raising=False)
+    (tmp_path / "text.mp4").write_text("no video\n" * 100)
+    with pytest.raises(InputError, match="is not a video"):
+        frames_per_second(tmp_path / "text.mp4")
+    assert levels == [0, 3]
+
+
 def test_bad_videos_are_one_sentence(tmp_path, capfd):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("no video\n" * 100)

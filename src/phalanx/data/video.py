@@ -108,9 +108,9 @@ def _quiet_opencv() -> Iterator[None]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read once, when FFmpeg is first used
     import cv2
 
-    log = cv2.utils.logging
-    before = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    set_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # OpenCV 4; 5
+    before = set_level(0)  # silent
     try:
         yield
     finally:
-        log.setLogLevel(before)
+        set_level(before)
