@@ -119,7 +119,13 @@ def _start(device: str) -> Any:
         with contextlib.nullcontext() if torch.cuda.is_available() else _no_standard_error():
             wp.init()
         warp_device = wp.device_from_torch(torch.device(device))
-        wp.load_module(__name__, device=warp_device)
+        # A first launch, on nothing, and not `wp.load_module`, after which some releases load (and say) it again.
+        nothing = (
+            wp.zeros((1, 1), dtype=wp.vec3, device=warp_device),
+            wp.zeros((1, 3), dtype=wp.int32, device=warp_device),
+            wp.zeros((1, 1, 1), dtype=wp.int64, device=warp_device),
+        )
+        wp.launch(_fill_keys, dim=(1, 1, 1), inputs=[*nothing, 1], device=warp_device)
     return warp_device
 
 
