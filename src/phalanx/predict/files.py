@@ -20,6 +20,7 @@ from phalanx.predict.predictor import Predictor, check_options
 PICTURE_SCHEMA = "phalanx.picture/1"
 VIDEO_SCHEMA = "phalanx.video/1"
 FRAMES_FOR_SIDE = 9  # frames that decide which hand a video shows
+UNSURE = 0.5  # score below which the line for people says so
 TRACKED = 0.3  # score above which the next frame of a video is looked at where the hand was
 
 
@@ -124,7 +125,8 @@ def describe(hand: HandPrediction) -> str:
         for finger, joints in (("thumb", ("mcp", "ip")), *((f, ("mcp", "pip", "dip")) for f in _LONG_FINGERS))
     ]
     distance = f"{'about ' if hand.camera == 'assumed' else ''}{hand.joints[0, 2]:.2f} m away"
-    return f"{hand.side} hand, score {hand.score:.2f}, {distance}, bent by (degrees) {', '.join(bends)}"
+    doubt = " (unsure: is there one hand, large enough? see --box)" if hand.score < UNSURE else ""
+    return f"{hand.side} hand, score {hand.score:.2f}{doubt}, {distance}, joints bent in sum (degrees) {', '.join(bends)}"
 
 
 _LONG_FINGERS = ("index", "middle", "ring", "little")
