@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no reader of pyproject.toml")
+tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")  # pytest brings the latter
 packaging_requirements = pytest.importorskip("packaging.requirements")
 
 
