@@ -72,6 +72,22 @@ def test_signs_are_those_of_anatomy() -> None:
     assert lifted[4, 2] > 0.02  # out of the palm
 
 
+def test_signs_of_the_wrist() -> None:
+    model = HandModel.open_hand()
+    end = model.template[:, 1].argmin()
+    rest = model(HandPose.zero(1)).vertices[0, end]
+
+    def moved(name: str) -> torch.Tensor:
+        angles = torch.zeros(1, 23)
+        angles[0, ANGLE_NAMES.index(name)] = 0.5
+        pose = HandPose.zero(1)
+        pose.rotations = angles_to_rotations(angles)
+        return model(pose).vertices[0, end] - rest
+
+    assert moved("wrist_flexion")[2] > 0.05  # palm and inner forearm near each other
+    assert moved("wrist_deviation")[0] > 0.05  # thumb and forearm near each other
+
+
 def test_a_named_angle_is_the_angle_between_bones() -> None:
     joints = posed(index_pip_flexion=70.0)
     a, b = joints[6] - joints[5], joints[7] - joints[6]

@@ -49,8 +49,8 @@ def _unit(*vector: float) -> tuple[float, float, float]:
 
 
 def _axes() -> tuple[tuple[float, float, float], ...]:
-    # The wrist's angles move the *forearm* against the palm, so flexion of the hand turns the forearm the same way seen from the palm.
-    rows = [_unit(1, 0, 0), _unit(0, 0, -1), _unit(0, 1, 0)]
+    # The wrist's angles move the *forearm* against the palm: where the hand flexes, the forearm's end nears the palm's side.
+    rows = [_unit(-1, 0, 0), _unit(0, 0, 1), _unit(0, 1, 0)]
     # Thumb: flexion carries it across the palm, abduction lifts it out of the palm; MCP and IP share one flexion axis.
     rows += [THUMB_FLEXION, THUMB_ABDUCTION, THUMB_HINGE, THUMB_HINGE]
     # Fingers: the knuckles lie on an arch, so flexion axes fan and finger tips converge on the thumb's base.
@@ -73,7 +73,7 @@ LIMITS = torch.deg2rad(
     torch.tensor(
         [
             [-75.0, 80.0],
-            [-35.0, 45.0],
+            [-45.0, 35.0],
             [-45.0, 45.0],
             [-40.0, 55.0],
             [-55.0, 40.0],

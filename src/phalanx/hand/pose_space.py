@@ -184,9 +184,8 @@ def propose_angles(generator: np.random.Generator, count: int) -> Tensor:
     jitter = generator.gamma(2.0, 2.5, (count, 1)) * generator.normal(size=(count, 23))
     jitter[:, [8, 12, 16, 20]] *= 0.6
     angles += jitter
-    # Fingers that hyperextend do so at the DIP joint too, and curled ones differ in how far.
     angles[:, 0] = generator.normal(0, 28, count)
-    angles[:, 1] = generator.normal(3, 13, count)
+    angles[:, 1] = generator.normal(-3, 13, count)
     angles[:, 2] = generator.normal(0, 15, count)
     limits = LIMITS.numpy()
     return torch.from_numpy(np.clip(np.deg2rad(angles), limits[:, 0], limits[:, 1])).float()
