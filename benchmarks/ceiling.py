@@ -1,6 +1,6 @@
 """How well the open hand can explain real joints at all: fitted to the ground truth of `photos_3d` (joints only, no picture).
 
-    python benchmarks/ceiling.py ../shared/real/photos_3d
+    python benchmarks/ceiling.py FOLDER
 
 What is left is the difference of joint definitions and of what the model's angles and shapes cannot do; no estimator that ends in
 this model can be expected to score below it without the definition map. Published beside it: 13.2 mm root-relative and 7.6 mm
