@@ -11,30 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
+from timing import milliseconds
 
 from phalanx.data.sample import Sample
 from phalanx.fit.joints import fit_evidence, fit_joints
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.methods.compact import Estimator, load, save_weights
 from phalanx.train.loop import LoopConfig, optimizers
-
-
-def milliseconds(call: Callable[[], object], repeats: int) -> float:
-    """Median wall time of a call after three warm-ups."""
-    for _ in range(3):
-        call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1000
 
 
 def inference(network: Estimator, hand: HandModel) -> dict[str, float]:

@@ -11,30 +11,18 @@ import argparse
 import pickle
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from timing import milliseconds
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 import build_open_hand
 
 from phalanx.hand import HandModel, HandPose
-
-
-def milliseconds(call: Callable[[], object], repeats: int = 30) -> float:
-    """Median wall time of a call after three warm-ups."""
-    for _ in range(3):
-        call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)) * 1000
 
 
 def made_up_mano(folder: Path) -> Path:

@@ -20,9 +20,6 @@ from torch import Tensor, nn
 from phalanx.core.errors import InputError
 from phalanx.hand.skeleton import FINGERS
 
-SEGMENTS = 17
-"""Moving parts: palm, forearm, then three segments of each finger, thumb first."""
-
 
 @dataclass
 class HandPose:
@@ -69,7 +66,8 @@ class HandModel(nn.Module):
     """Linear blend skinning with linear shape; plain arrays as buffers.
 
     Buffers: `template` (V, 3), `faces` (F, 3), `uv` (F, 3, 2) in [0, 1] per corner, `shape_basis` (V, 3, 10), `rest_joints`
-    (21, 3), `joint_basis` (21, 3, 10), `skin_weights` (V, 17), `parts` (V,) the segment with the largest weight.
+    (21, 3), `joint_basis` (21, 3, 10), `skin_weights` (V, 17) to the moving segments (palm, forearm,
+    then three of each finger, thumb first), `parts` (V,) the segment with the largest weight.
     """
 
     template: Tensor

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
 from phalanx.data.sample import Sample, concatenate
+from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
 from phalanx.methods.compact import CompactConfig, Estimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
@@ -138,19 +139,13 @@ def figures(network: nn.Module, sample: Sample, config: LoopConfig) -> dict[str,
             "depth_px_of_256": 256 * ((got.depth - want.depth).abs() * inside).sum(1),
         }
         if want.orientation is not None:
-            values["orientation_deg"] = _angle(got.orientation, want.orientation)
+            values["orientation_deg"] = rotmat_angle(got.orientation, want.orientation).rad2deg()
         if want.rotations is not None:
-            values["rotations_deg"] = _angle(got.rotations[:, 1:], want.rotations[:, 1:]).mean(1)
+            values["rotations_deg"] = rotmat_angle(got.rotations[:, 1:], want.rotations[:, 1:]).rad2deg().mean(1)
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.sum())
         total += len(part)
     return {name: value / total for name, value in sums.items()}
-
-
-def _angle(first: Tensor, second: Tensor) -> Tensor:
-    """Degrees between rotations (..., 3, 3)."""
-    trace = (first.mT @ second).diagonal(dim1=-2, dim2=-1).sum(-1)
-    return torch.rad2deg(torch.arccos(((trace - 1) / 2).clamp(-1, 1)))
 
 
 def export(network: Estimator, config: TrainConfig, out: str | Path) -> Path:
