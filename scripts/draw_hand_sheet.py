@@ -71,7 +71,9 @@ def sheet() -> np.ndarray:
             surface = model(pose)
             pair.append(draw(surface.vertices[0], surface.joints[0], model.faces, degrees == 0.0))
         tile = np.hstack(pair)
-        cv2.putText(tile, name.replace("_", " "), (8, TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA)
+        cv2.putText(
+            tile, name.replace("_", " "), (8, TILE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (60, 60, 60), 1, cv2.LINE_AA
+        )
         tiles.append(tile)
     return np.vstack([np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles), 4)])
 

@@ -17,6 +17,7 @@ from phalanx.fit.joints import (
     normal_equations,
     posed_joints,
     small_turn,
+    without_turn,
 )
 from phalanx.geometry.rotations import ray_to_rotmat, rotmat_angle, rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
@@ -75,6 +76,21 @@ def evidence_of(model: HandModel, state: State, noise: float = 0.0, off: float =
             shape=torch.zeros(batch, 10),
         ),
     )
+
+
+@pytest.mark.parametrize("angle", [0.5, 2.0, -2.9])
+def test_a_turned_camera_gives_the_same_hand_in_its_own_frame(model, angle):
+    state = draw(model, 8, spread=0.6)
+    _, K, evidence = evidence_of(model, state)
+    turn = rotvec_to_rotmat(torch.tensor([[0.0, 0, angle]]))
+    stretch = torch.diag(torch.tensor([1.02, 1.0, 1.0]))  # pixels that are not square
+    turned = K @ stretch @ turn
+    upright, found = without_turn(turned)
+    torch.testing.assert_close(upright @ found, turned)
+    assert (rotmat_angle(found, turn.expand(8, 3, 3)) < 0.011).all()
+    pose = fit_evidence(model, evidence, K @ turn, SIZE)
+    plain = fit_evidence(model, evidence, K, SIZE)
+    torch.testing.assert_close(model.joints(pose) @ turn.mT, model.joints(plain), atol=2e-4, rtol=0)
 
 
 def relative_error(found: torch.Tensor, true: torch.Tensor) -> torch.Tensor:

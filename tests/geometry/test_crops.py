@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from phalanx.core.errors import InputError
 from phalanx.geometry.camera import Camera
 from phalanx.geometry.crops import (
+    PALM,
     SquareBox,
     box_around_edges,
     box_around_picture,
     box_around_points,
     square_crop,
+    upright_angle,
 )
 
 
@@ -149,3 +151,25 @@ def test_bad_input():
         square_crop(np.zeros((20, 30, 7), np.uint8), box_around_picture(30, 20), 16)
     with pytest.raises(InputError, match="no pixels"):
         square_crop(picture[:0], box_around_picture(30, 20), 16)
+
+
+@given(st.floats(-3.1, 3.1), st.floats(-50, 50), st.floats(-50, 50))
+def test_a_turned_box_holds_the_points_and_no_more(angle, x, y):
+    points = np.random.default_rng(0).normal(size=(21, 2)) * [30, 10] + [x, y]
+    box = box_around_points(points, angle=angle)
+    inside = np.c_[points, np.ones(21)] @ box.image_to_crop(100).T[:, :2]
+    low, high = inside.min(0), inside.max(0)
+    np.testing.assert_allclose((low + high) / 2, 49.5, atol=1e-6)  # centred, and the longer side fills the crop
+    assert (high - low).max() == pytest.approx(100)
+
+
+@given(st.floats(-3.1, 3.1))
+def test_upright_angle_is_that_of_the_hand(angle):
+    joints = np.zeros((21, 2))
+    joints[PALM] = [[-3, -9], [-1, -10], [1, -10], [3, -9]]
+    c, s = np.cos(angle), np.sin(angle)
+    assert upright_angle(joints @ np.array([[c, s], [-s, c]]) + [5, 7]) == pytest.approx(angle)
+
+
+def test_a_hand_of_one_point_is_upright():
+    assert upright_angle(np.full((21, 2), 3.0)) == 0

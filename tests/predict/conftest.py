@@ -1,6 +1,6 @@
 """A hand whose whole truth is known, in a picture whose colours say where in the picture each pixel is.
 
-From any crop of such a picture, however it was cut, scaled or flipped, `Oracle` reads the crop's place and answers with
+From any crop of such a picture, however it was cut, scaled, turned or flipped, `Oracle` reads the crop's place and answers with
 the exact evidence. So whatever `Predictor` makes of boxes, cameras and sides must come back to the truth.
 """
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from phalanx.fit.joints import without_turn
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
@@ -50,7 +51,10 @@ class Truth:
         return points[:, :2] / points[:, 2:]
 
 
-def make_truth(flip: bool = False, f: float = 300.0, at: tuple[float, float, float] = (0.04, 0.09, 0.5)) -> Truth:
+def make_truth(
+    flip: bool = False, f: float = 300.0, at: tuple[float, float, float] = (0.04, 0.09, 0.5), roll: float = 0.0
+) -> Truth:
+    """A hand at `at` metres, pointing up and then turned by `roll` radians about the optical axis, clockwise as seen."""
     angles = torch.zeros(1, len(ANGLE_NAMES))
     angles[0, ANGLE_NAMES.index("index_pip_flexion")] = 0.6
     angles[0, ANGLE_NAMES.index("ring_mcp_flexion")] = 0.4
@@ -60,7 +64,9 @@ def make_truth(flip: bool = False, f: float = 300.0, at: tuple[float, float, flo
     facing = torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])
     about_y = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]])
     shape = torch.linspace(-1, 1, 10)[None]
-    pose = HandPose(angles_to_rotations(angles), shape, (about_y @ facing)[None], torch.tensor([at]))
+    c, s = math.cos(roll), math.sin(roll)
+    about_z = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    pose = HandPose(angles_to_rotations(angles), shape, (about_z @ about_y @ facing)[None], torch.tensor([at]))
     K = np.array([[f, 0, 150.0], [0, f * 1.02, 125.0], [0, 0, 1]])
     return Truth(pose, K, flip, angles[0].numpy())
 
@@ -73,6 +79,7 @@ class Oracle(nn.Module):
         self.truth, self.picture = truth, (width, height)
         self.config = SimpleNamespace(size=size)
         self.seen: list[Tensor] = []
+        self.turns: list[float] = []
 
     def forward(self, images: Tensor) -> Evidence:
         assert images.shape[1:] == (3, self.config.size, self.config.size) and images.dtype == torch.float32
@@ -80,33 +87,36 @@ class Oracle(nn.Module):
         size = self.config.size
         middle = slice(size * 3 // 8, size * 5 // 8)
         at = torch.arange(size).double()[middle]
-        red = images[0, 0].double()[middle, middle].mean(0)
-        green = images[0, 1].double()[middle, middle].mean(1)
-        # picture pixel = start + step * crop pixel, in x and in y
-        starts, steps = [], []
-        for values, extent in ((red, self.picture[0]), (green, self.picture[1])):
-            pixels = (values - 0.1) / 0.8 * (extent - 1)
-            step = ((pixels - pixels.mean()) * (at - at.mean())).sum() / (at - at.mean()).square().sum()
-            steps.append(step.item())
-            starts.append((pixels.mean() - step * at.mean()).item())
+        v, u = (axis.flatten() for axis in torch.meshgrid(at, at, indexing="ij"))
+        extent = torch.tensor(self.picture).double()[:, None] - 1
+        pixels = (images[0, :2, middle, middle].flatten(1).double() - 0.1) / 0.8 * extent  # (2, N)
+        # picture pixel = to_picture @ (crop pixel, 1)
+        to_picture = torch.linalg.lstsq(torch.stack((u, v, torch.ones_like(u)), 1), pixels.T).solution.T.numpy()
+        step, start = to_picture[:, :2], to_picture[:, 2]
+        flipped = np.linalg.det(step) < 0
         # The crop of a left hand must come flipped, that of a right hand must not: the other way the network is unsure.
-        sigma = 0.01 if (steps[0] < 0) == self.truth.flip else 0.3
-        start, step = np.array(starts), np.array(steps)
-        joints_2d = ((self.truth.joints_2d - start) / step + 0.5) / size
+        sigma = 0.01 if flipped == self.truth.flip else 0.3
+        joints_2d = (np.linalg.solve(step, (self.truth.joints_2d - start).T).T + 0.5) / size
+        scale = np.linalg.norm(step, axis=0)
         K_picture = self.truth.K
-        f_crop = (K_picture[0, 0] / abs(step[0]) + K_picture[1, 1] / abs(step[1])) / 2
+        f_crop = (K_picture[0, 0] / scale[0] + K_picture[1, 1] / scale[1]) / 2
         z = self.truth.joints[:, 2]
         depth = (z - z[ROOT]) * f_crop / (z[ROOT] * size)
-        ray = np.linalg.solve(K_picture, [*(start + step * (size - 1) / 2), 1.0])
-        ray = ray * [-1, 1, 1] if self.truth.flip else ray
-        ray = torch.tensor(ray / np.linalg.norm(ray), dtype=torch.float32)[None]
+        # What the crop shows, in a frame whose y axis goes down the crop.
+        turn = math.atan2(-step[0, 1], step[1, 1]) * (-1 if flipped else 1)
+        c, s = math.cos(turn), math.sin(turn)
+        about_z = torch.tensor([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+        self.turns.append(turn)
+        ray = np.linalg.solve(K_picture, [*(step.sum(1) * (size - 1) / 2 + start), 1.0])
+        ray = ray * [-1, 1, 1] if flipped else ray
+        ray = about_z @ torch.tensor(ray / np.linalg.norm(ray), dtype=torch.float32)
         return Evidence(
             torch.tensor(joints_2d, dtype=torch.float32)[None],
             torch.full((1, 21), sigma),
             torch.tensor(depth, dtype=torch.float32)[None],
             torch.full((1, 21), 0.01),
             self.truth.pose.rotations,
-            ray_to_rotmat(ray).mT @ self.truth.pose.orientation,
+            ray_to_rotmat(ray[None]).mT @ about_z @ self.truth.pose.orientation,
             self.truth.pose.shape,
         )
 
@@ -115,7 +125,8 @@ def linear_fit(
     model: HandModel, evidence: Evidence, K: Tensor, size: int, hand_length: float | None = None
 ) -> HandPose:
     """Stands in for the fit: takes rotations and shape as they are and solves for the translation, which is linear."""
-    orientation = ray_to_rotmat(centre_ray(K, size)) @ evidence.orientation
+    upright, turn = without_turn(K)
+    orientation = turn.mT @ ray_to_rotmat(centre_ray(upright, size)) @ evidence.orientation
     pose = HandPose(evidence.rotations, evidence.shape, orientation, torch.zeros(1, 3))
     joints = model.joints(pose)[0].double()  # (21, 3)
     pixels = evidence.joints_2d[0].double() * size - 0.5

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from phalanx.fit.chain import Chain, chain_of, joints_and_derivatives, local_rotations, rotations_to_hinges
 from phalanx.geometry.alignment import rigid_alignment
@@ -248,7 +249,7 @@ def fit_evidence(
     Args:
         model: the hand that the network was trained on.
         evidence: what the network says of B crops.
-        K: (B, 3, 3) cameras of the crops.
+        K: (B, 3, 3) cameras of the crops, which may be turned: of pixels `K_upright @ R`, R a rotation about the optical axis.
         size: side of the crops in pixels, to which K belongs.
         hand_length: metres from the wrist joint to the tip of the straight middle finger, if known (a number or (B,));
             else the hand's size comes from the model's prior.
@@ -271,14 +272,14 @@ def _fit_evidence(
     config: FitConfig,
 ) -> HandPose:
     chain = chain_of(model)
+    K, turn = without_turn(K)
     focal = (K[:, 0, 0] + K[:, 1, 1]) / (2 * size)  # (B,) crop widths
-    # Rays through the measured joints; (u * S - 1/2 - c) / f, pixel centres being integers.
-    centre = K[:, :2, 2]
+    # Rays through the measured joints and the crop's middle; pixel u * S - 1/2, pixel centres being integers.
+    seen = torch.cat((evidence.joints_2d, torch.full_like(evidence.joints_2d[:, :1], 0.5)), dim=1) * size - 0.5
+    plane = (seen - K[:, None, :2, 2]) @ torch.linalg.inv(K[:, :2, :2]).mT  # (B, 22, 2) x / z and y / z
+    rays, middle = plane[:, :21], plane[:, 21]
+    orientation = ray_to_rotmat(functional.pad(middle, (0, 1), value=1.0)) @ evidence.orientation
     f = torch.stack((K[:, 0, 0], K[:, 1, 1]), dim=-1)[:, None] / size  # (B, 1, 2)
-    rays = (evidence.joints_2d - (centre[:, None] + 0.5) / size) / f  # (B, 21, 2) x / z and y / z
-    middle = torch.cat((0.5 - (centre + 0.5) / size, torch.ones_like(centre[:, :1])), dim=-1)
-    middle = middle / torch.cat((f[:, 0], torch.ones_like(centre[:, :1])), dim=-1)
-    orientation = ray_to_rotmat(middle) @ evidence.orientation
     angles = rotations_to_hinges(chain, evidence.rotations[:, 1:])
     angles = torch.clamp(angles, chain.limits[:, 0], chain.limits[:, 1])
     inner = torch.cat((angles, evidence.shape), dim=1)
@@ -318,7 +319,20 @@ def _fit_evidence(
     fingers = joints_and_derivatives(chain, angles, evidence.shape)[0].flatten(1, 2)  # (B, 20, 3)
     start = State(orientation, _first_translation(fingers, rays, ratio, orientation), inner)
     state, _ = minimise(equations, start, config.steps)
+    back = turn.mT
+    state = State(back @ state.orientation, (back @ state.translation[..., None])[..., 0], state.inner)
     return state.pose(chain, evidence.rotations[:, 0])
+
+
+def without_turn(K: Tensor) -> tuple[Tensor, Tensor]:
+    """Cameras (B, 3, 3) as `K_upright @ turn`: turn (B, 3, 3) about the optical axis, K_upright as near diagonal as can be.
+
+    A hand at X before camera K is seen as one at `turn @ X` before the camera K_upright.
+    """
+    angle = torch.atan2(K[:, 1, 0] - K[:, 0, 1], K[:, 0, 0] + K[:, 1, 1])
+    cosine, sine, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
+    turn = torch.stack((cosine, -sine, zero, sine, cosine, zero, zero, zero, zero + 1), dim=-1).unflatten(-1, (3, 3))
+    return K @ turn.mT, turn
 
 
 def _first_translation(fingers: Tensor, rays: Tensor, ratio: Tensor, orientation: Tensor) -> Tensor:

@@ -13,6 +13,9 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 
+PALM = [5, 9, 13, 17]
+"""The knuckles, whose middle as seen from the wrist says which way a hand points."""
+
 _BORDERS = {"replicate": cv2.BORDER_REPLICATE, "constant": cv2.BORDER_CONSTANT}
 
 
@@ -77,15 +80,23 @@ def box_around_edges(left: float, top: float, right: float, bottom: float) -> Sq
     return SquareBox((left + right - 1) / 2, (top + bottom - 1) / 2, max(right - left, bottom - top))
 
 
-def box_around_points(points: np.ndarray, factor: float = 1.0) -> SquareBox:
-    """The smallest upright square around pixel positions (N, 2), grown by `factor` about its centre."""
+def upright_angle(joints: np.ndarray) -> float:
+    """Angle of the box in which the hand with joints (21, 2), in pixels, points up: from the wrist to the knuckles."""
+    x, y = np.mean(np.asarray(joints)[PALM], axis=0) - joints[0]
+    return math.atan2(x, 0.0 - y)  # never -0.0, whose angle would be half a turn
+
+
+def box_around_points(points: np.ndarray, factor: float = 1.0, angle: float = 0.0) -> SquareBox:
+    """The smallest square, turned by `angle`, around pixel positions (N, 2), grown by `factor` about its centre."""
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0 or not np.isfinite(points).all():
         raise InputError(f"points: must be finite and (N, 2), N > 0, not {points.shape}")
-    low, high = points.min(0), points.max(0)
+    axes = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])  # the box's x and y
+    along = points @ axes.T
+    low, high = along.min(0), along.max(0)
     side = max(float((high - low).max()), 1.0)  # a single point still gets a pixel
-    centre_x, centre_y = ((low + high) / 2).tolist()
-    return SquareBox(centre_x, centre_y, side).scaled(factor)
+    centre_x, centre_y = ((low + high) / 2 @ axes).tolist()
+    return SquareBox(centre_x, centre_y, side, angle).scaled(factor)
 
 
 def square_crop(

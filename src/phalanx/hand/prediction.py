@@ -40,7 +40,8 @@ class HandPrediction:
         mirrored: the picture is a mirror image, so that it shows the other kind of hand than `side`; negate x of
             `joints` and `vertices` for the real hand.
         score: 0 to 1, how sharp the evidence in the picture is. Not a probability.
-        box: (4,) x, y, width, height in pixels of the square region that the hand was predicted from; may reach beyond
+        box: (4,) x, y, width, height in pixels of the square that the hand was predicted from, before
+            it was turned about its centre to have the hand point up; may reach beyond
             the picture.
         width, height: of the picture, in pixels.
         joints_2d: (21, 2) pixels; (0, 0) is the centre of the top-left pixel.

@@ -126,7 +126,9 @@ def describe(hand: HandPrediction) -> str:
     ]
     distance = f"{'about ' if hand.camera == 'assumed' else ''}{hand.joints[0, 2]:.2f} m away"
     doubt = " (unsure: is there one hand, large enough? see --box)" if hand.score < UNSURE else ""
-    return f"{hand.side} hand, score {hand.score:.2f}{doubt}, {distance}, joints bent in sum (degrees) {', '.join(bends)}"
+    return (
+        f"{hand.side} hand, score {hand.score:.2f}{doubt}, {distance}, joints bent in sum (degrees) {', '.join(bends)}"
+    )
 
 
 _LONG_FINGERS = ("index", "middle", "ring", "little")

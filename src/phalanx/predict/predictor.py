@@ -1,13 +1,16 @@
 """`Predictor`: one picture in, the hands in it out.
 
-    picture -> square crop -> network -> 2D joints -> closer crop -> network -> fit of the hand model -> HandPrediction
+    picture -> square crop -> network -> 2D joints -> closer crop, turned until the hand points up -> network
+        -> fit of the hand model -> HandPrediction
 
 The network and the hand model know right hands only. If the picture shows a left hand, each crop is flipped left to
 right and its camera with it; what comes out lives in the mirrored camera frame and goes back by negating x.
 """
 
+import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +22,14 @@ from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.data.images import MIN_SIDE, read_image
 from phalanx.geometry.camera import Camera, camera_from_field_of_view
-from phalanx.geometry.crops import SquareBox, box_around_edges, box_around_picture, box_around_points, square_crop
+from phalanx.geometry.crops import (
+    SquareBox,
+    box_around_edges,
+    box_around_picture,
+    box_around_points,
+    square_crop,
+    upright_angle,
+)
 from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
@@ -28,7 +38,8 @@ from phalanx.methods.compact import Evidence, load
 FIELD_OF_VIEW = 60.0  # degrees across the longer side, where no camera is given; phones have 55 to 75
 CROP_FACTOR = 1.3  # side of the closer crop over the extent of the joints
 CLOSER_PASSES = 1  # crops after the first
-SAME_BOX = 0.1  # a closer crop that moves and grows by less than this share of its side is not worth another look
+SAME_BOX = 0.1  # a closer crop that moves and grows by less than this share of its side,
+SAME_ANGLE = 0.15  # and turns by less than this, in radians, is not worth another look
 HAND_LENGTHS = (0.05, 0.35)  # metres; a newborn's is 0.06, the longest ever measured 0.32
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
 
@@ -138,15 +149,18 @@ def joints_in_picture(evidence: Evidence, box: SquareBox, flip: bool) -> np.ndar
     joints = evidence.joints_2d[0].double().cpu().numpy()  # (21, 2) 0..1 across the crop
     if flip:
         joints = joints * [-1, 1] + [1, 0]
-    # In crop units the crop's edges are 0 and 1, in pixels of the picture they are centre -+ side / 2.
-    return (joints - 0.5) * box.side + [box.centre_x, box.centre_y]
+    to_picture = box.crop_to_image(1)  # whose one pixel spans -1/2 to 1/2
+    return (joints - 0.5) @ to_picture[:2, :2].T + to_picture[:2, 2]
 
 
 def box_around_joints(joints: np.ndarray, width: int, height: int) -> SquareBox:
-    """The square to look at next, around joints (21, 2) in pixels; those beyond the picture count as on its edge."""
+    """The square to look at next, around joints (21, 2) in pixels, in which the hand points up.
+
+    Joints beyond the picture count as on its edge.
+    """
     inside = np.clip(joints, 0, [width - 1, height - 1])
-    box = box_around_points(inside, CROP_FACTOR)
-    return SquareBox(box.centre_x, box.centre_y, max(box.side, 2 * MIN_BOX))  # so that `as_box` takes it back
+    box = box_around_points(inside, CROP_FACTOR, upright_angle(joints))
+    return replace(box, side=max(box.side, 2 * MIN_BOX))  # so that `as_box` takes it back
 
 
 def assemble(
@@ -271,7 +285,8 @@ def check_options(box: Any, K: Any, side: Any, hand_length: Any) -> None:
 
 def _nearly_same(a: SquareBox, b: SquareBox) -> bool:
     shift = max(abs(a.centre_x - b.centre_x), abs(a.centre_y - b.centre_y))
-    return shift < SAME_BOX * b.side and abs(a.side / b.side - 1) < SAME_BOX
+    turn = math.remainder(a.angle - b.angle, math.tau)
+    return shift < SAME_BOX * b.side and abs(a.side / b.side - 1) < SAME_BOX and abs(turn) < SAME_ANGLE
 
 
 def _numpy(values: Tensor) -> np.ndarray:

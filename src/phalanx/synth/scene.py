@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.geometry.crops import PALM
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
@@ -15,6 +16,7 @@ from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
 _NEAREST = 0.12  # metres: neither a joint nor the end of the arm comes nearer to the camera
+_CLOSER = 0.7  # share of the pictures that are crops of a second look: turned upright, the hand filling most of them
 
 
 def _about(axis: str, angle: np.ndarray) -> np.ndarray:
@@ -72,6 +74,27 @@ def view_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
     return np.where(kind < 0.2, uniform_rotations(generator, count), np.where(kind < 0.88, raised, own))
 
 
+def _turned_upright(
+    generator: np.random.Generator, pose: HandPose, joints: np.ndarray, chosen: np.ndarray
+) -> tuple[HandPose, np.ndarray]:
+    """`pose` and its joints `(N, 21, 3)`, the `chosen` `(N,)` turned about the optical axis until the palm points up.
+
+    As in the crops of a second look (`geometry.crops.upright_angle`), and as badly as a first look tells it: the shorter the
+    palm is seen, the worse.
+    """
+    seen = joints[..., :2] / joints[..., 2:]
+    palm = seen[:, PALM].mean(1) - seen[:, 0]
+    extent = (seen.max(1) - seen.min(1)).max(1)
+    blur = np.hypot(np.deg2rad(8), 0.03 * extent / np.maximum(np.linalg.norm(palm, axis=1), 0.05 * extent))
+    angle = -0.5 * np.pi - np.arctan2(palm[:, 1], palm[:, 0]) + blur * generator.normal(size=len(palm))
+    turn = _about("z", np.where(chosen, angle, 0.0))  # (N, 3, 3)
+    turn32 = torch.as_tensor(turn, dtype=torch.float32)
+    turned = HandPose(
+        pose.rotations, pose.shape, turn32 @ pose.orientation, (turn32 @ pose.translation[..., None])[..., 0]
+    )
+    return turned, joints @ turn.transpose(0, 2, 1)
+
+
 def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, length: float) -> np.ndarray:
     """Whether `(N,)` an arm of `length` metres hides more than a few joints, or shows its cut end.
 
@@ -92,8 +115,8 @@ def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, le
 
 def _candidates(
     generator: np.random.Generator, model: HandModel, count: int, size: int
-) -> tuple[HandPose, Tensor, Tensor, np.ndarray]:
-    """Poses, crop cameras `(count, 3, 3)`, joints `(count, 21, 3)` and whether each is usable; on the CPU."""
+) -> tuple[HandPose, Tensor, np.ndarray]:
+    """Poses, crop cameras `(count, 3, 3)` and whether each is usable; on the CPU."""
     length = FOREARM_STRETCH * (FOREARM_FROM - float(model.template[:, 1].min())) - FOREARM_FROM
     angles = torch.as_tensor(sample_angles(generator, count), dtype=torch.float32)
     shape = generator.normal(0, 1.15, (count, 10)).clip(-3, 3)
@@ -116,15 +139,15 @@ def _candidates(
         torch.as_tensor(orientation, dtype=torch.float32),
         torch.as_tensor(middle, dtype=torch.float32),
     )
-    joints = model.joints(pose)
-    points = joints.double().numpy()
+    closer = generator.random(count) < _CLOSER
     with np.errstate(divide="ignore", invalid="ignore"):
+        pose, points = _turned_upright(generator, pose, model.joints(pose).double().numpy(), closer)
         seen = focal[:, None, None] * points[..., :2] / points[..., 2:]  # (count, 21, 2), in picture widths
     low, high = seen.min(1), seen.max(1)
-    fill = generator.uniform(0.5, 0.95, count)
-    fill = np.where(generator.random(count) < 0.08, generator.uniform(0.95, 1.2, count), fill)
+    fill = np.where(closer, generator.uniform(0.62, 0.92, count), generator.uniform(0.45, 0.95, count))
+    fill = np.where(generator.random(count) < 0.08, generator.uniform(0.9, 1.2, count), fill)
     # A first look at a whole photograph: the hand is small and anywhere.
-    fill = np.where(generator.random(count) < 0.08, generator.uniform(0.3, 0.5, count), fill)
+    fill = np.where(~closer & (generator.random(count) < 0.3), generator.uniform(0.3, 0.5, count), fill)
     side = (high - low).max(1) / fill
     room = np.maximum(0.04, 0.5 * (1 - fill))[:, None]
     centre = 0.5 * (low + high) + side[:, None] * room * generator.uniform(-0.8, 0.8, (count, 2))
@@ -144,7 +167,7 @@ def _candidates(
         & (points[..., 2].min(1) > _NEAREST)
         & np.isfinite(pixels).all((1, 2))
     )
-    return pose, torch.as_tensor(K, dtype=torch.float32), joints, usable
+    return pose, torch.as_tensor(K, dtype=torch.float32), usable
 
 
 def draw_hands(generator: np.random.Generator, model: HandModel, count: int, size: int) -> tuple[HandPose, Tensor]:
@@ -156,7 +179,7 @@ def draw_hands(generator: np.random.Generator, model: HandModel, count: int, siz
     cameras: list[Tensor] = []
     found = 0
     while found < count:
-        pose, K, _, usable = _candidates(generator, model, count + count // 3 + 4, size)
+        pose, K, usable = _candidates(generator, model, count + count // 3 + 4, size)
         chosen = torch.from_numpy(np.flatnonzero(usable)[: count - found])
         poses.append(pose[chosen])
         cameras.append(K[chosen])
