@@ -98,6 +98,7 @@ def test_json_files(tmp_path):
         ({"side": "both"}, "side: must be 'left' or 'right', not 'both'"),
         ({"camera": "x"}, "camera: must be 'given' or 'assumed'"),
         ({"scale_source": "x"}, "scale_source: must be"),
+        ({"side_source": "x"}, "side_source: must be"),
         ({"width": None}, "width: must be a whole number of pixels, not None"),
         ({"height": -3}, "height: must be a whole number"),
         ({"height": 3.5}, "height: must be a whole number"),

@@ -19,6 +19,7 @@ def test_truth_comes_back_in_the_frame_of_the_picture(oracle, side, mirrored):
     truth = oracle.truth(flip=shows_left)
     (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side=side, mirrored=mirrored)
     assert (hand.side, hand.mirrored, hand.camera, hand.scale_source) == (side, mirrored, "given", "prior")
+    assert hand.side_source == "given"
     np.testing.assert_allclose(hand.joints, truth.joints, atol=2e-4)
     np.testing.assert_allclose(hand.joints_2d, truth.joints_2d, atol=0.1)
     np.testing.assert_allclose(hand.joints_2d, project(hand.K, hand.joints), atol=1e-9)
@@ -36,7 +37,7 @@ def test_truth_comes_back_in_the_frame_of_the_picture(oracle, side, mirrored):
 def test_the_surer_side_is_taken(oracle, flip, mirrored):
     truth = oracle.truth(flip=flip)
     (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, mirrored=mirrored)
-    assert hand.side == ("left" if flip != mirrored else "right")
+    assert (hand.side, hand.side_source) == ("left" if flip != mirrored else "right", "guessed")
     np.testing.assert_allclose(hand.joints, truth.joints, atol=2e-4)
 
 

@@ -74,6 +74,21 @@ def test_a_run_ends_in_weights_with_a_card(tmp_path):
     assert run(tiny(), tmp_path, resume=True).read_bytes() == before
 
 
+def test_the_folder_says_how_the_run_is_set_and_another_setting_is_refused(tmp_path):
+    run(tiny(), tmp_path)
+    before = (tmp_path / "config.json").read_text()
+    settings = json.loads(before)
+    assert (settings["seed"], settings["synth"]["size"], settings["loop"]["samples"]) == (1, 64, 48)
+    for name, value in (("seed", 2), ("buffer", 20), ("synth", SynthConfig(size=64, chunk=8))):
+        other = tiny()
+        setattr(other, name, value)
+        with pytest.raises(InputError, match=rf"another configuration \({name}\)"):
+            run(other, tmp_path, resume=True)
+    longer = tiny(samples=56)
+    run(longer, tmp_path, resume=True)  # a budget may grow
+    assert (tmp_path / "config.json").read_text() == before
+
+
 def test_figures_are_zero_for_the_truth():
     sample = made(SynthConfig(size=64, chunk=6), 1, 2)
 

@@ -22,6 +22,7 @@ Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
 CAMERA_SOURCES = ("given", "assumed")
 SCALE_SOURCES = ("depth", "given", "prior")
+SIDE_SOURCES = ("given", "guessed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +41,8 @@ class HandPrediction:
         mirrored: the picture is a mirror image, so that it shows the other kind of hand than `side`; negate x of
             `joints` and `vertices` for the real hand.
         score: 0 to 1, how sharp the evidence in the picture is. Not a probability.
-        box: (4,) x, y, width, height in pixels of the square that the hand was predicted from, before
-            it was turned about its centre to have the hand point up; may reach beyond
-            the picture.
+        box: (4,) x, y, width, height in pixels of the square that the hand was predicted from, before it was turned about
+            its centre to have the hand point up; may reach beyond the picture.
         width, height: of the picture, in pixels.
         joints_2d: (21, 2) pixels; (0, 0) is the centre of the top-left pixel.
         joints: (21, 3) metres, camera frame (x right, y down, z forward).
@@ -55,6 +55,7 @@ class HandPrediction:
         K: (3, 3) camera matrix of the picture.
         camera: where K comes from: "given", or "assumed" (a usual field of view; distances are then guesses).
         scale_source: where the metric size comes from: "depth" measured, hand length "given", or the model's "prior".
+        side_source: whether `side` was "given" or "guessed" from the picture.
         vertices: (V, 3) metres, camera frame; or None.
         faces: (F, 3) vertex indices, counter-clockwise seen from outside; or None.
     """
@@ -74,6 +75,7 @@ class HandPrediction:
     K: np.ndarray
     camera: Literal["given", "assumed"] = "assumed"
     scale_source: Literal["depth", "given", "prior"] = "prior"
+    side_source: Literal["given", "guessed"] = "given"
     scale: float = 1.0
     mirrored: bool = False
     vertices: np.ndarray | None = None
@@ -83,6 +85,7 @@ class HandPrediction:
         _check_choice(self.side, SIDES, "side")
         _check_choice(self.camera, CAMERA_SOURCES, "camera")
         _check_choice(self.scale_source, SCALE_SOURCES, "scale_source")
+        _check_choice(self.side_source, SIDE_SOURCES, "side_source")
         _check_choice(self.mirrored, (True, False), "mirrored")
         object.__setattr__(self, "mirrored", bool(self.mirrored))
         for name in ("score", "scale"):

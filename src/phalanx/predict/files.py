@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -170,11 +170,13 @@ def _predict_video(
     frames: list[dict[str, Any]] = []
     scores: list[float] = []
     box = options["box"]
-    if options["side"] == "auto":
+    side_source: Literal["given", "guessed"] = "guessed" if options["side"] == "auto" else "given"
+    if side_source == "guessed":
         options = {**options, "side": _side_of_video(predictor, path, options)}
     with write_video(outputs[1], rate) as append:
         for number, image in enumerate(read_frames(path)):
-            hands = predictor(image, **{**options, "box": box})
+            found = predictor(image, **{**options, "box": box})
+            hands = [replace(hand, side_source=side_source) for hand in found]
             sure = [hand for hand in hands if hand.score > TRACKED]
             box = sure[0].box if sure else options["box"]
             scores += [hand.score for hand in hands]

@@ -103,11 +103,19 @@ class Predictor:
         check_options(box, K, side, hand_length)
         first = box_around_picture(width, height) if box is None else as_box(box, width, height)
         camera = picture_camera(K, width, height)
-        side, flip, (evidence, seen, K_crop) = self._surest(image, camera, first, side, mirrored)
+        found, flip, (evidence, seen, K_crop) = self._surest(image, camera, first, side, mirrored)
         K_crop = K_crop.to(self.device, torch.float32)
         pose = self.fit(self.model, evidence, K_crop, self.estimator.config.size, hand_length)
         hand = assemble(self.model, pose, evidence, camera, seen, flip, hand_length)
-        return [HandPrediction(**hand, side=side, mirrored=mirrored, camera="assumed" if K is None else "given")]
+        return [
+            HandPrediction(
+                **hand,
+                side=found,
+                side_source="guessed" if side == "auto" else "given",
+                camera="assumed" if K is None else "given",
+                mirrored=mirrored,
+            )
+        ]
 
     def _surest(
         self, image: np.ndarray, camera: Camera, box: SquareBox, side: Side | Literal["auto"], mirrored: bool

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import write_whole
+from phalanx.core.files import writable_folder, write_whole
 from phalanx.data.sample import Sample, concatenate
 from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
 from phalanx.methods.compact import CompactConfig, Estimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.feed import BufferFeed, resize
-from phalanx.train.loop import LoopConfig, Phase, train
+from phalanx.train.loop import CHECKPOINT, LoopConfig, Phase, train
 
 HELD_OUT_SEED = 1_000_003
 """Added to the training stream's seed for the held-out one."""
@@ -68,6 +68,11 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
     model = Estimator(config.model)
     if config.start_from is not None:
         model.start_from(_weights(config.start_from))
+    settings = asdict(config)
+    folder = writable_folder(out)
+    if not (folder / CHECKPOINT).exists():  # else the run that is there keeps its own
+        with write_whole(folder / "config.json") as temporary:
+            temporary.write_text(json.dumps(settings, indent=1, default=str) + "\n")
     chunks = max(1, config.buffer // config.synth.chunk)
     held_out = _held_out(config)
 
@@ -85,6 +90,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
             out,
             resume=resume,
             report=lambda line: print(line, flush=True),
+            about={name: settings[name] for name in ("model", "synth", "seed", "buffer")},
         )
     finally:
         feed.close()

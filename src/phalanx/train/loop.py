@@ -9,9 +9,10 @@ clocks do.
 from __future__ import annotations
 
 import copy
+import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,9 @@ from phalanx.core.files import writable_folder, write_whole
 from phalanx.data.sample import Sample
 from phalanx.train.curve import write_curve
 from phalanx.train.muon import Muon
+
+CHECKPOINT = "checkpoint.pt"
+"""Name of the file, in a run's folder, that the run goes on from."""
 
 
 @dataclass
@@ -169,6 +173,7 @@ def train(
     resume: bool = False,
     report: Callable[[str], None] = print,
     stop_after: int | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> nn.Module:
     """Train `model` on `feed` and return the moving average of its weights, in evaluation mode.
 
@@ -182,6 +187,8 @@ def train(
         resume: continue from its checkpoint, if there is one.
         report: is given a line of text at every evaluation.
         stop_after: write a checkpoint and return after that many steps in this call (as if killed there).
+        about: what else must be the same when the run is continued (numbers, texts, lists, and mappings of them), such as
+            the data's settings.
 
     Raises:
         InputError: the configuration makes no sense, the folder cannot be written or holds a run and `resume` is not
@@ -189,7 +196,7 @@ def train(
     """
     check_config(config, phases)
     folder = writable_folder(out)
-    saved = folder / "checkpoint.pt"
+    saved = folder / CHECKPOINT
     if saved.exists() and not resume:
         raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
     device = torch.device(config.device)
@@ -199,15 +206,16 @@ def train(
     position = Position(next_evaluation=config.evaluate_every)
     rows: list[dict[str, float]] = []
     torch.manual_seed(config.seed)
+    run = _describe(config, phases, about or {})
     if saved.exists():
-        position, rows = _restore(saved, model, average, descents, feed, config, phases)
+        position, rows = _restore(saved, model, average, descents, feed, config.device, run)
         report(f"resumed at {position.seen} pictures, {position.seconds / 60:.1f} minutes")
     started, last_save, steps = time.monotonic() - position.seconds, time.monotonic(), 0
     sums: dict[str, float] = {}
     count = 0
 
     def checkpoint() -> None:
-        _save(saved, model, average, descents, feed, position, rows, config, phases)
+        _save(saved, model, average, descents, feed, position, rows, run)
 
     while position.progress(config) < 1.0:
         phase = next(p for p in phases if position.progress(config) < p.until)
@@ -258,12 +266,13 @@ def _step(
     return {name: float(value.detach()) for name, value in terms.items()}
 
 
-def _describe(config: LoopConfig, phases: Sequence[Phase]) -> dict[str, object]:
+def _describe(config: LoopConfig, phases: Sequence[Phase], about: Mapping[str, object]) -> dict[str, object]:
     """What must be the same when a run is continued (the budget may be prolonged, the device changed)."""
     fixed = asdict(config)
     for name in ("minutes", "samples", "device", "checkpoint_minutes", "evaluate_every"):
         del fixed[name]
-    return fixed | {"phases": [asdict(phase) for phase in phases]}
+    parts = {"loop": fixed, "phases": [asdict(phase) for phase in phases], **about}
+    return {name: json.loads(json.dumps(part, default=str)) for name, part in parts.items()}
 
 
 def _save(
@@ -274,8 +283,7 @@ def _save(
     feed: Feed,
     position: Position,
     rows: list[dict[str, float]],
-    config: LoopConfig,
-    phases: Sequence[Phase],
+    run: dict[str, object],
 ) -> None:
     state = {
         "model": model.state_dict(),
@@ -285,7 +293,7 @@ def _save(
         "position": asdict(position),
         "rows": rows,
         "random": torch.get_rng_state(),
-        "run": _describe(config, phases),
+        "run": run,
     }
     with write_whole(path) as temporary:
         torch.save(state, temporary)
@@ -297,16 +305,17 @@ def _restore(
     average: nn.Module,
     descents: Sequence[torch.optim.Optimizer],
     feed: Feed,
-    config: LoopConfig,
-    phases: Sequence[Phase],
+    device: str,
+    run: dict[str, object],
 ) -> tuple[Position, list[dict[str, float]]]:
     try:
-        state = torch.load(path, map_location=config.device, weights_only=True)
-        run = state["run"]
+        state = torch.load(path, map_location=device, weights_only=True)
+        then = dict(state["run"])
     except Exception as error:  # torch.load raises many kinds
         raise InputError(f"{path}: not a readable checkpoint") from error
-    if run != _describe(config, phases):
-        raise InputError(f"{path}: the checkpoint belongs to a run with another configuration")
+    if then != run:
+        changed = [name for name in run | then if run.get(name) != then.get(name)]
+        raise InputError(f"{path}: the checkpoint belongs to a run with another configuration ({', '.join(changed)})")
     try:
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
