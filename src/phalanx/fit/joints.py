@@ -47,7 +47,7 @@ class JointEvidence(Protocol):
 class FitConfig:
     """How the measurements and the priors weigh against each other."""
 
-    steps: int = 5
+    steps: int = 4
     """Levenberg-Marquardt steps."""
     huber: float = 3.0
     """Joints farther off than this many sigma pull no harder."""

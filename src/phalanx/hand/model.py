@@ -156,7 +156,10 @@ class HandModel(nn.Module):
         shaped = torch.addmm(self.template.T.reshape(1, -1), pose.shape, basis).view(count, 3, -1)
         affine = torch.cat([rotations, offsets[..., None]], 3)  # (B, 17, 3, 4)
         blended = (affine.flatten(2).mT @ self.skin_weights.T).view(count, 3, 4, -1)  # (B, 3, 4, V)
-        vertices = ((blended[:, :, :3] * shaped[:, None]).sum(2) + blended[:, :, 3]).mT.contiguous()
+        vertices = blended[:, :, 3]
+        for axis in range(3):
+            vertices = torch.addcmul(vertices, blended[:, :, axis], shaped[:, None, axis])
+        vertices = vertices.mT.contiguous()
         bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=rest.device, dtype=rest.dtype).expand(
             *affine.shape[:2], 1, 4
         )
