@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     _add_predict(verbs)
+    _add_fit(verbs)
     _add_synth(verbs)
     _add_train(verbs)
     _add_evaluate(verbs)
@@ -63,6 +64,7 @@ _EXAMPLES = """\
 examples:
   phalanx predict photo.jpg                     the hand in a photo, into out/
   phalanx predict photos/ --side left           every photo in a folder, left hands
+  phalanx fit keypoints.npz --side left         the hand in the pose of given 3D joints
   phalanx synth --preview sheet.png --seed 3    what the training pictures look like
   phalanx evaluate photos3d DIR --json s.json   score on real photos with 3D joints
 
@@ -169,6 +171,49 @@ def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
         total = len(summary.done) + len(summary.skipped)
         print(f"phalanx: {len(summary.skipped)} of {total} inputs were passed over", file=sys.stderr)
         return 2
+    return 0
+
+
+def _add_fit(verbs: Any) -> None:
+    parser = _add_verb(
+        verbs, "fit", _fit, "pose the hand model on 3D keypoints: joints in, angles and surface out", _FIT
+    )
+    parser.add_argument("file", metavar="FILE", help="NPZ file with the array joints (frames, 21, 3) in metres, or NPY")
+    parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
+    parser.add_argument("--side", choices=("left", "right"), default="right", help="which hand it is (default: right)")
+    parser.add_argument(
+        "--one-hand", action="store_true", help="all frames show the same person's hand: one shape for all"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the figures here, too")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_FIT = """\
+Joints come in the order wrist; thumb CMC, MCP, IP, tip; then MCP, PIP, DIP, tip of index, middle, ring and little finger
+(phalanx.hand.skeleton has the names). Each frame is fitted by itself, within the limits of the joints.
+
+NAME_fit.npz holds joints, vertices, faces, rotations, orientation, shape, angles_degrees (angle_names) and joint_error, in
+metres and in the frame of the keypoints; NAME_fit.png shows some of the hands; NAME_fit.glb is the first.
+
+examples:
+  phalanx fit keypoints.npz --side left --out fitted
+  phalanx fit recording.npz --one-hand --json figures.json
+"""
+
+
+def _fit(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.core.files import writable_file, write_whole
+
+    if args.json:
+        writable_file(args.json)
+    from phalanx.predict.keypoints import fit_file
+
+    figures = fit_file(args.file, args.out, args.side, args.one_hand, _say(args.quiet))
+    if args.json:
+        import json
+
+        with write_whole(args.json) as part:
+            part.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 

@@ -17,15 +17,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from phalanx.fit.chain import Chain, chain_of, joints_and_derivatives, local_rotations, rotations_to_hinges
+from phalanx.fit.spin_match import spin_match
 from phalanx.geometry.alignment import rigid_alignment
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.skeleton import FINGERS
 
 DEPTH_ROOT = 9
 """The joint that measured depths are relative to: the middle finger's MCP, which is seen more often than the wrist."""
 
 TURN, SHIFT, INNER = slice(0, 3), slice(3, 6), slice(6, 36)
 """Where the unknowns are in a step (B, 36); the inner ones are 20 hinge angles, then 10 shape components."""
+
+RELAXED, ANGLE_SIGMA = 0.35, 4.5
+"""Flexion that fingers tend to where joints leave it open, and how little, radians."""
+
+KNOWN_SHAPE_SIGMA = 0.01
+"""Trust in a shape that is given, standard deviations."""
 
 LARGEST_SHAPE = 4.0
 """Soft limit of the shape components, standard deviations."""
@@ -345,20 +353,30 @@ def _first_translation(fingers: Tensor, rays: Tensor, ratio: Tensor, orientation
     return (there - fingers @ orientation.mT).mean(1)
 
 
-def fit_joints(model: HandModel, joints: Tensor, steps: int = 30, sigma: float = 0.002) -> HandPose:
-    """Pose the hand model on known joints.
+def fit_joints(
+    model: HandModel, joints: Tensor, shape: Tensor | None = None, steps: int = 6, sigma: float = 0.002
+) -> HandPose:
+    """Pose the hand model on known joints: spin match, then least squares within the joint limits.
 
     Args:
-        joints: (B, 21, 3) metres, camera frame.
+        model: the hand.
+        joints: (B, 21, 3) metres of a right hand, any frame.
+        shape: (10,) or (B, 10), where known; else each hand finds its own.
         steps: Levenberg-Marquardt steps.
         sigma: how far joints may be off, metres, against which the priors weigh (shape: standard normal; angles: weak).
 
     Returns:
-        pose in the frame of `joints`; the forearm is straight, because joints say nothing of it.
+        pose in the frame of `joints`; no angle beyond its limits. The forearm is straight, because joints say nothing of it.
     """
     with torch.inference_mode():
-        pose = _fit_joints(model, joints, steps, sigma)
+        pose = _fit_joints(model, joints, shape, steps, sigma)
     return _usable(pose)
+
+
+def fit_sequence(model: HandModel, joints: Tensor) -> HandPose:
+    """As `fit_joints` for the frames (T, 21, 3) of *one* right hand: all share one shape (the frames' mean)."""
+    shape = fit_joints(model, joints).shape.mean(0)
+    return fit_joints(model, joints, shape)
 
 
 def _usable(pose: HandPose) -> HandPose:
@@ -366,7 +384,7 @@ def _usable(pose: HandPose) -> HandPose:
     return HandPose(pose.rotations.clone(), pose.shape.clone(), pose.orientation.clone(), pose.translation.clone())
 
 
-def _fit_joints(model: HandModel, joints: Tensor, steps: int, sigma: float) -> HandPose:
+def _fit_joints(model: HandModel, joints: Tensor, shape: Tensor | None, steps: int, sigma: float) -> HandPose:
     chain = chain_of(model)
     joints = joints.to(chain.bones)
     batch = len(joints)
@@ -374,16 +392,21 @@ def _fit_joints(model: HandModel, joints: Tensor, steps: int, sigma: float) -> H
     palm = [0, 1, 5, 9, 13, 17]
     rest = model.rest_joints[palm].expand(batch, -1, -1)
     orientation, translation = rigid_alignment(rest, joints[:, palm])
-    inner = joints.new_zeros(batch, 30)
-    inner[:, :20].view(batch, 5, 4)[:, :, 1:] = 0.35  # a relaxed hand
-    prior = make_prior(chain, inner, angle_sigma=4.5, shape_sigma=1.0, limit_sigma=0.05)
+    local = (joints - translation[:, None]) @ orientation  # in the hand frame
+    known = joints.new_zeros(batch, 10) if shape is None else shape.to(joints).expand(batch, 10)
+    inner = torch.cat((spin_match(chain, local[:, FINGERS]), known), dim=1)
+    mean = torch.cat((torch.full_like(inner[:, :20], RELAXED), known), dim=1)
+    mean[:, 0:20:4] = 0  # abduction
+    prior = make_prior(chain, mean, ANGLE_SIGMA, 1.0 if shape is None else KNOWN_SHAPE_SIGMA, limit_sigma=0.05)
 
     def equations(state: State) -> Normal:
         posed, derivatives = posed_joints(chain, state)
         normal = normal_equations((posed - joints) / sigma, derivatives / sigma, huber=1e3)
         return add_priors(normal, chain, state, prior)
 
-    start = State(orientation, translation, inner)
-    state, _ = minimise(equations, start, steps)
+    state, _ = minimise(equations, State(orientation, translation, inner), steps)
+    low, high = (chain.limits + chain.limits.new_tensor([1e-5, -1e-5])).unbind(1)  # within, after rounding too
+    within = torch.clamp(state.inner[:, :20], low, high)
+    state.inner = torch.cat((within, state.inner[:, 20:] if shape is None else known), dim=1)
     forearm = torch.eye(3, dtype=joints.dtype, device=joints.device).expand(batch, 3, 3)
     return state.pose(chain, forearm)

@@ -1,6 +1,7 @@
 """The picture that shows a prediction: mesh and joints on the photo, and beside it the hand seen from the side."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -47,7 +48,20 @@ def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarr
     return np.concatenate([_to_uint8(canvas), np.concatenate(panels)], axis=1)
 
 
-def draw_turned(hand: HandPrediction, width: int, height: int) -> np.ndarray:
+class Posed(Protocol):
+    """What a turned view needs of a hand; a `HandPrediction` is one."""
+
+    @property
+    def joints(self) -> np.ndarray: ...  # (21, 3)
+
+    @property
+    def vertices(self) -> np.ndarray | None: ...  # (V, 3)
+
+    @property
+    def faces(self) -> np.ndarray | None: ...  # (F, 3)
+
+
+def draw_turned(hand: Posed, width: int, height: int) -> np.ndarray:
     """The hand as seen from the right of the picture, turned 90 degrees about the vertical: (height, width, 3) uint8.
 
     What was near the camera is on the left. The view is from far away, so that sizes compare.
@@ -72,9 +86,7 @@ def draw_turned(hand: HandPrediction, width: int, height: int) -> np.ndarray:
     return _to_uint8(canvas)
 
 
-def _draw_surface(
-    canvas: np.ndarray, hand: HandPrediction, vertices: np.ndarray, K: np.ndarray, opacity: float
-) -> None:
+def _draw_surface(canvas: np.ndarray, hand: Posed, vertices: np.ndarray, K: np.ndarray, opacity: float) -> None:
     """Lay the shaded surface over the canvas (H, W, 3) in 0..255, in place; antialiased.
 
     `vertices` (V, 3) are where they are to be seen; `hand` says which of them are its forearm.
@@ -116,7 +128,7 @@ def _shaded(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
     return (light[..., None] * torch.from_numpy(_SURFACE).float() + shine[..., None]).clamp(0, 1)
 
 
-def _forearm_fade(hand: HandPrediction) -> torch.Tensor:
+def _forearm_fade(hand: Posed) -> torch.Tensor:
     """Opacity (1, V, 1): 1 on the hand, falling to 0 along the forearm, which ends somewhere."""
     assert hand.vertices is not None
     length = np.linalg.norm(hand.joints[9] - hand.joints[0])
