@@ -94,6 +94,7 @@ def _add_predict(verbs: Any) -> None:
     parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
     parser.add_argument(
         "--side",
+        type=str.lower,
         choices=("left", "right", "auto"),
         default="auto",
         help="which of the person's hands it is (default: auto, the one that the network is surer of; saying it is safer)",
@@ -180,7 +181,9 @@ def _add_fit(verbs: Any) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="NPZ file with the array joints (frames, 21, 3) in metres, or NPY")
     parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
-    parser.add_argument("--side", choices=("left", "right"), default="right", help="which hand it is (default: right)")
+    parser.add_argument(
+        "--side", type=str.lower, choices=("left", "right"), default="right", help="which hand it is (default: right)"
+    )
     parser.add_argument(
         "--one-hand", action="store_true", help="all frames show the same person's hand: one shape for all"
     )
@@ -230,6 +233,11 @@ def _add_synth(verbs: Any) -> None:
     parser.add_argument(
         "--start", type=int, default=0, help="number of the first chunk, to go on with a folder (default: 0)"
     )
+    parser.add_argument(
+        "--rig",
+        metavar="NAME",
+        help="cameras that see each hand at once: ring8 (or another number), stereo, five_views, or a JSON file of your own",
+    )
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: 128)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")
     parser.add_argument(
@@ -241,11 +249,13 @@ def _add_synth(verbs: Any) -> None:
 _SYNTH = """\
 Each chunk_NNNNNN.npz holds 32 samples: image (uint8), depth, mask, joints (metres, camera frame), joints_2d (pixels),
 vertices, rotations, shape, orientation, translation, K and ids (seed, chunk, number), as phalanx.data.sample.Sample
-describes them.
+describes them. With --rig, a chunk holds as many hands as fit with all their views, world_to_camera, and ids are (hand, 0,
+view). A rig file is JSON: width, height, spot [x, y, z], cameras [{K: 3x3, world_to_camera: 4x4}, ...], in metres.
 
 examples:
   phalanx synth --preview sheet.png --seed 3
   phalanx synth --out samples --count 10000 --workers 2
+  phalanx synth --rig ring8 --size 256 --preview views.png
 """
 
 
@@ -262,7 +272,11 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
     if args.backgrounds and not Path(args.backgrounds).is_dir():
         raise InputError(f"{args.backgrounds}: there is no such folder of backgrounds")
-    config = SynthConfig(size=args.size, backgrounds=Path(args.backgrounds) if args.backgrounds else None)
+    if args.rig is not None:
+        from phalanx.synth.rigs import load_rig
+
+        load_rig(args.rig)
+    config = SynthConfig(size=args.size, rig=args.rig, backgrounds=Path(args.backgrounds) if args.backgrounds else None)
     say = _say(args.quiet)
     if args.preview:
         from phalanx.synth.preview import save_sheet

@@ -37,12 +37,13 @@ def as_intrinsics(values: Any, name: str = "K") -> np.ndarray:
         matrix = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
     matrix = as_array(matrix, (3, 3), name)
     fx, fy = matrix[0, 0], matrix[1, 1]
-    if fx == 0 or fy == 0 or np.linalg.matrix_rank(matrix) < 3:
+    if fx == 0 or fy == 0:
         raise InputError(f"{name}: the camera matrix is singular (fx = {fx:g}, fy = {fy:g})")
+    if not np.array_equal(matrix[2], [0.0, 0.0, 1.0]) or matrix[1, 0] != 0:
+        singular = "the camera matrix is singular; it " if np.linalg.matrix_rank(matrix) < 3 else ""
+        raise InputError(f"{name}: {singular}must have the form [[fx, s, cx], [0, fy, cy], [0, 0, 1]]")
     if fx < 0 or fy < 0:
         raise InputError(f"{name}: focal lengths must be positive, got fx = {fx:g}, fy = {fy:g}")
-    if not np.array_equal(matrix[2], [0.0, 0.0, 1.0]) or matrix[1, 0] != 0:
-        raise InputError(f"{name}: must have the form [[fx, s, cx], [0, fy, cy], [0, 0, 1]]")
     return matrix
 
 

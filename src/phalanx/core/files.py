@@ -55,6 +55,8 @@ def writable_folder(path: str | os.PathLike[str]) -> Path:
         InputError: it is a file, or cannot be made or written.
     """
     path = Path(path)
+    if path.is_file():
+        raise InputError(f"{path}: the output folder cannot be written: it is a file")
     probe = path / f".{secrets.token_hex(4)}.part"
     try:
         path.mkdir(parents=True, exist_ok=True)

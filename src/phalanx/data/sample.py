@@ -25,6 +25,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "orientation": ("B", 3, 3),
     "translation": ("B", 3),
     "K": ("B", 3, 3),
+    "world_to_camera": ("B", 4, 4),
     "ids": ("B", 3),
 }
 
@@ -47,6 +48,7 @@ class Sample:
     orientation: Tensor | None = None  # (B, 3, 3) hand frame -> camera
     translation: Tensor | None = None  # (B, 3) the wrist, metres, camera frame
     K: Tensor | None = None  # (B, 3, 3) pinhole camera of `image`
+    world_to_camera: Tensor | None = None  # (B, 4, 4) rigid, metres
     ids: Tensor | None = None  # (B, 3) int64: sequence, frame, view
 
     def __len__(self) -> int:

@@ -36,6 +36,9 @@ def draw_worst(photos: Photos3D, predictions: JointPredictions, count: int, path
     tiles = [_tile(photos, predictions, int(index)) for index in worst_photos(photos, predictions, count)]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[start : start + _COLUMNS]) for start in range(0, len(tiles), _COLUMNS)]
+    legend = np.zeros((_CAPTION, rows[0].shape[1], 3), np.uint8)
+    text = "white: truth; colours: prediction. Caption: photo, view, curled fingers: 2D error, root-relative / aligned error"
+    rows.append(cv2.putText(legend, text, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (200, 200, 200), 1, cv2.LINE_AA))
     encoded = cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1]
     with write_whole(path) as temporary:
         temporary.write_bytes(encoded.tobytes())

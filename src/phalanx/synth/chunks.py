@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
-from phalanx.hand.model import HandPose
+from phalanx.hand.model import HandModel, HandPose
 from phalanx.synth.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.compose import compose, draw_composition
 from phalanx.synth.config import SynthConfig
-from phalanx.synth.dress import draw_dress, dress
+from phalanx.synth.dress import DressDraw, draw_dress, dress
 from phalanx.synth.effects import apply_effects, draw_effects
-from phalanx.synth.light import draw_light, light_vertices
-from phalanx.synth.scene import draw_hands
+from phalanx.synth.light import LightDraw, draw_light, light_vertices, turned
+from phalanx.synth.rigs import load_rig
+from phalanx.synth.scene import Views, draw_hands, draw_views
 from phalanx.synth.shade import Look, render, texture_side
 from phalanx.synth.skin import skin_bank, skin_matrices
 from phalanx.synth.surface import hand
@@ -51,7 +55,7 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
 
     Labels: joints, their pixels, pose, shape, camera; with `config.dense` also depth, mask and vertices. `mask` is the coverage of
     the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.
-    `ids` are (seed, chunk, number in the chunk).
+    `ids` are (seed, chunk, number in the chunk); with a rig (hand in the stream, 0, view), and samples carry `world_to_camera`.
 
     Raises:
         InputError: the folder of backgrounds is at fault.
@@ -71,32 +75,38 @@ def _develop(linear: Tensor) -> Tensor:
 
 def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> Sample:
     generator = stream_generator(seed, index)
-    batch, size = config.chunk, config.size
+    size = config.size
     model_cpu, _ = hand("cpu")
     model, topology = hand(str(device))
     tiles = tile_bank(config.tiles, config.backgrounds, config.photograph_share, str(device))
     skins = skin_bank(config.skins, texture_side(size), str(device))
 
-    pose, K = draw_hands(generator, model_cpu, batch, size)
-    pose = HandPose(*(getattr(pose, name).to(device) for name in ("rotations", "shape", "orientation", "translation")))
-    K = K.to(device)
+    views = _draw_views(config, generator, model_cpu)
+    hands, of = int(views.hand[-1]) + 1, views.hand
+    batch = len(of)
+    pose = HandPose(*(getattr(views.pose, f.name).to(device) for f in fields(HandPose)))
+    K = views.K.to(device)
     surface = model(pose)
     joints_2d = project(surface.joints, K)
 
     behind = backgrounds(draw_backgrounds(generator, batch, config.tiles), tiles, size).square_()  # linear light
-    dress_draw = draw_dress(generator, batch)
+    dress_draw = of_hands(draw_dress(generator, hands), of)
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, dress_draw)
-    lit = light_vertices(surface, vertices, topology, draw_light(generator, batch), behind.mean((2, 3)))
+    light = of_hands(draw_light(generator, hands), of)
+    if views.world_to_camera is not None:
+        light = turned(light, views.world_to_camera[:, :3, :3].numpy())
+    lit = light_vertices(surface, vertices, topology, light, behind.mean((2, 3)))
     cloth = torch.as_tensor(dress_draw.colour, device=device)
-    colours = torch.cat([torch.as_tensor(skin_matrices(generator, batch), device=device), cloth], -1)
-    skin = torch.as_tensor(generator.integers(0, config.skins, batch), device=device)
+    colours = torch.cat([torch.as_tensor(skin_matrices(generator, hands)[of], device=device), cloth], -1)
+    skin = torch.as_tensor(generator.integers(0, config.skins, hands)[of], device=device)
     look = Look(lit["diffuse"], lit["gloss"], lit["relief"], cover, phase, colours, skin, dress_draw)
     picture = render(vertices, K, size, topology, look, skins)
     image = compose(picture, behind, surface.joints, joints_2d, draw_composition(generator, batch))
     image = _develop(image)
     image = apply_effects(image, draw_effects(generator, batch, size, config.effects))
 
-    ids = torch.tensor([[seed, index, i] for i in range(batch)], dtype=torch.int64, device=device)
+    number = np.arange(batch)
+    ids = (seed, index, number) if config.rig is None else (index * hands + of, 0 * of, number - of * (batch // hands))
     return Sample(
         image=image,
         depth=picture.depth if config.dense else None,
@@ -109,5 +119,26 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         orientation=pose.orientation,
         translation=pose.translation,
         K=K,
-        ids=ids,
+        world_to_camera=None if views.world_to_camera is None else views.world_to_camera.to(device),
+        ids=torch.as_tensor(np.stack(np.broadcast_arrays(*ids), 1).astype(np.int64), device=device),
     )
+
+
+def _draw_views(config: SynthConfig, generator: np.random.Generator, model: HandModel) -> Views:
+    if config.rig is None:
+        pose, K = draw_hands(generator, model, config.chunk, config.size)
+        return Views(pose, K, np.arange(config.chunk))
+    rig = load_rig(config.rig)
+    return draw_views(generator, model, max(1, config.chunk // len(rig)), rig, config.size)
+
+
+Draw = TypeVar("Draw", DressDraw, LightDraw)
+
+
+def of_hands(draw: Draw, hand: np.ndarray) -> Draw:
+    """What was drawn for each hand, for each picture: `hand (B,)` says which hand it shows."""
+    values = {f.name: getattr(draw, f.name) for f in fields(draw)}
+    spread: dict[str, Any] = {name: value[hand] for name, value in values.items() if isinstance(value, np.ndarray)}
+    if isinstance(draw, DressDraw):
+        spread["bands"] = [(int(picture), band) for of, band in draw.bands for picture in np.flatnonzero(hand == of)]
+    return type(draw)(**spread)

@@ -15,7 +15,9 @@ class SynthConfig:
     size: int = 128
     """Side of the square pictures in pixels, a multiple of 16."""
     chunk: int = 32
-    """Pictures in a chunk."""
+    """Pictures in a chunk; with a rig, as many whole sets of views as that holds, and at least one."""
+    rig: str | None = None
+    """Calibrated cameras that see each hand at once: a name (`synth.rigs.PRESETS`) or a JSON file; none: single pictures."""
     backgrounds: Path | None = None
     """Folder of photographs to put behind hands (searched recursively); none: procedural clutter alone."""
     photograph_share: float = 0.5

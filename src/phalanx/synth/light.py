@@ -3,7 +3,7 @@ shadows from ball proxies, gloss. Interpolated over the faces afterwards: light 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,14 @@ class LightDraw:
     gloss: np.ndarray  # (B, 2) strength, exponent
     bump: np.ndarray  # (B,) strength of the relief
     occlusion: np.ndarray  # (B,) strength
+
+
+def turned(draw: LightDraw, rotations: np.ndarray) -> LightDraw:
+    """The same light seen from frames turned by `rotations (B, 3, 3)`: directions and the ambient light's slope turn with them."""
+    rotations = rotations.astype(np.float32)
+    ambient = draw.ambient.copy()
+    ambient[:, :, 1:] = draw.ambient[:, :, 1:] @ rotations.transpose(0, 2, 1)
+    return replace(draw, direction=draw.direction @ rotations.transpose(0, 2, 1), ambient=ambient)
 
 
 def temperature_colour(kelvin: np.ndarray) -> np.ndarray:

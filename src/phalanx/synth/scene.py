@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import sample_angles
 from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
+from phalanx.synth.rigs import Rig
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
@@ -189,3 +192,60 @@ def draw_hands(generator: np.random.Generator, model: HandModel, count: int, siz
         for name in ("rotations", "shape", "orientation", "translation")
     }
     return HandPose(**joined), torch.cat(cameras)
+
+
+@dataclass
+class Views:
+    """What N pictures show. Pictures of the same hand at the same time share `hand`."""
+
+    pose: HandPose  # N, each in its camera's frame
+    K: Tensor  # (N, 3, 3) of the crops
+    hand: np.ndarray  # (N,) number of the hand in the chunk
+    world_to_camera: Tensor | None = None  # (N, 4, 4) where there is a rig
+
+
+def draw_views(generator: np.random.Generator, model: HandModel, hands: int, rig: Rig, size: int) -> Views:
+    """`hands` posed hands, each seen by every camera of `rig`, in crops of `size` pixels around them; on the CPU.
+
+    Views of a hand follow each other. Crops may reach beyond the camera's picture.
+    """
+    views = len(rig)
+    first = rig.world_to_camera[0, :3, :3]
+    angles = angles_to_rotations(torch.as_tensor(sample_angles(generator, hands), dtype=torch.float32))
+    shape = generator.normal(0, 1.15, (hands, 10)).clip(-3, 3)
+    if rig.turn is None:
+        held = view_rotations(generator, hands)
+    else:
+        x, y, z = generator.uniform(-1, 1, (3, hands)) * np.deg2rad(rig.turn)
+        held = _about("z", z) @ _about("x", x) @ _about("y", y) @ np.diag([1.0, -1.0, -1.0])
+    palm = np.array([0.0, 0.08, 0.01])  # which is at the spot, not the wrist
+    offset = generator.normal(size=(hands, 3))
+    offset *= (rig.reach * generator.random((hands, 1)) ** (1 / 3)) / np.linalg.norm(offset, axis=1, keepdims=True)
+    orientation = first.T @ held  # hand frame -> world
+    wrist = rig.spot + offset - orientation @ palm
+    number = np.repeat(np.arange(hands), views)
+    extrinsics = np.tile(rig.world_to_camera, (hands, 1, 1))  # (N, 4, 4)
+    seen = (extrinsics[:, :3, :3] @ wrist[number][..., None])[..., 0] + extrinsics[:, :3, 3]
+    pose = HandPose(
+        angles[number],
+        torch.as_tensor(shape, dtype=torch.float32)[number],
+        torch.as_tensor(extrinsics[:, :3, :3] @ orientation[number], dtype=torch.float32),
+        torch.as_tensor(seen, dtype=torch.float32),
+    )
+    K = np.tile(rig.K, (hands, 1, 1))
+    points = model.joints(pose).double().numpy()
+    pixels = points @ K.transpose(0, 2, 1)
+    pixels = pixels[..., :2] / pixels[..., 2:]
+    low, high = pixels.min(1), pixels.max(1)
+    side = (high - low).max(1) * generator.uniform(1.2, 1.5, len(K))
+    centre = 0.5 * (low + high) + side[:, None] * generator.uniform(-0.05, 0.05, (len(K), 2))
+    to_crop = np.zeros((len(K), 3, 3))
+    to_crop[:, 0, 0] = to_crop[:, 1, 1] = size / side
+    to_crop[:, :2, 2] = (side[:, None] / 2 - centre) * (size / side)[:, None] - 0.5
+    to_crop[:, 2, 2] = 1
+    return Views(
+        pose,
+        torch.as_tensor(to_crop @ K, dtype=torch.float32),
+        number,
+        torch.as_tensor(extrinsics, dtype=torch.float32),
+    )

@@ -20,7 +20,7 @@ def write_curve(folder: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def plot_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Draw held-out figures and the sum of the losses against pictures seen; a panel each."""
+    """Draw held-out figures and the sum of the losses against pictures seen; a panel each; dotted where the picture size changes."""
     from matplotlib.figure import Figure  # slow to import, needed by no other part of training
 
     aside = {"seen", "minutes", "size", "rate"}
@@ -30,11 +30,15 @@ def plot_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
     seen = [row["seen"] / 1000 for row in rows]
     for panel, name in zip(panels, names, strict=False):
         panel.plot(seen, [row.get(name, float("nan")) for row in rows], marker=".")
-        panel.set_title(name)
+        panel.set_title(f"held-out {name.replace('_', ' ')}")
     total = [sum(value for name, value in row.items() if name.startswith("loss_")) for row in rows]
     panels[-1].plot(seen, total, marker=".", color="tab:orange")
     panels[-1].set_title("training loss (sum)")
+    sizes = [row.get("size") for row in rows]
+    changes = [seen[i - 1] for i in range(1, len(rows)) if sizes[i] != sizes[i - 1]]
     for panel in panels:
+        for change in changes:  # larger pictures from here on
+            panel.axvline(change, color="0.7", linestyle=":")
         panel.set_xlabel("thousand pictures seen")
         panel.grid(alpha=0.3)
     with write_whole(path) as temporary:
