@@ -185,6 +185,9 @@ def _add_fit(verbs: Any) -> None:
         "--side", type=str.lower, choices=("left", "right"), default="right", help="which hand it is (default: right)"
     )
     parser.add_argument(
+        "--order", choices=("phalanx", "mano"), default="phalanx", help="joint order of the file (default: phalanx)"
+    )
+    parser.add_argument(
         "--one-hand", action="store_true", help="all frames show the same person's hand: one shape for all"
     )
     parser.add_argument("--json", metavar="FILE", help="write the figures here, too")
@@ -193,7 +196,7 @@ def _add_fit(verbs: Any) -> None:
 
 _FIT = """\
 Joints come in the order wrist; thumb CMC, MCP, IP, tip; then MCP, PIP, DIP, tip of index, middle, ring and little finger
-(phalanx.hand.skeleton has the names). Each frame is fitted by itself, within the limits of the joints.
+(as MediaPipe, OpenPose and FreiHAND have them); --order mano is MANO's with tips at the end, as in DexYCB. Each frame is fitted by itself, within the limits of the joints.
 
 NAME_fit.npz holds joints, vertices, faces, rotations, orientation, shape, angles_degrees (angle_names) and joint_error, in
 metres and in the frame of the keypoints; NAME_fit.png shows some of the hands; NAME_fit.glb is the first.
@@ -211,7 +214,7 @@ def _fit(args: argparse.Namespace, rest: Sequence[str]) -> int:
         writable_file(args.json)
     from phalanx.predict.keypoints import fit_file
 
-    figures = fit_file(args.file, args.out, args.side, args.one_hand, _say(args.quiet))
+    figures = fit_file(args.file, args.out, args.side, args.one_hand, args.order, _say(args.quiet))
     if args.json:
         import json
 

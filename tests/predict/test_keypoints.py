@@ -13,6 +13,7 @@ from phalanx.core.errors import InputError
 from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import gestures
+from phalanx.hand.skeleton import ORDERS
 from phalanx.predict.keypoints import draw_hands, fit_file, fit_keypoints
 
 
@@ -102,6 +103,15 @@ def test_command(recording, tmp_path, capsys):
         assert str(found["side"]) == "left" and len(found["angle_names"]) == 23
     assert trimesh.load(tmp_path / "o" / "take_fit.glb", force="mesh").vertices.shape == (1769, 3)
     assert cv2.imread(str(tmp_path / "o" / "take_fit.png")).shape == (320, 8 * 320, 3)
+
+
+def test_orders_of_other_sets(recording, tmp_path):
+    theirs = np.empty_like(recording)
+    theirs[:, ORDERS["mano"]] = recording
+    np.testing.assert_array_equal(theirs[:, [0, 1, 16, 13, 20, 9]], recording[:, [0, 5, 4, 1, 20, 19]])
+    np.save(tmp_path / "take.npy", theirs)
+    assert fit_file(tmp_path / "take.npy", tmp_path, order="mano", say=lambda line: None)["joint_error_mean_mm"] < 1
+    assert sorted(ORDERS["mano"]) == sorted(ORDERS["phalanx"])
 
 
 def test_the_other_hand_is_doubted(recording, tmp_path):

@@ -35,3 +35,13 @@ ROTATING = (0, *(joint for finger in FINGERS for joint in finger[:3]))
 """The 16 joints that rotate: the wrist and three of each finger."""
 
 BONES = tuple((PARENTS[joint], joint) for joint in range(1, 21))
+
+ORDERS: dict[str, tuple[int, ...]] = {
+    "phalanx": tuple(range(21)),
+    "mano": (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20),
+}
+"""Joint orders by name: for each of the 21 joints here its number there.
+
+`phalanx` is also MediaPipe's, OpenPose's and FreiHAND's. `mano`: the 16 joints of MANO (wrist, then index, middle, little, ring
+finger, thumb), then the tips, thumb first, as DexYCB has them.
+"""

@@ -19,6 +19,7 @@ from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.export import save_mesh
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import SIDES, Side
+from phalanx.hand.skeleton import ORDERS
 from phalanx.view.overlay import draw_turned
 
 BATCH = 512  # hands fitted at a time: more only needs more memory
@@ -106,10 +107,13 @@ def fit_file(
     out: str | os.PathLike[str],
     side: Side = "right",
     one_hand: bool = False,
+    order: str = "phalanx",
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Fit the keypoints of a file and write `NAME_fit.npz` (all of `FittedHands`), `NAME_fit.png` (some hands, turned) and
     `NAME_fit.glb` (the first hand) into the folder `out`.
+
+    `order` is the joint order of the file (`phalanx.hand.skeleton.ORDERS`).
 
     Frames whose joints are not all finite are passed over; `frames` in the NPZ file says which ones are in it.
 
@@ -120,7 +124,7 @@ def fit_file(
             cannot be written.
     """
     path, folder = Path(path), writable_folder(out)
-    joints = read_keypoints(path)
+    joints = read_keypoints(path)[:, ORDERS[order]]
     whole = np.isfinite(joints).all((1, 2))
     frames = np.flatnonzero(whole)
     if not len(frames):
