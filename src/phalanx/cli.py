@@ -196,7 +196,8 @@ def _add_fit(verbs: Any) -> None:
 
 _FIT = """\
 Joints come in the order wrist; thumb CMC, MCP, IP, tip; then MCP, PIP, DIP, tip of index, middle, ring and little finger
-(as MediaPipe, OpenPose and FreiHAND have them); --order mano is MANO's with tips at the end, as in DexYCB. Each frame is fitted by itself, within the limits of the joints.
+(as MediaPipe, OpenPose and FreiHAND have them); --order mano is MANO's with the tips at the end, as in DexYCB. Each frame is
+fitted by itself, within the limits of the joints.
 
 NAME_fit.npz holds joints, vertices, faces, rotations, orientation, shape, angles_degrees (angle_names) and joint_error, in
 metres and in the frame of the keypoints; NAME_fit.png shows some of the hands; NAME_fit.glb is the first.
