@@ -72,6 +72,16 @@ def test_labels_are_the_models(sample):
     assert torch.allclose(sample.joints[:, 0], sample.translation)
 
 
+def test_parts_are_the_segments_seen(sample):
+    assert torch.equal(sample.parts > 0, sample.mask > 0)
+    model = HandModel.open_hand()
+    seen = visibility(sample.vertices, model.faces, sample.K, 64, 64).long()
+    parts = model.parts[model.faces[:, 0]][seen.clamp_min(0)] + 1
+    both = (seen >= 0) & (sample.mask == 1)
+    assert (parts == sample.parts)[both].float().mean() > 0.93  # all but seams between segments
+    assert len(sample.parts.unique()) > 12
+
+
 def test_mask_covers_the_model(sample):
     """Eightfold supersampling of the bare model: the mask holds it, and little more beside the arm."""
     K = sample.K.clone()

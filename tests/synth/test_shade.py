@@ -112,7 +112,7 @@ def test_things_held_lie_between_the_skin_before_and_behind():
     size = 64
     depth = torch.full((1, size, size), 0.5)
     depth[:, :, :20], depth[:, :, 40:] = 0.4, 0.6
-    picture = Picture(torch.zeros(1, 3, size, size), torch.ones(1, size, size), depth)
+    picture = Picture(torch.zeros(1, 3, size, size), torch.ones(1, size, size), depth, torch.ones(1, size, size).byte())
     draw = draw_composition(generator(0), 1)
     empty = np.array([], dtype=np.int64)
     draw.shadowed, draw.joined, draw.blocked = empty, empty, np.array([0])

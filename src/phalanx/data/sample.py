@@ -17,6 +17,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "image": ("B", 3, "H", "W"),
     "depth": ("B", "H", "W"),
     "mask": ("B", "H", "W"),
+    "parts": ("B", "H", "W"),
     "joints": ("B", 21, 3),
     "joints_2d": ("B", 21, 2),
     "vertices": ("B", "V", 3),
@@ -29,6 +30,8 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "ids": ("B", 3),
 }
 
+_INTEGERS = {"parts": torch.uint8, "ids": torch.int64}
+
 
 @dataclass
 class Sample:
@@ -40,6 +43,7 @@ class Sample:
     image: Tensor | None = None  # (B, 3, H, W) RGB in [0, 1], float
     depth: Tensor | None = None  # (B, H, W) metres, 0 = no reading
     mask: Tensor | None = None  # (B, H, W) in [0, 1], 1 = hand
+    parts: Tensor | None = None  # (B, H, W) uint8, 0 = nothing, else 1 + the segment of the hand model
     joints: Tensor | None = None  # (B, 21, 3) metres, camera frame
     joints_2d: Tensor | None = None  # (B, 21, 2) pixels of `image`, (0, 0) the centre of the top-left pixel
     vertices: Tensor | None = None  # (B, V, 3) metres, camera frame
@@ -84,9 +88,10 @@ class Sample:
         sizes: dict[str, tuple[int, str]] = {}
         for name, value in self.present().items():
             _check_shape(name, value, sizes)
-            if name == "ids":
-                if value.dtype != torch.int64:
-                    raise InputError(f"sample.ids: int64 expected, got {value.dtype}")
+            if name in _INTEGERS:
+                if value.dtype != _INTEGERS[name]:
+                    wanted = str(_INTEGERS[name]).removeprefix("torch.")
+                    raise InputError(f"sample.{name}: {wanted} expected, got {value.dtype}")
                 continue
             if not value.is_floating_point():
                 raise InputError(f"sample.{name}: floating point expected, got {value.dtype}")

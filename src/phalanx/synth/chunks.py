@@ -53,7 +53,7 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
     differently and adds in no fixed order, so its pictures agree but for the last bits). The first call of a process builds
     the banks of skins and backgrounds, which takes seconds.
 
-    Labels: joints, their pixels, pose, shape, camera; with `config.dense` also depth, mask and vertices. `mask` is the coverage of
+    Labels: joints, their pixels, pose, shape, camera; with `config.dense` also depth, mask, parts and vertices. `mask` is the coverage of
     the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.
     `ids` are (seed, chunk, number in the chunk); with a rig (hand in the stream, 0, view), and samples carry `world_to_camera`.
 
@@ -111,6 +111,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         image=image,
         depth=picture.depth if config.dense else None,
         mask=picture.coverage if config.dense else None,
+        parts=picture.parts if config.dense else None,
         joints=surface.joints,
         joints_2d=joints_2d,
         vertices=surface.vertices if config.dense else None,

@@ -29,7 +29,7 @@ class SynthConfig:
     effects: float = 1.0
     """Strength of what camera and compression do; 1 is realistic, 0 leaves pictures almost as rendered."""
     dense: bool = True
-    """Whether samples carry depth, mask and vertices."""
+    """Whether samples carry depth, mask, parts and vertices."""
 
     def __post_init__(self) -> None:
         if self.size < 16 or self.size % 16:

@@ -18,11 +18,13 @@ _CPU_BLOCK = 4  # pictures shaded together: what fits a core's cache
 
 @dataclass
 class Picture:
-    """A rendered hand: `colour (B, 3, S, S)` linear, multiplied by `coverage (B, S, S)`; `depth (B, S, S)` metres, 0 = nothing."""
+    """A rendered hand: `colour (B, 3, S, S)` linear, multiplied by `coverage (B, S, S)`; `depth (B, S, S)` metres, 0 = nothing; `parts`
+    `(B, S, S)` uint8, 0 = nothing, else 1 + the segment of the hand model that is seen (of several at a rim, the last)."""
 
     colour: Tensor
     coverage: Tensor
     depth: Tensor
+    parts: Tensor
 
 
 @dataclass
@@ -67,7 +69,7 @@ def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Loo
         rows = slice(start, min(start + block, batch))
         seen = visibility(vertices[rows], topology.faces, fine[rows], 2 * size, 2 * size)
         parts.append(_shade(vertices[rows], fine[rows], seen, topology, look, bank, rows))
-    return Picture(*(torch.cat([getattr(part, name) for part in parts]) for name in ("colour", "coverage", "depth")))
+    return Picture(*(torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
 
 def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, rows: slice) -> tuple[Tensor, Tensor]:
@@ -156,7 +158,10 @@ def _shade(
     flat /= torch.zeros_like(nearest).index_add_(0, rim, front).clamp_min_(1.0)
     flat[inner] = inner_depth
     return Picture(
-        canvas.view(3, n, size, size).transpose(0, 1), coverage.view(n, size, size), flat.view(n, size, size)
+        canvas.view(3, n, size, size).transpose(0, 1),
+        coverage.view(n, size, size),
+        flat.view(n, size, size),
+        part.amax(0).add_(1).to(torch.uint8).view(n, size, size),
     )
 
 

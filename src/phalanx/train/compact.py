@@ -122,7 +122,7 @@ def _held_out(config: TrainConfig) -> Sample:
 
 
 def _without_surface(sample: Sample) -> Sample:
-    sample.vertices = sample.depth = sample.ids = None
+    sample.vertices = sample.depth = sample.parts = sample.ids = None
     return sample
 
 
