@@ -308,41 +308,46 @@ def test_evaluate_without_data(run, tmp_path):
     one_sentence(err, tmp_path / "none")
 
 
-def test_synth_writes_the_chunks_of_its_seed(run, tmp_path, monkeypatch):
-    import torch
-
-    import phalanx.synth
-    from phalanx.data.sample import Sample
+def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
+    import phalanx.synth.sets
 
     asked = []
-
-    def stream(config, seed, workers, start):
-        asked.append((config.size, config.chunk, config.backgrounds, seed, workers, start))
-        while True:
-            yield Sample(image=torch.zeros(1, 3, 32, 32))
-
-    monkeypatch.setattr(phalanx.synth, "stream", stream)
+    monkeypatch.setattr(
+        phalanx.synth.sets,
+        "make_set",
+        lambda plan, out, workers, say, progress: asked.append((plan, out, workers)) or f"{out}/manifest.json",
+    )
     options = [
         "--seed",
         "5",
         "--count",
         "33",
-        "--start",
-        "7",
         "--size",
         "32",
         "--workers",
         "2",
         "--backgrounds",
         tmp_path,
+        "--views",
+        "4",
     ]
     code, out, err = run("--out", tmp_path / "samples", *options, verb="synth")
     assert (code, err, len(out)) == (0, [], 1)
-    assert asked == [(32, 32, tmp_path, 5, 2, 7)]
-    assert sorted(os.listdir(tmp_path / "samples")) == ["chunk_000007.npz", "chunk_000008.npz"]
-    code, _, err = run("--out", tmp_path / "samples", "--backgrounds", tmp_path / "none", verb="synth")
-    assert code == 2
-    one_sentence(err, tmp_path / "none")
+    ((plan, folder, workers),) = asked
+    assert (plan.seed, plan.count, workers, folder) == (5, 33, 2, str(tmp_path / "samples"))
+    assert (plan.config.size, plan.config.rig, plan.config.backgrounds) == (32, "ring4", tmp_path)
+    for options, says in [
+        (["--backgrounds", tmp_path / "none"], tmp_path / "none"),
+        (["--rig", tmp_path / "none.json"], tmp_path / "none.json"),
+        (["--rig", "stereo", "--views", "2"], "--rig and --views say the same"),
+        (["--views", "0"], "--views: must be 1 or more, got 0"),
+        (["--views", "65"], "views: must lie between 1 and 64, not 65"),
+        (["--count", "0"], "--count: must be 1 or more, got 0"),
+    ]:
+        code, _, err = run("--out", tmp_path / "samples", *options, verb="synth")
+        assert code == 2
+        one_sentence(err, says)
+    assert len(asked) == 1
 
 
 def test_synth_preview_has_the_asked_pictures(run, tmp_path, monkeypatch):

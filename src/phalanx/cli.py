@@ -5,10 +5,11 @@ Exit codes: 0 done; 2 bad input or use, said in one sentence on stderr; 1 a faul
 """
 
 import argparse
+import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from phalanx import __version__
@@ -229,14 +230,12 @@ def _add_synth(verbs: Any) -> None:
     parser.add_argument(
         "--preview", metavar="FILE", help="write a sheet of pictures, half with joints drawn on, as PNG or JPEG"
     )
-    parser.add_argument("--out", metavar="DIR", help="write pictures and labels into this folder, one NPZ a chunk")
+    parser.add_argument(
+        "--out", metavar="DIR", help="write a set of pictures with labels into this folder, or go on with the one there"
+    )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
-    parser.add_argument(
-        "--count", type=int, help="how many pictures, up to whole rows of ten or chunks of 32 (default: 60, or 1024)"
-    )
-    parser.add_argument(
-        "--start", type=int, default=0, help="number of the first chunk, to go on with a folder (default: 0)"
-    )
+    parser.add_argument("--count", type=int, help="how many pictures (default: 60 in a sheet, 1024 in a set)")
+    parser.add_argument("--views", type=int, metavar="N", help="the same as --rig ringN: N cameras round each hand")
     parser.add_argument(
         "--rig",
         metavar="NAME",
@@ -251,22 +250,25 @@ def _add_synth(verbs: Any) -> None:
 
 
 _SYNTH = """\
-Each chunk_NNNNNN.npz holds 32 samples: image (uint8), depth, mask, joints (metres, camera frame), joints_2d (pixels),
-vertices, rotations, shape, orientation, translation, K and ids (seed, chunk, number), as phalanx.data.sample.Sample
-describes them. With --rig, a chunk holds as many hands as fit with all their views, world_to_camera, and ids are (hand, 0,
-view). A rig file is JSON: width, height, spot [x, y, z], cameras [{K: 3x3, world_to_camera: 4x4}, ...], in metres.
+A set is WebDataset shards (tar files) and manifest.json with settings, counts and checksums. Each picture has image.png, depth.png
+(uint16, 0.1 mm), mask.png, parts.png and labels.npz: joints (metres, camera frame), joints_2d (pixels), vertices,
+rotations, shape, orientation, translation, K and ids, as phalanx.data.sample.Sample describes them; with cameras round the hand
+also world_to_camera, and ids are (hand, 0, view), else (seed, chunk, number). Killed and started again, it goes on.
+
+A rig file is JSON: width, height, spot [x, y, z], cameras [{K: 3x3, world_to_camera: 4x4}, ...], in metres.
 
 examples:
   phalanx synth --preview sheet.png --seed 3
   phalanx synth --out samples --count 10000 --workers 2
-  phalanx synth --rig ring8 --size 256 --preview views.png
+  phalanx synth --out multi_view --count 320000 --views 8 --size 256 --workers 2
+  phalanx synth --rig stereo --size 256 --preview pairs.png
 """
 
 
 def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if not args.preview and not args.out:
         raise InputError("synth: say what to make, with --preview FILE or --out DIR")
-    for name, least in (("seed", 0), ("count", 1), ("start", 0), ("workers", 1)):
+    for name, least in (("seed", 0), ("count", 1), ("views", 1), ("workers", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
             raise InputError(f"--{name}: must be {least} or more, got {value}")
@@ -276,11 +278,14 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
     if args.backgrounds and not Path(args.backgrounds).is_dir():
         raise InputError(f"{args.backgrounds}: there is no such folder of backgrounds")
-    if args.rig is not None:
+    if args.rig is not None and args.views is not None:
+        raise InputError("synth: --rig and --views say the same; give one of them")
+    rig = args.rig if args.views is None else f"ring{args.views}"
+    if rig is not None:
         from phalanx.synth.rigs import load_rig
 
-        load_rig(args.rig)
-    config = SynthConfig(size=args.size, rig=args.rig, backgrounds=Path(args.backgrounds) if args.backgrounds else None)
+        load_rig(rig)
+    config = SynthConfig(size=args.size, rig=rig, backgrounds=Path(args.backgrounds) if args.backgrounds else None)
     say = _say(args.quiet)
     if args.preview:
         from phalanx.synth.preview import save_sheet
@@ -290,13 +295,12 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
         save_sheet(args.preview, args.seed, rows=-(-count // columns), columns=columns, size=args.size, config=config)
         say(f"sheet of seed {args.seed} -> {args.preview}")
     if args.out:
-        from phalanx.data.shards import save_chunks
-        from phalanx.synth import stream
+        from phalanx.synth.sets import Plan, make_set
 
-        chunks = -(-(args.count or 1024) // config.chunk)
-        source = stream(config, args.seed, args.workers, args.start)
-        paths = save_chunks(source, args.out, args.start, chunks)
-        say(f"{chunks} chunks of {config.chunk} samples of seed {args.seed} -> {paths[0]} to {paths[-1]}")
+        plan = Plan(config, args.seed, args.count or 1024)
+        with _progress(args.quiet) as progress:
+            manifest = make_set(plan, args.out, args.workers, say, progress)
+        say(f"{plan.count} pictures of seed {args.seed} in {plan.shards} shards -> {manifest}")
     return 0
 
 
@@ -413,6 +417,20 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _say(quiet: bool) -> Any:
     return (lambda line: None) if quiet else (lambda line: print(line, flush=True))
+
+
+@contextlib.contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal's standard error, nothing elsewhere; what is yielded takes how many are done and how many there are."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    with Progress(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _complain(sentence: str | InputError) -> int:

@@ -1,33 +1,124 @@
-"""Samples in files: one NPZ a chunk."""
+"""Samples in files: WebDataset shards, tar files whose members share a key for each picture.
 
+    00000003_00000000_00000005.image.png    colour
+                              .depth.png    uint16, tenths of a millimetre, 0 = no reading
+                              .mask.png     uint8, 255 = hand
+                              .parts.png    uint8, 0 = nothing, else 1 + segment
+                              .labels.npz   every other field of `Sample`
+
+The key is the sample's `ids` (sequence, frame, view; for single synthetic pictures seed, chunk, number in the chunk). What a sample
+does not have is left out. `webdataset` reads such files, and so does `read_shard`.
+"""
+
+from __future__ import annotations
+
+import io
 import os
-from collections.abc import Iterable
-from itertools import islice
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
-from phalanx.core.files import writable_folder, write_whole
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason, write_whole
 from phalanx.data.sample import Sample
 
+DEPTH_UNIT = 1e-4  # metres
+PICTURES = ("image", "depth", "mask", "parts")
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
-def save_chunks(chunks: Iterable[Sample], folder: str | os.PathLike[str], start: int, count: int) -> list[Path]:
-    """Write the next `count` of `chunks` as `chunk_NNNNNN.npz`, numbered from `start`; each appears whole or not at all.
 
-    The keys are the fields of `Sample` that are there; pictures (B, H, W, 3) become uint8, everything else keeps its type.
+def write_shard(path: str | os.PathLike[str], samples: Iterable[Sample]) -> int:
+    """Write all pictures of `samples`, which have `ids`, into one tar file, whole or not at all; returns how many.
+
+    The bytes depend on the samples only.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the file cannot be written.
     """
-    folder = writable_folder(folder)
-    paths = []
-    for number, sample in enumerate(islice(chunks, count), start):
-        arrays = {name: value.cpu().numpy() for name, value in sample.present().items()}
-        if "image" in arrays:
-            pixels = np.moveaxis(arrays["image"], 1, -1)  # (B, H, W, 3) in [0, 1]
-            arrays["image"] = np.clip(np.rint(pixels * 255), 0, 255).astype(np.uint8)
-        path = folder / f"chunk_{number:06d}.npz"
-        with write_whole(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes all keys for flags
-        paths.append(path)
-    return paths
+    count = 0
+    with write_whole(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            for index in range(len(sample)):
+                for name, content in encode(sample, index).items():
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+                count += 1
+    return count
+
+
+def encode(sample: Sample, index: int) -> dict[str, bytes]:
+    """Picture `index` of `sample` as the contents of a shard's members by name."""
+    fields = {name: value[index].cpu() for name, value in sample.present().items()}
+    key = "_".join(f"{number:08d}" for number in fields["ids"].tolist())
+    files = {}
+    for name in PICTURES:
+        if name in fields:
+            files[f"{key}.{name}.png"] = cv2.imencode(".png", _TO_PIXELS[name](fields.pop(name)), _PNG)[1].tobytes()
+    with io.BytesIO() as buffer:
+        np.savez(buffer, **{name: value.numpy() for name, value in fields.items()})  # type: ignore[arg-type]
+        files[f"{key}.labels.npz"] = buffer.getvalue()
+    return files
+
+
+def read_shard(path: str | os.PathLike[str]) -> Iterator[Sample]:
+    """The pictures of a shard, one a sample (B = 1).
+
+    Raises:
+        InputError: the file is missing, is no tar file, is cut short, or a member cannot be decoded.
+    """
+    path = Path(path)
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for key, members in groupby(tar, lambda member: member.name.split(".", 1)[0]):
+                fields: dict[str, Tensor] = {}
+                for member in members:
+                    file = tar.extractfile(member)
+                    content = b"" if file is None else file.read()
+                    if len(content) < member.size:
+                        raise InputError(f"{path}: is cut short at {member.name}")
+                    fields |= _decode(path, member.name, content)
+                if not fields:
+                    raise InputError(f"{path}: {key} holds nothing that a sample has")
+                yield Sample(**{name: value[None] for name, value in fields.items()})
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except tarfile.TarError as error:
+        raise InputError(f"{path}: is not a whole tar file ({error})") from error
+
+
+def _decode(path: Path, name: str, content: bytes) -> dict[str, Tensor]:
+    kind = name.split(".", 1)[-1]
+    try:
+        if kind == "labels.npz":
+            with np.load(io.BytesIO(content), allow_pickle=False) as labels:
+                return {field: torch.from_numpy(labels[field]) for field in labels.files}
+        field = kind.removesuffix(".png")
+        if field in PICTURES:
+            pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+            if pixels is None:
+                raise ValueError("no picture")
+            return {field: _FROM_PIXELS[field](pixels)}
+    except Exception as error:  # damaged files raise many kinds
+        raise InputError(f"{path}: {name} cannot be decoded") from error
+    return {}
+
+
+_TO_PIXELS: dict[str, Callable[[Tensor], np.ndarray]] = {
+    "image": lambda x: (x * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()[..., ::-1],
+    "depth": lambda x: (x / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16),
+    "mask": lambda x: (x * 255).round().byte().numpy(),
+    "parts": lambda x: x.numpy(),
+}
+_FROM_PIXELS: dict[str, Callable[[np.ndarray], Tensor]] = {
+    "image": lambda x: torch.from_numpy(np.ascontiguousarray(x[..., ::-1])).permute(2, 0, 1).float() / 255,
+    "depth": lambda x: torch.from_numpy(x.astype(np.float32)) * DEPTH_UNIT,
+    "mask": lambda x: torch.from_numpy(x).float() / 255,
+    "parts": torch.from_numpy,
+}

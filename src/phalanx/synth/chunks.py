@@ -130,7 +130,7 @@ def _draw_views(config: SynthConfig, generator: np.random.Generator, model: Hand
         pose, K = draw_hands(generator, model, config.chunk, config.size)
         return Views(pose, K, np.arange(config.chunk))
     rig = load_rig(config.rig)
-    return draw_views(generator, model, max(1, config.chunk // len(rig)), rig, config.size)
+    return draw_views(generator, model, config.pictures // len(rig), rig, config.size)
 
 
 Draw = TypeVar("Draw", DressDraw, LightDraw)

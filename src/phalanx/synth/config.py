@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phalanx.core.errors import InputError
+from phalanx.synth.rigs import load_rig
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,11 @@ class SynthConfig:
             raise InputError(f"photograph_share: must lie in [0, 1], not {self.photograph_share}")
         if not 0.0 <= self.effects <= 2.0:
             raise InputError(f"effects: must lie in [0, 2], not {self.effects}")
+
+    @property
+    def pictures(self) -> int:
+        """Pictures in a chunk."""
+        if self.rig is None:
+            return self.chunk
+        views = len(load_rig(self.rig))
+        return max(1, self.chunk // views) * views

@@ -1,0 +1,250 @@
+"""Sets on disk: as many pictures as asked for in shards, with a manifest. Killed at any moment and started again, it goes on.
+
+A shard's content is a function of settings, seed and its number, and it appears whole or not at all. So nothing is lost or made
+twice, and the bytes are the same however many processes make it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from phalanx import __version__
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason, writable_folder, write_whole
+from phalanx.data.sample import Sample
+from phalanx.data.shards import encode, write_shard
+from phalanx.synth.chunks import make_chunk
+from phalanx.synth.config import SynthConfig
+
+SCHEMA = "phalanx.set/1"
+CHUNKS = 32  # in a shard
+_SPARE = 1.05  # disk wanted beyond the estimate
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a set will be."""
+
+    config: SynthConfig
+    seed: int
+    count: int  # pictures
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.count < 1:
+            raise InputError(f"set: needs a seed of 0 or more and a count of 1 or more, not {self.seed}, {self.count}")
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return math.ceil(self.count / (CHUNKS * self.config.pictures))
+
+    def name(self, shard: int) -> str:
+        """File name of a shard."""
+        return f"shard_{shard:06d}.tar"
+
+    def pictures(self, shard: int) -> int:
+        """Number of pictures in a shard; the last may hold fewer than the others."""
+        return min(CHUNKS * self.config.pictures, self.count - shard * CHUNKS * self.config.pictures)
+
+    def settings(self) -> dict[str, Any]:
+        """As the manifest has it."""
+        settings = asdict(replace(self.config, backgrounds=None))
+        settings["backgrounds"] = None if self.config.backgrounds is None else self.config.backgrounds.name
+        return {"synth": settings, "seed": self.seed, "count": self.count}
+
+
+@dataclass
+class Estimate:
+    """What a set still costs."""
+
+    seconds: float
+    bytes: int
+    free: int  # bytes on the disk
+
+
+def make_set(
+    plan: Plan,
+    out: str | os.PathLike[str],
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """Make the set, or what is still missing of it, in the folder `out`; returns its manifest.
+
+    Args:
+        plan: what to make.
+        out: the folder; shards that are there are kept.
+        workers: processes.
+        say: is given a line on what it will take.
+        progress: is called with pictures done and in all after every shard.
+
+    Raises:
+        InputError: the folder holds another set, cannot be written, or the disk is too small; what is there stays.
+    """
+    folder = writable_folder(out)
+    path = folder / "manifest.json"
+    manifest = _open_manifest(path, plan)
+    for left in folder.glob(".shard_*.part.tar"):  # of a run that was killed
+        left.unlink(missing_ok=True)
+    there = {shard for shard in range(plan.shards) if (folder / plan.name(shard)).exists()}
+    for shard in sorted(there - {int(number) for number in manifest["shards"]}):
+        manifest["shards"][str(shard)] = _entry(folder / plan.name(shard), plan.pictures(shard))
+    missing = [shard for shard in range(plan.shards) if shard not in there]
+    if missing:
+        estimate = estimate_set(plan, missing, folder, workers)
+        say(
+            f"{sum(map(plan.pictures, missing))} of {plan.count} pictures to make: about {_duration(estimate.seconds)} with "
+            f"{workers} worker{'s' * (workers > 1)}, {estimate.bytes / 1e9:.2f} GB ({estimate.free / 1e9:.0f} GB are free)"
+        )
+        if estimate.bytes * _SPARE > estimate.free:
+            raise InputError(
+                f"{folder}: the set needs about {estimate.bytes / 1e9:.2f} GB and {estimate.free / 1e9:.2f} GB are free"
+            )
+    _write(path, manifest)
+    done = sum(map(plan.pictures, there))
+    for shard, entry in _make(plan, missing, folder, workers):
+        manifest["shards"][str(shard)] = entry
+        _write(path, manifest)
+        done += entry["pictures"]
+        progress(done, plan.count)
+    manifest["complete"] = True
+    manifest["shards"] = {number: manifest["shards"][number] for number in sorted(manifest["shards"], key=int)}
+    _write(path, manifest)
+    return path
+
+
+def make_shard(plan: Plan, shard: int, folder: Path) -> dict[str, Any]:
+    """Make one shard of the set; returns its entry in the manifest."""
+    path = folder / plan.name(shard)
+    write_shard(path, _chunks(plan, shard))
+    return _entry(path, plan.pictures(shard))
+
+
+def estimate_set(plan: Plan, missing: list[int], folder: Path, workers: int) -> Estimate:
+    """What the shards `missing` will take, from making and encoding one chunk twice (the first time builds the banks)."""
+    seconds = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        sample = make_chunk(plan.config, plan.seed, 0)
+        size = sum(len(content) for i in range(len(sample)) for content in encode(sample, i).values())
+        setup, seconds = seconds, time.perf_counter() - started
+    chunks = sum(map(plan.pictures, missing)) / plan.config.pictures
+    busy = min(workers, len(missing))
+    return Estimate(chunks * seconds / busy + setup, math.ceil(chunks * size), shutil.disk_usage(folder).free)
+
+
+def verify_set(out: str | os.PathLike[str]) -> int:
+    """Compare every shard with the manifest's checksums; returns the number of pictures.
+
+    Raises:
+        InputError: naming the first file that is missing, surplus or changed, or saying that the set is not complete.
+    """
+    folder = Path(out)
+    manifest = _read(folder / "manifest.json")
+    for entry in manifest["shards"].values():
+        path = folder / entry["file"]
+        if not path.exists():
+            raise InputError(f"{path}: is missing; make the set again into the same folder to fill the gap")
+        if _checksum(path) != entry["sha256"]:
+            raise InputError(f"{path}: is damaged (checksum differs); delete it and make the set again")
+    if surplus := {p.name for p in folder.glob("*.tar")} - {entry["file"] for entry in manifest["shards"].values()}:
+        raise InputError(f"{folder / min(surplus)}: is not in the manifest")
+    if not manifest["complete"]:
+        raise InputError(f"{folder}: the set is not complete; make it again into the same folder to go on")
+    return sum(entry["pictures"] for entry in manifest["shards"].values())
+
+
+def _chunks(plan: Plan, shard: int) -> Iterator[Sample]:
+    left = plan.pictures(shard)
+    for chunk in range(shard * CHUNKS, (shard + 1) * CHUNKS):
+        if left <= 0:
+            return
+        sample = make_chunk(plan.config, plan.seed, chunk)
+        yield sample[: min(left, len(sample))]
+        left -= len(sample)
+
+
+def _make(plan: Plan, missing: list[int], folder: Path, workers: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Shards as they are finished, in any order."""
+    if workers <= 1 or len(missing) <= 1:
+        for shard in missing:
+            yield shard, make_shard(plan, shard, folder)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(missing)), context) as pool:
+        waiting = {pool.submit(make_shard, plan, shard, folder): shard for shard in missing}
+        try:
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise RuntimeError("a process that made shards ended unexpectedly") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
+    fresh: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "licence": "CC0-1.0" + ("" if plan.config.backgrounds is None else " but for the photographs behind the hands"),
+        **plan.settings(),
+        "complete": False,
+        "shards": {},
+    }
+    if not path.exists():
+        if any(path.parent.glob("shard_*.tar")):
+            raise InputError(f"{path.parent}: holds shards without a manifest; choose another folder")
+        return fresh
+    found = _read(path)
+    for name in ("schema", "version", "seed", "count", "synth"):
+        if found.get(name) != fresh[name]:
+            raise InputError(f"{path}: the folder holds a set of another {name}; choose another folder")
+    return {**found, "complete": False}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["schema"] != SCHEMA or not isinstance(found["shards"], dict):
+            raise ValueError("another schema")
+        return found
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not the manifest of a set") from error
+
+
+def _write(path: Path, manifest: dict[str, Any]) -> None:
+    with write_whole(path) as part:
+        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _entry(path: Path, pictures: int) -> dict[str, Any]:
+    return {"file": path.name, "pictures": pictures, "bytes": path.stat().st_size, "sha256": _checksum(path)}
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
