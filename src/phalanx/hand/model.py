@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
-from phalanx.hand.skeleton import FINGERS
+from phalanx.hand.skeleton import FINGERS, TIPS
 
 
 @dataclass
@@ -67,7 +67,9 @@ class HandModel(nn.Module):
 
     Buffers: `template` (V, 3), `faces` (F, 3), `uv` (F, 3, 2) in [0, 1] per corner, `shape_basis` (V, 3, 10), `rest_joints`
     (21, 3), `joint_basis` (21, 3, 10), `skin_weights` (V, 17) to the moving segments (palm, forearm,
-    then three of each finger, thumb first), `parts` (V,) the segment with the largest weight.
+    then three of each finger, thumb first), `parts` (V,) the segment with the largest weight. Where the model has them (else
+    None): `pose_basis` (V, 3, 135), how the rest surface changes with the elements of the 15 finger rotations less the
+    identity, row by row; `tip_vertices` (5,), vertices that are the finger tips, thumb first.
     """
 
     template: Tensor
@@ -78,6 +80,8 @@ class HandModel(nn.Module):
     joint_basis: Tensor
     skin_weights: Tensor
     parts: Tensor
+    pose_basis: Tensor | None
+    tip_vertices: Tensor | None
 
     def __init__(
         self,
@@ -88,6 +92,8 @@ class HandModel(nn.Module):
         rest_joints: Tensor,
         joint_basis: Tensor,
         skin_weights: Tensor,
+        pose_basis: Tensor | None = None,
+        tip_vertices: Tensor | None = None,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -99,6 +105,8 @@ class HandModel(nn.Module):
             ("joint_basis", joint_basis),
             ("skin_weights", skin_weights),
             ("parts", skin_weights.argmax(1)),
+            ("pose_basis", pose_basis),
+            ("tip_vertices", tip_vertices),
         ):
             self.register_buffer(name, value, persistent=False)
 
@@ -121,7 +129,10 @@ class HandModel(nn.Module):
         return self.rest_joints + torch.einsum("jck,bk->bjc", self.joint_basis, shape)
 
     def chain(self, pose: HandPose) -> tuple[Tensor, Tensor, Tensor]:
-        """Forward kinematics: rest joints (B, 21, 3), segment rotations (B, 17, 3, 3) and joints (B, 21, 3), hand frame -> camera."""
+        """Forward kinematics: rest joints (B, 21, 3), segment rotations (B, 17, 3, 3) and joints (B, 21, 3), hand frame -> camera.
+
+        Finger tips ride on the last segments here, in models with `tip_vertices` too.
+        """
         rest = self.joint_positions(pose.shape)
         palm = pose.orientation
         # The five fingers have the same tree, so they are walked together: (B, 5, ...).
@@ -144,26 +155,49 @@ class HandModel(nn.Module):
 
     def joints(self, pose: HandPose) -> Tensor:
         """The 21 joints (B, 21, 3) in the camera frame, without the surface."""
-        return self.chain(pose)[2]
+        rest, rotations, joints = self.chain(pose)
+        if self.tip_vertices is None:
+            return joints
+        tips = self._skinned(pose, _affine(rest, rotations, joints), self.tip_vertices)
+        return joints.index_copy(1, _tips(joints), tips)
 
     def forward(self, pose: HandPose) -> HandSurface:
         rest, rotations, joints = self.chain(pose)
-        pivots = torch.tensor([0, 0, *(j for finger in FINGERS for j in finger[:3])], device=rest.device)
-        offsets = joints[:, pivots] - (rotations @ rest[:, pivots, :, None])[..., 0]  # (B, 17, 3)
-        # Coordinates first and vertices last, so that every product runs along contiguous memory.
-        count = len(pose.shape)
-        basis = self.shape_basis.permute(2, 1, 0).flatten(1)  # (10, 3 V)
-        shaped = torch.addmm(self.template.T.reshape(1, -1), pose.shape, basis).view(count, 3, -1)
-        affine = torch.cat([rotations, offsets[..., None]], 3)  # (B, 17, 3, 4)
-        blended = (affine.flatten(2).mT @ self.skin_weights.T).view(count, 3, 4, -1)  # (B, 3, 4, V)
-        vertices = blended[:, :, 3]
-        for axis in range(3):
-            vertices = torch.addcmul(vertices, blended[:, :, axis], shaped[:, None, axis])
-        vertices = vertices.mT.contiguous()
+        affine = _affine(rest, rotations, joints)
+        vertices = self._skinned(pose, affine, slice(None))
+        if self.tip_vertices is not None:
+            joints = joints.index_copy(1, _tips(joints), vertices[:, self.tip_vertices])
         bottom = torch.tensor([0.0, 0.0, 0.0, 1.0], device=rest.device, dtype=rest.dtype).expand(
             *affine.shape[:2], 1, 4
         )
         return HandSurface(vertices, joints, torch.cat([affine, bottom], 2))
+
+    def _skinned(self, pose: HandPose, affine: Tensor, picked: Tensor | slice) -> Tensor:
+        """The `picked` vertices (B, N, 3) under the segments' transforms (B, 17, 3, 4)."""
+        # Coordinates first and vertices last, so that every product runs along contiguous memory.
+        count = len(pose.shape)
+        basis = self.shape_basis[picked].permute(2, 1, 0).flatten(1)  # (10, 3 N)
+        shaped = torch.addmm(self.template[picked].T.reshape(1, -1), pose.shape, basis)  # (B, 3 N)
+        if self.pose_basis is not None:
+            bent = pose.rotations[:, 1:] - torch.eye(3, device=shaped.device, dtype=shaped.dtype)
+            shaped = torch.addmm(shaped, bent.flatten(1), self.pose_basis[picked].permute(2, 1, 0).flatten(1))
+        shaped = shaped.view(count, 3, -1)
+        blended = (affine.flatten(2).mT @ self.skin_weights[picked].T).view(count, 3, 4, -1)  # (B, 3, 4, N)
+        vertices = blended[:, :, 3]
+        for axis in range(3):
+            vertices = torch.addcmul(vertices, blended[:, :, axis], shaped[:, None, axis])
+        return vertices.mT.contiguous()
+
+
+def _affine(rest: Tensor, rotations: Tensor, joints: Tensor) -> Tensor:
+    """What `HandModel.chain` gives as transforms (B, 17, 3, 4) of the segments."""
+    pivots = torch.tensor([0, 0, *(j for finger in FINGERS for j in finger[:3])], device=rest.device)
+    offsets = joints[:, pivots] - (rotations @ rest[:, pivots, :, None])[..., 0]  # (B, 17, 3)
+    return torch.cat([rotations, offsets[..., None]], 3)
+
+
+def _tips(joints: Tensor) -> Tensor:
+    return torch.tensor(TIPS, device=joints.device)
 
 
 @lru_cache(maxsize=1)
@@ -175,4 +209,4 @@ def _frozen_arrays() -> dict[str, np.ndarray]:
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> HandModel:
     tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
-    return HandModel(**{k: v.long() if k == "faces" else v.float() for k, v in tensors.items()})
+    return HandModel(**{k: v.long() if k in ("faces", "tip_vertices") else v.float() for k, v in tensors.items()})

@@ -1,0 +1,223 @@
+"""The hand as 41 spheres, 11 in the palm and 6 along each finger, that follow from 21 joints alone.
+
+After Wan et al., "Self-supervised 3D hand pose estimation through training by fitting", CVPR 2019, Sec. 3.1 and Fig. 2. The
+paper gives the numbers of spheres and says that radii are fixed; it does not say where the spheres sit. Here each sits on the
+line between two joints (two of one finger, or wrist and knuckle), and is shifted from there towards the palm's side, because
+joints lie nearer to the back of the hand than to its palm: without the shift the skin is 2.7 mm away from the spheres instead of 1.8.
+Radii, shifts and places are constants of the open hand's mean shape; for others, radii and shifts scale with the bones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from phalanx.hand.anatomy import angles_to_rotations
+from phalanx.hand.model import HandModel, HandPose, HandSurface
+from phalanx.hand.pose_space import GESTURE_NAMES, gestures
+from phalanx.hand.skeleton import BONES
+
+# One sphere a row: from joint, to joint, how far along, shift towards the palm's side and radius in mm. Places and shifts were
+# descended to on the skin of `fit_hand`, then rounded; the radii are what `fit_radii` then says.
+_PALM = (
+    (0, 5, 0.80, 4.2, 17.9),
+    (0, 9, 0.79, 3.1, 16.6),
+    (0, 13, 0.76, 3.0, 16.0),
+    (0, 17, 0.83, 4.3, 16.6),
+    (0, 5, 0.56, 1.3, 20.2),
+    (0, 9, 0.57, -0.9, 17.3),
+    (0, 13, 0.33, -2.7, 19.9),
+    (0, 17, 0.54, 0.1, 22.3),
+    (0, 5, 0.24, -1.3, 24.0),
+    (0, 13, 0.03, 2.2, 22.0),
+    (0, 17, 0.29, -1.1, 25.4),
+)
+_FINGERS = (
+    (1, 2, 0.00, 0.0, 16.5),
+    (1, 2, 0.39, 0.0, 21.4),
+    (1, 2, 0.84, 0.0, 14.1),
+    (2, 3, 0.41, 0.0, 11.5),
+    (3, 4, 0.12, 0.0, 11.0),
+    (3, 4, 0.70, 0.0, 8.6),
+    (5, 6, 0.11, 5.1, 12.7),
+    (5, 6, 0.62, 4.7, 10.5),
+    (6, 7, 0.18, 4.8, 10.1),
+    (6, 7, 0.77, 4.1, 8.8),
+    (7, 8, 0.32, 2.8, 8.2),
+    (7, 8, 0.76, 1.3, 6.8),
+    (9, 10, 0.11, 8.5, 16.3),
+    (9, 10, 0.60, 5.6, 10.8),
+    (10, 11, 0.08, 5.4, 9.8),
+    (10, 11, 0.61, 4.8, 8.7),
+    (11, 12, 0.14, 3.2, 8.1),
+    (11, 12, 0.71, 1.1, 7.7),
+    (13, 14, 0.11, 7.6, 15.2),
+    (13, 14, 0.62, 4.6, 9.9),
+    (14, 15, 0.12, 4.8, 8.7),
+    (14, 15, 0.54, 4.3, 8.1),
+    (15, 16, 0.11, 3.4, 7.7),
+    (15, 16, 0.64, 1.1, 7.6),
+    (17, 18, 0.14, 5.2, 13.0),
+    (17, 18, 0.65, 1.9, 8.2),
+    (18, 19, 0.05, 3.5, 7.3),
+    (18, 19, 0.63, 2.3, 7.1),
+    (19, 20, 0.31, 2.0, 6.9),
+    (19, 20, 0.89, 1.0, 5.1),
+)
+_SPHERES = (*_PALM, *_FINGERS)
+_FIRST = tuple(row[0] for row in _SPHERES)
+_SECOND = tuple(row[1] for row in _SPHERES)
+_BONE_TOTAL = 0.8220  # metres: all 20 bones of the open hand's mean shape
+
+PALM = tuple(range(11))
+"""The spheres in the palm."""
+
+FINGER_SPHERES = tuple(tuple(range(11 + 6 * k, 17 + 6 * k)) for k in range(5))
+"""The spheres of each finger, base to tip, thumb first."""
+
+RADII = tuple(row[4] / 1000 for row in _SPHERES)
+"""The 41 radii of the open hand's mean shape, metres."""
+
+
+def hand_scale(joints: Tensor) -> Tensor:
+    """Size (B,) of hands with joints (B, 21, 3) in metres, whatever their pose: 1 is the open hand's mean shape."""
+    start, end = (list(side) for side in zip(*BONES, strict=True))
+    return (joints[:, end] - joints[:, start]).norm(dim=2).sum(1) / _BONE_TOTAL
+
+
+def sphere_centres(joints: Tensor) -> Tensor:
+    """Centres (B, 41, 3) of the spheres of right hands with joints (B, 21, 3), metres; differentiable.
+
+    Along each bone "towards the palm's side" is square to the bone and to the line of the knuckles. The thumb, which turns
+    against that line, has no shifts.
+    """
+    first, second = joints[:, list(_FIRST)], joints[:, list(_SECOND)]  # (B, 41, 3)
+    along, shift = torch.tensor([row[2:4] for row in _SPHERES], dtype=joints.dtype, device=joints.device).unbind(1)
+    knuckles = (joints[:, 5] - joints[:, 17])[:, None].expand_as(first)  # little to index finger
+    palmar = functional.normalize(torch.linalg.cross(knuckles, second - first), dim=2)
+    shift = shift / 1000 * hand_scale(joints)[:, None]  # (B, 41)
+    return torch.lerp(first, second, along[:, None]) + shift[..., None] * palmar
+
+
+def sphere_radii(joints: Tensor) -> Tensor:
+    """Radii (B, 41) in metres for hands with joints (B, 21, 3): `RADII` in proportion to their bones."""
+    return hand_scale(joints)[:, None] * torch.tensor(RADII, dtype=joints.dtype, device=joints.device)
+
+
+def union_distance(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
+    """Signed distance (B, N) of points (B, N, 3) to the union of spheres, centres (B, S, 3) and radii (B, S) or (S,).
+
+    Outside it is the distance to the surface; inside it is negative, and its size a lower bound of the depth.
+    """
+    return (torch.cdist(points, centres) - radii.unsqueeze(-2)).amin(2)
+
+
+FIT_GESTURES = ("flat", "relaxed", "fist", "point", "pinch", "claw", "grasp")
+
+
+def fit_hand(model: HandModel) -> HandSurface:
+    """The hands that the spheres are fitted to: the rest pose and `FIT_GESTURES`, mean shape."""
+    degrees = gestures()[[GESTURE_NAMES.index(name) for name in FIT_GESTURES]]
+    angles = torch.cat((torch.zeros(1, 23), torch.deg2rad(torch.from_numpy(degrees).float())))
+    pose = HandPose.zero(len(angles))
+    pose.rotations = angles_to_rotations(angles)
+    return model(pose)
+
+
+def fit_radii(model: HandModel, steps: int = 80) -> Tensor:
+    """Radii (41,) for which the skin of `fit_hand` has the least squared `union_distance`; where `RADII` come from.
+
+    Each skin point depends on the radius of one sphere at a time, so a Gauss-Newton step sets each radius to the mean
+    distance of the skin that is nearest to its sphere. Steps are shortened, as points change spheres.
+    """
+    surface = fit_hand(model)
+    corners = surface.vertices[:, model.faces[(model.parts[model.faces] != 1).all(1)]]  # (P, F, 3, 3)
+    area = _areas(corners[:1]).expand(len(corners), -1)
+    distance = torch.cdist(corners.mean(2), sphere_centres(surface.joints))  # (P, F, 41)
+    radii = torch.full((41,), 0.010)
+    for _ in range(steps):
+        left, nearest = (distance - radii).min(2)
+        weight = torch.zeros(41).index_add(0, nearest.flatten(), area.flatten())
+        pull = torch.zeros(41).index_add(0, nearest.flatten(), (area * left).flatten())
+        radii = radii + 0.3 * pull / weight.clamp(min=1e-12)
+    return radii
+
+
+@dataclass(frozen=True)
+class SurfaceDistance:
+    """Distances in metres between skin and spheres, over areas: of the skin to the nearest point of the spheres' surface, and back."""
+
+    skin_mean: float
+    skin_95: float
+    spheres_mean: float
+    spheres_95: float
+
+
+def surface_distance(model: HandModel, surface: HandSurface) -> SurfaceDistance:
+    """How far the spheres of posed hands are from their skin, over the whole batch; by samples about 1 mm apart.
+
+    Of the skin, the forearm does not count; of the spheres' surface neither what lies beyond the wrist or next to the forearm.
+    """
+    from scipy.spatial import cKDTree
+
+    forearm = (model.parts[model.faces] == 1).any(1).numpy()
+    centres, radii = sphere_centres(surface.joints), sphere_radii(surface.joints)
+    distal = surface.transforms[:, 0, :3, 1]  # (B, 3) the palm's y axis
+    of_skin, of_spheres = [], []
+    for item in range(len(centres)):
+        corners = surface.vertices[item][model.faces]  # (F, 3, 3)
+        skin = torch.einsum("kc,fcx->fkx", _SUBDIVISION.to(corners), corners).flatten(0, 1).numpy()
+        area = np.repeat(_areas(corners).numpy(), len(_SUBDIVISION))
+        hidden = np.repeat(forearm, len(_SUBDIVISION))
+        shell = _union_surface(centres[item].numpy().astype(np.float64), radii[item].numpy())
+        to_shell, _ = cKDTree(shell).query(skin[~hidden])
+        of_skin.append(np.stack((to_shell, area[~hidden])))
+        shell = shell[(shell - surface.joints[item, 0].numpy()) @ distal[item].numpy() > 0]
+        to_skin, nearest = cKDTree(skin).query(shell)
+        of_spheres.append(to_skin[~hidden[nearest]])
+    distance, area = np.concatenate(of_skin, axis=1)
+    order = np.argsort(distance)
+    share = np.cumsum(area[order]) / area.sum()
+    back = np.concatenate(of_spheres)
+    return SurfaceDistance(
+        float((distance * area).sum() / area.sum()),
+        float(distance[order][np.searchsorted(share, 0.95)]),
+        float(back.mean()),
+        float(np.quantile(back, 0.95)),
+    )
+
+
+def _areas(corners: Tensor) -> Tensor:
+    """Twice the areas (...) of triangles (..., 3, 3)."""
+    return torch.linalg.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]).norm(
+        dim=-1
+    )
+
+
+def _union_surface(centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
+    """Points (N, 3) of the surface of a union of spheres, one on every 2 square mm: spirals on each, less what others cover."""
+    found = []
+    for number, (centre, radius) in enumerate(zip(centres, radii, strict=True)):
+        count = int(np.ceil(4 * np.pi * radius**2 / 2e-6))
+        turn = (np.arange(count) + 0.5) * np.pi * (1 + 5**0.5)
+        height = 1 - (2 * np.arange(count) + 1) / count
+        across = np.sqrt(1 - height**2)
+        points = centre + radius * np.stack((across * np.cos(turn), across * np.sin(turn), height), axis=1)
+        distance = np.linalg.norm(points[:, None] - centres, axis=2) - radii  # (count, 41)
+        distance[:, number] = np.inf
+        found.append(points[distance.min(1) > 0])
+    return np.concatenate(found)
+
+
+def _subdivision() -> Tensor:
+    """Barycentric middles (16, 3) of the triangles of equal area that a triangle falls into when its sides are quartered."""
+    up = [(3 * i + 1, 3 * j + 1, 3 * (3 - i - j) + 1) for i in range(4) for j in range(4 - i)]
+    down = [(3 * i + 2, 3 * j + 2, 3 * (2 - i - j) + 2) for i in range(3) for j in range(3 - i)]
+    return torch.tensor(up + down) / 12
+
+
+_SUBDIVISION = _subdivision()
