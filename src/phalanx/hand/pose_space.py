@@ -1,20 +1,37 @@
 """Poses that hands take: named gestures, their interpolation, and random sampling within anatomy.
 
-Three sources are mixed: (a) pairs of named gestures, linearly interpolated in angle space (Dibra et al. 2018, Sec. 4); (b) every
-finger in a state of its own (straight, curled, hooked, half) with people's couplings; (c) correlated random angles (Wan et al.
-2019, Sec. 3.3). All are jittered, clamped to the limits and rejected where fingers run through each other.
+`interpolated_poses` is Dibra's protocol (2018, Sec. 4): named base poses, linear interpolation between every pair in angle space,
+rejection of those in which a vertex lies inside another finger. `sample_correlated_angles` draws correlated random angles alone.
+
+`sample_angles`, which synthesis streams draw from, mixes three sources: (a) pairs of named gestures, interpolated; (b) every finger
+in a state of its own (straight, curled, hooked, half) with people's couplings; (c) the correlated random angles. All are
+jittered, clamped to the limits and rejected where fingers run through each other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.errors import InputError
 from phalanx.hand.anatomy import ANGLE_NAMES, LIMITS, angles_to_rotations
-from phalanx.hand.collision import FLESH_TOLERANCE, SphereProxies, penetration, sphere_proxies
+from phalanx.hand.collision import (
+    FLESH_TOLERANCE,
+    Capsules,
+    FingerSurfaces,
+    SphereProxies,
+    capsule_overlaps,
+    finger_surfaces,
+    hand_capsules,
+    penetration,
+    sphere_proxies,
+    vertex_penetration,
+)
 from phalanx.hand.model import HandModel, HandPose
 
 # One finger as MCP flexion, PIP flexion, DIP flexion in degrees; the thumb as CMC flexion, CMC abduction, MCP, IP.
@@ -95,6 +112,14 @@ _STATES: dict[str, tuple[str, str, str, str, str, float]] = {
 
 GESTURE_NAMES = tuple(_STATES)
 
+DIP_PER_PIP = 0.55
+"""Flexion of a finger's last joint for each degree of its middle one, in the base poses.
+
+One tendon bends both. Animation fixes the ratio at 2/3 (Rijpkema and Girard 1991); the gestures lie about 0.55, with which the
+finger tips that meet in them still meet."""
+
+_AT_ONCE = 64  # poses whose surfaces are held in memory at a time
+
 
 def _spread(amount: float) -> np.ndarray:
     """MCP abduction in degrees of index, middle, ring, little: fanned open by `amount`."""
@@ -154,6 +179,13 @@ def _from_states(generator: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _from_anatomy(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Random angles (count, 23) in degrees with the couplings of a hand.
+
+    Wan et al. 2019, Sec. 3.3, draw their poses as Sharp et al. 2015 do and leave the details to a supplement, so the numbers here are
+    our own. They follow what is known of hands: fingers move together, the thumb on its own (Ingram et al. 2008 find it the most
+    independent digit, and most of the variance in two components); the joints of a finger bend together, PIP and DIP most; a
+    flexed knuckle does not spread. How far fingers agree varies from pose to pose (`mix`), so single fingers stand out too.
+    """
     shared = generator.beta(0.8, 1.1, (count, 1))
     own = generator.beta(0.7, 0.9, (count, 4))
     mix = generator.random((count, 1))
@@ -209,3 +241,170 @@ def sample_angles(generator: np.random.Generator, count: int) -> Tensor:
         kept.append(valid)
         missing -= len(valid)
     return torch.cat(kept)
+
+
+def sample_correlated_angles(generator: np.random.Generator, count: int) -> Tensor:
+    """Random angles (count, 23) in radians of fingers that bend together as people's do, without any named gesture.
+
+    The training poses of Wan et al. 2019, Sec. 3.3: within the limits, wrist at zero, fingers not through each other.
+    """
+    limits = LIMITS.numpy()
+    kept: list[Tensor] = [torch.empty(0, len(ANGLE_NAMES))]
+    missing = count
+    while missing > 0:
+        drawn = np.deg2rad(_from_anatomy(generator, max(2 * missing, 8)))
+        proposal = torch.from_numpy(np.clip(drawn, limits[:, 0], limits[:, 1])).float()
+        kept.append(proposal[~intersects(proposal)][:missing])
+        missing -= len(kept[-1])
+    return torch.cat(kept)
+
+
+def couple_dip(angles: Tensor) -> Tensor:
+    """The poses (B, 23) with the bend of each finger's two outer joints shared between PIP and DIP in the fixed ratio `DIP_PER_PIP`.
+
+    Their sum stays, and with it the direction of the finger tip; the thumb is left as it is.
+    """
+    bend = angles[:, 9::4] + angles[:, 10::4]  # (B, 4)
+    coupled = angles.clone()
+    coupled[:, 9::4] = bend / (1 + DIP_PER_PIP)
+    coupled[:, 10::4] = bend - coupled[:, 9::4]
+    return coupled
+
+
+def base_poses() -> dict[str, Tensor]:
+    """The library of named base poses: name -> angles (23,) in radians, wrist at zero.
+
+    All keep the limits, `DIP_PER_PIP` and the flesh tolerance. What is linear in the angles, as limits and ratios are, holds
+    between any two of them too.
+    """
+    angles = couple_dip(torch.deg2rad(torch.from_numpy(gestures()))).float()
+    return dict(zip(GESTURE_NAMES, angles, strict=True))
+
+
+@dataclass(frozen=True)
+class InterpolatedPoses:
+    """Poses on the lines between base poses.
+
+    Attributes:
+        angles: (N, 23) radians.
+        pairs: (N, 2) positions in the library of the base poses on either side; a base pose itself stands there twice.
+        fractions: (N,) 0 at the first of the pair, 1 at the second.
+    """
+
+    angles: Tensor
+    pairs: Tensor
+    fractions: Tensor
+
+    def __getitem__(self, index: slice | Tensor) -> InterpolatedPoses:
+        return InterpolatedPoses(self.angles[index], self.pairs[index], self.fractions[index])
+
+
+@dataclass(frozen=True)
+class RejectionReport:
+    """How many poses were proposed and why some were rejected; `print` says it in a sentence.
+
+    Attributes:
+        proposed: poses looked at.
+        in_finger: rejected, because a vertex of one finger is deeper than `tolerance` inside another.
+        in_palm: rejected for a finger that deep in the palm alone.
+        tolerance: metres.
+    """
+
+    proposed: int
+    in_finger: int
+    in_palm: int
+    tolerance: float
+
+    @property
+    def kept(self) -> int:
+        return self.proposed - self.in_finger - self.in_palm
+
+    @property
+    def rate(self) -> float:
+        """Share of the proposed poses that was rejected."""
+        return (self.in_finger + self.in_palm) / max(self.proposed, 1)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.proposed:,} poses proposed, {self.kept:,} kept, {100 * self.rate:.1f} % rejected: fingers more than "
+            f"{1000 * self.tolerance:g} mm inside another in {self.in_finger:,}, inside the palm alone in {self.in_palm:,}"
+        )
+
+
+def interpolations(steps: int, poses: Mapping[str, Tensor] | None = None) -> InterpolatedPoses:
+    """The base poses, then `steps` poses evenly between every two of them, linear in the angles; fingers may intersect.
+
+    Args:
+        steps: how many between two base poses, 0 or more.
+        poses: name -> angles (23,) in radians; `base_poses()` if not given.
+    Returns:
+        N = n + steps n (n - 1) / 2 poses for n base poses.
+    Raises:
+        InputError: `steps` is negative, or there is no pose.
+    """
+    if steps < 0:
+        raise InputError(f"steps is {steps}, but there cannot be fewer than 0 poses between two base poses.")
+    bases = list((base_poses() if poses is None else poses).values())
+    if not bases:
+        raise InputError("poses is empty: there is nothing to interpolate between.")
+    table = torch.stack(bases)  # (n, 23)
+    itself = torch.arange(len(table)).repeat(2, 1).T  # (n, 2)
+    two = torch.triu_indices(len(table), len(table), offset=1).T.repeat_interleave(steps, 0)
+    pairs = torch.cat([itself, two])
+    between = torch.arange(1, steps + 1) / (steps + 1)
+    fractions = torch.cat([torch.zeros(len(table)), between.repeat(len(two) // max(steps, 1))]).to(table)
+    return InterpolatedPoses(torch.lerp(table[pairs[:, 0]], table[pairs[:, 1]], fractions[:, None]), pairs, fractions)
+
+
+@lru_cache(maxsize=1)
+def _surfaces() -> tuple[HandModel, FingerSurfaces, Capsules]:
+    model = HandModel.open_hand()
+    return model, finger_surfaces(model), hand_capsules(model)
+
+
+def capsules_intersect(angles: Tensor, tolerance: float = FLESH_TOLERANCE) -> Tensor:
+    """(B,) whether fingers of the mean hand run more than `tolerance` metres through each other or the palm.
+
+    As `intersects`, but without the gaps between spheres: for poses that follow each other closely.
+    """
+    model, _, capsules = _surfaces()
+    pose = HandPose.zero(len(angles))
+    pose.rotations = angles_to_rotations(angles.float())
+    return capsule_overlaps(model, capsules, pose).amax(1) > tolerance
+
+
+def reject_intersecting(angles: Tensor, tolerance: float = FLESH_TOLERANCE) -> tuple[Tensor, RejectionReport]:
+    """Which poses of the mean hand a hand can take, by Dibra's test on the surface.
+
+    A pose is rejected where a vertex of one finger lies deeper than `tolerance` inside another (`vertex_penetration`), or a
+    capsule of a finger that deep in the palm's, which that test does not see.
+
+    Args:
+        angles: (N, 23) radians.
+        tolerance: metres that flesh gives.
+    Returns:
+        (N,) True for the poses to keep, and the count of the others.
+    """
+    model, surfaces, capsules = _surfaces()
+    with_palm = (capsules.segments[capsules.pairs] < 2).any(1)
+    in_finger, in_palm = [torch.zeros(0, dtype=torch.bool)], [torch.zeros(0, dtype=torch.bool)]
+    for part in angles.float().split(_AT_ONCE) if len(angles) else ():
+        pose = HandPose.zero(len(part))
+        pose.rotations = angles_to_rotations(part)
+        in_finger.append(vertex_penetration(surfaces, model(pose), above=tolerance) > tolerance)
+        in_palm.append(capsule_overlaps(model, capsules, pose)[:, with_palm].amax(1) > tolerance)
+    finger, palm = torch.cat(in_finger), torch.cat(in_palm)
+    report = RejectionReport(len(angles), int(finger.sum()), int((palm & ~finger).sum()), tolerance)
+    return ~(finger | palm), report
+
+
+def interpolated_poses(
+    steps: int, poses: Mapping[str, Tensor] | None = None, tolerance: float = FLESH_TOLERANCE
+) -> tuple[InterpolatedPoses, RejectionReport]:
+    """Dibra et al. 2018, Sec. 4: base poses, linear interpolation of every pair, rejection of intersecting poses.
+
+    Arguments and errors are those of `interpolations` and `reject_intersecting`. The paper's 399 base poses give 122,106.
+    """
+    proposed = interpolations(steps, poses)
+    keep, report = reject_intersecting(proposed.angles, tolerance)
+    return proposed[keep], report
