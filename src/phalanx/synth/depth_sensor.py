@@ -21,6 +21,7 @@ from torch import Tensor
 
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator as stream_generator
+from phalanx.synth.sensors import IDEAL, DepthSensor
 
 _NOISE_SEED = 20_260_105
 _BANK = 512  # side of the noise fields in the sensor's pixels, a power of two; they tile
@@ -31,187 +32,6 @@ _HIDDEN = 2.5  # crop pixels of disparity by which something in front hides: nei
 _ONE_TO_ONE = 0.7  # crop pixels per pixel of the sensor up to which no two share one, however turned
 _SKIN = 0.5  # infrared reflectance where no map is given
 _RAGGED = 0.35  # spread (log) of the limits below which a pixel is lost
-
-
-@dataclass(frozen=True)
-class DepthSensor:
-    """A depth sensor. Lengths in metres, pixels are the sensor's own; 0 switches an effect off."""
-
-    name: str
-    """What it is called."""
-    triangulates: bool
-    """Whether it measures disparity (structured light, stereo) rather than distance (time of flight)."""
-    focal: float
-    """Focal length in pixels."""
-    nearest: float = 0.0
-    """What is nearer gives no reading."""
-    farthest: float = float("inf")
-    """What is farther gives no reading."""
-    unit: float = 0.0
-    """Step of the numbers that it delivers."""
-    baseline: float = 0.0
-    """Where the projector or the second camera is: its x in the frame of the camera whose picture the depth is."""
-    levels: float = 0.0
-    """Steps in which a pixel of disparity is resolved; 0: not resolved in steps."""
-    axial: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Noise along the ray: its standard deviation at distance z is a + b z + c z^2."""
-    slant: tuple[float, float] = (0.0, 0.0)
-    """Noise added on slanted surfaces, (factor, power): factor z^power (t / (pi/2 - t))^2 at t radians between normal and ray."""
-    grain: float = 0.0
-    """Over how many pixels the noise along the ray is alike (standard deviation of a Gaussian)."""
-    lateral: float = 0.0
-    """Displacement of edges: its standard deviation in pixels."""
-    lateral_grain: float = 0.0
-    """Over how many pixels edges are displaced alike."""
-    edge_loss: float = 0.0
-    """How far beside something nearer pixels are lost."""
-    mixed: float = 0.0
-    """Width in pixels of the seam at edges whose pixels see both surfaces (time of flight)."""
-    mixed_lost: float = 0.0
-    """Share of the mixed pixels that the sensor notices and leaves out; the others fly."""
-    grazing: float = 0.0
-    """Cosine between normal and ray below which pixels are lost."""
-    least_signal: float = 0.0
-    """Least light that must come back: reflectance times cosine over squared distance."""
-    hole_grain: float = 0.0
-    """Over how many pixels chance loses alike."""
-
-    def step(self, z: float) -> float:
-        """The step between neighbouring depths near `z`: z^2 / (focal |baseline| levels), but at least the unit."""
-        if not self.levels:
-            return self.unit
-        return max(self.unit, z * z / (self.focal * abs(self.baseline) * self.levels))
-
-
-IDEAL = DepthSensor(name="ideal", triangulates=False, focal=1.0)
-
-# Khoshelham and Elberink, "Accuracy and resolution of Kinect depth data", Sensors 2012: baseline 75 mm, disparity in 1/8 pixel, noise
-# of half a step, so sigma = 1.425e-3 z^2 (z in metres). Slant and displaced edges: Nguyen, Izadi and Lovell, "Modeling Kinect sensor
-# noise", 3DIMPVT 2012 (0.0001 / sqrt(z) (t / (pi/2 - t))^2; 0.8 pixels). Projector on the right, as its camera looks.
-KINECT1 = DepthSensor(
-    name="kinect1",
-    triangulates=True,
-    focal=585.0,
-    nearest=0.5,
-    farthest=5.0,
-    unit=1e-3,
-    baseline=0.075,
-    levels=8.0,
-    axial=(0.0, 0.0, 1.425e-3),
-    slant=(1e-4, -0.5),
-    grain=3.0,
-    lateral=0.8,
-    lateral_grain=1.5,
-    grazing=0.12,
-    least_signal=0.015,
-    hole_grain=2.0,
-)
-
-# Coded light with a projector on the left: unit 0.125 mm and 0.2 to 1.5 m after Zabatani et al., "Intel RealSense SR300 coded light depth
-# camera", PAMI 2020. Focal length, baseline (from the widths of shadows), noise and losses as measured on frames of one SR305.
-SR300 = DepthSensor(
-    name="sr300",
-    triangulates=True,
-    focal=476.0,
-    nearest=0.2,
-    farthest=1.5,
-    unit=0.125e-3,
-    baseline=-0.044,
-    axial=(0.0, 0.0, 0.6e-3),
-    slant=(2e-5, -0.5),
-    grain=3.0,
-    lateral=0.6,
-    lateral_grain=1.5,
-    edge_loss=3.0,
-    grazing=0.15,
-    least_signal=0.12,
-    hole_grain=1.5,
-)
-SR305 = DepthSensor(**{**SR300.__dict__, "name": "sr305"})  # the same module in another case
-
-# Active stereo with the second camera on the right: baselines 55 and 50 mm, fields of view 65 and 90 degrees at 1280 and 848 pixels, disparity
-# in 1/32 pixel, searched over 128: the makers' data sheets and Keselman et al., "Intel RealSense stereoscopic depth cameras", CVPRW 2017.
-# Noise of 0.08 pixels of disparity: Grunnet-Jepsen et al., "Tuning depth cameras for best performance". Matching by windows makes both
-# noise and edges smooth over several pixels; the extents are ours.
-D415 = DepthSensor(
-    name="d415",
-    triangulates=True,
-    focal=1004.0,
-    nearest=1004.0 * 0.055 / 128,
-    farthest=10.0,
-    unit=1e-3,
-    baseline=0.055,
-    levels=32.0,
-    axial=(0.0, 0.0, 0.08 / (1004.0 * 0.055)),
-    slant=(1e-4, -0.5),
-    grain=4.0,
-    lateral=2.0,
-    lateral_grain=4.0,
-    edge_loss=1.5,
-    grazing=0.12,
-    least_signal=0.004,
-    hole_grain=4.0,
-)
-D435 = DepthSensor(
-    name="d435",
-    triangulates=True,
-    focal=424.0,
-    nearest=424.0 * 0.05 / 128,
-    farthest=10.0,
-    unit=1e-3,
-    baseline=0.05,
-    levels=32.0,
-    axial=(0.0, 0.0, 0.08 / (424.0 * 0.05)),
-    slant=(1e-4, -0.5),
-    grain=3.0,
-    lateral=1.5,
-    lateral_grain=3.0,
-    edge_loss=1.0,
-    grazing=0.12,
-    least_signal=0.004,
-    hole_grain=3.0,
-)
-
-# Fankhauser et al., "Kinect v2 for mobile robot navigation", ICAR 2015: sigma = 1.5 - 0.5 z + 0.3 z^2 + 0.1 z^1.5 (t / (pi/2 - t))^2 in
-# millimetres, z in metres; 512x424 pixels. Seams and losses are ours.
-KINECT2 = DepthSensor(
-    name="kinect2",
-    triangulates=False,
-    focal=365.0,
-    nearest=0.5,
-    farthest=4.5,
-    unit=1e-3,
-    axial=(1.5e-3, -0.5e-3, 0.3e-3),
-    slant=(1e-4, 1.5),
-    lateral=0.4,
-    mixed=1.5,
-    mixed_lost=0.4,
-    grazing=0.08,
-    least_signal=0.01,
-    hole_grain=0.7,
-)
-
-# Narrow field of view, unbinned: 640x576 pixels, 75 degrees across, 0.5 to 3.86 m, noise within 17 mm (the maker's specification). Tolgyessy et
-# al., "Evaluation of the Azure Kinect", Sensors 2021, and Kurillo et al., "Evaluating the accuracy of the Azure Kinect and Kinect v2", Sensors
-# 2022, find less than in Kinect v2, millimetres within 3.5 m; the curve between is ours. The edge filter leaves few flying pixels.
-AZURE = DepthSensor(
-    name="azure",
-    triangulates=False,
-    focal=504.0,
-    nearest=0.5,
-    farthest=3.86,
-    unit=1e-3,
-    axial=(0.6e-3, 0.0, 0.25e-3),
-    slant=(1e-4, 1.5),
-    lateral=0.3,
-    mixed=2.0,
-    mixed_lost=0.75,
-    grazing=0.1,
-    least_signal=0.012,
-    hole_grain=0.7,
-)
-
-DEPTH_SENSORS = (IDEAL, KINECT1, SR300, SR305, D415, D435, KINECT2, AZURE)
 
 
 @dataclass
@@ -278,7 +98,7 @@ def sense_depth(
 ) -> Tensor:
     """Depth as `sensor` delivers it, from ideal depth.
 
-    Where there was nothing there is nothing. What lies outside the picture throws no shadow into it. No gradients.
+    Where the sensor's pixel saw nothing there is nothing. What lies outside the picture throws no shadow into it. No gradients.
 
     Args:
         depth: `(B, H, W)` metres along the optical axis, 0 = nothing.
@@ -298,7 +118,7 @@ def sense_depth(
     with torch.no_grad():
         if sensor == IDEAL:
             return depth.clone()
-        depth, device = depth.float(), depth.device
+        depth, device = depth.float().contiguous(), depth.device
         bank = _noise_bank(sensor.grain, sensor.lateral_grain, sensor.hole_grain, str(device))
         size = _BLOCK if device.type == "cpu" else max(len(depth), 1)
         sensed = [
@@ -477,7 +297,7 @@ def _lit(inverse: Tensor, K: Tensor, baseline: float, turn: Tensor, dx: Tensor |
     nearest point, so that what falls outside the picture has nothing in front of it. `dx (b, H, W)` displaces the shadow's edges.
     """
     b, height, width = inverse.shape
-    axis = (K[:, :2, :2] * turn[:, None]).sum(-1)  # (b, 2) the sensor's x in the crop, pixels per unit of the plane z = 1
+    axis = (K[:, :2, :2] * turn[:, None]).sum(-1)  # (b, 2) the sensor's x in the crop, pixels per unit of z = 1
     focal = axis.square().sum(-1).sqrt()[:, None, None]
     disparity = inverse * (focal * abs(baseline))  # crop pixels
     shift = disparity.amax((1, 2), keepdim=True) - disparity
