@@ -178,6 +178,17 @@ def test_shadow_lies_on_the_far_side_of_the_projector(baseline):
     assert (lost == lost[:1]).all()  # rows alike
 
 
+@pytest.mark.parametrize("baseline", [0.05, -0.05])
+def test_loss_beside_edges_comes_on_top_of_the_shadow(baseline):
+    near, far, focal = 0.5, 0.6, 500.0
+    sensor = replace(PLAIN, focal=focal, baseline=baseline, edge_loss=2.0)
+    sensed = torch.cat([sense(finger(near, far), sensor, focal=focal, seed=i) for i in range(4)])
+    left, right = ((sensed == 0)[:, :, part].float().sum(2).mean().item() for part in (slice(0, 28), slice(36, 64)))
+    shift = focal * 0.05 * (1 / near - 1 / far)
+    shadow, other = (left, right) if baseline > 0 else (right, left)
+    assert shadow == pytest.approx(shift + 2, abs=1) and other == pytest.approx(2, abs=0.7)
+
+
 def test_light_passes_behind_a_thin_thing():
     near, far, focal = 0.4, 0.8, 500.0  # the shadow falls 31 pixels away, the finger is 4 wide
     lost = (sense(finger(near, far, 48, 52), replace(PLAIN, focal=focal, baseline=0.05), focal=focal) == 0)[0, 32]

@@ -200,10 +200,10 @@ def _sense(
         surface = away.mul_(over).add_(inverse)
     keep = surface.clone().gt_(0.0)
     factor = noise(3)
+    reach = None if not sensor.edge_loss else (factor * (scale * sensor.edge_loss)).clamp_max_(_RINGS)
     if sensor.baseline:
-        keep *= _lit(inverse, K, sensor.baseline, turn, dx, upright)
-    if sensor.edge_loss:
-        reach = factor * (scale * sensor.edge_loss)
+        keep *= _lit(inverse, K, sensor.baseline, turn, dx, reach, upright)
+    if reach is not None:
         near = inverse
         for ring in range(_RINGS):
             near = _largest_round(near)
@@ -289,12 +289,21 @@ def _largest_round(values: Tensor) -> Tensor:
     return high
 
 
-def _lit(inverse: Tensor, K: Tensor, baseline: float, turn: Tensor, dx: Tensor | None, upright: bool) -> Tensor:
+def _lit(
+    inverse: Tensor,
+    K: Tensor,
+    baseline: float,
+    turn: Tensor,
+    dx: Tensor | None,
+    reach: Tensor | None,
+    upright: bool,
+) -> Tensor:
     """1 where the projector (or the second camera) sees what the camera sees, else 0; `(b, H, W)`.
 
     A projector at x = `baseline` sees a point in the column u - f baseline / z of the same row. Every pixel goes into the projector's
     picture, where the nearest wins; what lies clearly behind the winner is in its shadow. Columns are counted relative to the
-    nearest point, so that what falls outside the picture has nothing in front of it. `dx (b, H, W)` displaces the shadow's edges.
+    nearest point, so that what falls outside the picture has nothing in front of it. `dx (b, H, W)` displaces the shadow's edges, and
+    `reach (b, H, W)` moves it off from what throws it: there, pixels are lost anyway.
     """
     b, height, width = inverse.shape
     axis = (K[:, :2, :2] * turn[:, None]).sum(-1)  # (b, 2) the sensor's x in the crop, pixels per unit of z = 1
@@ -315,7 +324,10 @@ def _lit(inverse: Tensor, K: Tensor, baseline: float, turn: Tensor, dx: Tensor |
     front = torch.zeros(b * height * wide, device=inverse.device)
     front.scatter_reduce_(0, first, disparity.view(-1), "amax")
     front.scatter_reduce_(0, first + 1, disparity.view(-1), "amax")  # surfaces turned to the projector are wider there
-    looked = (column if dx is None else column + dx).round().clamp_(0, wide - 1).long() + start
+    looked = column if dx is None else column + dx
+    if reach is not None:
+        looked = looked + (reach if baseline > 0 else -reach)
+    looked = looked.round().clamp_(0, wide - 1).long() + start
     before = front.index_select(0, looked.view(-1)).view_as(inverse)
     return before.sub_(disparity).le_(_HIDDEN)
 
