@@ -85,11 +85,11 @@ def _smooth_noise(generator: np.random.Generator, grain: float) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _noise_bank(grain: float, lateral_grain: float, hole_grain: float, device: str) -> tuple[Tensor, ...]:
-    """Noise fields `(N * N,)`: along the ray, displacement in x and y, factor of limits, two uniform in 0..1."""
+    """Noise fields `(N * N,)`: along the ray, displacement in x and y, factor of limits, uniform in 0..1."""
     generator = stream_generator(_NOISE_SEED)
     fields = [_smooth_noise(generator, g) for g in (grain, lateral_grain, lateral_grain, hole_grain)]
     fields[3] = np.exp(_RAGGED * fields[3])
-    fields += list(generator.random((2, _BANK, _BANK)))
+    fields.append(generator.random((_BANK, _BANK)))
     return tuple(torch.from_numpy(f.reshape(-1).astype(np.float32)).to(device) for f in fields)
 
 
@@ -120,20 +120,11 @@ def sense_depth(
             return depth.clone()
         depth, device = depth.float().contiguous(), depth.device
         bank = _noise_bank(sensor.grain, sensor.lateral_grain, sensor.hole_grain, str(device))
+        view = _view(K.to(device, torch.float32), sensor, draw, *depth.shape[1:])
         size = _BLOCK if device.type == "cpu" else max(len(depth), 1)
         sensed = [
-            _sense(
-                depth[start : start + size],
-                K[start : start + size].float(),
-                sensor,
-                bank,
-                [
-                    torch.as_tensor(a[start : start + size], device=device)
-                    for a in (draw.shift, draw.flip, draw.sign, draw.phase, draw.turn)
-                ],
-                None if albedo is None else albedo[start : start + size].float(),
-            )
-            for start in range(0, len(depth), size)
+            _sense(depth[rows], view.part(rows), sensor, bank, None if albedo is None else albedo[rows].float())
+            for rows in (slice(start, start + size) for start in range(0, len(depth), size))
         ]
         return torch.cat(sensed) if sensed else depth.clone()
 
@@ -164,29 +155,115 @@ def _within(values: Tensor, most: float) -> bool:
     return bool((low >= 0) & (high <= most) & torch.isfinite(high))
 
 
-def _sense(
-    depth: Tensor, K: Tensor, sensor: DepthSensor, bank: tuple[Tensor, ...], draw: list[Tensor], albedo: Tensor | None
-) -> Tensor:
-    """`sense_depth` for one block."""
-    shift, flip, sign, phase, turn = draw
-    b, height, width = depth.shape
-    to_native, to_crop, scale = _grids(K, sensor.focal, phase, turn, height, width)
-    upright = not bool(K[:, [0, 1], [1, 0]].any() | turn[:, 1].any())
-    u = torch.arange(width, device=depth.device, dtype=torch.float32)[None, None, :]
-    v = torch.arange(height, device=depth.device, dtype=torch.float32)[None, :, None]
-    column, row = (c.round_() for c in _affine(to_native, u, v, upright))  # the sensor's pixels
+@dataclass
+class _View:
+    """How crops lie on the sensor. What `(B, ., .)` broadcasts to `(B, H, W)`; of upright crops it depends on the row or the column alone.
 
-    spot = ((row.int() * flip[:, 1, None, None] + shift[:, 1, None, None]) & (_BANK - 1)) * _BANK
-    spot = spot + ((column.int() * flip[:, 0, None, None] + shift[:, 0, None, None]) & (_BANK - 1))
-    spot = spot.view(-1)
+    Attributes:
+        column, row: (B, ., .) the sensor's pixel of each pixel, whole numbers.
+        back_x, back_y: (B, ., .) the crop's position of that pixel's centre.
+        spot_row, spot_column: (B, ., .) int32, where its noise is.
+        sign: (B, 1, 1) of the noise along the ray.
+        scale: (B, 1, 1) crop pixels per pixel of the sensor.
+        x, y: (B, ., .) the viewing ray (x, y, 1); ray_squared: its squared length.
+        k: (B, 4, 1, 1) K[0, 0], K[0, 1], K[1, 0], K[1, 1].
+        along_column, along_row: (B, ., .) position along and across the sensor's rows, in crop pixels from the crop's corner.
+        focal: (B, 1, 1) focal length along the sensor's rows in crop pixels.
+        shared: whether pixels of a crop may share a pixel of the sensor.
+        upright: whether all crops are.
+    """
+
+    column: Tensor
+    row: Tensor
+    back_x: Tensor
+    back_y: Tensor
+    spot_row: Tensor
+    spot_column: Tensor
+    sign: Tensor
+    scale: Tensor
+    x: Tensor
+    y: Tensor
+    ray_squared: Tensor
+    k: Tensor
+    along_column: Tensor
+    along_row: Tensor
+    focal: Tensor
+    shared: bool
+    upright: bool
+
+    def part(self, rows: slice) -> _View:
+        """The same of some pictures."""
+        values = vars(self).values()
+        return _View(*(v[rows] if isinstance(v, Tensor) else v for v in values))  # type: ignore[arg-type]
+
+
+def _view(K: Tensor, sensor: DepthSensor, draw: DepthNoiseDraw, height: int, width: int) -> _View:
+    shift, flip, sign, phase, turn = (
+        torch.as_tensor(a, device=K.device)[:, :, None, None]
+        for a in (draw.shift, draw.flip, draw.sign[:, None], draw.phase, draw.turn)
+    )
+    cosine, sine = turn.unbind(1)  # each (B, 1, 1)
+    k = K[:, :2, :2].reshape(-1, 4, 1, 1)
+    k00, k01, k10, k11 = k.unbind(1)
+    upright = not bool((k01 != 0).any() | (k10 != 0).any() | (sine != 0).any())
+    determinant = k00 * k11 - k01 * k10
+    u = torch.arange(width, device=K.device, dtype=torch.float32)[None, None, :] - 0.5 * (width - 1)
+    v = torch.arange(height, device=K.device, dtype=torch.float32)[None, :, None] - 0.5 * (height - 1)
+
+    def linear(a: Tensor, b: Tensor, c: Tensor, d: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """[[a, b], [c, d]] times (x, y)."""
+        return (a * x, d * y) if upright else (a * x + b * y, d * y + c * x)
+
+    # From the crop's centre to the plane z = 1 to the sensor's pixels, and back.
+    x, y = linear(k11 / determinant, -k01 / determinant, -k10 / determinant, k00 / determinant, u, v)
+    native_x, native_y = linear(cosine, sine, -sine, cosine, x, y)
+    column = (native_x * sensor.focal + phase[:, 0]).round_()
+    row = (native_y * sensor.focal + phase[:, 1]).round_()
+    back_x, back_y = (column - phase[:, 0]) / sensor.focal, (row - phase[:, 1]) / sensor.focal
+    back_x, back_y = linear(k00, k01, k10, k11, *linear(cosine, -sine, sine, cosine, back_x, back_y))
+    centre_x, centre_y = 0.5 * (width - 1) - K[:, 0, 2, None, None], 0.5 * (height - 1) - K[:, 1, 2, None, None]
+    x = x + (k11 * centre_x - k01 * centre_y) / determinant  # from the optical axis
+    y = y + (k00 * centre_y - k10 * centre_x) / determinant
+    along_x, along_y = k00 * cosine + k01 * sine, k10 * cosine + k11 * sine  # the sensor's x axis in the crop
+    focal = (along_x * along_x + along_y * along_y).sqrt()
+    along_x, along_y = along_x / focal, along_y / focal
+    along_column, along_row = linear(along_x, along_y, -along_y, along_x, u, v)
+    scale = determinant.sqrt() / sensor.focal
+    return _View(
+        column,
+        row,
+        back_x + 0.5 * (width - 1),
+        back_y + 0.5 * (height - 1),
+        ((row.int() * flip[:, 1] + shift[:, 1]) & (_BANK - 1)) * _BANK,
+        (column.int() * flip[:, 0] + shift[:, 0]) & (_BANK - 1),
+        sign[:, 0],
+        scale,
+        x,
+        y,
+        x * x + (y * y + 1.0),
+        k,
+        along_column + 0.5 * (width - 1),
+        along_row + 0.5 * (height - 1),
+        focal,
+        bool((scale > _ONE_TO_ONE).any()),
+        upright,
+    )
+
+
+def _at(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """`values (b, H, W)` at the pixels nearest to `x, y`, which broadcast to its shape and are used up."""
+    b, height, width = values.shape
+    index = y.round_().clamp_(0, height - 1).mul_(width) + x.round_().clamp_(0, width - 1)
+    return values.view(b, -1).gather(1, index.long().view(b, -1)).view_as(values)
+
+
+def _sense(depth: Tensor, view: _View, sensor: DepthSensor, bank: tuple[Tensor, ...], albedo: Tensor | None) -> Tensor:
+    """`sense_depth` for one block."""
+    scale = view.scale
+    spot = (view.spot_row + view.spot_column).view(-1)
 
     def noise(field: int) -> Tensor:
-        return bank[field].index_select(0, spot).view(b, height, width)
-
-    def at(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """`values` at the pixels nearest to `x, y`, which broadcast to `(b, H, W)`."""
-        index = y.round().clamp_(0, height - 1) * width + x.round().clamp_(0, width - 1)
-        return values.view(b, -1).gather(1, index.long().view(b, -1)).view_as(values)
+        return bank[field].index_select(0, spot).view_as(depth)
 
     # Masks are floats, 0 or 1, made in place: several times quicker on the CPU than Booleans that are turned into numbers.
     inverse = depth.clone().gt_(0.0).div_(depth.clamp_min(1e-6))  # 1 / metres; nothing: 0
@@ -195,37 +272,39 @@ def _sense(
     if sensor.lateral:
         dx, dy = (noise(i).mul_(scale * sensor.lateral) for i in (1, 2))  # crop pixels
         # Only over an edge: on one surface a displacement is part of the noise along the ray. And not out of nothing.
-        away = at(inverse, u + dx, v + dy).sub_(inverse)
+        away = _displaced(inverse, dx.clone(), dy).sub_(inverse)
         over = away.abs().gt_(inverse * _JUMP).mul_(inverse.clone().gt_(0.0))
         surface = away.mul_(over).add_(inverse)
     keep = surface.clone().gt_(0.0)
     factor = noise(3)
     reach = None if not sensor.edge_loss else (factor * (scale * sensor.edge_loss)).clamp_max_(_RINGS)
     if sensor.baseline:
-        keep *= _lit(inverse, K, sensor.baseline, turn, dx, reach, upright)
+        keep *= _lit(inverse, view, sensor.baseline, dx, reach)
     if reach is not None:
         near = inverse
         for ring in range(_RINGS):
             near = _largest_round(near)
             keep *= torch.maximum((surface * (1 + _JUMP * (ring + 1))).ge_(near), (ring + 0.5 - reach).gt_(0.0))
     if sensor.mixed:
-        between, seam, noticed = _mix(depth, inverse, noise(4), noise(5), sensor, scale)
+        between, seam, noticed = _mix(depth, inverse, noise(4), sensor, scale)
         surface = between.sub_(surface).mul_(seam).add_(surface)
         keep *= 1.0 - noticed
 
-    cosine = _cosine(inverse, K, *_affine(_to_rays(K), u, v, upright), upright)
-    returned = (cosine * (_SKIN if albedo is None else albedo)).mul_(surface).mul_(surface)
-    keep *= returned.ge_(factor * sensor.least_signal)
-    keep *= (factor * sensor.grazing).le_(cosine)
+    cosine = _cosine(inverse, view)
+    if sensor.least_signal:
+        returned = cosine * (_SKIN / sensor.least_signal if albedo is None else albedo / sensor.least_signal)
+        keep *= returned.mul_(surface).mul_(surface).ge_(factor)
+    if sensor.grazing:
+        keep *= (cosine / sensor.grazing).ge_(factor)
 
     z = 1.0 / surface.clamp_min(1e-6)
     c0, c1, c2 = sensor.axial
     sigma = (z * c2).add_(c1).mul_(z).add_(c0)
     if sensor.slant[0]:
-        sigma += _slant(cosine).mul_(_power(z, sensor.slant[1])).mul_(sensor.slant[0])
+        sigma += _times_power(_slant(cosine), z, sensor.slant[1]).mul_(sensor.slant[0])
     if albedo is not None and not sensor.triangulates:
         sigma *= (_SKIN / albedo.clamp_min(0.02)).sqrt_()  # shot noise of the light that comes back
-    step = noise(0).mul_(sign[:, None, None]).mul_(sigma)
+    step = noise(0).mul_(view.sign).mul_(sigma)
     if sensor.triangulates:  # noise is symmetric in disparity, which is proportional to 1 / z
         measured = step.mul_(surface).add_(1.0).mul_(surface)
         if sensor.levels:
@@ -236,46 +315,17 @@ def _sense(
         z = step.add_(z)
     if sensor.unit:
         z = z.div_(sensor.unit).round_().mul_(sensor.unit)
-    keep *= z.clone().ge_(sensor.nearest)
-    keep *= z.clone().le_(sensor.farthest)
+    keep *= z.clamp(sensor.nearest, sensor.farthest).eq_(z)
     z *= keep
-    if bool((scale > _ONE_TO_ONE).any()):  # crop pixels that share a pixel of the sensor deliver the same
-        z = at(z, *_affine(to_crop, column, row, upright))
-    return z
+    # Crop pixels that share a pixel of the sensor deliver the same.
+    return _at(z, view.back_x.clone(), view.back_y.clone()) if view.shared else z
 
 
-def _affine(matrix: Tensor, x: Tensor, y: Tensor, upright: bool) -> tuple[Tensor, Tensor]:
-    """`matrix (b, 2, 3)` applied to coordinates that broadcast to `(b, H, W)`; `upright` ones mix no rows with columns."""
-    a = matrix[:, :, :, None, None]  # (b, 2, 3, 1, 1)
-    if upright:
-        return a[:, 0, 0] * x + a[:, 0, 2], a[:, 1, 1] * y + a[:, 1, 2]
-    return a[:, 0, 0] * x + (a[:, 0, 1] * y + a[:, 0, 2]), a[:, 1, 1] * y + (a[:, 1, 0] * x + a[:, 1, 2])
-
-
-def _grids(
-    K: Tensor, focal: float, phase: Tensor, turn: Tensor, height: int, width: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Crop pixels to the sensor's `(b, 2, 3)` and back, and crop pixels per pixel of the sensor `(b, 1, 1)`."""
-    cosine, sine = turn.unbind(1)
-    rotation = torch.stack([cosine, sine, -sine, cosine], -1).view(-1, 2, 2)
-    linear = _times(rotation, _inverse(K[:, :2, :2])) * focal
-    centre = linear.new_tensor([0.5 * (width - 1), 0.5 * (height - 1)])
-    to_native = torch.cat([linear, (phase - (linear * centre).sum(-1))[:, :, None]], -1)
-    back = _inverse(linear)
-    to_crop = torch.cat([back, -(back * to_native[:, None, :, 2]).sum(-1, keepdim=True)], -1)
-    determinant = back[:, 0, 0] * back[:, 1, 1] - back[:, 0, 1] * back[:, 1, 0]
-    return to_native, to_crop, determinant.abs().sqrt()[:, None, None]
-
-
-def _inverse(m: Tensor) -> Tensor:
-    """Inverse of `(b, 2, 2)`, in plain arithmetic."""
-    a, b, c, d = m.reshape(-1, 4).unbind(1)
-    return torch.stack([d, -b, -c, a], -1).view(-1, 2, 2) / (a * d - b * c)[:, None, None]
-
-
-def _times(a: Tensor, b: Tensor) -> Tensor:
-    """Product of `(b, 2, 2)`, in plain arithmetic."""
-    return (a[:, :, :, None] * b[:, None]).sum(2)
+def _displaced(values: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """`values (b, H, W)` at pixels that lie `dx, dy (b, H, W)` away, which are used up."""
+    u = torch.arange(values.shape[2], device=values.device, dtype=torch.float32)
+    v = torch.arange(values.shape[1], device=values.device, dtype=torch.float32)[:, None]
+    return _at(values, dx.add_(u), dy.add_(v))
 
 
 def _largest_round(values: Tensor) -> Tensor:
@@ -289,15 +339,7 @@ def _largest_round(values: Tensor) -> Tensor:
     return high
 
 
-def _lit(
-    inverse: Tensor,
-    K: Tensor,
-    baseline: float,
-    turn: Tensor,
-    dx: Tensor | None,
-    reach: Tensor | None,
-    upright: bool,
-) -> Tensor:
+def _lit(inverse: Tensor, view: _View, baseline: float, dx: Tensor | None, reach: Tensor | None) -> Tensor:
     """1 where the projector (or the second camera) sees what the camera sees, else 0; `(b, H, W)`.
 
     A projector at x = `baseline` sees a point in the column u - f baseline / z of the same row. Every pixel goes into the projector's
@@ -306,46 +348,44 @@ def _lit(
     `reach (b, H, W)` moves it off from what throws it: there, pixels are lost anyway.
     """
     b, height, width = inverse.shape
-    axis = (K[:, :2, :2] * turn[:, None]).sum(-1)  # (b, 2) the sensor's x in the crop, pixels per unit of z = 1
-    focal = axis.square().sum(-1).sqrt()[:, None, None]
-    disparity = inverse * (focal * abs(baseline))  # crop pixels
-    shift = disparity.amax((1, 2), keepdim=True) - disparity
-    u = torch.arange(width, device=inverse.device, dtype=torch.float32)[None, None, :] - 0.5 * (width - 1)
-    v = torch.arange(height, device=inverse.device, dtype=torch.float32)[None, :, None] - 0.5 * (height - 1)
-    if not upright:
-        along_x, along_y = axis[:, 0, None, None] / focal, axis[:, 1, None, None] / focal
-        u, v = along_x * u + along_y * v, along_x * v - along_y * u
+    disparity = inverse * (view.focal * abs(baseline))  # crop pixels
+    nearest = disparity.amax((1, 2), keepdim=True)
     # Beside the picture there are columns: one where far outsiders go, another, always empty, where they look.
     beside, wide = 3.0, width + 7
-    column = (u + (0.5 * (width - 1) + beside)) + (shift if baseline > 0 else -shift)
-    row = (v + 0.5 * (height - 1)).round_().clamp_(0, height - 1) * wide
-    start = row.long() + torch.arange(b, device=inverse.device)[:, None, None] * (height * wide)
-    first = (column.floor().clamp_(1, wide - 4).long() + start).view(-1)
-    front = torch.zeros(b * height * wide, device=inverse.device)
-    front.scatter_reduce_(0, first, disparity.view(-1), "amax")
-    front.scatter_reduce_(0, first + 1, disparity.view(-1), "amax")  # surfaces turned to the projector are wider there
-    looked = column if dx is None else column + dx
+    start = view.along_row.round().clamp_(0, height - 1) * wide
+    if baseline > 0:
+        column = (view.along_column + (nearest + beside)) - disparity
+    else:
+        column = (view.along_column - (nearest - beside)) + disparity
+    place = column.floor().clamp_(1, wide - 4).add_(start).long().view(b, -1)
+    front = torch.zeros(b, height * wide, device=inverse.device)
+    front.scatter_reduce_(1, place, disparity.view(b, -1), "amax")
+    front[:, 1:] = torch.maximum(front[:, 1:], front[:, :-1])  # surfaces turned to the projector are wider there
+    if dx is not None:
+        column += dx
     if reach is not None:
-        looked = looked + (reach if baseline > 0 else -reach)
-    looked = looked.round().clamp_(0, wide - 1).long() + start
-    before = front.index_select(0, looked.view(-1)).view_as(inverse)
+        column.add_(reach, alpha=1 if baseline > 0 else -1)
+    looked = column.round_().clamp_(0, wide - 1).add_(start).long().view(b, -1)
+    before = front.gather(1, looked).view_as(inverse)
     return before.sub_(disparity).le_(_HIDDEN)
 
 
 def _mix(
-    depth: Tensor, inverse: Tensor, chance: Tensor, share: Tensor, sensor: DepthSensor, scale: Tensor
+    depth: Tensor, inverse: Tensor, chance: Tensor, sensor: DepthSensor, scale: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What pixels between two surfaces measure, 1 / metres, which pixels are on a seam, and which of those the sensor leaves out.
 
     Mixed are distances, weighted by the light that comes back, which falls with the square of the distance. That is linear, and near
-    the phasor sum while the two are far closer than the range without ambiguity.
+    the phasor sum while the two are far closer than the range without ambiguity. `chance (b, H, W)` is uniform in 0..1; it says
+    who is on the seam, and among those how much of the nearer is seen.
     """
     near, far = _largest_round(inverse), 1.0 / _largest_round(depth).clamp_min(1e-6)  # 1 / metres
-    limit = 0.5 * sensor.mixed * scale  # the seam has half its width on either side, of one crop pixel each
+    limit = (0.5 * sensor.mixed * scale).clamp_max(1.0)  # half of the seam on either side, of one crop pixel each
     seam = (far * (1 + 2 * _JUMP)).lt_(near).mul_((limit - chance).gt_(0.0))
     noticed = (limit * sensor.mixed_lost - chance).gt_(0.0).mul_(seam)
-    front, back = share * near, (1.0 - share) * far
-    between = (front * near + back * far) / (front + back).clamp_min_(1e-9)
+    share = (chance / limit).sub_(sensor.mixed_lost).div_(1.0 - sensor.mixed_lost).clamp_(0.0, 1.0)
+    front, back = share * near, (1.0 - share).mul_(far)
+    between = (front * near).add_(back * far).div_((front + back).clamp_min_(1e-9))
     return between, seam, noticed
 
 
@@ -364,34 +404,29 @@ def _slope(values: Tensor, dim: int) -> Tensor:
     return slope
 
 
-def _cosine(inverse: Tensor, K: Tensor, x: Tensor, y: Tensor, upright: bool) -> Tensor:
-    """Cosine `(b, H, W)` between the surface's normal and the viewing ray (x, y, 1), from differences of 1 / depth.
+def _cosine(inverse: Tensor, view: _View) -> Tensor:
+    """Cosine `(b, H, W)` between the surface's normal and the viewing ray, from differences of 1 / depth.
 
     On a plane 1 / z is linear in the pixel: n . X = d gives n / d . ray = 1 / z.
     """
     along, down = _slope(inverse, 2), _slope(inverse, 1)
-    k = K[:, :, :, None, None]
-    gx, gy = k[:, 0, 0] * along, k[:, 1, 1] * down  # per unit of the plane z = 1
-    if not upright:
-        gx, gy = gx + k[:, 1, 0] * down, gy + k[:, 0, 1] * along
-    gz = (inverse - x * gx).sub_(y * gy)
-    squared = (gx.square_() + gy.square_() + gz.square_()) * (x * x + (y * y + 1.0))
+    k00, k01, k10, k11 = view.k.unbind(1)
+    gx, gy = k00 * along, k11 * down  # per unit of the plane z = 1
+    if not view.upright:
+        gx, gy = gx + k10 * down, gy + k01 * along
+    gz = (inverse - view.x * gx).sub_(view.y * gy)
+    squared = (gx.square_().add_(gy.square_()).add_(gz.square_())).mul_(view.ray_squared)
     return (inverse / squared.clamp_min_(1e-12).sqrt_()).clamp_max_(1.0)
 
 
-def _to_rays(K: Tensor) -> Tensor:
-    """Pixels to the plane z = 1, `(b, 2, 3)`."""
-    linear = _inverse(K[:, :2, :2])
-    return torch.cat([linear, -(linear * K[:, None, :2, 2]).sum(-1, keepdim=True)], -1)
-
-
-def _power(z: Tensor, power: float) -> Tensor:
-    """`z` to a multiple of a half, with square roots alone."""
+def _times_power(values: Tensor, z: Tensor, power: float) -> Tensor:
+    """`values` times `z` to a multiple of a half, with square roots alone; `values` are used up."""
     whole, half = divmod(power, 1.0)
-    result = z.sqrt() if half else torch.ones_like(z)
+    if half:
+        values *= z.sqrt()
     for _ in range(abs(int(whole))):
-        result = result * z if whole > 0 else result / z
-    return result
+        values = values.mul_(z) if whole > 0 else values.div_(z)
+    return values
 
 
 def _slant(cosine: Tensor) -> Tensor:
@@ -400,6 +435,5 @@ def _slant(cosine: Tensor) -> Tensor:
     arccos by its polynomial approximation, Abramowitz and Stegun 4.4.45 (error below 7e-5): quick, and the same on every element.
     """
     c = cosine.clamp(0.0872, 1.0)
-    angle = (((-0.0187293 * c + 0.0742610) * c - 0.2121144) * c + 1.5707288) * (1.0 - c).sqrt()
-    ratio = angle / (0.5 * np.pi - angle)
-    return ratio * ratio
+    angle = (c * -0.0187293).add_(0.0742610).mul_(c).add_(-0.2121144).mul_(c).add_(1.5707288).mul_((1.0 - c).sqrt_())
+    return angle.div_(0.5 * np.pi - angle).square_()
