@@ -123,26 +123,25 @@ def rotations_to_angles(rotations: Tensor) -> Tensor:
     flexion_axes = axes[list(FLEXION)]  # (16, 3)
     hinges = [joint for joint in range(16) if joint not in ABDUCTION]
     angles[:, [FLEXION[j] for j in hinges]] = _twist_angle(rotations[:, hinges], flexion_axes[hinges])
-    for joint, abduction in ABDUCTION.items():
-        a, f = axes[abduction], axes[FLEXION[joint]]
-        # R f = R_a(abduction) f whatever the flexion (for the wrist: up to the twist, handled below).
-        rotation = rotations[:, joint]
-        if joint == 0:
-            # Three axes a, f, t orthogonal: R = R_a R_f R_t; R t = R_a R_f t.
-            t = axes[2]
-            image = rotation @ t
-            flexion = torch.asin((image @ torch.linalg.cross(f, t)).clamp(-1, 1))
-            turned = torch.cos(flexion)
-            alpha = torch.atan2((image @ torch.linalg.cross(a, t)) / turned, (image @ t) / turned)
-            rest = (_about(a, -alpha) @ rotation).clone()
-            rest = _about(f, -flexion) @ rest
-            angles[:, 0], angles[:, 1] = flexion, alpha
-            angles[:, 2] = _twist_angle(rest[:, None], t[None])[:, 0]
-            continue
-        image = rotation @ f
-        alpha = torch.atan2(image @ torch.linalg.cross(a, f), (image * f).sum(-1) - (a @ f) ** 2)
-        angles[:, abduction] = alpha
-        angles[:, FLEXION[joint]] = _twist_angle((_about(a, -alpha) @ rotation)[:, None], f[None])[:, 0]
+    # Bases of the fingers: R f = R_a(abduction) f whatever the flexion.
+    bases = [joint for joint in ABDUCTION if joint != 0]
+    abductions, flexions = [ABDUCTION[j] for j in bases], [FLEXION[j] for j in bases]
+    a, f = axes[abductions], axes[flexions]  # (5, 3)
+    rotation = rotations[:, bases]  # (B, 5, 3, 3)
+    image = (rotation @ f[..., None])[..., 0]
+    alpha = torch.atan2((image * torch.linalg.cross(a, f)).sum(-1), (image * f).sum(-1) - (a * f).sum(-1).square())
+    angles[:, abductions] = alpha
+    angles[:, flexions] = _twist_angle(_about(a, -alpha) @ rotation, f)
+    # The wrist: three axes a, f, t orthogonal, R = R_a R_f R_t, so R t = R_a R_f t.
+    rotation = rotations[:, 0]
+    f, a, t = axes[:3]
+    image = rotation @ t
+    flexion = torch.asin((image @ torch.linalg.cross(f, t)).clamp(-1, 1))
+    turned = torch.cos(flexion)
+    alpha = torch.atan2((image @ torch.linalg.cross(a, t)) / turned, (image @ t) / turned)
+    rest = _about(f, -flexion) @ (_about(a, -alpha) @ rotation)
+    angles[:, 0], angles[:, 1] = flexion, alpha
+    angles[:, 2] = _twist_angle(rest[:, None], t[None])[:, 0]
     return angles
 
 

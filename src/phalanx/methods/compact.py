@@ -31,7 +31,7 @@ from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
 from phalanx.losses import heatmaps, regression
-from phalanx.nets.blocks import fold_batch_norm
+from phalanx.nets.blocks import fold_batch_norm, pack_convolutions
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
 
@@ -160,6 +160,8 @@ class Estimator(nn.Module):
         with torch.no_grad():
             self.maps.bias[42:84] = math.log(0.05)  # type: ignore[index]
 
+        self.precision = torch.float32  # of the pyramid on the CPU; `load` may lower it
+
     def start_from(self, state: Mapping[str, Tensor]) -> None:
         """Take over the weights of a smaller or equal network; parts it lacks (blocks, `detail`) begin as identities.
 
@@ -176,8 +178,9 @@ class Estimator(nn.Module):
 
     def _read(self, images: Tensor) -> tuple[Evidence, Tensor, Tensor]:
         """Evidence, heat-map logits (B, 21, h, w), mask logits (B, h, w)."""
-        features, pooled = self.pyramid((images - 0.45) * 4.0)
-        maps = self.maps(features).float()  # (B, 85, S/4, S/4)
+        images = (images - 0.45) * 4.0
+        features, pooled = self.pyramid(images.to(self.precision) if images.device.type == "cpu" else images)
+        maps = self.maps(features.to(images.dtype)).float()  # (B, 85, S/4, S/4)
         logits, depths, spread_2d, spread_depth = maps[:, :84].split(21, dim=1)
         joints_2d, probabilities = soft_argmax(logits)
         depth = read_under(probabilities, depths)
@@ -252,6 +255,12 @@ def hand_checksum(hand: HandModel) -> str:
     return digest.hexdigest()
 
 
+def inference_precision() -> torch.dtype:
+    """bfloat16 where the CPU has instructions for it, else float32."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if supported and torch.backends.mkldnn.is_available() else torch.float32
+
+
 def save_weights(network: Estimator, path: str | Path, hand: HandModel) -> None:
     """Write the network as a float16 safetensors file with the metadata that `load` checks; the file appears whole.
 
@@ -271,7 +280,8 @@ def save_weights(network: Estimator, path: str | Path, hand: HandModel) -> None:
 def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estimator:
     """The network with the weights of `path` (default: those in the package), in evaluation mode, ready for inference.
 
-    Batch normalisation is folded into the convolutions, so what comes out is not for further training.
+    Batch normalisation is folded into the convolutions, and their weights are laid out for the CPU, so what comes out is not for
+    further training.
 
     Raises:
         InputError: the file is missing, truncated, not a weights file of this version, damaged (its checksum differs) or
@@ -307,7 +317,11 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
         raise InputError(f"{path}: the weights do not fit the network they name") from error
     network.eval().requires_grad_(False)
     fold_batch_norm(network)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    example = torch.zeros(1, 3, config.size, config.size).contiguous(memory_format=torch.channels_last)
+    network.precision = inference_precision()
+    pack_convolutions(network.pyramid, example, network.precision)
+    return network
 
 
 def _storable(value: Tensor) -> Tensor:

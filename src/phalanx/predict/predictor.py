@@ -38,8 +38,8 @@ from phalanx.methods.compact import Evidence, load
 FIELD_OF_VIEW = 60.0  # degrees across the longer side, where no camera is given; phones have 55 to 75
 CROP_FACTOR = 1.3  # side of the closer crop over the extent of the joints
 CLOSER_PASSES = 1  # crops after the first
-SAME_BOX = 0.1  # a closer crop that moves and grows by less than this share of its side,
-SAME_ANGLE = 0.15  # and turns by less than this, in radians, is not worth another look
+SAME_BOX = 0.15  # a closer crop that moves and grows by less than this share of its side,
+SAME_ANGLE = 0.2  # and turns by less than this, in radians, is not worth another look
 HAND_LENGTHS = (0.05, 0.35)  # metres; a newborn's is 0.06, the longest ever measured 0.32
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
 
@@ -140,7 +140,7 @@ class Predictor:
             evidence, K_crop = self._look(image, camera, box, flip)
         return evidence, box, K_crop
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _look(self, image: np.ndarray, camera: Camera, box: SquareBox, flip: bool) -> tuple[Evidence, Tensor]:
         size = self.estimator.config.size
         crop, _ = square_crop(image, box, size)  # (S, S, 3)
@@ -181,7 +181,7 @@ def assemble(
     hand_length: float | None,
 ) -> dict[str, Any]:
     """Fields of `HandPrediction` from a fitted pose (batch of one) in the camera frame, which is mirrored if `flip`."""
-    with torch.no_grad():
+    with torch.inference_mode():
         surface = model(pose)
         scale = 1.0 if hand_length is None else hand_length / float(model_hand_length(model, pose.shape)[0])
         angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))[0].tolist()
