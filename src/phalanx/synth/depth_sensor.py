@@ -24,7 +24,7 @@ from phalanx.core.seeding import generator as stream_generator
 from phalanx.synth.sensors import IDEAL, DepthSensor
 
 _NOISE_SEED = 20_260_105
-_BANK = 512  # side of the noise fields in the sensor's pixels, a power of two; they tile
+_BANK = 256  # side of the noise fields in the sensor's pixels, a power of two; they tile
 _BLOCK = 8  # pictures sensed together on the CPU: what fits a core's cache
 _JUMP = 0.02  # depths that differ by more than this share belong to two surfaces
 _RINGS = 3  # crop pixels that the loss round edges reaches at most
@@ -276,8 +276,8 @@ def _sense(depth: Tensor, view: _View, sensor: DepthSensor, bank: tuple[Tensor, 
         over = away.abs().gt_(inverse * _JUMP).mul_(inverse.clone().gt_(0.0))
         surface = away.mul_(over).add_(inverse)
     keep = surface.clone().gt_(0.0)
-    factor = noise(3)
-    reach = None if not sensor.edge_loss else (factor * (scale * sensor.edge_loss)).clamp_max_(_RINGS)
+    limit = noise(3)
+    reach = None if not sensor.edge_loss else (limit * (scale * sensor.edge_loss)).clamp_max_(_RINGS)
     if sensor.baseline:
         keep *= _lit(inverse, view, sensor.baseline, dx, reach)
     if reach is not None:
@@ -293,26 +293,25 @@ def _sense(depth: Tensor, view: _View, sensor: DepthSensor, bank: tuple[Tensor, 
     cosine = _cosine(inverse, view)
     if sensor.least_signal:
         returned = cosine * (_SKIN / sensor.least_signal if albedo is None else albedo / sensor.least_signal)
-        keep *= returned.mul_(surface).mul_(surface).ge_(factor)
+        keep *= returned.mul_(surface).mul_(surface).ge_(limit)
     if sensor.grazing:
-        keep *= (cosine / sensor.grazing).ge_(factor)
+        keep *= (cosine / sensor.grazing).ge_(limit)
 
-    z = 1.0 / surface.clamp_min(1e-6)
-    c0, c1, c2 = sensor.axial
-    sigma = (z * c2).add_(c1).mul_(z).add_(c0)
-    if sensor.slant[0]:
-        sigma += _times_power(_slant(cosine), z, sensor.slant[1]).mul_(sensor.slant[0])
-    if albedo is not None and not sensor.triangulates:
-        sigma *= (_SKIN / albedo.clamp_min(0.02)).sqrt_()  # shot noise of the light that comes back
-    step = noise(0).mul_(view.sign).mul_(sigma)
-    if sensor.triangulates:  # noise is symmetric in disparity, which is proportional to 1 / z
-        measured = step.mul_(surface).add_(1.0).mul_(surface)
+    step = noise(0).mul_(view.sign)
+    (a, b, c), (factor, power) = sensor.axial, sensor.slant
+    if sensor.triangulates:  # noise is symmetric in disparity, which is proportional to 1 / z; d(1 / z) = dz / z^2
+        step *= _sigma(surface, cosine, (c, b, a), factor, 2.0 - power)
+        measured = step.add_(surface)
         if sensor.levels:
             resolution = sensor.levels * sensor.focal * abs(sensor.baseline)
             measured = measured.mul_(resolution).round_().clamp_min_(1.0).div_(resolution)
-        z = 1.0 / measured.clamp_min_(1e-6)
+        z = measured.clamp_min_(1e-6).reciprocal_()
     else:
-        z = step.add_(z)
+        z = 1.0 / surface.clamp_min(1e-6)
+        step *= _sigma(z, cosine, (a, b, c), factor, power)
+        if albedo is not None:
+            step *= (_SKIN / albedo.clamp_min(0.02)).sqrt_()  # shot noise of the light that comes back
+        z += step
     if sensor.unit:
         z = z.div_(sensor.unit).round_().mul_(sensor.unit)
     keep *= z.clamp(sensor.nearest, sensor.farthest).eq_(z)
@@ -330,13 +329,17 @@ def _displaced(values: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
 
 def _largest_round(values: Tensor) -> Tensor:
     """The largest value among each pixel of `(b, H, W)` and its eight neighbours."""
-    wide = values.clone()
-    torch.maximum(wide[..., 1:], values[..., :-1], out=wide[..., 1:])
-    torch.maximum(wide[..., :-1], values[..., 1:], out=wide[..., :-1])
-    high = wide.clone()
-    torch.maximum(high[:, 1:], wide[:, :-1], out=high[:, 1:])
-    torch.maximum(high[:, :-1], wide[:, 1:], out=high[:, :-1])
-    return high
+    for dim in (2, 1):
+        count = values.shape[dim]
+        if count == 1:
+            continue
+        pairs = torch.maximum(values.narrow(dim, 1, count - 1), values.narrow(dim, 0, count - 1))
+        values = torch.empty_like(values)
+        values.narrow(dim, 0, 1).copy_(pairs.narrow(dim, 0, 1))
+        values.narrow(dim, count - 1, 1).copy_(pairs.narrow(dim, count - 2, 1))
+        middle = values.narrow(dim, 1, count - 2)
+        torch.maximum(pairs.narrow(dim, 0, count - 2), pairs.narrow(dim, 1, count - 2), out=middle)
+    return values
 
 
 def _lit(inverse: Tensor, view: _View, baseline: float, dx: Tensor | None, reach: Tensor | None) -> Tensor:
@@ -419,21 +422,24 @@ def _cosine(inverse: Tensor, view: _View) -> Tensor:
     return (inverse / squared.clamp_min_(1e-12).sqrt_()).clamp_max_(1.0)
 
 
-def _times_power(values: Tensor, z: Tensor, power: float) -> Tensor:
-    """`values` times `z` to a multiple of a half, with square roots alone; `values` are used up."""
+def _sigma(
+    x: Tensor, cosine: Tensor, polynomial: tuple[float, float, float], factor: float, power: float
+) -> Tensor | float:
+    """Standard deviation a + b x + c x^2 + factor x^power (t / (pi/2 - t))^2 at the angle t of `cosine`, at most 85 degrees.
+
+    `power` is a multiple of a half. arccos is the polynomial approximation 4.4.45 of Abramowitz and Stegun (error below 7e-5): like the
+    rest it is quick and rounds alike on every element.
+    """
+    a, b, c = polynomial
+    sigma = (x * c).add_(b).mul_(x).add_(a) if b or c else a
+    if not factor:
+        return sigma
+    k = cosine.clamp(0.0872, 1.0)
+    angle = (k * -0.0187293).add_(0.0742610).mul_(k).add_(-0.2121144).mul_(k).add_(1.5707288).mul_((1.0 - k).sqrt_())
+    ratio = angle.div_(0.5 * np.pi - angle).square_().mul_(factor)
     whole, half = divmod(power, 1.0)
     if half:
-        values *= z.sqrt()
+        ratio *= x.sqrt()
     for _ in range(abs(int(whole))):
-        values = values.mul_(z) if whole > 0 else values.div_(z)
-    return values
-
-
-def _slant(cosine: Tensor) -> Tensor:
-    """(t / (pi/2 - t))^2 for the angle t of `cosine`, at most that of 85 degrees.
-
-    arccos by its polynomial approximation, Abramowitz and Stegun 4.4.45 (error below 7e-5): quick, and the same on every element.
-    """
-    c = cosine.clamp(0.0872, 1.0)
-    angle = (c * -0.0187293).add_(0.0742610).mul_(c).add_(-0.2121144).mul_(c).add_(1.5707288).mul_((1.0 - c).sqrt_())
-    return angle.div_(0.5 * np.pi - angle).square_()
+        ratio = ratio.mul_(x) if whole > 0 else ratio.div_(x)
+    return ratio.add_(sigma)
