@@ -133,7 +133,7 @@ def test_saved_predictions_give_the_same_figures_and_files_are_written(folder, t
     first = evaluate_photos3d(folder, Stub(read_photos3d(folder), spoil), save=saved, quiet=True)
     second = evaluate_photos3d(folder, predictions=saved, json_path=figures, worst=sheet, worst_count=6, quiet=True)
     assert first == second == json.loads(figures.read_text())
-    assert cv2.imread(str(sheet)).shape == (2 * (384 + 22), 5 * 384, 3)
+    assert cv2.imread(str(sheet)).shape == (2 * (384 + 22) + 22, 5 * 384, 3)  # two rows and the legend
     assert {path.name for path in tmp_path.iterdir()} == {"predictions.npz", "figures.json", "worst.png"}
 
 
