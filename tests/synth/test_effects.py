@@ -7,7 +7,7 @@ import torch
 
 from phalanx.core.seeding import generator
 from phalanx.synth.clutter import paint
-from phalanx.synth.effects import _convolve, apply_effects, draw_effects, jpeg, mix_amplitude
+from phalanx.synth.effects import apply_effects, convolve, draw_effects, jpeg, mix_amplitude
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_jpeg_is_libjpegs(pictures, quality):
 
 def test_convolution_is_opencvs(pictures):
     kernels = torch.from_numpy(generator(0).random((6, 5, 5), dtype=np.float32))
-    ours = _convolve(pictures, kernels)
+    ours = convolve(pictures, kernels)
     for picture, kernel, result in zip(pictures, kernels, ours, strict=True):
         theirs = cv2.filter2D(picture.permute(1, 2, 0).numpy(), -1, kernel.numpy(), borderType=cv2.BORDER_REPLICATE)
         assert np.allclose(result.permute(1, 2, 0).numpy(), theirs, atol=1e-4)

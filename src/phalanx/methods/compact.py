@@ -31,7 +31,7 @@ from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
 from phalanx.losses import heatmaps, regression
-from phalanx.nets.blocks import fold_batch_norm, pack_convolutions
+from phalanx.nets.blocks import can_pack, fold_batch_norm, pack_convolutions
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
 
@@ -258,7 +258,7 @@ def hand_checksum(hand: HandModel) -> str:
 def inference_precision() -> torch.dtype:
     """bfloat16 where the CPU has instructions for it, else float32."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.bfloat16 if supported and torch.backends.mkldnn.is_available() else torch.float32
+    return torch.bfloat16 if supported and can_pack() else torch.float32
 
 
 def save_weights(network: Estimator, path: str | Path, hand: HandModel) -> None:

@@ -61,6 +61,11 @@ def fold_batch_norm(module: nn.Module) -> None:
             unit[1] = nn.Identity()
 
 
+def can_pack() -> bool:
+    """Whether this PyTorch has the calls of oneDNN that packed convolutions need."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
 class PackedConvolution(nn.Module):
     """A convolution with its ReLU, if it has one, for inference on CPUs: one call of oneDNN, weights laid out for it beforehand.
 
@@ -77,7 +82,7 @@ class PackedConvolution(nn.Module):
         self._geometry = [
             list(map(int, value)) for value in (convolution.padding, convolution.stride, convolution.dilation)
         ]
-        if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        if can_pack():
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
                 convolution.weight.detach().to(dtype), *self._geometry, convolution.groups, [1, *shape]
             )

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.errors import InputError
-from phalanx.synth.effects import _LUMA, _convolve, _noise_bank, jpeg
+from phalanx.synth.effects import LUMA, convolve, jpeg, noise_bank
 from phalanx.synth.sensors import PERFECT_CAMERA, ColourCamera
 
 _MOMENTS = 17  # of the exposure that motion blur averages
@@ -140,7 +140,7 @@ def _sense(images: Tensor, camera: ColourCamera, draw: ColourDraw, flow: Tensor 
     light *= shone[:, None]
 
     shot, read, row = (v[:, None, None, None] for v in on(draw.noise).unbind(1))
-    bank = _noise_bank(size, str(device))
+    bank = noise_bank(size, str(device))
     noise = torch.empty_like(light)
     for i, (tile, top, left, sign) in enumerate(draw.tile):
         noise[i] = bank[tile, :, top : top + size, left : left + size] * float(sign)
@@ -150,7 +150,7 @@ def _sense(images: Tensor, camera: ColourCamera, draw: ColourDraw, flow: Tensor 
 
     shown = light.clamp_(0, 1).sqrt_()
     if camera.chroma[1]:
-        luma = (shown * shown.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+        luma = (shown * shown.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
         colour = shown - luma
         coarse = F.interpolate(F.avg_pool2d(colour, 4), scale_factor=4.0, mode="bilinear", align_corners=False)
         shown = shown + on(draw.chroma)[:, None, None, None] * (coarse - colour)
@@ -184,7 +184,7 @@ def blur_motion(light: Tensor, velocity: Tensor, flow: Tensor | None = None) -> 
         across, down = near.clamp_min(0).unbind(1)
         kernels = torch.einsum("nxm,nym->nyx", across, down) / _MOMENTS
         blurred = light.clone()
-        blurred[moving] = _convolve(light[moving], kernels)
+        blurred[moving] = convolve(light[moving], kernels)
         return blurred
     total = flow + velocity[:, :, None, None]
     pixel = torch.arange(size, device=device, dtype=light.dtype)

@@ -17,7 +17,7 @@ from torch import Tensor
 from phalanx.core.seeding import generator as stream_generator
 
 _NOISE_SEED = 20_240_302
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass
@@ -127,7 +127,7 @@ def draw_effects(generator: np.random.Generator, batch: int, size: int, strength
 
 
 @lru_cache(maxsize=4)
-def _noise_bank(size: int, device: str) -> Tensor:
+def noise_bank(size: int, device: str) -> Tensor:
     """Unit noise `(32, 3, size + 64, size + 64)`: a quarter white, the rest correlated as demosaicking and denoising leave it."""
     generator = stream_generator(_NOISE_SEED)
     noise = torch.from_numpy(generator.standard_normal((32, 3, size + 64, size + 64), dtype=np.float32))
@@ -185,13 +185,13 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     _, luma, chroma = _dct(str(images.device))
     scale = torch.where(quality < 50, 5000.0 / quality, 200.0 - 2.0 * quality)[:, None] / 100.0
     r, g, b = (images * 255.0).unbind(1)
-    y = _LUMA[0] * r + _LUMA[1] * g + _LUMA[2] * b
+    y = LUMA[0] * r + LUMA[1] * g + LUMA[2] * b
     colour = torch.stack([(b - y) * 0.564 + 128.0, (r - y) * 0.713 + 128.0], 1)
     y = _quantise_blocks(y[:, None], (luma * scale).round().clamp(1, 255))[:, 0]
     colour = _quantise_blocks(F.avg_pool2d(colour, 2), (chroma * scale).round().clamp(1, 255)) - 128.0
     cb, cr = F.interpolate(colour, scale_factor=2.0, mode="bilinear", align_corners=False).unbind(1)
     red, blue = y + 1.402 * cr, y + 1.772 * cb
-    return torch.stack([red, (y - _LUMA[0] * red - _LUMA[2] * blue) / _LUMA[1], blue], 1) / 255.0
+    return torch.stack([red, (y - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue], 1) / 255.0
 
 
 def mix_amplitude(images: Tensor, donors: Tensor, share: float, radius: float) -> Tensor:
@@ -215,7 +215,7 @@ def mix_amplitude(images: Tensor, donors: Tensor, share: float, radius: float) -
     return torch.fft.irfft2(own * torch.lerp(torch.ones_like(ratio), ratio.clamp(0.05, 8.0), weight), s=(size, size))
 
 
-def _convolve(images: Tensor, kernels: Tensor) -> Tensor:
+def convolve(images: Tensor, kernels: Tensor) -> Tensor:
     """Each picture `(N, 3, S, S)` with its own kernel `(N, k, k)`."""
     n, _, size, _ = images.shape
     pad = kernels.shape[-1] // 2
@@ -242,11 +242,11 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     slope, pivot = on(draw.contrast)[:, :, None, None, None].unbind(1)
     images = images.mul_(slope).add_(pivot * (1 - slope))
     grey = on(draw.grey)[:, None, None]
-    keep = torch.eye(3, device=device) * (1 - grey) + grey * torch.tensor(_LUMA, device=device)
+    keep = torch.eye(3, device=device) * (1 - grey) + grey * torch.tensor(LUMA, device=device)
     images = torch.bmm(keep, images.view(batch, 3, -1)).view(batch, 3, size, size)
     if len(draw.blurred):
-        images[on(draw.blurred)] = _convolve(images[on(draw.blurred)], on(draw.kernels))
-    bank = _noise_bank(size, str(device))
+        images[on(draw.blurred)] = convolve(images[on(draw.blurred)], on(draw.kernels))
+    bank = noise_bank(size, str(device))
     noise = torch.empty_like(images)
     for i in range(batch):  # views: one copy a picture
         row, column, _ = draw.noise_shift[i]
