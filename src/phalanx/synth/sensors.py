@@ -1,4 +1,9 @@
-"""The sensors there are: what is known of them in numbers. `depth_sensor` and `colour_sensor` apply them to ideal renderings."""
+"""The sensors there are: what is known of them in numbers. `depth_sensor` and `colour_sensor` apply them to ideal renderings.
+
+Checked against real frames: SR305 (noise, losses, baseline, unit) and Kinect v1 (step, jitter at edges; one frame). Cited without
+having been checked against the publication's text: the coefficients for Kinect v2, baselines and disparity steps of the D4xx and of
+Kinect v1, the 0.08 px of disparity noise, reflectances of skin. Comments say where a number is ours.
+"""
 
 from __future__ import annotations
 
