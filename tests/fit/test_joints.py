@@ -9,7 +9,6 @@ from phalanx.fit.joints import (
     FitConfig,
     State,
     add_priors,
-    cross_matrix,
     fit_evidence,
     fit_joints,
     hand_length,
@@ -19,7 +18,7 @@ from phalanx.fit.joints import (
     small_turn,
     without_turn,
 )
-from phalanx.geometry.rotations import ray_to_rotmat, rotmat_angle, rotvec_to_rotmat
+from phalanx.geometry.rotations import cross_matrix, ray_to_rotmat, rotmat_angle, rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
 
 SIZE = 128

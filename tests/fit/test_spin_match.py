@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -112,3 +114,20 @@ def test_frames_of_a_sequence_share_their_shape(model):
         return (rest - true).norm(dim=-1).mean()
 
     assert length_error(found.shape) < length_error(free.shape)
+
+
+def test_what_libraries_keep_serves_differentiation_later():
+    """In a process of its own, where nothing was aligned before."""
+    code = """
+import torch
+from phalanx.fit.joints import fit_joints
+from phalanx.geometry.alignment import rigid_alignment
+from phalanx.hand.model import HandModel, HandPose
+model = HandModel.open_hand()
+joints = model.joints(HandPose.zero(2))
+fit_joints(model, joints)
+points = joints.clone().requires_grad_()
+rigid_alignment(points, joints)[0].sum().backward()
+assert points.grad is not None
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

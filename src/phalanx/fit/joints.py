@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -19,7 +18,7 @@ from torch.nn import functional
 from phalanx.fit.chain import Chain, chain_of, joints_and_derivatives, local_rotations, rotations_to_hinges
 from phalanx.fit.spin_match import spin_match
 from phalanx.geometry.alignment import rigid_alignment
-from phalanx.geometry.rotations import ray_to_rotmat
+from phalanx.geometry.rotations import cross_generators, cross_matrix, ray_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.skeleton import FINGERS
 
@@ -148,18 +147,6 @@ def small_turn(vector: Tensor) -> Tensor:
     return torch.linalg.solve_ex(plus.mT, plus)[0]
 
 
-def cross_matrix(vector: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
-    return (vector @ _cross_generators(vector.device, vector.dtype)).unflatten(-1, (3, 3))
-
-
-@lru_cache(maxsize=8)
-def _cross_generators(device: torch.device, dtype: torch.dtype) -> Tensor:
-    rows = [[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]]
-    with torch.inference_mode(False):  # kept beyond this call
-        return torch.tensor(rows, device=device, dtype=dtype)  # (3, 9)
-
-
 def posed_joints(chain: Chain, state: State) -> tuple[Tensor, Tensor]:
     """Joints (B, 21, 3) in the camera frame and their derivatives (B, 21, 3, 36) by the unknowns."""
     fingers, by_angle, by_shape = joints_and_derivatives(chain, state.inner[:, :20], state.inner[:, 20:])
@@ -204,7 +191,7 @@ def add_priors(normal: Normal, chain: Chain, state: State, prior: Prior) -> Norm
         turn = prior.orientation.mT @ state.orientation
         # sin(angle) * axis: the rotation vector for small turns, never larger than a quarter turn's
         gradient[:, TURN] += (0.5 * prior.turn_weight) * (
-            turn.flatten(1) @ _cross_generators(turn.device, turn.dtype).mT
+            turn.flatten(1) @ cross_generators(turn.device, turn.dtype).mT
         )
         cost = cost + (0.5 * prior.turn_weight) * (3 - turn.diagonal(dim1=1, dim2=2).sum(1, keepdim=True))
         diagonal[:, TURN] += prior.turn_weight
@@ -391,7 +378,8 @@ def _fit_joints(model: HandModel, joints: Tensor, shape: Tensor | None, steps: i
     # Palm first: wrist, thumb base and knuckles are rigid.
     palm = [0, 1, 5, 9, 13, 17]
     rest = model.rest_joints[palm].expand(batch, -1, -1)
-    orientation, translation = rigid_alignment(rest, joints[:, palm])
+    with torch.inference_mode(False), torch.no_grad():  # RoMa keeps a table of its first call, for differentiation too
+        orientation, translation = rigid_alignment(rest, joints[:, palm])
     local = (joints - translation[:, None]) @ orientation  # in the hand frame
     known = joints.new_zeros(batch, 10) if shape is None else shape.to(joints).expand(batch, 10)
     inner = torch.cat((spin_match(chain, local[:, FINGERS]), known), dim=1)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from phalanx.fit.chain import Chain, rotations_to_hinges
+from phalanx.geometry.rotations import cross_matrix
 
 SURE_BEND = math.sin(math.radians(12))
 """Sine of the bend between two bones at which their plane counts half: straight fingers have none."""
@@ -43,7 +44,7 @@ def swing(start: Tensor, end: Tensor) -> Tensor:
     """The smallest rotations (..., 3, 3) that take unit vectors `start` (..., 3) onto `end`; bones never turn right round."""
     axis = torch.linalg.cross(start, end)
     cosine = (start * end).sum(-1)[..., None, None]
-    cross = _cross(axis)
+    cross = cross_matrix(axis)
     return torch.eye(3).to(start) + cross + cross @ cross / (1 + cosine).clamp_min(1e-4)
 
 
@@ -58,7 +59,7 @@ def spin(bone: Tensor, hinge: Tensor, following: Tensor) -> Tensor:
     cosine, sine = (following * along).sum(-1), (following * aside).sum(-1)
     bend = cosine.square() + sine.square()
     angle = torch.atan2(sine * cosine.sign(), cosine.abs()) * bend / (bend + SURE_BEND**2)
-    cross = _cross(bone)
+    cross = cross_matrix(bone)
     sine, versine = torch.sin(angle)[..., None, None], (1 - torch.cos(angle))[..., None, None]
     return torch.eye(3).to(bone) + sine * cross + versine * cross @ cross
 
@@ -66,10 +67,3 @@ def spin(bone: Tensor, hinge: Tensor, following: Tensor) -> Tensor:
 def _into(frame: Tensor, vector: Tensor) -> Tensor:
     """Vectors (..., 3) as seen from frames (..., 3, 3)."""
     return (frame.mT @ vector[..., None])[..., 0]
-
-
-def _cross(vector: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
-    x, y, z = vector.unbind(-1)
-    zero = torch.zeros_like(x)
-    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))

@@ -4,6 +4,8 @@ RoMa (Bregier, "Deep regression on manifolds", 3DV 2021) does the conversions; n
 Quaternions are XYZW. Everything is batched over leading dimensions and differentiable.
 """
 
+from functools import lru_cache
+
 import roma
 import torch
 from torch import Tensor
@@ -71,3 +73,16 @@ def ray_to_rotmat(direction: Tensor) -> Tensor:
     rotation = torch.stack(rows, dim=-1).unflatten(-1, (3, 3))  # (..., 3, 3)
     half_turn = torch.diag(direction.new_tensor([1.0, -1.0, -1.0]))
     return torch.where(backwards[..., None, None], half_turn, rotation)
+
+
+def cross_matrix(vector: Tensor) -> Tensor:
+    """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
+    return (vector @ cross_generators(vector.device, vector.dtype)).unflatten(-1, (3, 3))
+
+
+@lru_cache(maxsize=8)
+def cross_generators(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What a vector (3,) is multiplied by for its cross-product matrix: (3, 9)."""
+    rows = [[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]]
+    with torch.inference_mode(False):  # kept beyond this call
+        return torch.tensor(rows, device=device, dtype=dtype)  # (3, 9)

@@ -140,7 +140,7 @@ class Predictor:
             evidence, K_crop = self._look(image, camera, box, flip)
         return evidence, box, K_crop
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _look(self, image: np.ndarray, camera: Camera, box: SquareBox, flip: bool) -> tuple[Evidence, Tensor]:
         size = self.estimator.config.size
         crop, _ = square_crop(image, box, size)  # (S, S, 3)
@@ -181,7 +181,7 @@ def assemble(
     hand_length: float | None,
 ) -> dict[str, Any]:
     """Fields of `HandPrediction` from a fitted pose (batch of one) in the camera frame, which is mirrored if `flip`."""
-    with torch.inference_mode():
+    with torch.no_grad():
         surface = model(pose)
         scale = 1.0 if hand_length is None else hand_length / float(model_hand_length(model, pose.shape)[0])
         angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))[0].tolist()
