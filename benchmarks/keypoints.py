@@ -33,10 +33,9 @@ def measure(recordings: list[torch.Tensor]) -> dict[str, float]:
     everything = torch.cat(recordings)
     fit_joints(model, everything[:64])  # warm
     started = time.perf_counter()
-    poses = [fit_joints(model, part) for part in everything.split(512)]
+    pose = fit_joints(model, everything)
     seconds = time.perf_counter() - started
-    joints = torch.cat([model.joints(pose) for pose in poses])
-    angles = torch.cat([rotations_to_angles(pose.rotations.double()) for pose in poses])
+    joints, angles = model.joints(pose), rotations_to_angles(pose.rotations.double())
     beyond = torch.maximum(angles - LIMITS[:, 1], LIMITS[:, 0] - angles).clamp_min(0)
     one_shape = torch.cat([model.joints(fit_sequence(model, part)) for part in recordings])
     return {

@@ -142,7 +142,7 @@ Write a list that begins with a minus sign as --box=-20,40,300,300.
 
 
 def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
-    from phalanx.core.files import writable_file, writable_folder, write_whole
+    from phalanx.core.files import writable_file, writable_folder, write_json
 
     # Every complaint about the options comes before the seconds that loading the network takes.
     writable_folder(args.out)
@@ -165,10 +165,7 @@ def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
         complain=_complain,
     )
     if args.json:
-        import json
-
-        with write_whole(args.json) as part:
-            part.write_text(json.dumps({"done": summary.done, "skipped": summary.skipped}, indent=1) + "\n")
+        write_json(args.json, {"done": summary.done, "skipped": summary.skipped}, indent=1)
     if summary.skipped:
         total = len(summary.done) + len(summary.skipped)
         print(f"phalanx: {len(summary.skipped)} of {total} inputs were passed over", file=sys.stderr)
@@ -210,7 +207,7 @@ examples:
 
 
 def _fit(args: argparse.Namespace, rest: Sequence[str]) -> int:
-    from phalanx.core.files import writable_file, write_whole
+    from phalanx.core.files import writable_file, write_json
 
     if args.json:
         writable_file(args.json)
@@ -218,10 +215,7 @@ def _fit(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
     figures = fit_file(args.file, args.out, args.side, args.one_hand, args.order, _say(args.quiet))
     if args.json:
-        import json
-
-        with write_whole(args.json) as part:
-            part.write_text(json.dumps(figures, indent=1) + "\n")
+        write_json(args.json, figures, indent=1)
     return 0
 
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from phalanx.core.errors import InputError
 
@@ -46,6 +48,13 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise InputError(f"{path}: cannot be written: {reason(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], data: Any, indent: int | None = None) -> None:
+    """Write JSON-ready data, whole or not at all. NaN and infinity are refused (ValueError)."""
+    text = json.dumps(data, allow_nan=False, indent=indent)
+    with write_whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def writable_folder(path: str | os.PathLike[str]) -> Path:

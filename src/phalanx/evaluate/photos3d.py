@@ -4,7 +4,6 @@ The whole 256x256 crop is given as the hand's box, and the hand's side is given.
 crop's camera, and without. Figures, groups and JSON keys: `docs/evaluation.md`.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, write_whole
+from phalanx.core.files import writable_file, write_json
 from phalanx.data.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.groups import VIEWS, curled_fingers, views
 from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
@@ -148,8 +147,7 @@ def report_photos3d(
     scores = {name: score_photos3d(photos, run) for name, run in runs.items()}
     report = {**next(iter(scores.values())), **scores}
     if json_path is not None:
-        with write_whole(json_path) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(json_path, report, indent=2)
     if worst is not None:
         draw_worst(photos, next(iter(runs.values())), worst_count, worst)
     if not quiet:

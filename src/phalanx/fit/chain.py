@@ -12,6 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from phalanx.geometry.rotations import cross_matrix
 from phalanx.hand.anatomy import ABDUCTION, AXES, FLEXION, LIMITS
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FINGERS
@@ -40,9 +41,7 @@ class Chain:
 @lru_cache(maxsize=8)
 def _chain(model: HandModel, device: torch.device, dtype: torch.dtype) -> Chain:
     axes = AXES[list(HINGES)].to(device=device, dtype=dtype)  # (20, 3)
-    x, y, z = axes.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
+    cross = cross_matrix(axes)
     fingers = torch.tensor(FINGERS, device=device)  # (5, 4)
     from_joint = torch.cat((torch.zeros_like(fingers[:, :1]), fingers[:, :3]), dim=1)
     pivots = torch.tensor([0, 0, 1, 2], device=device)

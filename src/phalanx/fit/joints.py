@@ -19,7 +19,7 @@ from phalanx.fit.chain import Chain, chain_of, joints_and_derivatives, local_rot
 from phalanx.fit.spin_match import spin_match
 from phalanx.geometry.alignment import rigid_alignment
 from phalanx.geometry.rotations import cross_generators, cross_matrix, ray_to_rotmat
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.skeleton import FINGERS
 
 DEPTH_ROOT = 9
@@ -33,6 +33,9 @@ RELAXED, ANGLE_SIGMA = 0.35, 4.5
 
 KNOWN_SHAPE_SIGMA = 0.01
 """Trust in a shape that is given, standard deviations."""
+
+BATCH = 512
+"""Hands fitted to joints at a time: more only need more memory."""
 
 LARGEST_SHAPE = 4.0
 """Soft limit of the shape components, standard deviations."""
@@ -355,8 +358,10 @@ def fit_joints(
     Returns:
         pose in the frame of `joints`; no angle beyond its limits. The forearm is straight, because joints say nothing of it.
     """
+    shapes = [None] * len(joints.split(BATCH)) if shape is None else shape.expand(len(joints), 10).split(BATCH)
     with torch.inference_mode():
-        pose = _fit_joints(model, joints, shape, steps, sigma)
+        parts = [_fit_joints(model, *part, steps, sigma) for part in zip(joints.split(BATCH), shapes, strict=True)]
+        pose = concatenate_poses(parts)
     return _usable(pose)
 
 
@@ -368,7 +373,7 @@ def fit_sequence(model: HandModel, joints: Tensor) -> HandPose:
 
 def _usable(pose: HandPose) -> HandPose:
     """Copies that may take part in later differentiation, which tensors of the inference mode may not."""
-    return HandPose(pose.rotations.clone(), pose.shape.clone(), pose.orientation.clone(), pose.translation.clone())
+    return pose.map(Tensor.clone)
 
 
 def _fit_joints(model: HandModel, joints: Tensor, shape: Tensor | None, steps: int, sigma: float) -> HandPose:

@@ -8,7 +8,8 @@ a hand can be posed without knowing its arm.
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -49,7 +50,16 @@ class HandPose:
         )
 
     def __getitem__(self, index: slice | Tensor) -> HandPose:
-        return replace(self, **{field.name: getattr(self, field.name)[index] for field in fields(self)})
+        return self.map(lambda value: value[index])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> HandPose:
+        """A new pose with `function` applied to every tensor."""
+        return HandPose(*(function(getattr(self, field.name)) for field in fields(self)))
+
+
+def concatenate_poses(poses: Sequence[HandPose]) -> HandPose:
+    """Join poses along the batch."""
+    return HandPose(*(torch.cat([getattr(pose, field.name) for pose in poses]) for field in fields(HandPose)))
 
 
 @dataclass

@@ -10,7 +10,7 @@ jittered, clamped to the limits and rejected where fingers run through each othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -219,8 +219,7 @@ def propose_angles(generator: np.random.Generator, count: int) -> Tensor:
     angles[:, 0] = generator.normal(0, 28, count)
     angles[:, 1] = generator.normal(-3, 13, count)
     angles[:, 2] = generator.normal(0, 15, count)
-    limits = LIMITS.numpy()
-    return torch.from_numpy(np.clip(np.deg2rad(angles), limits[:, 0], limits[:, 1])).float()
+    return _within_limits(angles)
 
 
 def intersects(angles: Tensor) -> Tensor:
@@ -233,14 +232,7 @@ def intersects(angles: Tensor) -> Tensor:
 
 def sample_angles(generator: np.random.Generator, count: int) -> Tensor:
     """Random anatomical angles (count, 23) in radians, within limits, fingers not through each other."""
-    kept: list[Tensor] = []
-    missing = count
-    while missing > 0:
-        proposal = propose_angles(generator, max(2 * missing, 8))
-        valid = proposal[~intersects(proposal)][:missing]
-        kept.append(valid)
-        missing -= len(valid)
-    return torch.cat(kept)
+    return _not_intersecting(lambda more: propose_angles(generator, more), count)
 
 
 def sample_correlated_angles(generator: np.random.Generator, count: int) -> Tensor:
@@ -248,15 +240,24 @@ def sample_correlated_angles(generator: np.random.Generator, count: int) -> Tens
 
     The training poses of Wan et al. 2019, Sec. 3.3: within the limits, wrist at zero, fingers not through each other.
     """
-    limits = LIMITS.numpy()
+    return _not_intersecting(lambda more: _within_limits(_from_anatomy(generator, more)), count)
+
+
+def _not_intersecting(propose: Callable[[int], Tensor], count: int) -> Tensor:
+    """The first `count` of the poses `propose(number)` in which no finger runs through another."""
     kept: list[Tensor] = [torch.empty(0, len(ANGLE_NAMES))]
     missing = count
     while missing > 0:
-        drawn = np.deg2rad(_from_anatomy(generator, max(2 * missing, 8)))
-        proposal = torch.from_numpy(np.clip(drawn, limits[:, 0], limits[:, 1])).float()
+        proposal = propose(max(2 * missing, 8))
         kept.append(proposal[~intersects(proposal)][:missing])
         missing -= len(kept[-1])
     return torch.cat(kept)
+
+
+def _within_limits(degrees: np.ndarray) -> Tensor:
+    """Angles (N, 23) in degrees, clamped to the limits: radians, float32."""
+    limits = LIMITS.numpy()
+    return torch.from_numpy(np.clip(np.deg2rad(degrees), limits[:, 0], limits[:, 1])).float()
 
 
 def couple_dip(angles: Tensor) -> Tensor:

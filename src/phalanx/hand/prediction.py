@@ -13,7 +13,7 @@ import numpy as np
 
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason, write_whole
+from phalanx.core.files import reason, write_json, write_whole
 from phalanx.hand.export import save_mesh
 
 SCHEMA = "phalanx.hand/1"
@@ -209,13 +209,6 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
     "vertices": ((None, 3), 6),
     "faces": ((None, 3), 0),
 }
-
-
-def write_json(path: str | os.PathLike[str], data: Any) -> None:
-    """Write JSON-ready data, whole or not at all. NaN and infinity are refused (ValueError)."""
-    text = json.dumps(data, allow_nan=False, separators=(", ", ": "))
-    with write_whole(path) as part:
-        part.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -29,6 +29,9 @@ PARENTS = (-1, 0, 1, 2, 3, 0, 5, 6, 7, 0, 9, 10, 11, 0, 13, 14, 15, 0, 17, 18, 1
 FINGERS = tuple(tuple(range(4 * k + 1, 4 * k + 5)) for k in range(5))
 """The four joints of each finger, base to tip."""
 
+MIDDLE_CHAIN = [0, *FINGERS[2]]
+"""From the wrist to the middle finger's tip: along it the length of a hand is measured."""
+
 TIPS = tuple(finger[3] for finger in FINGERS)
 
 ROTATING = (0, *(joint for finger in FINGERS for joint in finger[:3]))

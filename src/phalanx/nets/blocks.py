@@ -69,8 +69,8 @@ def can_pack() -> bool:
 class PackedConvolution(nn.Module):
     """A convolution with its ReLU, if it has one, for inference on CPUs: one call of oneDNN, weights laid out for it beforehand.
 
-    Computes in bfloat16 where the CPU does so by itself (half the memory to read, which is what a single picture waits for), takes and
-    gives what the rest of the network has. On other devices, and where PyTorch lacks these calls, it is the convolution as it was.
+    On the CPU it takes, computes in and gives `dtype`; bfloat16 halves the weights to read, which is what a single picture waits for.
+    On other devices, and where PyTorch lacks these calls, it is the convolution as it was.
     `shape (C, H, W)` is the input to expect; others work.
     """
 

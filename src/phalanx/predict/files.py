@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_folder, write_whole
+from phalanx.core.files import writable_folder, write_json, write_whole
 from phalanx.data.images import find_inputs, is_video, read_image, real_path
 from phalanx.data.video import frames_per_second, read_frames, write_video
 from phalanx.hand.export import save_mesh
-from phalanx.hand.prediction import SIDES, HandPrediction, Side, write_json
+from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.predict.predictor import Predictor, check_options
 
 PICTURE_SCHEMA = "phalanx.picture/1"

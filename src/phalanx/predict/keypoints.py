@@ -14,20 +14,17 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_whole
-from phalanx.fit.joints import fit_joints, fit_sequence
+from phalanx.fit.joints import BATCH, fit_joints, fit_sequence
 from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.export import save_mesh
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import SIDES, Side
-from phalanx.hand.skeleton import ORDERS
+from phalanx.hand.skeleton import MIDDLE_CHAIN, ORDERS
 from phalanx.view.overlay import draw_turned
 
-BATCH = 512  # hands fitted at a time: more only needs more memory
 HAND_LENGTHS = (0.08, 0.35)  # metres from wrist to middle finger tip along the bones that can be a hand's
 DOUBTFUL = 0.010  # metres of mean error above which side or joint order are probably wrong
 SHOWN = 8  # hands in the picture
-
-_MIDDLE = [0, 9, 10, 11, 12]
 
 
 @dataclass
@@ -79,11 +76,7 @@ def fit_keypoints(joints: np.ndarray, side: Side = "right", one_hand: bool = Fal
     centre = joints[:, :1].astype(np.float64)  # float32 loses millimetres far from the origin
     local = torch.from_numpy(((joints - centre) * mirror).astype(np.float32))
     model = HandModel.open_hand()
-    if one_hand:
-        pose = fit_sequence(model, local)
-    else:
-        parts = [fit_joints(model, part) for part in local.split(BATCH)]
-        pose = HandPose(*(torch.cat(values) for values in zip(*map(_fields, parts), strict=True)))
+    pose = fit_sequence(model, local) if one_hand else fit_joints(model, local)
     with torch.inference_mode():
         surfaces = [model(pose[i : i + BATCH]) for i in range(0, len(local), BATCH)]
         angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))
@@ -201,7 +194,7 @@ def draw_hands(hands: FittedHands, side: int = 320) -> np.ndarray:
 
 
 def _check_size(joints: np.ndarray) -> None:
-    length = float(np.median(np.linalg.norm(np.diff(joints[:, _MIDDLE], axis=1), axis=-1).sum(1)))
+    length = float(np.median(np.linalg.norm(np.diff(joints[:, MIDDLE_CHAIN], axis=1), axis=-1).sum(1)))
     low, high = HAND_LENGTHS
     if low <= length <= high:
         return
@@ -212,7 +205,3 @@ def _check_size(joints: np.ndarray) -> None:
         f"joints: the hand is {length:.3g} m long from wrist to middle finger tip"
         + (f"; these are {unit}, and metres are wanted" if unit else f", not between {low} and {high}")
     )
-
-
-def _fields(pose: HandPose) -> tuple[torch.Tensor, ...]:
-    return pose.rotations, pose.shape, pose.orientation, pose.translation

@@ -33,6 +33,7 @@ from phalanx.geometry.crops import (
 from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
+from phalanx.hand.skeleton import MIDDLE_CHAIN
 from phalanx.methods.compact import Evidence, load
 
 FIELD_OF_VIEW = 60.0  # degrees across the longer side, where no camera is given; phones have 55 to 75
@@ -216,7 +217,7 @@ def score(sigma: np.ndarray) -> float:
 
 def model_hand_length(model: HandModel, shape: Tensor) -> Tensor:
     """Wrist to tip of the stretched middle finger (B,) in metres, for shapes (B, 10)."""
-    rest = model.joint_positions(shape)[:, [0, 9, 10, 11, 12]]  # (B, 5, 3)
+    rest = model.joint_positions(shape)[:, MIDDLE_CHAIN]  # (B, 5, 3)
     return (rest[:, 1:] - rest[:, :-1]).norm(dim=-1).sum(dim=-1)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.model import HandModel
 from phalanx.synth.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.compose import compose, draw_composition
 from phalanx.synth.config import SynthConfig
@@ -84,7 +84,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     views = _draw_views(config, generator, model_cpu)
     hands, of = int(views.hand[-1]) + 1, views.hand
     batch = len(of)
-    pose = HandPose(*(getattr(views.pose, f.name).to(device) for f in fields(HandPose)))
+    pose = views.pose.map(lambda value: value.to(device))
     K = views.K.to(device)
     surface = model(pose)
     joints_2d = project(surface.joints, K)

@@ -8,12 +8,14 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason
+from phalanx.geometry.camera import camera_from_field_of_view
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Rig:
         InputError: a camera's K is singular, its rotation is none, or it does not see the spot.
     """
 
-    K: np.ndarray  # (V, 3, 3)
+    K: np.ndarray  # (V, 3, 3); whatever becomes an array is taken, here and below
     world_to_camera: np.ndarray  # (V, 4, 4)
     width: int  # of every camera's pictures, pixels
     height: int
@@ -81,7 +83,7 @@ def ring(views: int = 8, distance: float = 0.7, size: int = 512, degrees: float 
             [math.sin(azimuth) * math.cos(elevation), math.sin(elevation), -math.cos(azimuth) * math.cos(elevation)]
         )
         extrinsics.append(looking_at(distance * out, np.zeros(3), np.array([0.0, -1.0, 0.0])))
-    return Rig(np.tile(_pinhole(size, size, degrees), (views, 1, 1)), np.stack(extrinsics), size, size, np.zeros(3))
+    return Rig(np.tile(_pinhole(size, degrees), (views, 1, 1)), np.stack(extrinsics), size, size, np.zeros(3))
 
 
 def stereo() -> Rig:
@@ -100,9 +102,7 @@ def five_views(distance: float = 0.6, size: int = 512, degrees: float = 40.0) ->
         looking_at(distance * np.array(place, float), np.zeros(3), np.array(up, float))
         for place, up in zip(places, ups, strict=True)
     ]
-    return Rig(
-        np.tile(_pinhole(size, size, degrees), (5, 1, 1)), np.stack(extrinsics), size, size, np.zeros(3), turn=45.0
-    )
+    return Rig(np.tile(_pinhole(size, degrees), (5, 1, 1)), np.stack(extrinsics), size, size, np.zeros(3), turn=45.0)
 
 
 PRESETS = {"ring8": ring, "stereo": stereo, "five_views": five_views}
@@ -133,15 +133,14 @@ def load_rig(name: str) -> Rig:
     except ValueError as error:
         raise InputError(f"{path}: is not a JSON file") from error
     try:
-        cameras = data["cameras"]
+        intrinsics: Any = [camera["K"] for camera in data["cameras"]]
+        extrinsics: Any = [camera["world_to_camera"] for camera in data["cameras"]]
         return Rig(
-            K=np.asarray([as_intrinsics(camera["K"], f"camera {i}: K") for i, camera in enumerate(cameras)]),
-            world_to_camera=np.asarray(
-                [as_array(camera["world_to_camera"], (4, 4), f"camera {i}") for i, camera in enumerate(cameras)]
-            ),
+            K=intrinsics,
+            world_to_camera=extrinsics,
             width=int(data["width"]),
             height=int(data["height"]),
-            spot=as_array(data["spot"], (3,), "spot"),
+            spot=data["spot"],
             reach=float(data.get("reach", 0.06)),
             turn=None if data.get("turn") is None else float(data["turn"]),
         )
@@ -150,9 +149,8 @@ def load_rig(name: str) -> Rig:
         raise InputError(f"{path}: {fault.removeprefix('rig: ')}") from error
 
 
-def _pinhole(width: int, height: int, degrees: float) -> np.ndarray:
-    focal = max(width, height) / 2 / math.tan(math.radians(degrees / 2))
-    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+def _pinhole(size: int, degrees: float) -> np.ndarray:
+    return camera_from_field_of_view(size, size, degrees).K.double().numpy()
 
 
 def _as_rigid(matrix: np.ndarray, name: str) -> np.ndarray:

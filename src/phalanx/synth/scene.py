@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.geometry.crops import PALM
+from phalanx.geometry.crops import PALM, SquareBox
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import angles_to_rotations
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
 from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
 from phalanx.synth.rigs import Rig
@@ -187,11 +187,7 @@ def draw_hands(generator: np.random.Generator, model: HandModel, count: int, siz
         poses.append(pose[chosen])
         cameras.append(K[chosen])
         found += len(chosen)
-    joined = {
-        name: torch.cat([getattr(pose, name) for pose in poses])
-        for name in ("rotations", "shape", "orientation", "translation")
-    }
-    return HandPose(**joined), torch.cat(cameras)
+    return concatenate_poses(poses), torch.cat(cameras)
 
 
 @dataclass
@@ -239,10 +235,8 @@ def draw_views(generator: np.random.Generator, model: HandModel, hands: int, rig
     low, high = pixels.min(1), pixels.max(1)
     side = (high - low).max(1) * generator.uniform(1.2, 1.5, len(K))
     centre = 0.5 * (low + high) + side[:, None] * generator.uniform(-0.05, 0.05, (len(K), 2))
-    to_crop = np.zeros((len(K), 3, 3))
-    to_crop[:, 0, 0] = to_crop[:, 1, 1] = size / side
-    to_crop[:, :2, 2] = (side[:, None] / 2 - centre) * (size / side)[:, None] - 0.5
-    to_crop[:, 2, 2] = 1
+    boxes = [SquareBox(x, y, extent) for (x, y), extent in zip(centre.tolist(), side.tolist(), strict=True)]
+    to_crop = np.stack([box.image_to_crop(size) for box in boxes])
     return Views(
         pose,
         torch.as_tensor(to_crop @ K, dtype=torch.float32),

@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from phalanx import __version__
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason, writable_folder, write_whole
+from phalanx.core.files import reason, writable_folder, write_json
 from phalanx.data.sample import Sample
 from phalanx.data.shards import encode, write_shard
 from phalanx.synth.chunks import make_chunk
@@ -48,7 +48,7 @@ class Plan:
     @property
     def shards(self) -> int:
         """Number of shards."""
-        return math.ceil(self.count / (CHUNKS * self.config.pictures))
+        return math.ceil(self.count / self._full)
 
     def name(self, shard: int) -> str:
         """File name of a shard."""
@@ -56,12 +56,17 @@ class Plan:
 
     def pictures(self, shard: int) -> int:
         """Number of pictures in a shard; the last may hold fewer than the others."""
-        return min(CHUNKS * self.config.pictures, self.count - shard * CHUNKS * self.config.pictures)
+        return min(self._full, self.count - shard * self._full)
+
+    @property
+    def _full(self) -> int:
+        """Pictures in a full shard."""
+        return CHUNKS * self.config.pictures
 
     def settings(self) -> dict[str, Any]:
         """As the manifest has it."""
-        settings = asdict(replace(self.config, backgrounds=None))
-        settings["backgrounds"] = None if self.config.backgrounds is None else self.config.backgrounds.name
+        folder = self.config.backgrounds  # whose place may differ from machine to machine
+        settings = asdict(self.config) | {"backgrounds": None if folder is None else folder.name}
         return {"synth": settings, "seed": self.seed, "count": self.count}
 
 
@@ -112,16 +117,16 @@ def make_set(
             raise InputError(
                 f"{folder}: the set needs about {estimate.bytes / 1e9:.2f} GB and {estimate.free / 1e9:.2f} GB are free"
             )
-    _write(path, manifest)
+    write_json(path, manifest, indent=1)
     done = sum(map(plan.pictures, there))
     for shard, entry in _make(plan, missing, folder, workers):
         manifest["shards"][str(shard)] = entry
-        _write(path, manifest)
+        write_json(path, manifest, indent=1)
         done += entry["pictures"]
         progress(done, plan.count)
     manifest["complete"] = True
     manifest["shards"] = {number: manifest["shards"][number] for number in sorted(manifest["shards"], key=int)}
-    _write(path, manifest)
+    write_json(path, manifest, indent=1)
     return path
 
 
@@ -225,11 +230,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is not the manifest of a set") from error
-
-
-def _write(path: Path, manifest: dict[str, Any]) -> None:
-    with write_whole(path) as part:
-        part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _entry(path: Path, pictures: int) -> dict[str, Any]:
