@@ -12,7 +12,7 @@ from phalanx.synth.chunks import of_hands, project
 from phalanx.synth.dress import draw_dress
 from phalanx.synth.light import draw_light, turned
 from phalanx.synth.rigs import PRESETS, Rig, load_rig, looking_at, ring, stereo
-from phalanx.synth.scene import draw_views
+from phalanx.synth.views import draw_views
 
 
 def in_world(points: torch.Tensor, world_to_camera: torch.Tensor) -> torch.Tensor:

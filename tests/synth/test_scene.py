@@ -1,5 +1,7 @@
 """Scenes: views of every side, hands inside their crops, cameras of all kinds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,14 +10,14 @@ from phalanx.core.seeding import generator
 from phalanx.geometry.crops import upright_angle
 from phalanx.hand.model import HandModel
 from phalanx.synth.chunks import project
-from phalanx.synth.scene import draw_hands, uniform_rotations, view_rotations
+from phalanx.synth.scene import FRAMINGS, draw_hands, draw_shapes, uniform_rotations, view_rotations
 
 
 @pytest.fixture(scope="module")
 def hands():
     model = HandModel.open_hand()
-    pose, K = draw_hands(generator(3), model, 600, 128)
-    return model, pose, K
+    views = draw_hands(generator(3), model, 600, 128)
+    return model, views.pose, views.K
 
 
 def test_a_third_of_the_views_is_from_the_side_or_back(hands):
@@ -69,3 +71,44 @@ def test_uniform_rotations_are_uniform():
     angle = np.arccos(np.clip((np.trace(rotation, axis1=1, axis2=2) - 1) / 2, -1, 1))
     assert abs(angle.mean() - (np.pi / 2 + 2 / np.pi)) < 0.04
     assert np.abs(rotation.mean(0)).max() < 0.04
+
+
+def seen_from(views):
+    """Angle between the palm's normal and the way to the camera, the fingers' rise in the picture, and the distance."""
+    middle = views.pose.translation + views.pose.orientation @ torch.tensor([0.0, 0.08, 0.01])
+    towards = -middle / middle.norm(dim=1, keepdim=True)
+    angle = torch.rad2deg(torch.acos((views.pose.orientation[:, :, 2] * towards).sum(1).clamp(-1, 1)))
+    return angle, -views.pose.orientation[:, 1, 1], middle.norm(dim=1)
+
+
+def test_owners_see_backs_from_near_and_others_see_any_side_from_afar():
+    model = HandModel.open_hand()
+    own, other = (draw_hands(generator(3), model, 300, 128, FRAMINGS[name]) for name in ("egocentric", "third_person"))
+    angle, rise, distance = seen_from(own)
+    assert (angle > 75).float().mean() > 0.6 and (rise > 0).float().mean() > 0.7
+    assert 0.2 < distance.min() and distance.max() < 0.7
+    angle, rise, distance = seen_from(other)
+    assert all(((angle >= a) & (angle < a + 60)).float().mean() > 0.15 for a in (0, 60, 120))
+    assert 0.65 < distance.min() and distance.max() < 3.1
+    assert not own.turn.any() and not other.turn.any()
+
+
+def test_turns_are_those_of_the_crops():
+    """Turned back by its angle, an upright raised hand is as it was drawn: roll about the optical axis."""
+    model = HandModel.open_hand()
+    plain = replace(FRAMINGS["hands"], closer=0.0)
+    turned = replace(FRAMINGS["hands"], closer=1.0)
+    a, b = (draw_hands(generator(5), model, 40, 64, framing) for framing in (plain, turned))
+    assert b.turn.std() > 0.1 and not a.turn.any()
+    angle = torch.as_tensor(b.turn, dtype=torch.float32)
+    c, s, zero = torch.cos(angle), torch.sin(angle), 0 * angle
+    about = torch.stack([c, -s, zero, s, c, zero, zero, zero, zero + 1], -1).view(-1, 3, 3)
+    back = about.mT @ b.pose.orientation
+    found = (back[:, None] - a.pose.orientation[None]).abs().flatten(2).amax(2).amin(1)  # rejection may differ
+    assert (found < 1e-5).float().mean() > 0.5
+
+
+def test_builds_are_halves():
+    low, both, high = (draw_shapes(generator(1), 200, build) for build in (-1, 0, 1))
+    assert (low[:, 0] <= 0).all() and (high[:, 0] >= 0).all() and both[:, 0].min() < -1 < 1 < both[:, 0].max()
+    assert torch.equal(low[:, 1:], high[:, 1:]) and torch.equal(low[:, 1:], both[:, 1:])

@@ -20,7 +20,8 @@ SIZE = 48
 def _scene(batch: int = 3):
     random = generator(2)
     model, topology = hand("cpu")
-    pose, K = draw_hands(random, model, batch, SIZE)
+    views = draw_hands(random, model, batch, SIZE)
+    pose, K = views.pose, views.K
     surface = model(pose)
     clothes = draw_dress(random, batch)
     clothes.edge[:] = -9.0
@@ -90,7 +91,7 @@ def test_cloth_covers_and_bands_are_painted():
 def test_sleeves_stand_off_and_bare_hands_do_not():
     random = generator(5)
     model, topology = hand("cpu")
-    pose, _ = draw_hands(random, model, 2, SIZE)
+    pose = draw_hands(random, model, 2, SIZE).pose
     surface = model(pose)
     clothes = draw_dress(random, 2)
     clothes.edge[:] = [-9.0, 0.0]

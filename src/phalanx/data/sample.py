@@ -16,6 +16,7 @@ from phalanx.geometry.camera import check_camera_matrix
 _SHAPES: dict[str, tuple[str | int, ...]] = {
     "image": ("B", 3, "H", "W"),
     "depth": ("B", "H", "W"),
+    "sensed_depth": ("B", "H", "W"),
     "mask": ("B", "H", "W"),
     "parts": ("B", "H", "W"),
     "joints": ("B", 21, 3),
@@ -27,6 +28,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "translation": ("B", 3),
     "K": ("B", 3, 3),
     "world_to_camera": ("B", 4, 4),
+    "time": ("B",),
     "ids": ("B", 3),
 }
 
@@ -42,6 +44,9 @@ class Sample:
 
     image: Tensor | None = None  # (B, 3, H, W) RGB in [0, 1], float
     depth: Tensor | None = None  # (B, H, W) metres, 0 = no reading
+    sensed_depth: Tensor | None = (
+        None  # (B, H, W) metres, 0 = no reading: of all there is, as a depth sensor delivers it
+    )
     mask: Tensor | None = None  # (B, H, W) in [0, 1], 1 = hand
     parts: Tensor | None = None  # (B, H, W) uint8, 0 = nothing, else 1 + the segment of the hand model
     joints: Tensor | None = None  # (B, 21, 3) metres, camera frame
@@ -53,6 +58,7 @@ class Sample:
     translation: Tensor | None = None  # (B, 3) the wrist, metres, camera frame
     K: Tensor | None = None  # (B, 3, 3) pinhole camera of `image`
     world_to_camera: Tensor | None = None  # (B, 4, 4) rigid, metres
+    time: Tensor | None = None  # (B,) seconds since the sequence began
     ids: Tensor | None = None  # (B, 3) int64: sequence, frame, view
 
     def __len__(self) -> int:
@@ -99,8 +105,8 @@ class Sample:
                 raise InputError(f"sample.{name}: holds NaN or infinite values")
             if name in ("image", "mask") and bool(((value < 0) | (value > 1)).any()):
                 raise InputError(f"sample.{name}: values must lie in [0, 1]")
-            if name == "depth" and bool((value < 0).any()):
-                raise InputError("sample.depth: holds negative depth")
+            if name in ("depth", "sensed_depth") and bool((value < 0).any()):
+                raise InputError(f"sample.{name}: holds negative depth")
             if name in ("rotations", "orientation"):
                 _check_rotations(name, value)
             if name == "K" and len(value):

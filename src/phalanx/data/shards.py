@@ -1,7 +1,8 @@
 """Samples in files: WebDataset shards, tar files whose members share a key for each picture.
 
     00000003_00000000_00000005.image.png    colour
-                              .depth.png    uint16, tenths of a millimetre, 0 = no reading
+                              .depth.png    uint16, tenths of a millimetre, 0 = no reading; likewise
+                              .sensed_depth.png
                               .mask.png     uint8, 255 = hand
                               .parts.png    uint8, 0 = nothing, else 1 + segment
                               .labels.npz   every other field of `Sample`
@@ -29,7 +30,7 @@ from phalanx.core.files import reason, write_whole
 from phalanx.data.sample import Sample
 
 DEPTH_UNIT = 1e-4  # metres
-PICTURES = ("image", "depth", "mask", "parts")
+PICTURES = ("image", "depth", "sensed_depth", "mask", "parts")
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
@@ -110,15 +111,25 @@ def _decode(path: Path, name: str, content: bytes) -> dict[str, Tensor]:
     return {}
 
 
+def _depth_to_pixels(depth: Tensor) -> np.ndarray:
+    return (depth / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16)
+
+
+def _depth_from_pixels(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(pixels.astype(np.float32)) * DEPTH_UNIT
+
+
 _TO_PIXELS: dict[str, Callable[[Tensor], np.ndarray]] = {
     "image": lambda x: (x * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()[..., ::-1],
-    "depth": lambda x: (x / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16),
+    "depth": _depth_to_pixels,
+    "sensed_depth": _depth_to_pixels,
     "mask": lambda x: (x * 255).round().byte().numpy(),
     "parts": lambda x: x.numpy(),
 }
 _FROM_PIXELS: dict[str, Callable[[np.ndarray], Tensor]] = {
     "image": lambda x: torch.from_numpy(np.ascontiguousarray(x[..., ::-1])).permute(2, 0, 1).float() / 255,
-    "depth": lambda x: torch.from_numpy(x.astype(np.float32)) * DEPTH_UNIT,
+    "depth": _depth_from_pixels,
+    "sensed_depth": _depth_from_pixels,
     "mask": lambda x: torch.from_numpy(x).float() / 255,
     "parts": torch.from_numpy,
 }

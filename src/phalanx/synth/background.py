@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,7 +44,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 @lru_cache(maxsize=4)
-def tile_bank(count: int, photographs: Path | None, photograph_share: float, device: str) -> tuple[Tensor, ...]:
+def tile_bank(
+    count: int,
+    photographs: Path | None,
+    photograph_share: float,
+    device: str,
+    painters: tuple[str, ...] | None = None,
+    half: int | None = None,
+) -> tuple[Tensor, ...]:
     """Tiles at full, half, quarter and eighth resolution: `(count, 3, side, side)` uint8 each, sRGB.
 
     The same arguments give the same tiles in every process.
@@ -53,16 +61,20 @@ def tile_bank(count: int, photographs: Path | None, photograph_share: float, dev
         photographs: folder of pictures to cut tiles from (searched recursively), or None.
         photograph_share: fraction of the tiles that is cut from photographs if there is a folder.
         device: where the bank lives.
+        painters: names of those that paint the other tiles; none: all.
+        half: which half of the photographs is cut from, 0 or 1, by their names; none: all.
 
     Raises:
         InputError: the folder does not exist, holds no pictures, or one of them cannot be read.
     """
     files = _files(photographs) if photographs is not None else []
+    if half is not None:
+        files = [file for file in files if hashlib.sha256(file.name.encode()).digest()[0] % 2 == half]
     from_files = round(count * photograph_share) if files else 0
     tiles = np.empty((count, _SIDE, _SIDE, 3), np.uint8)
     for i in range(count):
         generator = stream_generator(_BANK_SEED, i)
-        tiles[i] = _photograph(generator, files) if i < from_files else paint(generator, _SIDE)
+        tiles[i] = _photograph(generator, files) if i < from_files else paint(generator, _SIDE, painters)
     full = torch.from_numpy(tiles).permute(0, 3, 1, 2).contiguous()
     levels = [full]
     for _ in range(3):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,16 +15,22 @@ from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
 from phalanx.hand.model import HandModel
 from phalanx.synth.background import backgrounds, draw_backgrounds, tile_bank
-from phalanx.synth.compose import compose, draw_composition
+from phalanx.synth.colour_sensor import draw_colour, sense_colour
+from phalanx.synth.compose import compose, draw_composition, of_frames
 from phalanx.synth.config import SynthConfig
+from phalanx.synth.depth_sensor import draw_depth_noise, sense_depth
+from phalanx.synth.domains import DOMAINS
 from phalanx.synth.dress import DressDraw, draw_dress, dress
 from phalanx.synth.effects import apply_effects, draw_effects
+from phalanx.synth.ground import draw_ground, scene_depth
 from phalanx.synth.light import LightDraw, draw_light, light_vertices, turned
 from phalanx.synth.rigs import load_rig
-from phalanx.synth.scene import Views, draw_hands, draw_views
+from phalanx.synth.scene import FRAMINGS, Views, draw_hands
+from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
 from phalanx.synth.shade import Look, render, texture_side
 from phalanx.synth.skin import skin_bank, skin_matrices
 from phalanx.synth.surface import hand
+from phalanx.synth.views import draw_clips, draw_views
 
 
 @contextmanager
@@ -55,7 +61,9 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
 
     Labels: joints, their pixels, pose, shape, camera; with `config.dense` also depth, mask, parts and vertices. `mask` is the coverage of
     the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.
-    `ids` are (seed, chunk, number in the chunk); with a rig (hand in the stream, 0, view), and samples carry `world_to_camera`.
+    `sensed_depth` is what a depth sensor, if there is one, makes of hand and surroundings (without things put in front). `ids` are
+    (seed, chunk, number in the chunk); with a rig or in clips (hand in the stream, frame, view), and samples carry
+    `world_to_camera` and `time`.
 
     Raises:
         InputError: the folder of backgrounds is at fault.
@@ -74,42 +82,74 @@ def _develop(linear: Tensor) -> Tensor:
 
 
 def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> Sample:
-    generator = stream_generator(seed, index)
-    size = config.size
+    generator, sensing = stream_generator(seed, index), stream_generator(seed, index, 1)
+    size, domain = config.size, DOMAINS[config.domain]
     model_cpu, _ = hand("cpu")
     model, topology = hand(str(device))
-    tiles = tile_bank(config.tiles, config.backgrounds, config.photograph_share, str(device))
+    tiles = tile_bank(
+        config.tiles, config.backgrounds, config.photograph_share, str(device), domain.painters, domain.half
+    )
     skins = skin_bank(config.skins, texture_side(size), str(device))
 
-    views = _draw_views(config, generator, model_cpu)
-    hands, of = int(views.hand[-1]) + 1, views.hand
-    batch = len(of)
+    camera = _choose(sensing, COLOUR_CAMERAS, config.camera, domain.cameras)
+    if camera is None and config.times > 1:
+        camera = WEBCAM  # the free mixture of effects would flicker
+    sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
+    views = _draw_views(config, generator, model_cpu, sensor)
+    hands, of = config.hands, views.hand
+    batch, places = len(of), hands * config.views
+    place = views.hand * config.views + views.view  # what one camera sees of one hand, once or in a clip
     pose = views.pose.map(lambda value: value.to(device))
     K = views.K.to(device)
     surface = model(pose)
     joints_2d = project(surface.joints, K)
 
-    behind = backgrounds(draw_backgrounds(generator, batch, config.tiles), tiles, size).square_()  # linear light
+    behind = backgrounds(draw_backgrounds(generator, places, config.tiles), tiles, size).square_()  # linear light
     dress_draw = of_hands(draw_dress(generator, hands), of)
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, dress_draw)
-    light = of_hands(draw_light(generator, hands), of)
+    light = of_hands(domain.light(draw_light(generator, hands)), of)
     if views.world_to_camera is not None:
         light = turned(light, views.world_to_camera[:, :3, :3].numpy())
+    colours = torch.as_tensor(skin_matrices(generator, hands, domain.tones)[of], device=device)
+    variant = generator.integers(0, config.skins, hands)
+    if domain.half is not None:
+        variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
+    if config.times > 1:
+        behind = behind[torch.as_tensor(place, device=device)]
     lit = light_vertices(surface, vertices, topology, light, behind.mean((2, 3)))
     cloth = torch.as_tensor(dress_draw.colour, device=device)
-    colours = torch.cat([torch.as_tensor(skin_matrices(generator, hands)[of], device=device), cloth], -1)
-    skin = torch.as_tensor(generator.integers(0, config.skins, hands)[of], device=device)
-    look = Look(lit["diffuse"], lit["gloss"], lit["relief"], cover, phase, colours, skin, dress_draw)
+    skin = torch.as_tensor(variant[of], device=device)
+    look = Look(
+        lit["diffuse"], lit["gloss"], lit["relief"], cover, phase, torch.cat([colours, cloth], -1), skin, dress_draw
+    )
     picture = render(vertices, K, size, topology, look, skins)
-    image = compose(picture, behind, surface.joints, joints_2d, draw_composition(generator, batch))
-    image = _develop(image)
-    image = apply_effects(image, draw_effects(generator, batch, size, config.effects))
+    composition = draw_composition(generator, places)
+    if config.times > 1:
+        composition = of_frames(composition, place)
+    image = _develop(compose(picture, behind, surface.joints, joints_2d, composition))
 
-    number = np.arange(batch)
-    ids = (seed, index, number) if config.rig is None else (index * hands + of, 0 * of, number - of * (batch // hands))
+    if camera is None:
+        image = apply_effects(image, draw_effects(generator, batch, size, config.effects))
+    else:
+        colour_draw = draw_colour(sensing, batch, size, camera)
+        if config.times > 1:
+            colour_draw = colour_draw.steady(place)
+        image = sense_colour(image, camera, colour_draw).mul_(255.0).round_().div_(255.0)
+    sensed = None
+    if sensor is not None and config.dense:
+        # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
+        infrared = 0.4 + 0.2 * colours[:, 0, 0].exp()
+        ground = draw_ground(sensing, places)[place]
+        whole, albedo = scene_depth(picture.depth, picture.coverage, surface.joints, K, infrared, ground)
+        noise = draw_depth_noise(sensing, batch, size, sensor, views.turn)
+        sensed = sense_depth(whole, K, sensor, noise, albedo)
+
+    single = config.rig is None and config.times == 1
+    ids = (seed, index, np.arange(batch)) if single else (index * hands + of, views.frame, views.view)
     return Sample(
         image=image,
         depth=picture.depth if config.dense else None,
+        sensed_depth=sensed,
         mask=picture.coverage if config.dense else None,
         parts=picture.parts if config.dense else None,
         joints=surface.joints,
@@ -121,16 +161,41 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         translation=pose.translation,
         K=K,
         world_to_camera=None if views.world_to_camera is None else views.world_to_camera.to(device),
+        time=None if config.times == 1 else _times(config).to(device, torch.float32)[views.frame],
         ids=torch.as_tensor(np.stack(np.broadcast_arrays(*ids), 1).astype(np.int64), device=device),
     )
 
 
-def _draw_views(config: SynthConfig, generator: np.random.Generator, model: HandModel) -> Views:
-    if config.rig is None:
-        pose, K = draw_hands(generator, model, config.chunk, config.size)
-        return Views(pose, K, np.arange(config.chunk))
-    rig = load_rig(config.rig)
-    return draw_views(generator, model, config.pictures // len(rig), rig, config.size)
+def _times(config: SynthConfig) -> Tensor:
+    return torch.arange(config.frames, dtype=torch.float64) / config.frame_rate
+
+
+def _draw_views(
+    config: SynthConfig, generator: np.random.Generator, model: HandModel, sensor: DepthSensor | None
+) -> Views:
+    build = DOMAINS[config.domain].build
+    times = _times(config) if config.times > 1 else None
+    if config.rig is not None:
+        return draw_views(generator, model, config.hands, load_rig(config.rig), config.size, times, build)
+    framing = FRAMINGS.get(config.scene, FRAMINGS["hands"])
+    if sensor is not None:  # nobody holds a hand where the sensor reads nothing
+        nearest = max(framing.distance[0], 1.25 * sensor.nearest)
+        framing = replace(framing, distance=(nearest, max(framing.distance[1], 1.5 * nearest)))
+    if times is not None:
+        return draw_clips(generator, model, config.hands, config.size, times, framing, build)
+    return draw_hands(generator, model, config.hands, config.size, framing, build)
+
+
+Sensor = TypeVar("Sensor", ColourCamera, DepthSensor)
+
+
+def _choose(
+    generator: np.random.Generator, known: Sequence[Sensor], name: str | None, usual: Sequence[Sensor]
+) -> Sensor | None:
+    """The sensor of this name, else one of the usual."""
+    if name is not None:
+        return next(sensor for sensor in known if sensor.name == name)
+    return usual[int(generator.integers(len(usual)))] if usual else None
 
 
 Draw = TypeVar("Draw", DressDraw, LightDraw)

@@ -6,7 +6,7 @@ only when a bank of tiles is built (`background.py`), so they may use OpenCV's d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import cv2
@@ -354,10 +354,11 @@ PAINTERS: tuple[tuple[Painter, float], ...] = (
 """The painters and how often each is chosen."""
 
 
-def paint(generator: np.random.Generator, side: int) -> np.ndarray:
-    """One background tile `(side, side, 3)` uint8 RGB, painted by a painter drawn from `PAINTERS`."""
-    weights = np.array([weight for _, weight in PAINTERS])
-    painter = PAINTERS[generator.choice(len(PAINTERS), p=weights / weights.sum())][0]
+def paint(generator: np.random.Generator, side: int, painters: Collection[str] | None = None) -> np.ndarray:
+    """One background tile `(side, side, 3)` uint8 RGB, painted by a painter drawn from `PAINTERS`, or from those of these names."""
+    choice = [(painter, weight) for painter, weight in PAINTERS if painters is None or painter.__name__ in painters]
+    weights = np.array([weight for _, weight in choice])
+    painter = choice[generator.choice(len(choice), p=weights / weights.sum())][0]
     tile = np.clip(painter(generator, side), 0, 255).astype(np.uint8)
     if generator.random() < 0.5:  # seen obliquely
         corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)

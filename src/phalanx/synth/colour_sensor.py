@@ -6,7 +6,7 @@ choices are drawn beforehand on the host; noise and compression are those of `ef
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,6 +37,12 @@ class ColourDraw:
     shutter: np.ndarray  # (B,) share of the time between frames that the shutter is open
     chroma: np.ndarray  # (B,) share of fine colour taken away
     quality: np.ndarray  # (B,) of JPEG
+
+    def steady(self, place: np.ndarray) -> ColourDraw:
+        """The same for clips: pictures of one `place` `(B,)` share all that does not change from frame to frame."""
+        first = np.unique(place, return_index=True)[1][np.unique(place, return_inverse=True)[1]]
+        lasting = ("exposure", "balance", "vignette", "band", "shutter", "chroma", "quality")
+        return replace(self, **{name: getattr(self, name)[first] for name in lasting}, noise=self.noise[first])
 
 
 def _log_uniform(generator: np.random.Generator, ends: tuple[float, float], count: int) -> np.ndarray:

@@ -93,6 +93,32 @@ def draw_composition(generator: np.random.Generator, batch: int) -> ComposeDraw:
     )
 
 
+def of_frames(draw: ComposeDraw, place: np.ndarray) -> ComposeDraw:
+    """What was drawn for each of P places, for each picture: `place (B,)` says which place it shows, each equally often."""
+    pictures = np.argsort(place, kind="stable").reshape(place.max() + 1, -1)  # (P, T)
+    times = pictures.shape[1]
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values, times, axis=0)
+
+    def rows(places: np.ndarray) -> np.ndarray:
+        return np.where(places[:, None] < 0, places[:, None], pictures[places]).reshape(-1)
+
+    return ComposeDraw(
+        rows(draw.shadowed),
+        spread(draw.shadow),
+        rows(draw.joined),
+        rows(draw.guests),
+        spread(draw.placement),
+        spread(draw.guest_gain),
+        rows(draw.blocked),
+        spread(draw.thing),
+        spread(draw.thing_colour),
+        rows(draw.thing_texture),
+        spread(draw.thing_depth),
+    )
+
+
 def _thing_cover(thing: Tensor, joints_2d: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Cover `(N, 1, S, S)` and a round shading of superellipses put at a joint of each picture."""
     line = torch.arange(size, device=thing.device, dtype=torch.float32)

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phalanx.core.errors import InputError
+from phalanx.synth.domains import DOMAINS
 from phalanx.synth.rigs import load_rig
+from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
+
+SCENES = {
+    "hands": "hands before all kinds of cameras, as the default estimator learns them",
+    "egocentric": "hands as the camera on their owner's head sees them",
+    "third_person": "somebody else's hands, seen by a camera in the room",
+    "motion": "clips of moving hands",
+}
+"""What can be seen, by name."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +26,21 @@ class SynthConfig:
     size: int = 128
     """Side of the square pictures in pixels, a multiple of 16."""
     chunk: int = 32
-    """Pictures in a chunk; with a rig, as many whole sets of views as that holds, and at least one."""
+    """Pictures in a chunk; with a rig or clips, as many hands with all their views and frames as that holds, and at least one."""
+    scene: str = "hands"
+    """What is seen: a name in `SCENES`."""
+    frames: int = 16
+    """Pictures of a clip, in scenes that move."""
+    frame_rate: float = 30.0
+    """Pictures a second of a clip."""
     rig: str | None = None
     """Calibrated cameras that see each hand at once: a name (`synth.rigs.PRESETS`) or a JSON file; none: single pictures."""
+    domain: str = "any"
+    """Which world pictures are from: a name in `synth.domains.DOMAINS`."""
+    camera: str | None = None
+    """Colour camera: a name in `synth.sensors.COLOUR_CAMERAS`; none: those of the domain, or a free mixture of effects."""
+    depth_sensor: str | None = None
+    """Depth sensor: a name in `synth.sensors.DEPTH_SENSORS`; none: one of the domain's, and for the domain `any` no sensed depth."""
     backgrounds: Path | None = None
     """Folder of photographs to put behind hands (searched recursively); none: procedural clutter alone."""
     photograph_share: float = 0.5
@@ -35,18 +57,42 @@ class SynthConfig:
     def __post_init__(self) -> None:
         if self.size < 16 or self.size % 16:
             raise InputError(f"size: must be a multiple of 16 pixels, not {self.size}")
-        for name in ("chunk", "tiles", "skins"):
+        for name in ("chunk", "frames", "tiles", "skins"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: must be at least 1, not {getattr(self, name)}")
+        if not 1.0 <= self.frame_rate <= 1000.0:
+            raise InputError(f"frame_rate: must lie in [1, 1000] pictures a second, not {self.frame_rate}")
+        for name, known in (
+            ("scene", list(SCENES)),
+            ("domain", list(DOMAINS)),
+            ("camera", [camera.name for camera in COLOUR_CAMERAS]),
+            ("depth_sensor", [sensor.name for sensor in DEPTH_SENSORS]),
+        ):
+            if getattr(self, name) not in (*known, *(() if name in ("scene", "domain") else (None,))):
+                raise InputError(f"{name}: {getattr(self, name)} is none of {', '.join(known)}")
+        if self.rig is not None and self.scene not in ("hands", "motion"):
+            raise InputError(f"rig: the scene {self.scene} has a camera of its own; take hands or motion")
         if not 0.0 <= self.photograph_share <= 1.0:
             raise InputError(f"photograph_share: must lie in [0, 1], not {self.photograph_share}")
         if not 0.0 <= self.effects <= 2.0:
             raise InputError(f"effects: must lie in [0, 2], not {self.effects}")
 
     @property
+    def views(self) -> int:
+        """Cameras that see a hand at once."""
+        return 1 if self.rig is None else len(load_rig(self.rig))
+
+    @property
+    def times(self) -> int:
+        """How often each camera sees a hand."""
+        return self.frames if self.scene == "motion" else 1
+
+    @property
+    def hands(self) -> int:
+        """Hands in a chunk."""
+        return max(1, self.chunk // (self.views * self.times))
+
+    @property
     def pictures(self) -> int:
         """Pictures in a chunk."""
-        if self.rig is None:
-            return self.chunk
-        views = len(load_rig(self.rig))
-        return max(1, self.chunk // views) * views
+        return self.hands * self.views * self.times

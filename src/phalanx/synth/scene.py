@@ -8,21 +8,58 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.geometry.crops import PALM, SquareBox
+from phalanx.geometry.crops import PALM
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
 from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
-from phalanx.synth.rigs import Rig
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
 _NEAREST = 0.12  # metres: neither a joint nor the end of the arm comes nearer to the camera
-_CLOSER = 0.7  # share of the pictures that are crops of a second look: turned upright, the hand filling most of them
+PALM_MIDDLE = np.array([0.0, 0.08, 0.01])  # hand frame, metres: it is at the drawn place and distance, not the wrist
 
 
-def _about(axis: str, angle: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Framing:
+    """How hands are held and seen."""
+
+    uniform: float
+    """Share held in any orientation whatever."""
+    raised: float
+    """Share held up with the fingers roughly up; the rest are seen by their owner."""
+    field: tuple[float, float]
+    """Least and greatest field of view of the camera, degrees."""
+    distance: tuple[float, float]
+    """Least and greatest distance, metres; evenly in the logarithm."""
+    closer: float
+    """Share of the pictures that are crops of a second look: turned upright, the hand filling most of them."""
+
+
+FRAMINGS = {
+    "hands": Framing(uniform=0.2, raised=0.68, field=(25, 80), distance=(0.25, 1.2), closer=0.7),
+    "egocentric": Framing(uniform=0.05, raised=0.05, field=(60, 100), distance=(0.25, 0.65), closer=0.0),
+    "third_person": Framing(uniform=0.45, raised=0.55, field=(25, 70), distance=(0.7, 3.0), closer=0.0),
+}
+"""By name: hands before all kinds of cameras, as the default estimator learns them; seen by a camera on the wearer's head; seen by a
+camera in the room, which looks at somebody else."""
+
+
+@dataclass
+class Views:
+    """What N pictures show. Pictures of the same hand share `hand`, and those of it at the same time share `frame`, too."""
+
+    pose: HandPose  # N, each in its camera's frame
+    K: Tensor  # (N, 3, 3) of the crops
+    hand: np.ndarray  # (N,) number of the hand in the chunk
+    frame: np.ndarray  # (N,) number of the time
+    view: np.ndarray  # (N,) number of the camera
+    turn: np.ndarray  # (N,) radians by which the crop was cut turned out of the camera's picture
+    world_to_camera: Tensor | None = None  # (N, 4, 4) where there is a rig
+
+
+def about_axis(axis: str, angle: np.ndarray) -> np.ndarray:
     """Rotations `(N, 3, 3)` about one of the camera's axes."""
     c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     rows = {
@@ -51,11 +88,11 @@ def uniform_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
     return np.stack(rows, -1).reshape(-1, 3, 3)
 
 
-def view_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
+def view_rotations(generator: np.random.Generator, count: int, framing: Framing = FRAMINGS["hands"]) -> np.ndarray:
     """Orientations `(count, 3, 3)` of the palm (hand frame -> frame of the viewing ray): how hands are held to cameras.
 
-    A fifth uniform over all rotations; two thirds raised with the fingers roughly up, over half of those showing the palm, else
-    side or back; the rest as seen by their owner. Most of all are seen from the side or back, which are harder to learn.
+    Some uniform over all rotations; some raised with the fingers roughly up, over half of those showing the palm, else side or
+    back; the rest as seen by their owner. Most of all are seen from the side or back, which are harder to learn.
     """
     # Upright palm towards the camera: hand x, y, z -> camera x, -y, -z.
     upright = np.diag([1.0, -1.0, -1.0])
@@ -67,20 +104,31 @@ def view_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
         generator.normal(0, np.deg2rad(28), count),
         generator.uniform(-np.pi, np.pi, count),
     )
-    raised = _about("z", roll) @ _about("x", tilt) @ _about("y", turn) @ upright
+    raised = about_axis("z", roll) @ about_axis("x", tilt) @ about_axis("y", turn) @ upright
     # The owner's view: fingers away from the camera and up, back or thumb side seen, arm from below.
     away = generator.normal(np.deg2rad(40), np.deg2rad(25), count)
     face = np.pi + generator.normal(0, np.deg2rad(65), count)
     lean = generator.normal(np.deg2rad(-20), np.deg2rad(35), count)
-    own = _about("z", lean) @ _about("x", -away) @ _about("y", face) @ upright
+    own = about_axis("z", lean) @ about_axis("x", -away) @ about_axis("y", face) @ upright
     kind = generator.random((count, 1, 1))
-    return np.where(kind < 0.2, uniform_rotations(generator, count), np.where(kind < 0.88, raised, own))
+    raised_to = framing.uniform + framing.raised
+    return np.where(
+        kind < framing.uniform, uniform_rotations(generator, count), np.where(kind < raised_to, raised, own)
+    )
+
+
+def draw_shapes(generator: np.random.Generator, count: int, build: int = 0) -> Tensor:
+    """Shapes `(count, 10)` of hands, somewhat more varied than people's; `build` -1 or 1 keeps to one half of the first component."""
+    shape = generator.normal(0, 1.15, (count, 10)).clip(-3, 3)
+    if build:
+        shape[:, 0] = build * np.abs(shape[:, 0])
+    return torch.as_tensor(shape, dtype=torch.float32)
 
 
 def _turned_upright(
     generator: np.random.Generator, pose: HandPose, joints: np.ndarray, chosen: np.ndarray
-) -> tuple[HandPose, np.ndarray]:
-    """`pose` and its joints `(N, 21, 3)`, the `chosen` `(N,)` turned about the optical axis until the palm points up.
+) -> tuple[HandPose, np.ndarray, np.ndarray]:
+    """`pose` and its joints `(N, 21, 3)`, the `chosen` `(N,)` turned about the optical axis until the palm points up; the angles.
 
     As in the crops of a second look (`geometry.crops.upright_angle`), and as badly as a first look tells it: the shorter the
     palm is seen, the worse.
@@ -90,15 +138,16 @@ def _turned_upright(
     extent = (seen.max(1) - seen.min(1)).max(1)
     blur = np.hypot(np.deg2rad(8), 0.03 * extent / np.maximum(np.linalg.norm(palm, axis=1), 0.05 * extent))
     angle = -0.5 * np.pi - np.arctan2(palm[:, 1], palm[:, 0]) + blur * generator.normal(size=len(palm))
-    turn = _about("z", np.where(chosen, angle, 0.0))  # (N, 3, 3)
+    angle = np.where(chosen, angle, 0.0)
+    turn = about_axis("z", angle)  # (N, 3, 3)
     turn32 = torch.as_tensor(turn, dtype=torch.float32)
     turned = HandPose(
         pose.rotations, pose.shape, turn32 @ pose.orientation, (turn32 @ pose.translation[..., None])[..., 0]
     )
-    return turned, joints @ turn.transpose(0, 2, 1)
+    return turned, joints @ turn.transpose(0, 2, 1), angle
 
 
-def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, length: float) -> np.ndarray:
+def arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, length: float) -> np.ndarray:
     """Whether `(N,)` an arm of `length` metres hides more than a few joints, or shows its cut end.
 
     An arm that comes towards the camera leaves no picture of the hand; in photographs arms do not end.
@@ -116,35 +165,38 @@ def _arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, le
     return (covers.any(1).sum(1) > _MOST_HIDDEN) | shown | (arm[:, -1, 2] < _NEAREST)
 
 
+def arm_length(model: HandModel) -> float:
+    """Metres from the wrist to the end of the forearm as it is drawn."""
+    return FOREARM_STRETCH * (FOREARM_FROM - float(model.template[:, 1].min())) - FOREARM_FROM
+
+
 def _candidates(
-    generator: np.random.Generator, model: HandModel, count: int, size: int
-) -> tuple[HandPose, Tensor, np.ndarray]:
-    """Poses, crop cameras `(count, 3, 3)` and whether each is usable; on the CPU."""
-    length = FOREARM_STRETCH * (FOREARM_FROM - float(model.template[:, 1].min())) - FOREARM_FROM
+    generator: np.random.Generator, model: HandModel, count: int, size: int, framing: Framing, build: int
+) -> tuple[Views, np.ndarray]:
+    """Hands as in `draw_hands`, and whether each is usable."""
     angles = torch.as_tensor(sample_angles(generator, count), dtype=torch.float32)
-    shape = generator.normal(0, 1.15, (count, 10)).clip(-3, 3)
-    view = view_rotations(generator, count)
+    shape = draw_shapes(generator, count, build)
+    view = view_rotations(generator, count, framing)
     # The picture that the crop comes from: its focal length in units of its width, and where in it the hand is.
-    field = np.deg2rad(generator.uniform(25, 80, count))
+    field = np.deg2rad(generator.uniform(*framing.field, count))
     focal = 0.5 / np.tan(0.5 * field)
     place = generator.uniform(-0.42, 0.42, (count, 2)) * np.array([1.0, 0.75])
     centred = generator.random(count) < 0.3
     place[centred] *= 0.2
-    distance = np.exp(generator.uniform(np.log(0.25), np.log(1.2), count))
+    distance = np.exp(generator.uniform(*np.log(framing.distance), count))
     ray = np.concatenate([place / focal[:, None], np.ones((count, 1))], 1)
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     orientation = ray_to_rotmat(torch.from_numpy(ray)).numpy() @ view
-    palm = np.array([0.0, 0.08, 0.01])  # which is at the distance, not the wrist
-    middle = distance[:, None] * ray - orientation @ palm
+    wrist = distance[:, None] * ray - orientation @ PALM_MIDDLE
     pose = HandPose(
         angles_to_rotations(angles),
-        torch.as_tensor(shape, dtype=torch.float32),
+        shape,
         torch.as_tensor(orientation, dtype=torch.float32),
-        torch.as_tensor(middle, dtype=torch.float32),
+        torch.as_tensor(wrist, dtype=torch.float32),
     )
-    closer = generator.random(count) < _CLOSER
+    closer = generator.random(count) < framing.closer
     with np.errstate(divide="ignore", invalid="ignore"):
-        pose, points = _turned_upright(generator, pose, model.joints(pose).double().numpy(), closer)
+        pose, points, turn = _turned_upright(generator, pose, model.joints(pose).double().numpy(), closer)
         seen = focal[:, None, None] * points[..., :2] / points[..., 2:]  # (count, 21, 2), in picture widths
     low, high = seen.min(1), seen.max(1)
     fill = np.where(closer, generator.uniform(0.62, 0.92, count), generator.uniform(0.45, 0.95, count))
@@ -165,81 +217,41 @@ def _candidates(
     )
     inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(-1).sum(1)
     usable = (
-        ~_arm_spoils(pose, points, K, size, length)
+        ~arm_spoils(pose, points, K, size, arm_length(model))
         & (inside >= _LEAST_INSIDE)
         & (points[..., 2].min(1) > _NEAREST)
         & np.isfinite(pixels).all((1, 2))
     )
-    return pose, torch.as_tensor(K, dtype=torch.float32), usable
+    number = np.arange(count)
+    views = Views(pose, torch.as_tensor(K, dtype=torch.float32), number, 0 * number, 0 * number, turn)
+    return views, usable
 
 
-def draw_hands(generator: np.random.Generator, model: HandModel, count: int, size: int) -> tuple[HandPose, Tensor]:
-    """`count` posed hands and the cameras `(count, 3, 3)` of their crops of `size` pixels, on the CPU.
+def draw_hands(
+    generator: np.random.Generator,
+    model: HandModel,
+    count: int,
+    size: int,
+    framing: Framing = FRAMINGS["hands"],
+    build: int = 0,
+) -> Views:
+    """`count` posed hands, each seen by a camera of its own in a crop of `size` pixels, on the CPU.
 
-    Draws more than needed and keeps the first that have enough joints inside the picture.
+    Draws more than needed and keeps the first that have enough joints inside the picture. `build` is as in `draw_shapes`.
     """
-    poses: list[HandPose] = []
-    cameras: list[Tensor] = []
+    drawn: list[tuple[Views, np.ndarray]] = []
     found = 0
     while found < count:
-        pose, K, usable = _candidates(generator, model, count + count // 3 + 4, size)
-        chosen = torch.from_numpy(np.flatnonzero(usable)[: count - found])
-        poses.append(pose[chosen])
-        cameras.append(K[chosen])
+        views, usable = _candidates(generator, model, count + count // 3 + 4, size, framing, build)
+        chosen = np.flatnonzero(usable)[: count - found]
+        drawn.append((views, chosen))
         found += len(chosen)
-    return concatenate_poses(poses), torch.cat(cameras)
-
-
-@dataclass
-class Views:
-    """What N pictures show. Pictures of the same hand at the same time share `hand`."""
-
-    pose: HandPose  # N, each in its camera's frame
-    K: Tensor  # (N, 3, 3) of the crops
-    hand: np.ndarray  # (N,) number of the hand in the chunk
-    world_to_camera: Tensor | None = None  # (N, 4, 4) where there is a rig
-
-
-def draw_views(generator: np.random.Generator, model: HandModel, hands: int, rig: Rig, size: int) -> Views:
-    """`hands` posed hands, each seen by every camera of `rig`, in crops of `size` pixels around them; on the CPU.
-
-    Views of a hand follow each other. Crops may reach beyond the camera's picture.
-    """
-    views = len(rig)
-    first = rig.world_to_camera[0, :3, :3]
-    angles = angles_to_rotations(torch.as_tensor(sample_angles(generator, hands), dtype=torch.float32))
-    shape = generator.normal(0, 1.15, (hands, 10)).clip(-3, 3)
-    if rig.turn is None:
-        held = view_rotations(generator, hands)
-    else:
-        x, y, z = generator.uniform(-1, 1, (3, hands)) * np.deg2rad(rig.turn)
-        held = _about("z", z) @ _about("x", x) @ _about("y", y) @ np.diag([1.0, -1.0, -1.0])
-    palm = np.array([0.0, 0.08, 0.01])  # which is at the spot, not the wrist
-    offset = generator.normal(size=(hands, 3))
-    offset *= (rig.reach * generator.random((hands, 1)) ** (1 / 3)) / np.linalg.norm(offset, axis=1, keepdims=True)
-    orientation = first.T @ held  # hand frame -> world
-    wrist = rig.spot + offset - orientation @ palm
-    number = np.repeat(np.arange(hands), views)
-    extrinsics = np.tile(rig.world_to_camera, (hands, 1, 1))  # (N, 4, 4)
-    seen = (extrinsics[:, :3, :3] @ wrist[number][..., None])[..., 0] + extrinsics[:, :3, 3]
-    pose = HandPose(
-        angles[number],
-        torch.as_tensor(shape, dtype=torch.float32)[number],
-        torch.as_tensor(extrinsics[:, :3, :3] @ orientation[number], dtype=torch.float32),
-        torch.as_tensor(seen, dtype=torch.float32),
-    )
-    K = np.tile(rig.K, (hands, 1, 1))
-    points = model.joints(pose).double().numpy()
-    pixels = points @ K.transpose(0, 2, 1)
-    pixels = pixels[..., :2] / pixels[..., 2:]
-    low, high = pixels.min(1), pixels.max(1)
-    side = (high - low).max(1) * generator.uniform(1.2, 1.5, len(K))
-    centre = 0.5 * (low + high) + side[:, None] * generator.uniform(-0.05, 0.05, (len(K), 2))
-    boxes = [SquareBox(x, y, extent) for (x, y), extent in zip(centre.tolist(), side.tolist(), strict=True)]
-    to_crop = np.stack([box.image_to_crop(size) for box in boxes])
+    number = np.arange(count)
     return Views(
-        pose,
-        torch.as_tensor(to_crop @ K, dtype=torch.float32),
+        concatenate_poses([views.pose[torch.from_numpy(chosen)] for views, chosen in drawn]),
+        torch.cat([views.K[torch.from_numpy(chosen)] for views, chosen in drawn]),
         number,
-        torch.as_tensor(extrinsics, dtype=torch.float32),
+        0 * number,
+        0 * number,
+        np.concatenate([views.turn[chosen] for views, chosen in drawn]),
     )

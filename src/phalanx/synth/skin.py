@@ -354,13 +354,14 @@ _TONES = (
 _BLOOD = np.array([-0.02, -0.34, -0.26])  # change of log reflectance (linear light) a unit of blood brings
 
 
-def skin_matrices(generator: np.random.Generator, batch: int) -> np.ndarray:
+def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
     """Colours of `batch` skins: `(batch, 3, 6)`, log reflectance (linear light) from [1, palm, melanin, blood, cavity, nail].
 
     Tones run evenly from the lightest to the darkest; palms are lighter than backs, the more so the darker the skin; nails are
-    the skin's colour with more blood, or polished.
+    the skin's colour with more blood, or polished. `tones` are the least and greatest, from 0, the lightest, to 1, the darkest.
     """
-    tone = generator.uniform(0, 1, batch) ** 1.15 * (len(_TONES) - 1)
+    spread = generator.uniform(0, 1, batch) ** 1.15
+    tone = (tones[0] + (tones[1] - tones[0]) * spread) * (len(_TONES) - 1)
     low = np.minimum(tone.astype(int), len(_TONES) - 2)
     logs = np.log(_TONES**2.2)
     part = (tone - low)[:, None]

@@ -1,0 +1,74 @@
+"""What a depth sensor sees besides the hand: a wall behind it, often a table below, and how much infrared light things give back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_FARTHEST = 5.0  # metres
+
+
+@dataclass
+class GroundDraw:
+    """Random surroundings of B hands, in the frame of the camera."""
+
+    behind: np.ndarray  # (B,) metres from the farthest joint to the wall
+    wall: np.ndarray  # (B, 2) slope of the wall across and down
+    below: np.ndarray  # (B,) metres from the lowest joint down to the table; infinite: none
+    table: np.ndarray  # (B, 2) how the table leans across and away: y = below + leans . (x, z)
+    albedo: np.ndarray  # (B, 2) infrared reflectance of wall and table
+
+    def __getitem__(self, index: np.ndarray) -> GroundDraw:
+        return GroundDraw(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+def draw_ground(generator: np.random.Generator, batch: int) -> GroundDraw:
+    """Draw the surroundings of `batch` hands: walls from just behind the hand to far away, tables below one hand in three."""
+    return GroundDraw(
+        np.exp(generator.uniform(np.log(0.03), np.log(3.0), batch)),
+        generator.normal(0, 0.35, (batch, 2)),
+        np.where(generator.random(batch) < 0.35, generator.uniform(0.0, 0.3, batch), np.inf),
+        np.stack([generator.normal(0, 0.1, batch), -np.abs(generator.normal(0.3, 0.4, batch))], -1),
+        generator.uniform(0.08, 0.85, (batch, 2)),
+    )
+
+
+def scene_depth(
+    depth: Tensor, coverage: Tensor, joints: Tensor, K: Tensor, skin: Tensor, draw: GroundDraw
+) -> tuple[Tensor, Tensor]:
+    """Depth and infrared reflectance of all that is seen, without gaps.
+
+    Args:
+        depth, coverage: `(B, S, S)` of what is in front, as rendered.
+        joints: `(B, 21, 3)` metres, camera frame.
+        K: `(B, 3, 3)`.
+        skin: `(B,)` infrared reflectance of what is in front.
+        draw: what `draw_ground` drew.
+
+    Returns:
+        `(B, S, S)` metres and `(B, S, S)` in 0..1.
+    """
+    size, device = depth.shape[-1], depth.device
+
+    def on(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, dtype=torch.float32, device=device)[..., None, None]
+
+    line = torch.arange(size, dtype=torch.float32, device=device)
+    x = ((line - K[:, 0, 2, None]) / K[:, 0, 0, None])[:, None, :]  # (B, 1, S) of the ray (x, y, 1)
+    y = ((line - K[:, 1, 2, None]) / K[:, 1, 1, None])[:, :, None]
+    slope, lean = on(draw.wall), on(draw.table)
+    # The wall z = z0 + slope . (x, y) z0 in the point's own x, y; the ray meets it at z = z0 / (1 - slope . ray).
+    wall = (joints[..., 2].amax(1)[:, None, None] + on(draw.behind)) / (
+        1 - slope[:, 0] * x - slope[:, 1] * y
+    ).clamp_min(0.1)
+    # The table y = y0 + lean . (x, z).
+    level = joints[..., 1].amax(1)[:, None, None] + on(draw.below) - lean[:, 1] * joints[..., 2].mean(1)[:, None, None]
+    steep = y - lean[:, 0] * x - lean[:, 1]
+    table = torch.where((steep > 1e-3) & (level > 0), level / steep.clamp_min(1e-3), torch.inf)
+    ground = torch.minimum(wall, table).clamp_max(_FARTHEST)
+    light = torch.where(table < wall, on(draw.albedo[:, 1]), on(draw.albedo[:, 0]))
+    front = (coverage > 0.5) & (depth > 0)
+    return torch.where(front, depth, ground), torch.where(front, skin[:, None, None], light)
