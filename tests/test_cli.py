@@ -287,12 +287,26 @@ def test_as_a_process(photo, weights, tmp_path, monkeypatch):
         (["--out", "a", "--count", "0"], "--count: must be 1 or more"),
         (["--out", "a", "--workers", "0"], "--workers: must be 1 or more"),
         (["--out", "a", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["--out", "a", "--scene", "hand"], "scene: hand is none of hands"),
+        (["--out", "a", "--domain", "real"], "domain: real is none of any, studio, field"),
+        (["--out", "a", "--depth-sensor", "sonar"], "depth_sensor: sonar is none of ideal"),
+        (["--out", "a", "--camera", "sonar"], "camera: sonar is none of ideal"),
     ],
 )
 def test_bad_options_of_synth(run, options, says):
     code, out, err = run(*options, verb="synth")
     assert (code, out) == (2, [])
     one_sentence(err, says)
+
+
+def test_the_help_of_synth_names_all_there_is():
+    from phalanx.synth.config import SCENES
+    from phalanx.synth.domains import DOMAINS
+    from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
+
+    text = python("-W", "error", "-m", "phalanx", "synth", "--help").stdout
+    for name in (*SCENES, *DOMAINS, *(sensor.name for sensor in (*COLOUR_CAMERAS, *DEPTH_SENSORS))):
+        assert name in text, name
 
 
 def test_evaluate_refuses_options_that_saved_predictions_leave_no_room_for(run, tmp_path):

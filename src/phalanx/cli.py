@@ -235,6 +235,28 @@ def _add_synth(verbs: Any) -> None:
         metavar="NAME",
         help="cameras that see each hand at once: ring8 (or another number), stereo, five_views, or a JSON file of your own",
     )
+    parser.add_argument(
+        "--scene",
+        default="hands",
+        metavar="NAME",
+        help="hands, egocentric, third_person, or motion (clips of moving hands) (default: hands)",
+    )
+    parser.add_argument("--frames", type=int, default=16, help="pictures of a clip, with --scene motion (default: 16)")
+    parser.add_argument("--frame-rate", type=float, default=30.0, help="pictures a second of a clip (default: 30)")
+    parser.add_argument(
+        "--domain",
+        default="any",
+        metavar="NAME",
+        help="any, studio (clean), or field (harsh, and disjoint) (default: any)",
+    )
+    parser.add_argument(
+        "--camera", metavar="NAME", help="colour camera: ideal, webcam, phone, machine_vision (default: by domain)"
+    )
+    parser.add_argument(
+        "--depth-sensor",
+        metavar="NAME",
+        help="add what it senses: ideal, kinect1, sr300, sr305, d415, d435, kinect2, azure (default: by domain)",
+    )
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: 128)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")
     parser.add_argument(
@@ -246,8 +268,9 @@ def _add_synth(verbs: Any) -> None:
 _SYNTH = """\
 A set is WebDataset shards (tar files) and manifest.json with settings, counts and checksums. Each picture has image.png, depth.png
 (uint16, 0.1 mm), mask.png, parts.png and labels.npz: joints (metres, camera frame), joints_2d (pixels), vertices,
-rotations, shape, orientation, translation, K and ids, as phalanx.data.sample.Sample describes them; with cameras round the hand
-also world_to_camera, and ids are (hand, 0, view), else (seed, chunk, number). Killed and started again, it goes on.
+rotations, shape, orientation, translation, K and ids, as phalanx.data.sample.Sample describes them; with a depth sensor also
+sensed_depth.png, with cameras round the hand world_to_camera, in clips time (seconds). Then ids are (hand, frame, view), else
+(seed, chunk, number). Killed and started again, it goes on. docs/synthesis.md shows what there is.
 
 A rig file is JSON: width, height, spot [x, y, z], cameras [{K: 3x3, world_to_camera: 4x4}, ...], in metres.
 
@@ -256,6 +279,7 @@ examples:
   phalanx synth --out samples --count 10000 --workers 2
   phalanx synth --out multi_view --count 320000 --views 8 --size 256 --workers 2
   phalanx synth --rig stereo --size 256 --preview pairs.png
+  phalanx synth --scene motion --depth-sensor azure --preview clips.png
 """
 
 
@@ -279,7 +303,17 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
         from phalanx.synth.rigs import load_rig
 
         load_rig(rig)
-    config = SynthConfig(size=args.size, rig=rig, backgrounds=Path(args.backgrounds) if args.backgrounds else None)
+    config = SynthConfig(
+        size=args.size,
+        scene=args.scene,
+        frames=args.frames,
+        frame_rate=args.frame_rate,
+        rig=rig,
+        domain=args.domain,
+        camera=args.camera,
+        depth_sensor=args.depth_sensor,
+        backgrounds=Path(args.backgrounds) if args.backgrounds else None,
+    )
     say = _say(args.quiet)
     if args.preview:
         from phalanx.synth.preview import save_sheet

@@ -4,7 +4,7 @@ import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.synth import SynthConfig
-from phalanx.synth.preview import draw_joints, save_sheet
+from phalanx.synth.preview import depth_picture, draw_joints, save_sheet
 
 
 def test_sheet_is_drawn(tmp_path):
@@ -36,3 +36,22 @@ def test_bad_sheets_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
         save_sheet(tmp_path / "file" / "sheet.png")
+
+
+def test_a_row_shows_one_hand_and_depth_stands_below(tmp_path):
+    config = SynthConfig(chunk=5, scene="motion", frames=5, tiles=2, skins=1, depth_sensor="ideal")
+    save_sheet(tmp_path / "clip.png", rows=2, columns=3, size=32, config=config)
+    sheet = cv2.imread(str(tmp_path / "clip.png"))
+    assert sheet.shape == (2 * 2 * 64, 3 * 64, 3)
+    row = sheet[:64].reshape(64, 3, 64, 3).astype(float)
+    other = sheet[128:192].reshape(64, 3, 64, 3).astype(float)
+    assert np.abs(row[:, 0] - row[:, 2]).mean() < np.abs(row[:, 0] - other[:, 0]).mean()
+
+
+def test_depth_is_red_where_near_blue_where_far_black_where_unread():
+    depth = np.linspace(0.5, 1.0, 64).reshape(8, 8)
+    depth[3, 3] = 0
+    drawn = depth_picture(depth).astype(int)
+    assert drawn[3, 3].tolist() == [0, 0, 0]
+    assert drawn[0, 0, 0] > drawn[0, 0, 2] + 50 and drawn[7, 6, 2] > drawn[7, 6, 0]
+    assert not depth_picture(np.zeros((4, 4))).any()

@@ -10,9 +10,11 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_whole
+from phalanx.data.sample import Sample
 from phalanx.hand.skeleton import BONES
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
+from phalanx.synth.domains import DOMAINS
 
 _FINGER_COLOURS = (
     (230, 40, 40),
@@ -36,6 +38,15 @@ def draw_joints(tile: np.ndarray, joints_2d: np.ndarray, scale: int = 2) -> np.n
     return canvas
 
 
+def depth_picture(depth: np.ndarray) -> np.ndarray:
+    """Depth `(S, S)` in metres as an RGB picture uint8: near is red, far is blue, no reading is black."""
+    read = depth[depth > 0]
+    near, far = (float(np.quantile(read, q)) for q in (0.02, 0.98)) if len(read) else (0.0, 1.0)
+    grey = np.clip(255 * (far - depth) / max(far - near, 0.02), 0, 255).astype(np.uint8)
+    coloured = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1]
+    return np.where((depth > 0)[..., None], coloured, 0).astype(np.uint8)
+
+
 def save_sheet(
     path: Path | str,
     seed: int = 0,
@@ -46,10 +57,12 @@ def save_sheet(
 ) -> None:
     """Write a sheet of `rows` x `columns` pictures (PNG or JPEG by the name), the lower half with joints drawn over them.
 
+    Where a hand is seen by several cameras or in a clip, each row is one hand; where depth is sensed, it stands below the picture.
+
     Args:
         path: where to; appears whole or not at all.
         seed: which stream.
-        rows, columns: tiles down and across.
+        rows, columns: tiles down and across; of a hand's pictures, at most so many are shown, evenly chosen.
         size: pixels of each synthetic picture (drawn twice as large).
         config: other choices; its `size` is overruled.
 
@@ -62,17 +75,19 @@ def save_sheet(
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{path}: the name of a sheet must end in .png or .jpg")
     writable_file(path)
-    config = replace(config or SynthConfig(), size=size, dense=False)
+    config = config or SynthConfig()
+    sensed = config.depth_sensor is not None or bool(DOMAINS[config.domain].depth_sensors)
+    config = replace(config, size=size, dense=sensed)
+    each = config.views * config.times  # pictures of a hand
+    columns = min(columns, each) if each > 1 else columns
+    shown = np.linspace(0, each - 1, columns).round().astype(int) if each > 1 else np.zeros(1, int)
     tiles: list[np.ndarray] = []
     chunk = 0
     while len(tiles) < rows * columns:
         sample = make_chunk(config, seed, chunk)
-        assert sample.image is not None and sample.joints_2d is not None
-        images = (sample.image.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-        for image, joints in zip(images, sample.joints_2d.numpy(), strict=True):
-            overlaid = len(tiles) >= (rows // 2) * columns
-            plain = cv2.resize(image, (2 * size, 2 * size), interpolation=cv2.INTER_CUBIC)
-            tiles.append(draw_joints(image, joints) if overlaid else plain)
+        for hand in range(config.hands):
+            for picture in hand * each + shown:
+                tiles.append(_tile(sample, int(picture), overlaid=len(tiles) >= (rows // 2) * columns))
         chunk += 1
     lines = [np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)]
     ok, data = cv2.imencode(path.suffix.lower(), np.vstack(lines)[..., ::-1])
@@ -80,3 +95,17 @@ def save_sheet(
         raise InputError(f"{path}: could not be encoded")
     with write_whole(path) as temporary:
         temporary.write_bytes(data.tobytes())
+
+
+def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:
+    """A picture twice as large, with its joints or without, and its sensed depth below it."""
+    assert sample.image is not None and sample.joints_2d is not None
+    image = (sample.image[picture].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    if overlaid:
+        tile = draw_joints(image, sample.joints_2d[picture].numpy())
+    else:
+        tile = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    if sample.sensed_depth is None:
+        return tile
+    depth = depth_picture(sample.sensed_depth[picture].numpy())
+    return np.vstack([tile, cv2.resize(depth, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)])
