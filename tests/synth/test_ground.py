@@ -6,7 +6,7 @@ import torch
 
 from phalanx.core.seeding import generator
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.synth.ground import GroundDraw, draw_ground, scene_depth
+from phalanx.synth.ground import GroundDraw, draw_ground, scene_depth, spots
 
 K = torch.tensor([[[40.0, 0, 15.5], [0, 40.0, 15.5], [0, 0, 1]]])
 
@@ -24,8 +24,7 @@ def plain(**changes) -> GroundDraw:
 
 def seen(draw: GroundDraw):
     empty = torch.zeros(1, 32, 32)
-    joints = torch.tensor([0.0, 0.0, 0.5]).expand(1, 21, 3)
-    return scene_depth(empty, empty, joints, K, torch.tensor([0.5]), draw)
+    return scene_depth(empty, empty, torch.tensor([[0.5, 0.0, 0.5]]), K, torch.tensor([0.5]), draw)
 
 
 def test_a_wall_stands_behind_the_hand():
@@ -47,9 +46,9 @@ def test_sloped_walls_and_leaning_tables_are_planes():
 
 def test_grounds_leave_no_gap_and_lie_behind():
     draw = draw_ground(generator(3), 200)
-    joints = torch.tensor([0.0, 0.0, 0.6]).expand(200, 21, 3)
+    spot = torch.tensor([0.6, 0.0, 0.6]).expand(200, 3)
     empty = torch.zeros(200, 32, 32)
-    depth, light = scene_depth(empty, empty, joints, K.expand(200, 3, 3), torch.full((200,), 0.5), draw)
+    depth, light = scene_depth(empty, empty, spot, K.expand(200, 3, 3), torch.full((200,), 0.5), draw)
     assert depth.min() > 0 and depth.max() <= 5 and torch.isfinite(depth).all()
     assert light.min() > 0 and light.max() < 1
     assert draw[np.array([3, 3])].behind.tolist() == [draw.behind[3]] * 2
@@ -65,3 +64,11 @@ def test_sensed_depth_reads_most_of_the_hand(sensor):
     error = (sample.sensed_depth - sample.depth)[read].abs()
     assert 1e-4 < error.median() < 0.01
     assert (sample.sensed_depth[sample.mask == 0] > 0).float().mean() > 0.5
+
+
+def test_grounds_stay_while_hands_move():
+    points = torch.tensor(
+        [[[0.0, 0.1, 1.0], [0, 0.2, 2.0]], [[0, 0.4, 1.0], [0, 0.0, 1.5]], [[0, -0.3, 0.7], [0, -0.5, 0.9]]]
+    )
+    spot = spots(points, torch.tensor([0, 0, 1]))
+    assert torch.allclose(spot, torch.tensor([[2.0, 0.4, 1.375], [2.0, 0.4, 1.375], [0.9, -0.3, 0.8]]))

@@ -19,6 +19,8 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "sensed_depth": ("B", "H", "W"),
     "mask": ("B", "H", "W"),
     "parts": ("B", "H", "W"),
+    "hand_masks": ("B", 2, "H", "W"),
+    "boxes": ("B", 2, 4),
     "joints": ("B", 21, 3),
     "joints_2d": ("B", 21, 2),
     "vertices": ("B", "V", 3),
@@ -49,6 +51,10 @@ class Sample:
     )
     mask: Tensor | None = None  # (B, H, W) in [0, 1], 1 = hand
     parts: Tensor | None = None  # (B, H, W) uint8, 0 = nothing, else 1 + the segment of the hand model
+    hand_masks: Tensor | None = (
+        None  # (B, 2, H, W) in [0, 1], what is seen of this hand and of the person's other, to the wrist
+    )
+    boxes: Tensor | None = None  # (B, 2, 4) x, y, width, height in pixels of the same; all 0 where nothing is seen
     joints: Tensor | None = None  # (B, 21, 3) metres, camera frame
     joints_2d: Tensor | None = None  # (B, 21, 2) pixels of `image`, (0, 0) the centre of the top-left pixel
     vertices: Tensor | None = None  # (B, V, 3) metres, camera frame
@@ -103,7 +109,7 @@ class Sample:
                 raise InputError(f"sample.{name}: floating point expected, got {value.dtype}")
             if not bool(torch.isfinite(value).all()):
                 raise InputError(f"sample.{name}: holds NaN or infinite values")
-            if name in ("image", "mask") and bool(((value < 0) | (value > 1)).any()):
+            if name in ("image", "mask", "hand_masks") and bool(((value < 0) | (value > 1)).any()):
                 raise InputError(f"sample.{name}: values must lie in [0, 1]")
             if name in ("depth", "sensed_depth") and bool((value < 0).any()):
                 raise InputError(f"sample.{name}: holds negative depth")

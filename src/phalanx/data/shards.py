@@ -5,6 +5,7 @@
                               .sensed_depth.png
                               .mask.png     uint8, 255 = hand
                               .parts.png    uint8, 0 = nothing, else 1 + segment
+                              .hand_masks.png  uint8, 255 = hand: this hand's mask above that of the person's other
                               .labels.npz   every other field of `Sample`
 
 The key is the sample's `ids` (sequence, frame, view; for single synthetic pictures seed, chunk, number in the chunk). What a sample
@@ -30,7 +31,7 @@ from phalanx.core.files import reason, write_whole
 from phalanx.data.sample import Sample
 
 DEPTH_UNIT = 1e-4  # metres
-PICTURES = ("image", "depth", "sensed_depth", "mask", "parts")
+PICTURES = ("image", "depth", "sensed_depth", "mask", "parts", "hand_masks")
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 
@@ -125,6 +126,7 @@ _TO_PIXELS: dict[str, Callable[[Tensor], np.ndarray]] = {
     "sensed_depth": _depth_to_pixels,
     "mask": lambda x: (x * 255).round().byte().numpy(),
     "parts": lambda x: x.numpy(),
+    "hand_masks": lambda x: (x * 255).round().byte().flatten(0, 1).numpy(),
 }
 _FROM_PIXELS: dict[str, Callable[[np.ndarray], Tensor]] = {
     "image": lambda x: torch.from_numpy(np.ascontiguousarray(x[..., ::-1])).permute(2, 0, 1).float() / 255,
@@ -132,4 +134,5 @@ _FROM_PIXELS: dict[str, Callable[[np.ndarray], Tensor]] = {
     "sensed_depth": _depth_from_pixels,
     "mask": lambda x: torch.from_numpy(x).float() / 255,
     "parts": torch.from_numpy,
+    "hand_masks": lambda x: (torch.from_numpy(x).float() / 255).unflatten(0, (2, -1)),
 }

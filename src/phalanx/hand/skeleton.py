@@ -37,6 +37,9 @@ TIPS = tuple(finger[3] for finger in FINGERS)
 ROTATING = (0, *(joint for finger in FINGERS for joint in finger[:3]))
 """The 16 joints that rotate: the wrist and three of each finger."""
 
+FOREARM = 1
+"""Segment of the hand model that is the forearm; 0 is the palm, and then come three of each finger, thumb first."""
+
 BONES = tuple((PARENTS[joint], joint) for joint in range(1, 21))
 
 ORDERS: dict[str, tuple[int, ...]] = {

@@ -13,22 +13,25 @@ from torch import Tensor
 
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
-from phalanx.hand.model import HandModel
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.skeleton import FOREARM
 from phalanx.synth.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.colour_sensor import draw_colour, sense_colour
-from phalanx.synth.compose import compose, draw_composition, of_frames
+from phalanx.synth.compose import Layer, compose, draw_composition, of_frames
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.depth_sensor import draw_depth_noise, sense_depth
 from phalanx.synth.domains import DOMAINS
-from phalanx.synth.dress import DressDraw, draw_dress, dress
+from phalanx.synth.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
 from phalanx.synth.effects import apply_effects, draw_effects
-from phalanx.synth.ground import draw_ground, scene_depth
-from phalanx.synth.light import LightDraw, draw_light, light_vertices, turned
+from phalanx.synth.ground import draw_ground, scene_depth, spots
+from phalanx.synth.light import LightDraw, draw_light, light_vertices, mirrored, turned
+from phalanx.synth.people import TO_ELBOW, draw_people, hand_boxes, mirrored_boxes, paint_people
 from phalanx.synth.rigs import load_rig
 from phalanx.synth.scene import FRAMINGS, Views, draw_hands
 from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
 from phalanx.synth.shade import Look, render, texture_side
 from phalanx.synth.skin import skin_bank, skin_matrices
+from phalanx.synth.solids import Solids, cast, draw_looks, shade_solids
 from phalanx.synth.surface import hand
 from phalanx.synth.views import draw_clips, draw_views
 
@@ -63,7 +66,8 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
     the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.
     `sensed_depth` is what a depth sensor, if there is one, makes of hand and surroundings (without things put in front). `ids` are
     (seed, chunk, number in the chunk); with a rig or in clips (hand in the stream, frame, view), and samples carry
-    `world_to_camera` and `time`.
+    `world_to_camera` and `time`. Whole persons have two pictures each, the second a mirror image for the left hand, with `boxes` and
+    `hand_masks` of both hands; `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
 
     Raises:
         InputError: the folder of backgrounds is at fault.
@@ -97,8 +101,9 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
     views = _draw_views(config, generator, model_cpu, sensor)
     hands, of = config.hands, views.hand
-    batch, places = len(of), hands * config.views
-    place = views.hand * config.views + views.view  # what one camera sees of one hand, once or in a clip
+    # What one camera sees of one hand, once or in a clip; a person and its mirror image stand before the same.
+    place = of if views.body is not None else of * config.views + views.view
+    batch, places = len(of), int(place.max()) + 1
     pose = views.pose.map(lambda value: value.to(device))
     K = views.K.to(device)
     surface = model(pose)
@@ -106,16 +111,21 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
 
     behind = backgrounds(draw_backgrounds(generator, places, config.tiles), tiles, size).square_()  # linear light
     dress_draw = of_hands(draw_dress(generator, hands), of)
-    vertices, cover, phase = dress(surface, topology, topology.rest_normals, dress_draw)
+    stretch = FOREARM_STRETCH if views.body is None else TO_ELBOW
+    vertices, cover, phase = dress(surface, topology, topology.rest_normals, dress_draw, stretch)
     light = of_hands(domain.light(draw_light(generator, hands)), of)
     if views.world_to_camera is not None:
         light = turned(light, views.world_to_camera[:, :3, :3].numpy())
+    if views.body is not None:
+        light = mirrored(light, views.view == 1)
     colours = torch.as_tensor(skin_matrices(generator, hands, domain.tones)[of], device=device)
     variant = generator.integers(0, config.skins, hands)
     if domain.half is not None:
         variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
-    if config.times > 1:
+    if places < batch:
         behind = behind[torch.as_tensor(place, device=device)]
+    if views.body is not None:
+        behind[1::2] = behind[1::2].flip(-1)
     lit = light_vertices(surface, vertices, topology, light, behind.mean((2, 3)))
     cloth = torch.as_tensor(dress_draw.colour, device=device)
     skin = torch.as_tensor(variant[of], device=device)
@@ -123,10 +133,30 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         lit["diffuse"], lit["gloss"], lit["relief"], cover, phase, torch.cat([colours, cloth], -1), skin, dress_draw
     )
     picture = render(vertices, K, size, topology, look, skins)
-    composition = draw_composition(generator, places)
+    composition = draw_composition(generator, places if views.body is None else 0)
     if config.times > 1:
         composition = of_frames(composition, place)
-    image = _develop(compose(picture, behind, surface.joints, joints_2d, composition))
+    things, drawing = _things(views, pose, device), stream_generator(seed, index, 2)
+    own = Layer(picture.colour, picture.coverage, picture.depth)
+    layer = None
+    if things is not None:
+        met = cast(things, K, size)
+        if views.body is None:
+            paint = draw_looks(drawing, things)
+        else:
+            sleeved = dress_draw.edge > -0.5
+            paint = paint_people(drawing, things, colours[:, :, 0].cpu().numpy(), dress_draw.colour[..., 0], sleeved)
+        layer = Layer(shade_solids(met, things, light, paint, behind.mean((2, 3))), met.coverage, met.depth)
+    masks = boxes = None
+    if views.body is not None and layer is not None:
+        swapped = torch.arange(batch, device=device) ^ 1
+        layer = Layer(*(value[swapped] for value in vars(own.flipped()).values())).over(layer)
+        bare = picture.coverage * (picture.parts != 1 + FOREARM)
+        seen = bare * (1.0 - layer.in_front(picture.depth) * layer.coverage)
+        masks = torch.stack([seen, seen[swapped].flip(-1)], 1)
+        boxes = hand_boxes(project(surface.vertices[:, model.parts != FOREARM], K), seen)
+        boxes = torch.stack([boxes, mirrored_boxes(boxes[swapped], size)], 1)
+    image = _develop(compose(picture, behind, surface.joints, joints_2d, composition, layer))
 
     if camera is None:
         image = apply_effects(image, draw_effects(generator, batch, size, config.effects))
@@ -140,11 +170,16 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
         infrared = 0.4 + 0.2 * colours[:, 0, 0].exp()
         ground = draw_ground(sensing, places)[place]
-        whole, albedo = scene_depth(picture.depth, picture.coverage, surface.joints, K, infrared, ground)
+        if views.body is not None:
+            ground = ground.mirrored(views.view == 1)
+        front = own if layer is None else own.over(layer)
+        points = surface.joints if views.body is None else torch.cat([surface.joints, views.body.to(device).centre], 1)
+        spot = spots(points, torch.as_tensor(place, device=device))
+        whole, albedo = scene_depth(front.depth, front.coverage, spot, K, infrared, ground)
         noise = draw_depth_noise(sensing, batch, size, sensor, views.turn)
         sensed = sense_depth(whole, K, sensor, noise, albedo)
 
-    single = config.rig is None and config.times == 1
+    single = config.views * config.times == 1
     ids = (seed, index, np.arange(batch)) if single else (index * hands + of, views.frame, views.view)
     return Sample(
         image=image,
@@ -152,6 +187,8 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         sensed_depth=sensed,
         mask=picture.coverage if config.dense else None,
         parts=picture.parts if config.dense else None,
+        hand_masks=masks if config.dense else None,
+        boxes=boxes,
         joints=surface.joints,
         joints_2d=joints_2d,
         vertices=surface.vertices if config.dense else None,
@@ -181,9 +218,18 @@ def _draw_views(
     if sensor is not None:  # nobody holds a hand where the sensor reads nothing
         nearest = max(framing.distance[0], 1.25 * sensor.nearest)
         framing = replace(framing, distance=(nearest, max(framing.distance[1], 1.5 * nearest)))
+    if config.scene == "people":
+        return draw_people(generator, model, config.hands, config.size, build)
     if times is not None:
         return draw_clips(generator, model, config.hands, config.size, times, framing, build)
     return draw_hands(generator, model, config.hands, config.size, framing, build)
+
+
+def _things(views: Views, pose: HandPose, device: torch.device) -> Solids | None:
+    """What is seen besides hands, in the cameras' frames."""
+    if views.held is not None:
+        return views.held.to(device).moved(pose.orientation, pose.translation)
+    return None if views.body is None else views.body.to(device)
 
 
 Sensor = TypeVar("Sensor", ColourCamera, DepthSensor)

@@ -134,7 +134,41 @@ def _thing_cover(thing: Tensor, joints_2d: Tensor, size: int) -> tuple[Tensor, T
     return torch.sigmoid(edge / (0.4 * thing[:, 6, None, None]))[:, None], shading[:, None]
 
 
-def compose(hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, draw: ComposeDraw) -> Tensor:
+@dataclass
+class Layer:
+    """Something in B pictures: `colour (B, 3, S, S)` linear, multiplied by `coverage (B, S, S)`; `depth (B, S, S)` metres, 0 = none."""
+
+    colour: Tensor
+    coverage: Tensor
+    depth: Tensor
+
+    def in_front(self, depth: Tensor) -> Tensor:
+        """Where `(B, S, S)` the layer, being there, is nearer than `depth`, where 0 is nothing."""
+        return (self.depth > 0) & ((self.depth < depth) | (depth == 0))
+
+    def over(self, other: Layer) -> Layer:
+        """Both together, the nearer in front at each pixel."""
+        front = self.in_front(other.depth)
+        near = torch.where(front, self.coverage, other.coverage)
+        far = torch.where(front, other.coverage, self.coverage)
+        colours = (
+            torch.where(front[:, None], self.colour, other.colour),
+            torch.where(front[:, None], other.colour, self.colour),
+        )
+        return Layer(
+            colours[0] + colours[1] * (1.0 - near)[:, None],
+            near + far * (1.0 - near),
+            torch.where(front, self.depth, other.depth),
+        )
+
+    def flipped(self) -> Layer:
+        """Its mirror image."""
+        return Layer(self.colour.flip(-1), self.coverage.flip(-1), self.depth.flip(-1))
+
+
+def compose(
+    hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, draw: ComposeDraw, layer: Layer | None = None
+) -> Tensor:
     """Hand over background with shadows, other hands and things in front or held: `(B, 3, S, S)` linear.
 
     Args:
@@ -142,6 +176,7 @@ def compose(hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, dr
         behind: `(B, 3, S, S)` linear background; may be changed.
         joints, joints_2d: `(B, 21, 3)` metres and `(B, 21, 2)` pixels.
         draw: what `draw_composition` drew.
+        layer: what else is there, in front of the hand or behind it by its depth.
     """
     device, size = behind.device, behind.shape[-1]
 
@@ -167,7 +202,11 @@ def compose(hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, dr
         guest = layers[:, :3] * on(draw.guest_gain)[:, :, None, None]
         picture = picture.clone()
         picture[rows] = picture[rows] * (1.0 - layers[:, 3:]) + guest
-    picture = picture * (1.0 - hand.coverage[:, None]) + hand.colour
+    if layer is not None:
+        both = Layer(hand.colour, hand.coverage, hand.depth).over(layer)
+        picture = picture * (1.0 - both.coverage[:, None]) + both.colour
+    else:
+        picture = picture * (1.0 - hand.coverage[:, None]) + hand.colour
     if len(draw.blocked):
         rows = on(draw.blocked)
         cover, shading = _thing_cover(on(draw.thing), joints_2d[rows], size)

@@ -14,6 +14,8 @@ SCENES = {
     "hands": "hands before all kinds of cameras, as the default estimator learns them",
     "egocentric": "hands as the camera on their owner's head sees them",
     "third_person": "somebody else's hands, seen by a camera in the room",
+    "holding": "hands that hold things",
+    "people": "full frames with a person, for finding both hands",
     "motion": "clips of moving hands",
 }
 """What can be seen, by name."""
@@ -79,7 +81,9 @@ class SynthConfig:
 
     @property
     def views(self) -> int:
-        """Cameras that see a hand at once."""
+        """Pictures of a hand, or of a person's two, at once."""
+        if self.scene == "people":
+            return 2
         return 1 if self.rig is None else len(load_rig(self.rig))
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,11 @@ class GroundDraw:
     def __getitem__(self, index: np.ndarray) -> GroundDraw:
         return GroundDraw(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def mirrored(self, chosen: np.ndarray) -> GroundDraw:
+        """The same, but for the `chosen` `(B,)` hands with left and right changed over."""
+        sign = np.stack([np.where(chosen, -1.0, 1.0), np.ones(len(chosen))], -1)
+        return replace(self, wall=self.wall * sign, table=self.table * sign)
+
 
 def draw_ground(generator: np.random.Generator, batch: int) -> GroundDraw:
     """Draw the surroundings of `batch` hands: walls from just behind the hand to far away, tables below one hand in three."""
@@ -36,14 +41,25 @@ def draw_ground(generator: np.random.Generator, batch: int) -> GroundDraw:
     )
 
 
+def spots(points: Tensor, place: Tensor) -> Tensor:
+    """Where grounds are put, `(B, 3)`: the depth of the farthest, the height of the lowest and the mean depth of points `(B, P, 3)`,
+    in all pictures that show the same `place` `(B,)`."""
+    each = torch.stack([points[..., 2].amax(1), points[..., 1].amax(1), points[..., 2].mean(1)], 1)
+    places = int(place.max()) + 1 if len(place) else 0
+    index, empty = place[:, None].expand(-1, 2), each.new_zeros(places, 3)
+    empty[:, :2].scatter_reduce_(0, index, each[:, :2], "amax", include_self=False)
+    empty[:, 2].scatter_reduce_(0, place, each[:, 2], "mean", include_self=False)
+    return empty[place]
+
+
 def scene_depth(
-    depth: Tensor, coverage: Tensor, joints: Tensor, K: Tensor, skin: Tensor, draw: GroundDraw
+    depth: Tensor, coverage: Tensor, spot: Tensor, K: Tensor, skin: Tensor, draw: GroundDraw
 ) -> tuple[Tensor, Tensor]:
     """Depth and infrared reflectance of all that is seen, without gaps.
 
     Args:
         depth, coverage: `(B, S, S)` of what is in front, as rendered.
-        joints: `(B, 21, 3)` metres, camera frame.
+        spot: `(B, 3)` as `spots` gives.
         K: `(B, 3, 3)`.
         skin: `(B,)` infrared reflectance of what is in front.
         draw: what `draw_ground` drew.
@@ -59,13 +75,12 @@ def scene_depth(
     line = torch.arange(size, dtype=torch.float32, device=device)
     x = ((line - K[:, 0, 2, None]) / K[:, 0, 0, None])[:, None, :]  # (B, 1, S) of the ray (x, y, 1)
     y = ((line - K[:, 1, 2, None]) / K[:, 1, 1, None])[:, :, None]
+    farthest, lowest, middle = spot[:, :, None, None].unbind(1)
     slope, lean = on(draw.wall), on(draw.table)
     # The wall z = z0 + slope . (x, y) z0 in the point's own x, y; the ray meets it at z = z0 / (1 - slope . ray).
-    wall = (joints[..., 2].amax(1)[:, None, None] + on(draw.behind)) / (
-        1 - slope[:, 0] * x - slope[:, 1] * y
-    ).clamp_min(0.1)
+    wall = (farthest + on(draw.behind)) / (1 - slope[:, 0] * x - slope[:, 1] * y).clamp_min(0.1)
     # The table y = y0 + lean . (x, z).
-    level = joints[..., 1].amax(1)[:, None, None] + on(draw.below) - lean[:, 1] * joints[..., 2].mean(1)[:, None, None]
+    level = lowest + on(draw.below) - lean[:, 1] * middle
     steep = y - lean[:, 0] * x - lean[:, 1]
     table = torch.where((steep > 1e-3) & (level > 0), level / steep.clamp_min(1e-3), torch.inf)
     ground = torch.minimum(wall, table).clamp_max(_FARTHEST)

@@ -40,6 +40,15 @@ def turned(draw: LightDraw, rotations: np.ndarray) -> LightDraw:
     return replace(draw, direction=draw.direction @ rotations.transpose(0, 2, 1), ambient=ambient)
 
 
+def mirrored(draw: LightDraw, chosen: np.ndarray) -> LightDraw:
+    """The same light, but in the `chosen` `(B,)` pictures with left and right changed over."""
+    sign = np.where(chosen, -1.0, 1.0).astype(np.float32)
+    direction, ambient = draw.direction.copy(), draw.ambient.copy()
+    direction[..., 0] *= sign[:, None]
+    ambient[..., 1] *= sign[:, None]
+    return replace(draw, direction=direction, ambient=ambient)
+
+
 def temperature_colour(kelvin: np.ndarray) -> np.ndarray:
     """Linear RGB `(..., 3)`, green 1, of a black body: a fit to the Planckian locus good to a few per cent in 2500-12000 K."""
     t = 6500.0 / np.asarray(kelvin)

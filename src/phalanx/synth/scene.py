@@ -14,6 +14,8 @@ from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
 from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
+from phalanx.synth.grasp import draw_grasps
+from phalanx.synth.solids import Solids, concatenate_solids
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
@@ -35,15 +37,18 @@ class Framing:
     """Least and greatest distance, metres; evenly in the logarithm."""
     closer: float
     """Share of the pictures that are crops of a second look: turned upright, the hand filling most of them."""
+    holding: bool = False
+    """Whether hands hold something."""
 
 
 FRAMINGS = {
     "hands": Framing(uniform=0.2, raised=0.68, field=(25, 80), distance=(0.25, 1.2), closer=0.7),
     "egocentric": Framing(uniform=0.05, raised=0.05, field=(60, 100), distance=(0.25, 0.65), closer=0.0),
     "third_person": Framing(uniform=0.45, raised=0.55, field=(25, 70), distance=(0.7, 3.0), closer=0.0),
+    "holding": Framing(uniform=0.3, raised=0.45, field=(25, 80), distance=(0.3, 1.2), closer=0.0, holding=True),
 }
 """By name: hands before all kinds of cameras, as the default estimator learns them; seen by a camera on the wearer's head; seen by a
-camera in the room, which looks at somebody else."""
+camera in the room, which looks at somebody else; hands that hold things."""
 
 
 @dataclass
@@ -57,6 +62,10 @@ class Views:
     view: np.ndarray  # (N,) number of the camera
     turn: np.ndarray  # (N,) radians by which the crop was cut turned out of the camera's picture
     world_to_camera: Tensor | None = None  # (N, 4, 4) where there is a rig
+    held: Solids | None = None  # (N, 1) things in the hands, in the hand frame
+    body: Solids | None = (
+        None  # (N, M) of the person in the camera's frame; pictures come two and two, each second a mirror image
+    )
 
 
 def about_axis(axis: str, angle: np.ndarray) -> np.ndarray:
@@ -174,8 +183,12 @@ def _candidates(
     generator: np.random.Generator, model: HandModel, count: int, size: int, framing: Framing, build: int
 ) -> tuple[Views, np.ndarray]:
     """Hands as in `draw_hands`, and whether each is usable."""
+    held = None
     angles = torch.as_tensor(sample_angles(generator, count), dtype=torch.float32)
     shape = draw_shapes(generator, count, build)
+    if framing.holding:
+        grasps = draw_grasps(generator, model, count, shape)
+        angles, held = grasps.angles, grasps.solids
     view = view_rotations(generator, count, framing)
     # The picture that the crop comes from: its focal length in units of its width, and where in it the hand is.
     field = np.deg2rad(generator.uniform(*framing.field, count))
@@ -223,7 +236,7 @@ def _candidates(
         & np.isfinite(pixels).all((1, 2))
     )
     number = np.arange(count)
-    views = Views(pose, torch.as_tensor(K, dtype=torch.float32), number, 0 * number, 0 * number, turn)
+    views = Views(pose, torch.as_tensor(K, dtype=torch.float32), number, 0 * number, 0 * number, turn, held=held)
     return views, usable
 
 
@@ -247,6 +260,7 @@ def draw_hands(
         drawn.append((views, chosen))
         found += len(chosen)
     number = np.arange(count)
+    held = [views.held[torch.from_numpy(chosen)] for views, chosen in drawn if views.held is not None]
     return Views(
         concatenate_poses([views.pose[torch.from_numpy(chosen)] for views, chosen in drawn]),
         torch.cat([views.K[torch.from_numpy(chosen)] for views, chosen in drawn]),
@@ -254,4 +268,5 @@ def draw_hands(
         0 * number,
         0 * number,
         np.concatenate([views.turn[chosen] for views, chosen in drawn]),
+        held=concatenate_solids(held) if held else None,
     )

@@ -1,0 +1,225 @@
+"""Whole persons before a camera: a body of simple solids whose arms end in the hand model, for finding hands in full frames.
+
+A person yields two pictures: the frame as it is, for the right hand, and its mirror image, in which the left hand is a right one. All
+that is said of the second is said in the mirrored camera's frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phalanx.hand.anatomy import angles_to_rotations
+from phalanx.hand.model import HandModel, HandPose, concatenate_poses
+from phalanx.hand.pose_space import sample_angles
+from phalanx.synth.scene import Views, about_axis, draw_shapes
+from phalanx.synth.solids import CAPSULE, ELLIPSOID, SolidLook, Solids, concatenate_solids, draw_looks, signed_distance
+
+UPPER_ARM, LOWER_ARM = 0.29, 0.26  # metres, between the joints
+TO_ELBOW = 1.45  # how far the model's forearm is drawn out to end in the elbow
+_NEAREST = 0.25  # metres: no part of an arm comes nearer to the camera
+_SHOULDER = np.array([-0.19, 0.03, 0.0])  # the right one; the person looks along -z, y is down
+_BODY = (  # part, paint, kind, half sizes, ends or centre and centre; metres, from the base of the neck
+    ("head", "skin", ELLIPSOID, (0.075, 0.11, 0.095), (0.0, -0.235, -0.025)),
+    ("hair", "hair", ELLIPSOID, (0.083, 0.1, 0.096), (0.0, -0.265, 0.012)),
+    ("chest", "cloth", ELLIPSOID, (0.185, 0.3, 0.115), (0.0, 0.24, 0.02)),
+    ("hips", "trousers", ELLIPSOID, (0.16, 0.17, 0.12), (0.0, 0.55, 0.02)),
+)
+_LIMBS = (  # part, paint, radius, ends
+    ("neck", "skin", 0.056, (0.0, -0.17, 0.0), (0.0, 0.02, 0.0)),
+    ("shoulders", "cloth", 0.065, (-0.15, 0.04, 0.01), (0.15, 0.04, 0.01)),
+    ("right leg", "trousers", 0.085, (-0.09, 0.6, 0.02), (-0.12, 1.4, 0.04)),
+    ("left leg", "trousers", 0.085, (0.09, 0.6, 0.02), (0.12, 1.4, 0.04)),
+)
+PAINTS = (*(part[1] for part in _BODY), *(part[1] for part in _LIMBS), "arm", "arm", "forearm", "forearm")
+"""What the solids of a body are painted with, in their order: the last are upper arms and elbows, the picture's own side first."""
+
+
+@dataclass
+class _Arms:
+    """Right arms of N persons in their persons' frames; metres."""
+
+    elbow: np.ndarray  # (N, 3)
+    wrist: np.ndarray  # (N, 3)
+    forearm: np.ndarray  # (N, 3, 3) from the forearm's frame, whose y points to the wrist
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _draw_arms(generator: np.random.Generator, count: int) -> _Arms:
+    """Arms raised to the front, hanging, or anywhere; elbows below and outside, palms more often to the front."""
+    way = generator.normal(size=(count, 3)) * 0.55
+    kind = generator.random((count, 1))
+    way += np.where(kind < 0.7, [-0.1, -0.1, -0.9], np.where(kind < 0.85, [-0.15, 1.2, -0.1], [0.0, 0.0, 0.0]))
+    reach = np.minimum(generator.uniform(0.22, 0.56, count), UPPER_ARM + LOWER_ARM - 0.01)
+    reach = np.where(kind[:, 0] < 0.7, reach, np.maximum(reach, 0.42))
+    way = _unit(way)
+    wrist = _SHOULDER + reach[:, None] * way
+    # The elbow lies on a circle about the line from shoulder to wrist.
+    along = (UPPER_ARM**2 - LOWER_ARM**2 + reach**2) / (2 * reach)
+    radius = np.sqrt(np.maximum(UPPER_ARM**2 - along**2, 0.0))
+    outside = np.array([-0.5, 1.0, 0.3]) + generator.normal(0, 0.35, (count, 3))
+    outside = _unit(outside - (outside * way).sum(1, keepdims=True) * way)
+    elbow = _SHOULDER + along[:, None] * way + radius[:, None] * outside
+    y = _unit(wrist - elbow)
+    z = np.array([0.2, -0.1, -1.0]) * generator.choice([0.0, 1.5], (count, 1), p=[0.4, 0.6]) + generator.normal(
+        size=(count, 3)
+    )
+    x = _unit(np.cross(y, z))
+    return _Arms(elbow, wrist, np.stack([x, y, np.cross(x, y)], -1))
+
+
+def draw_people(generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0) -> Views:
+    """`people` persons before cameras of their own, in frames of `size` pixels with a hand or two; on the CPU.
+
+    Returns:
+        Two pictures of each, one after the other, with `body` in each picture's frame.
+    """
+    kept: list[tuple[HandPose, Tensor, Solids]] = []
+    while len(kept) < people:
+        count = people - len(kept) + 4
+        pose, K, body = _candidates(generator, model, count, size, build)
+        joints = model.joints(pose)
+        pixels = joints @ K.mT
+        pixels = pixels[..., :2] / pixels[..., 2:]
+        inside = ((pixels > 0) & (pixels < size - 1)).all(-1).all(-1).view(count, 2)
+        into = signed_distance(body[:, : len(_BODY) + 2], joints)[..., 1:].amin((1, 2))  # but the wrist
+        clear = ((into > 0.015) & (joints[..., 2].amin(1) > _NEAREST)).view(count, 2)
+        good = inside.any(1) & clear.all(1)
+        for i in good.nonzero()[:, 0].tolist():
+            rows = slice(2 * i, 2 * i + 2)
+            kept.append((pose[rows], K[rows], body[rows]))
+    chosen = kept[:people]
+    hand, view = (grid.reshape(-1) for grid in np.indices((people, 2)))
+    return Views(
+        concatenate_poses([pose for pose, _, _ in chosen]),
+        torch.cat([K for _, K, _ in chosen]),
+        hand,
+        0 * hand,
+        view,
+        np.zeros(2 * people),
+        body=concatenate_solids([body for _, _, body in chosen]),
+    )
+
+
+def _candidates(
+    generator: np.random.Generator, model: HandModel, count: int, size: int, build: int
+) -> tuple[HandPose, Tensor, Solids]:
+    """Poses (2 N), cameras (2 N, 3, 3) and bodies (2 N, M) of N persons, right and mirrored left by turns."""
+    scale = generator.normal(1.0, 0.06, count).clip(0.85, 1.15)  # persons of other sizes: seen from nearer or farther
+    tangent = np.tan(0.5 * np.deg2rad(generator.uniform(35, 78, count)))
+    high = np.exp(generator.uniform(np.log(0.7), np.log(1.9), count))  # metres of the person that the frame shows
+    far = np.maximum(0.5 * high / tangent, 0.75)
+    yaw = generator.normal(0, np.deg2rad(25), count)
+    lean = about_axis("z", generator.normal(0, np.deg2rad(4), count)) @ about_axis(
+        "x", generator.normal(0, np.deg2rad(8), count)
+    )
+    turn = lean @ about_axis("y", yaw)  # person -> camera
+    neck = np.stack([generator.normal(0, 0.13 * high), generator.normal(-0.12 * high, 0.1 * high), far], -1)
+    K = np.zeros((count, 3, 3))
+    K[:, 0, 0] = K[:, 1, 1] = 0.5 * size / tangent
+    K[:, :2, 2], K[:, 2, 2] = 0.5 * (size - 1), 1.0  # in the middle, so that the mirrored camera is the same
+    flip = np.diag([-1.0, 1.0, 1.0])
+    shape = draw_shapes(generator, count, build)
+    arms = [_draw_arms(generator, count) for _ in range(2)]  # the second of the mirrored person
+    angles = torch.as_tensor(sample_angles(generator, 2 * count), dtype=torch.float32)
+    rotations = angles_to_rotations(angles)  # (2 N, 16, 3, 3)
+    wrist_turn = rotations[:, 0].double().numpy()
+    poses, bodies = [], []
+    for side in range(2):
+        to_camera = turn if side == 0 else flip @ turn @ flip
+        at = neck if side == 0 else neck @ flip
+        own, other = arms[side], arms[1 - side]
+        forearm = to_camera @ own.forearm
+        orientation = forearm @ wrist_turn[side::2].transpose(0, 2, 1)
+        translation = at + (to_camera @ own.wrist[..., None])[..., 0] * scale[:, None]
+        poses.append((rotations[side::2], shape, orientation, translation))
+        bodies.append(_body(own, other.elbow @ flip, scale, to_camera, at))
+    joined = [
+        torch.stack([torch.as_tensor(a, dtype=torch.float32), torch.as_tensor(b, dtype=torch.float32)], 1).flatten(0, 1)
+        for a, b in zip(*poses, strict=True)
+    ]
+    body = Solids(*(torch.stack([getattr(b, name) for b in bodies], 1).flatten(0, 1) for name in vars(bodies[0])))
+    return HandPose(*joined), torch.as_tensor(K, dtype=torch.float32).repeat_interleave(2, 0), body
+
+
+def _body(own: _Arms, other_elbow: np.ndarray, scale: np.ndarray, to_camera: np.ndarray, at: np.ndarray) -> Solids:
+    """Solids (N, M) of bodies, whose right arm is `own`, in the camera's frame; the other arm's elbow in the person's frame."""
+    count = len(scale)
+    kind, half, rotation, centre = [], [], [], []
+    for _, _, form, sizes, middle in _BODY:
+        kind.append(form)
+        half.append(np.tile(sizes, (count, 1)))
+        rotation.append(np.tile(np.eye(3), (count, 1, 1)))
+        centre.append(np.tile(middle, (count, 1)))
+    shoulders = np.tile(_SHOULDER, (count, 1)), np.tile(_SHOULDER * [-1, 1, 1], (count, 1))
+    limbs = [(radius, np.tile(a, (count, 1)), np.tile(b, (count, 1))) for _, _, radius, a, b in _LIMBS]
+    limbs += [(0.05, shoulders[0], own.elbow), (0.05, shoulders[1], other_elbow)]
+    limbs += [(0.043, elbow, elbow + [0, 1e-3, 0]) for elbow in (own.elbow, other_elbow)]
+    for radius, a, b in limbs:
+        length = np.linalg.norm(b - a, axis=1, keepdims=True)
+        z = (b - a) / length
+        x = _unit(np.cross(z, np.where(np.abs(z[:, :1]) < 0.9, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])))
+        kind.append(CAPSULE)
+        half.append(np.concatenate([np.full((count, 2), radius), 0.5 * length + radius], 1))
+        rotation.append(np.stack([x, np.cross(z, x), z], -1))
+        centre.append(0.5 * (a + b))
+    turned = to_camera[:, None] @ np.stack(rotation, 1)
+    moved = at[:, None] + scale[:, None, None] * (np.stack(centre, 1) @ to_camera.transpose(0, 2, 1))
+    return Solids(
+        torch.tensor(kind).expand(count, -1).clone(),
+        *(
+            torch.as_tensor(array, dtype=torch.float32)
+            for array in (scale[:, None, None] * np.stack(half, 1), turned, moved)
+        ),
+    )
+
+
+def paint_people(
+    generator: np.random.Generator, body: Solids, skin: np.ndarray, cloth: np.ndarray, sleeved: np.ndarray
+) -> SolidLook:
+    """What the bodies of B pictures, of a person two and two, are painted with.
+
+    Args:
+        skin, cloth: (B, 3) log reflectance, as of the hand and its sleeve.
+        sleeved: (B,) whether sleeves reach the forearm.
+    """
+    first = draw_looks(generator, body[::2])
+    look = SolidLook(*(np.repeat(array, 2, axis=0) for array in vars(first).values()))
+    people = len(skin) // 2
+    hair = np.log(np.array([[0.012, 0.009, 0.007], [0.05, 0.025, 0.012], [0.25, 0.16, 0.07], [0.3, 0.29, 0.28]]))
+    hair = np.repeat(hair[generator.integers(0, len(hair), people)] + generator.normal(0, 0.2, (people, 1)), 2, axis=0)
+    bare = np.repeat(generator.random(people) < 0.15, 2)
+    look.print[..., 0], look.trim[:] = 3.0, 2.0
+    look.paint[:, :, 3] = 0.0  # nothing shines
+    for i, paint in enumerate(PAINTS):
+        if paint == "trousers":
+            continue
+        on = {"skin": True, "hair": False, "cloth": False, "arm": ~sleeved & bare, "forearm": ~sleeved}[paint]
+        colour = hair if paint == "hair" else np.where(np.broadcast_to(on, len(skin))[:, None], skin, cloth)
+        look.paint[:, i, :3, 0] = np.exp(colour)
+    return look
+
+
+def hand_boxes(pixels: Tensor, masks: Tensor) -> Tensor:
+    """Boxes `(B, 4)` of hands as x, y, width, height in pixels, cut off at the frame; all 0 for a hand of which nothing is seen.
+
+    Args:
+        pixels: `(B, V, 2)` of the hand's surface.
+        masks: `(B, S, S)` what is seen of it.
+    """
+    size = masks.shape[-1]
+    low, high = (bound.clamp(-0.5, size - 0.5) for bound in (pixels.amin(1), pixels.amax(1)))
+    seen = masks.flatten(1).sum(1) >= 1
+    return torch.cat([low, high - low], 1) * seen[:, None]
+
+
+def mirrored_boxes(boxes: Tensor, size: int) -> Tensor:
+    """The same boxes `(B, 4)` in mirrored frames of `size` pixels."""
+    x, y, width, height = boxes.unbind(1)
+    return torch.stack([torch.where(width > 0, size - 1 - x - width, 0.0), y, width, height], 1)
