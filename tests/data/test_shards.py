@@ -17,8 +17,12 @@ def made(count: int, first: int = 0) -> Sample:
     return Sample(
         image=torch.randint(0, 256, (count, 3, 6, 9), generator=random) / 255,
         depth=depth,
+        sensed_depth=depth.flip(1),
         mask=(depth > 1).float(),
         parts=torch.randint(0, 18, (count, 6, 9), generator=random).byte(),
+        hand_masks=torch.randint(0, 5, (count, 2, 6, 9), generator=random) * 51 / 255,
+        boxes=torch.randn(count, 2, 4, generator=random),
+        time=torch.arange(count) / 30,
         joints=torch.randn(count, 21, 3, generator=random),
         vertices=torch.randn(count, 50, 3, generator=random),
         K=torch.eye(3).expand(count, 3, 3).clone(),

@@ -4,7 +4,7 @@ import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.synth import SynthConfig
-from phalanx.synth.preview import depth_picture, draw_joints, save_sheet
+from phalanx.synth.preview import depth_picture, draw_boxes, draw_joints, draw_sheet, save_sheet
 
 
 def test_sheet_is_drawn(tmp_path):
@@ -55,3 +55,12 @@ def test_depth_is_red_where_near_blue_where_far_black_where_unread():
     assert drawn[3, 3].tolist() == [0, 0, 0]
     assert drawn[0, 0, 0] > drawn[0, 0, 2] + 50 and drawn[7, 6, 2] > drawn[7, 6, 0]
     assert not depth_picture(np.zeros((4, 4))).any()
+
+
+def test_people_have_boxes_drawn_round_their_hands():
+    config = SynthConfig(size=64, chunk=8, scene="people", tiles=2, skins=1, camera="ideal")
+    assert draw_sheet(config, 0, 2, 3).shape == (2 * 128, 3 * 128, 3)
+    tile = np.zeros((32, 32, 3), np.uint8)
+    drawn = draw_boxes(tile, np.array([[4.0, 6.0, 10.0, 8.0], [0.0, 0.0, 0.0, 0.0]]))
+    assert drawn[13, 20, 1] > 150 and drawn[20, 9, 1] > 150 and drawn[20, 20].max() == 0
+    assert not draw_boxes(tile, np.zeros((2, 4))).any()

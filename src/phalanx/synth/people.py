@@ -197,12 +197,17 @@ def paint_people(
     bare = np.repeat(generator.random(people) < 0.15, 2)
     look.print[..., 0], look.trim[:] = 3.0, 2.0
     look.paint[:, :, 3] = 0.0  # nothing shines
+    bare_arm, bare_forearm = (~sleeved & bare)[:, None], ~sleeved[:, None]
+    colours = {
+        "skin": skin,
+        "hair": hair,
+        "cloth": cloth,
+        "arm": np.where(bare_arm, skin, cloth),
+        "forearm": np.where(bare_forearm, skin, cloth),
+    }
     for i, paint in enumerate(PAINTS):
-        if paint == "trousers":
-            continue
-        on = {"skin": True, "hair": False, "cloth": False, "arm": ~sleeved & bare, "forearm": ~sleeved}[paint]
-        colour = hair if paint == "hair" else np.where(np.broadcast_to(on, len(skin))[:, None], skin, cloth)
-        look.paint[:, i, :3, 0] = np.exp(colour)
+        if paint in colours:  # trousers are of any colour
+            look.paint[:, i, :3, 0] = np.exp(colours[paint])
     return look
 
 

@@ -38,6 +38,23 @@ def draw_joints(tile: np.ndarray, joints_2d: np.ndarray, scale: int = 2) -> np.n
     return canvas
 
 
+def draw_boxes(tile: np.ndarray, boxes: np.ndarray, scale: int = 2) -> np.ndarray:
+    """The boxes `(2, 4)` of both hands drawn over an RGB tile, `scale` times enlarged: this hand's green, the other's orange."""
+    size = tile.shape[0] * scale
+    canvas = np.ascontiguousarray(cv2.resize(tile, (size, size), interpolation=cv2.INTER_CUBIC))
+    for (x, y, width, height), colour in zip(boxes.tolist(), ((40, 220, 60), (250, 150, 20)), strict=True):
+        if width > 0:
+            first, last = (
+                (round((x + 0.5) * scale), round((y + 0.5) * scale)),
+                (
+                    round((x + width + 0.5) * scale),
+                    round((y + height + 0.5) * scale),
+                ),
+            )
+            cv2.rectangle(canvas, first, last, colour, max(1, scale), cv2.LINE_AA)
+    return canvas
+
+
 def depth_picture(depth: np.ndarray) -> np.ndarray:
     """Depth `(S, S)` in metres as an RGB picture uint8: near is red, far is blue, no reading is black."""
     read = depth[depth > 0]
@@ -45,6 +62,30 @@ def depth_picture(depth: np.ndarray) -> np.ndarray:
     grey = np.clip(255 * (far - depth) / max(far - near, 0.02), 0, 255).astype(np.uint8)
     coloured = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1]
     return np.where((depth > 0)[..., None], coloured, 0).astype(np.uint8)
+
+
+def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.ndarray:
+    """A sheet of `rows` x `columns` pictures, the lower half with joints drawn over them: RGB uint8.
+
+    Where a hand is seen by several cameras or in a clip, each row is one hand, of whose pictures at most `columns` are shown, evenly
+    chosen; where depth is sensed, it stands below the picture.
+    """
+    sensed = config.depth_sensor is not None or bool(DOMAINS[config.domain].depth_sensors)
+    config = replace(config, dense=sensed)
+    each = config.views * config.times  # pictures of a hand
+    shown = np.zeros(1, int)
+    if each > 1 and config.scene != "people":  # of whom the second picture is the mirror image
+        columns = min(columns, each)
+        shown = np.linspace(0, each - 1, columns).round().astype(int)
+    tiles: list[np.ndarray] = []
+    chunk = 0
+    while len(tiles) < rows * columns:
+        sample = make_chunk(config, seed, chunk)
+        for hand in range(config.hands):
+            for picture in hand * each + shown:
+                tiles.append(_tile(sample, int(picture), overlaid=len(tiles) >= (rows // 2) * columns))
+        chunk += 1
+    return np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
 
 
 def save_sheet(
@@ -55,14 +96,12 @@ def save_sheet(
     size: int = 128,
     config: SynthConfig | None = None,
 ) -> None:
-    """Write a sheet of `rows` x `columns` pictures (PNG or JPEG by the name), the lower half with joints drawn over them.
-
-    Where a hand is seen by several cameras or in a clip, each row is one hand; where depth is sensed, it stands below the picture.
+    """Write a sheet as `draw_sheet` draws it (PNG or JPEG by the name).
 
     Args:
         path: where to; appears whole or not at all.
         seed: which stream.
-        rows, columns: tiles down and across; of a hand's pictures, at most so many are shown, evenly chosen.
+        rows, columns: tiles down and across.
         size: pixels of each synthetic picture (drawn twice as large).
         config: other choices; its `size` is overruled.
 
@@ -75,22 +114,8 @@ def save_sheet(
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise InputError(f"{path}: the name of a sheet must end in .png or .jpg")
     writable_file(path)
-    config = config or SynthConfig()
-    sensed = config.depth_sensor is not None or bool(DOMAINS[config.domain].depth_sensors)
-    config = replace(config, size=size, dense=sensed)
-    each = config.views * config.times  # pictures of a hand
-    columns = min(columns, each) if each > 1 else columns
-    shown = np.linspace(0, each - 1, columns).round().astype(int) if each > 1 else np.zeros(1, int)
-    tiles: list[np.ndarray] = []
-    chunk = 0
-    while len(tiles) < rows * columns:
-        sample = make_chunk(config, seed, chunk)
-        for hand in range(config.hands):
-            for picture in hand * each + shown:
-                tiles.append(_tile(sample, int(picture), overlaid=len(tiles) >= (rows // 2) * columns))
-        chunk += 1
-    lines = [np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)]
-    ok, data = cv2.imencode(path.suffix.lower(), np.vstack(lines)[..., ::-1])
+    sheet = draw_sheet(replace(config or SynthConfig(), size=size), seed, rows, columns)
+    ok, data = cv2.imencode(path.suffix.lower(), sheet[..., ::-1])
     if not ok:
         raise InputError(f"{path}: could not be encoded")
     with write_whole(path) as temporary:
@@ -98,10 +123,12 @@ def save_sheet(
 
 
 def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:
-    """A picture twice as large, with its joints or without, and its sensed depth below it."""
+    """A picture twice as large, with joints or boxes or without, and its sensed depth below it."""
     assert sample.image is not None and sample.joints_2d is not None
     image = (sample.image[picture].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    if overlaid:
+    if overlaid and sample.boxes is not None:
+        tile = draw_boxes(image, sample.boxes[picture].numpy())
+    elif overlaid:
         tile = draw_joints(image, sample.joints_2d[picture].numpy())
     else:
         tile = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,7 +197,7 @@ def _candidates(
     place = generator.uniform(-0.42, 0.42, (count, 2)) * np.array([1.0, 0.75])
     centred = generator.random(count) < 0.3
     place[centred] *= 0.2
-    distance = np.exp(generator.uniform(*np.log(framing.distance), count))
+    distance = np.exp(generator.uniform(math.log(framing.distance[0]), math.log(framing.distance[1]), count))
     ray = np.concatenate([place / focal[:, None], np.ones((count, 1))], 1)
     ray /= np.linalg.norm(ray, axis=1, keepdims=True)
     orientation = ray_to_rotmat(torch.from_numpy(ray)).numpy() @ view
