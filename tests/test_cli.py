@@ -289,7 +289,7 @@ def test_as_a_process(photo, weights, tmp_path, monkeypatch):
         (["--out", "a", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
         (["--out", "a", "--scene", "hand"], "scene: hand is none of hands"),
         (["--out", "a", "--domain", "real"], "domain: real is none of any, studio, field"),
-        (["--out", "a", "--depth-sensor", "sonar"], "depth_sensor: sonar is none of ideal"),
+        (["--out", "a", "--depth-sensor", "sonar"], "depth_sensor: sonar is none of domain, ideal"),
         (["--out", "a", "--camera", "sonar"], "camera: sonar is none of ideal"),
     ],
 )

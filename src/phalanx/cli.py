@@ -256,7 +256,7 @@ def _add_synth(verbs: Any) -> None:
     parser.add_argument(
         "--depth-sensor",
         metavar="NAME",
-        help="add what it senses: ideal, kinect1, sr300, sr305, d415, d435, kinect2, azure (default: by domain)",
+        help="add what it senses: ideal, kinect1, sr300, sr305, d415, d435, kinect2, azure, or domain: one of the domain's",
     )
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: 128)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")

@@ -17,7 +17,7 @@ from phalanx.synth import SynthConfig
         ({"scene": "hand"}, "scene: hand is none of hands, egocentric"),
         ({"domain": "real"}, "domain: real is none of any, studio, field"),
         ({"camera": "leica"}, "camera: leica is none of ideal, webcam"),
-        ({"depth_sensor": "sonar"}, "depth_sensor: sonar is none of ideal, kinect1"),
+        ({"depth_sensor": "sonar"}, "depth_sensor: sonar is none of domain, ideal, kinect1"),
         ({"frames": 0}, "frames: must be at least 1"),
         ({"frame_rate": 0.0}, "frame_rate"),
         ({"rig": "stereo", "scene": "egocentric"}, "camera of its own"),

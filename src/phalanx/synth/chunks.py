@@ -95,7 +95,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     )
     skins = skin_bank(config.skins, texture_side(size), str(device))
 
-    camera = _choose(sensing, COLOUR_CAMERAS, config.camera, domain.cameras)
+    camera = _choose(sensing, COLOUR_CAMERAS, config.camera or "domain", domain.cameras)
     if camera is None and config.times > 1:
         camera = WEBCAM  # the free mixture of effects would flicker
     sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
@@ -238,10 +238,10 @@ Sensor = TypeVar("Sensor", ColourCamera, DepthSensor)
 def _choose(
     generator: np.random.Generator, known: Sequence[Sensor], name: str | None, usual: Sequence[Sensor]
 ) -> Sensor | None:
-    """The sensor of this name, else one of the usual."""
-    if name is not None:
-        return next(sensor for sensor in known if sensor.name == name)
-    return usual[int(generator.integers(len(usual)))] if usual else None
+    """The sensor of this name; of the name `domain` one of the usual."""
+    if name == "domain":
+        return usual[int(generator.integers(len(usual)))] if usual else None
+    return next((sensor for sensor in known if sensor.name == name), None)
 
 
 Draw = TypeVar("Draw", DressDraw, LightDraw)

@@ -42,7 +42,7 @@ class SynthConfig:
     camera: str | None = None
     """Colour camera: a name in `synth.sensors.COLOUR_CAMERAS`; none: those of the domain, or a free mixture of effects."""
     depth_sensor: str | None = None
-    """Depth sensor: a name in `synth.sensors.DEPTH_SENSORS`; none: one of the domain's, and for the domain `any` no sensed depth."""
+    """Depth sensor: a name in `synth.sensors.DEPTH_SENSORS`, or `domain`, one of the domain's in each chunk; none: no sensed depth."""
     backgrounds: Path | None = None
     """Folder of photographs to put behind hands (searched recursively); none: procedural clutter alone."""
     photograph_share: float = 0.5
@@ -68,7 +68,7 @@ class SynthConfig:
             ("scene", list(SCENES)),
             ("domain", list(DOMAINS)),
             ("camera", [camera.name for camera in COLOUR_CAMERAS]),
-            ("depth_sensor", [sensor.name for sensor in DEPTH_SENSORS]),
+            ("depth_sensor", ["domain", *(sensor.name for sensor in DEPTH_SENSORS)]),
         ):
             if getattr(self, name) not in (*known, *(() if name in ("scene", "domain") else (None,))):
                 raise InputError(f"{name}: {getattr(self, name)} is none of {', '.join(known)}")

@@ -18,6 +18,7 @@ from phalanx.synth.sensors import (
     AZURE,
     D415,
     D435,
+    DEPTH_SENSORS,
     KINECT1,
     KINECT2,
     MACHINE_VISION,
@@ -51,8 +52,8 @@ class Domain:
     """What becomes of light as it is drawn."""
     cameras: tuple[ColourCamera, ...] = ()
     """Colour cameras, of which each chunk has one; none: the free mixture of effects (`synth.effects`)."""
-    depth_sensors: tuple[DepthSensor, ...] = ()
-    """Depth sensors, of which each chunk has one."""
+    depth_sensors: tuple[DepthSensor, ...] = DEPTH_SENSORS[1:]
+    """Depth sensors, of which each chunk has one where depth is sensed."""
 
 
 def soft_white(draw: LightDraw) -> LightDraw:

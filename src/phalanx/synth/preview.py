@@ -14,7 +14,6 @@ from phalanx.data.sample import Sample
 from phalanx.hand.skeleton import BONES
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
-from phalanx.synth.domains import DOMAINS
 
 _FINGER_COLOURS = (
     (230, 40, 40),
@@ -70,8 +69,7 @@ def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.nd
     Where a hand is seen by several cameras or in a clip, each row is one hand, of whose pictures at most `columns` are shown, evenly
     chosen; where depth is sensed, it stands below the picture.
     """
-    sensed = config.depth_sensor is not None or bool(DOMAINS[config.domain].depth_sensors)
-    config = replace(config, dense=sensed)
+    config = replace(config, dense=config.depth_sensor is not None)
     each = config.views * config.times  # pictures of a hand
     shown = np.zeros(1, int)
     if each > 1 and config.scene != "people":  # of whom the second picture is the mirror image

@@ -74,7 +74,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
         with write_whole(folder / "config.json") as temporary:
             temporary.write_text(json.dumps(settings, indent=1, default=str) + "\n")
     chunks = max(1, config.buffer // config.synth.chunk)
-    held_out = _held_out(config)
+    pictures = held_out(config)
 
     def open_stream(start: int) -> Iterator[Sample]:
         return stream(config.synth, config.seed, config.workers, start)
@@ -84,7 +84,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
         average = train(
             model,
             feed,
-            lambda network, size: figures(network, resize(held_out, size), config.loop),
+            lambda network, size: figures(network, resize(pictures, size), config.loop),
             config.phases,
             config.loop,
             out,
@@ -111,7 +111,8 @@ def _weights(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a readable weights file or checkpoint") from error
 
 
-def _held_out(config: TrainConfig) -> Sample:
+def held_out(config: TrainConfig) -> Sample:
+    """The pictures that a run is evaluated on: of its synthesis, but of another stream."""
     count = max(1, config.held_out // config.synth.chunk)
     source = stream(config.synth, config.seed + HELD_OUT_SEED, config.workers, 0)
     parts = [_without_surface(next(source)) for _ in range(count)]
@@ -122,7 +123,7 @@ def _held_out(config: TrainConfig) -> Sample:
 
 
 def _without_surface(sample: Sample) -> Sample:
-    sample.vertices = sample.depth = sample.parts = sample.ids = None
+    sample.vertices = sample.depth = sample.sensed_depth = sample.parts = sample.ids = None
     return sample
 
 
