@@ -7,7 +7,7 @@ import torch
 
 from phalanx.core.seeding import generator
 from phalanx.synth.clutter import paint
-from phalanx.synth.effects import apply_effects, convolve, draw_effects, jpeg, mix_amplitude
+from phalanx.synth.effects import apply_effects, convolve, draw_effects, jpeg, mix_amplitude, softened
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,12 @@ def test_convolution_is_opencvs(pictures):
     for picture, kernel, result in zip(pictures, kernels, ours, strict=True):
         theirs = cv2.filter2D(picture.permute(1, 2, 0).numpy(), -1, kernel.numpy(), borderType=cv2.BORDER_REPLICATE)
         assert np.allclose(result.permute(1, 2, 0).numpy(), theirs, atol=1e-4)
+
+
+def test_softening_is_opencvs_box_filter(pictures):
+    for picture, result in zip(pictures, softened(pictures), strict=True):
+        theirs = cv2.blur(picture.permute(1, 2, 0).numpy(), (3, 3), borderType=cv2.BORDER_REPLICATE)
+        assert np.allclose(result.permute(1, 2, 0).numpy(), theirs, atol=1e-6)
 
 
 def test_amplitude_moves_and_phase_stays(pictures):

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.synth.background import sampling_grid
 from phalanx.synth.clutter import PALETTE
 from phalanx.synth.shade import Picture
 
@@ -190,14 +191,14 @@ def compose(
         theta[:, :, 2] = -2.0 * shadow[:, 1:]
         small = F.avg_pool2d(hand.coverage[rows, None], 4)  # a sixteenth of the pixels: soft, and quick
         small = F.avg_pool2d(F.pad(small, (2, 2, 2, 2), mode="replicate"), 5, 1)
-        grid = F.affine_grid(theta, [len(rows), 1, size, size], align_corners=False)
+        grid = sampling_grid(theta, size)
         fallen = F.grid_sample(small, grid, mode="bilinear", padding_mode="border", align_corners=False)
         picture = picture.clone()
         picture[rows] = picture[rows] * (1.0 - shadow[:, 0, None, None, None] * fallen)
     if len(draw.joined):
         rows, guests = on(draw.joined), on(draw.guests)
         layers = torch.cat([hand.colour[guests], hand.coverage[guests, None]], 1)  # (N, 4, S, S)
-        grid = F.affine_grid(on(draw.placement), [len(rows), 4, size, size], align_corners=False)
+        grid = sampling_grid(on(draw.placement), size)
         layers = F.grid_sample(layers, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         guest = layers[:, :3] * on(draw.guest_gain)[:, :, None, None]
         picture = picture.clone()

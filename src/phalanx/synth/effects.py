@@ -223,6 +223,13 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
     return F.conv2d(padded, kernels.repeat_interleave(3, 0)[:, None], groups=n * 3).view(n, 3, size, size)
 
 
+def softened(images: Tensor) -> Tensor:
+    """Means over 3x3 pixels of `(N, C, H, W)`; four times as fast as `F.avg_pool2d`, which is not made for steps of 1."""
+    wide = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    rows = (wide[..., :-2] + wide[..., 1:-1]).add_(wide[..., 2:])
+    return (rows[..., :-2, :] + rows[..., 1:-1, :]).add_(rows[..., 2:, :]).mul_(1 / 9)
+
+
 def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     """Apply the drawn effects to `images (B, 3, S, S)`; S a multiple of 16. Result in [0, 1], rounded to 8 bits."""
     device, batch, size = images.device, images.shape[0], images.shape[-1]
@@ -255,7 +262,8 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
         on(v.astype(np.float32))[:, None, None, None]
         for v in (draw.noise[:, 0], draw.noise[:, 1], draw.noise_shift[:, 2])
     )
-    images = images + noise * sign * (images.clamp(0, 1) * shot.square() + read.square()).sqrt_()
+    noise *= images.clamp(0, 1).mul_(shot.square()).add_(read.square()).sqrt_().mul_(sign)
+    images += noise
     for pictures, factor, mode in draw.rescaled:
         if len(pictures):
             small = F.interpolate(images[on(pictures)], size=max(8, round(size / factor)), mode="area")
@@ -265,8 +273,7 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
         images[on(draw.jpeg)] = jpeg(images[on(draw.jpeg)].clamp_(0, 1), on(draw.quality))
     if len(draw.sharpened):
         chosen = images[on(draw.sharpened)]
-        soft = F.avg_pool2d(F.pad(chosen, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        images[on(draw.sharpened)] = chosen + on(draw.sharpening)[:, None, None, None] * (chosen - soft)
+        images[on(draw.sharpened)] = chosen.lerp_(softened(chosen), -on(draw.sharpening)[:, None, None, None])
     if len(draw.coarse):
         levels = on(draw.levels)[:, None, None, None]
         images[on(draw.coarse)] = (images[on(draw.coarse)] * levels).round_() / levels

@@ -13,7 +13,7 @@ from phalanx.synth.dress import DressDraw
 from phalanx.synth.skin import SLOPE_SCALE, TEXTURE_SIDE
 from phalanx.synth.surface import Topology
 
-_CPU_BLOCK = 4  # pictures shaded together: what fits a core's cache
+_CPU_BLOCK = 1 << 16  # pixels shaded together, but at least a picture's: what fits a core's cache
 
 
 @dataclass
@@ -63,7 +63,7 @@ def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Loo
     fine = K.clone()  # the camera of twice as many pixels: u' = 2 u + 0.5
     fine[:, :2] *= 2.0
     fine[:, :2, 2] += 0.5
-    block = _CPU_BLOCK if device.type == "cpu" else batch
+    block = max(1, _CPU_BLOCK // size**2) if device.type == "cpu" else batch
     parts = []
     for start in range(0, batch, block):
         rows = slice(start, min(start + block, batch))
