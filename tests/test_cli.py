@@ -287,6 +287,7 @@ def test_as_a_process(photo, weights, tmp_path, monkeypatch):
         (["--out", "a", "--count", "0"], "--count: must be 1 or more"),
         (["--out", "a", "--workers", "0"], "--workers: must be 1 or more"),
         (["--out", "a", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["--preview", "a.png", "--ray", "local"], "--ray: is for sets"),
         (["--out", "a", "--scene", "hand"], "scene: hand is none of hands"),
         (["--out", "a", "--domain", "real"], "domain: real is none of any, studio, field"),
         (["--out", "a", "--depth-sensor", "sonar"], "depth_sensor: sonar is none of domain, ideal"),
@@ -329,7 +330,7 @@ def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
         phalanx.synth.sets,
         "make_set",
-        lambda plan, out, workers, say, progress: asked.append((plan, out, workers)) or f"{out}/manifest.json",
+        lambda plan, out, workers, say, progress, ray: asked.append((plan, out, workers, ray)) or f"{out}/manifest.json",
     )
     options = [
         "--seed",
@@ -344,11 +345,13 @@ def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
         tmp_path,
         "--views",
         "4",
+        "--ray",
+        "head:6379",
     ]
     code, out, err = run("--out", tmp_path / "samples", *options, verb="synth")
     assert (code, err, len(out)) == (0, [], 1)
-    ((plan, folder, workers),) = asked
-    assert (plan.seed, plan.count, workers, folder) == (5, 33, 2, str(tmp_path / "samples"))
+    ((plan, folder, workers, ray),) = asked
+    assert (plan.seed, plan.count, workers, folder, ray) == (5, 33, 2, str(tmp_path / "samples"), "head:6379")
     assert (plan.config.size, plan.config.rig, plan.config.backgrounds) == (32, "ring4", tmp_path)
     for options, says in [
         (["--backgrounds", tmp_path / "none"], tmp_path / "none"),

@@ -261,6 +261,11 @@ def _add_synth(verbs: Any) -> None:
     parser.add_argument("--size", type=int, default=128, help="side of the pictures in pixels (default: 128)")
     parser.add_argument("--workers", type=int, default=1, help="processes that make pictures (default: 1)")
     parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="make the set on a Ray cluster: host:port, auto, or local with --workers processors (pip install 'phalanx[ray]')",
+    )
+    parser.add_argument(
         "--backgrounds", metavar="DIR", help="photographs to put behind hands (default: made-up clutter)"
     )
     parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
@@ -280,6 +285,7 @@ examples:
   phalanx synth --preview sheet.png --seed 3
   phalanx synth --out samples --count 10000 --workers 2
   phalanx synth --out multi_view --count 320000 --views 8 --size 256 --workers 2
+  phalanx synth --out multi_view --count 320000 --views 8 --size 256 --ray head:6379
   phalanx synth --rig stereo --size 256 --preview pairs.png
   phalanx synth --scene motion --depth-sensor azure --preview clips.png
 """
@@ -298,6 +304,8 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
     if args.backgrounds and not Path(args.backgrounds).is_dir():
         raise InputError(f"{args.backgrounds}: there is no such folder of backgrounds")
+    if args.ray is not None and not args.out:
+        raise InputError("--ray: is for sets; say where to with --out DIR")
     if args.rig is not None and args.views is not None:
         raise InputError("synth: --rig and --views say the same; give one of them")
     rig = args.rig if args.views is None else f"ring{args.views}"
@@ -329,7 +337,7 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
         plan = Plan(config, args.seed, args.count or 1024)
         with _progress(args.quiet) as progress:
-            manifest = make_set(plan, args.out, args.workers, say, progress)
+            manifest = make_set(plan, args.out, args.workers, say, progress, args.ray)
         say(f"{plan.count} pictures of seed {args.seed} in {plan.shards} shards -> {manifest}")
     return 0
 
