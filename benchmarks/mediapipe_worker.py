@@ -5,22 +5,14 @@ In: a line of JSON `{"height": H, "width": W}`, then H x W x 3 bytes of RGB. Out
 pixels and in metres (x right, y down, z away from the camera), null if no hand was found.
 """
 
-import json
-import os
 import sys
 import time
 
-# The pipe is a duplicate of standard output; what MediaPipe prints goes to standard error
-pipe = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-
-
-def answer(value: dict) -> None:
-    pipe.write(json.dumps(value) + "\n")
-    pipe.flush()
+from child import Answers, requests
 
 
 def main() -> None:
+    answer = Answers()
     try:
         import mediapipe
         import numpy as np
@@ -33,8 +25,7 @@ def main() -> None:
     # The full model; every picture is taken on its own (detection and landmarks), as Phalanx takes it
     hands = mediapipe.solutions.hands.Hands(static_image_mode=True, max_num_hands=1, model_complexity=1)
     answer({"version": mediapipe.__version__})
-    for header in iter(sys.stdin.buffer.readline, b""):
-        size = json.loads(header)
+    for size in requests():
         height, width = size["height"], size["width"]
         image = np.frombuffer(sys.stdin.buffer.read(height * width * 3), np.uint8).reshape(height, width, 3)
         start = time.perf_counter()

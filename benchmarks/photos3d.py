@@ -8,13 +8,11 @@ whatever else the machine does slows both; each measures its own time without th
 """
 
 import argparse
-import json
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from child import Child, ChildError
 
 from phalanx.core.errors import InputError
 from phalanx.data.photos3d import read_photos3d
@@ -37,38 +35,21 @@ class MediaPipe:
 
     def __init__(self, python: str) -> None:
         try:
-            self.process = subprocess.Popen(
-                [python, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-        except OSError as error:
-            raise InputError(f"--mediapipe-python: {python} cannot be started: {error.strerror}") from error
-        answer = self._answer()
-        if "error" in answer:
-            raise InputError(f"--mediapipe-python: {python}: {answer['error']}")
-        self.version: str = answer["version"]
+            self.child = Child([python, str(WORKER)])
+        except ChildError as error:
+            raise InputError(f"--mediapipe-python: {error}") from error
+        self.version: str = self.child.greeting["version"]
 
     def __call__(self, image: np.ndarray, K: np.ndarray) -> Estimate:
-        assert self.process.stdin is not None
-        header = json.dumps({"height": image.shape[0], "width": image.shape[1]})
-        self.process.stdin.write(header.encode() + b"\n" + np.ascontiguousarray(image).tobytes())
-        self.process.stdin.flush()
-        answer = self._answer()
+        size = {"height": image.shape[0], "width": image.shape[1]}
+        answer = self.child.ask(size, np.ascontiguousarray(image).tobytes())
         if answer["joints"] is None:
             return Estimate(None, None, answer["ms"])
         return Estimate(np.array(answer["joints_2d"]), np.array(answer["joints"]), answer["ms"])
 
     def close(self) -> None:
         """End the child process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=30)
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"MediaPipe's process ended with {self.process.wait()}; run {WORKER.name} to see why")
-        return json.loads(line)
+        self.child.close()
 
 
 def predict(folder: str, mediapipe_python: str | None, with_phalanx: bool) -> dict[str, JointPredictions]:

@@ -4,8 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample, concatenate
 from phalanx.data.shards import read_shard
 from phalanx.synth import SynthConfig, make_chunk, sets
-from phalanx.synth.sets import Estimate, Plan, make_set, make_shard, verify_set
+from phalanx.synth.sets import Estimate, Plan, make_set, make_shard, surroundings, verify_set
 
 
 def made(config: SynthConfig, seed: int, index: int) -> Sample:
@@ -136,6 +138,51 @@ def test_real_pictures_make_the_round_trip(tmp_path):
     for name, value in want.present().items():
         tolerance = {"depth": 6e-5, "mask": 0.002}.get(name, 1e-6)
         torch.testing.assert_close(found.present()[name], value, atol=tolerance, rtol=0, msg=name)
+
+
+def test_made_elsewhere_a_shard_has_the_same_bytes(tmp_path):
+    plan = Plan(TINY, 1, 3)
+    make_shard(plan, 0, tmp_path)
+    assert sets._make_far(plan, surroundings(plan), 0) == (tmp_path / "shard_000000.tar").read_bytes()
+
+
+def test_machines_that_would_make_other_bytes_are_refused(tmp_path):
+    """One sentence says which machine it is and what differs; nothing is made."""
+    folder, rig = tmp_path / "photographs", tmp_path / "rig.json"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"12")
+    cameras = {"K": [100, 100, 50, 50], "world_to_camera": np.eye(4).tolist()}
+    rig.write_text(json.dumps({"width": 100, "height": 100, "spot": [0, 0, 0.5], "cameras": [cameras]}))
+    plan = Plan(replace(TINY, backgrounds=folder, rig=str(rig)), 1, 3)
+    wanted = surroundings(plan)
+    assert surroundings(plan) == wanted and len(wanted) == 6
+    with pytest.raises(InputError, match=r"^machine \S+: the version of torch differs \(\d\S+\) from .* \(1.0\)$"):
+        sets._make_far(plan, wanted | {"the version of torch": "1.0"}, 0)
+    (folder / "a.png").write_bytes(b"123")
+    with pytest.raises(InputError, match=f"the content of {folder} differs"):
+        sets._make_far(plan, wanted, 0)
+    (folder / "a.png").unlink()
+    folder.rmdir()
+    with pytest.raises(InputError, match=rf"^machine \S+: {folder}: no such folder of background pictures$"):
+        sets._make_far(plan, wanted, 0)
+
+
+def test_relative_folders_mean_the_same_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    near = Plan(replace(TINY, backgrounds=Path("photographs")), 1, 3)
+    assert sets._from_anywhere(near).config.backgrounds == tmp_path / "photographs"
+    assert sets._from_anywhere(near).settings() == near.settings()
+    assert sets._from_anywhere(Plan(TINY, 1, 3)) == Plan(TINY, 1, 3)
+
+
+def test_without_a_cluster_nothing_is_begun(quick, tmp_path, monkeypatch):
+    """Ray may be missing: that is said before anything is made, and not at all when there is nothing to make."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"ray: is not installed here; pip install 'phalanx\[ray\]'"):
+        make_set(plan(), tmp_path, ray="local")
+    assert list(tmp_path.iterdir()) == []
+    make_set(plan(), tmp_path, say=lambda line: None)
+    make_set(plan(), tmp_path, ray="local")
 
 
 _COMMAND = "import sys; from phalanx.cli import main; sys.exit(main(sys.argv[1:]))"

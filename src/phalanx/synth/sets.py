@@ -1,7 +1,7 @@
 """Sets on disk: as many pictures as asked for in shards, with a manifest. Killed at any moment and started again, it goes on.
 
 A shard's content is a function of settings, seed and its number, and it appears whole or not at all. So nothing is lost or made
-twice, and the bytes are the same however many processes make it.
+twice, and the bytes are the same however many processes make it, on one machine or on many (`synth.cluster`).
 """
 
 from __future__ import annotations
@@ -11,22 +11,32 @@ import json
 import math
 import multiprocessing
 import os
+import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import torch
+
 from phalanx import __version__
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason, writable_folder, write_json
+from phalanx.core.files import reason, writable_folder, write_json, write_whole
 from phalanx.data.sample import Sample
 from phalanx.data.shards import encode, write_shard
 from phalanx.synth.chunks import make_chunk
+from phalanx.synth.cluster import Cluster, connect
 from phalanx.synth.config import SynthConfig
+from phalanx.synth.rigs import load_rig
 
 SCHEMA = "phalanx.set/1"
 CHUNKS = 32  # in a shard
@@ -85,18 +95,22 @@ def make_set(
     workers: int = 1,
     say: Callable[[str], None] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    ray: str | None = None,
 ) -> Path:
     """Make the set, or what is still missing of it, in the folder `out`; returns its manifest.
 
     Args:
         plan: what to make.
         out: the folder; shards that are there are kept.
-        workers: processes.
+        workers: processes; where a cluster makes the set, its processors count instead.
         say: is given a line on what it will take.
         progress: is called with pictures done and in all after every shard.
+        ray: address of a Ray cluster whose machines make the shards, "host:port" or "auto"; "local" starts Ray on this machine
+            with `workers` processors. Only this process writes to `out`, so the machines need not share a disk.
 
     Raises:
-        InputError: the folder holds another set, cannot be written, or the disk is too small; what is there stays.
+        InputError: the folder holds another set, cannot be written, or the disk is too small; there is no such cluster, or one of
+            its machines has not the same photographs and versions as this one. What is there stays.
     """
     folder = writable_folder(out)
     path = folder / "manifest.json"
@@ -107,27 +121,36 @@ def make_set(
     for shard in sorted(there - {int(number) for number in manifest["shards"]}):
         manifest["shards"][str(shard)] = _entry(folder / plan.name(shard), plan.pictures(shard))
     missing = [shard for shard in range(plan.shards) if shard not in there]
-    if missing:
-        estimate = estimate_set(plan, missing, folder, workers)
-        say(
-            f"{sum(map(plan.pictures, missing))} of {plan.count} pictures to make: about {_duration(estimate.seconds)} with "
-            f"{workers} worker{'s' * (workers > 1)}, {estimate.bytes / 1e9:.2f} GB ({estimate.free / 1e9:.0f} GB are free)"
-        )
-        if estimate.bytes * _SPARE > estimate.free:
-            raise InputError(
-                f"{folder}: the set needs about {estimate.bytes / 1e9:.2f} GB and {estimate.free / 1e9:.2f} GB are free"
-            )
-    write_json(path, manifest, indent=1)
     done = sum(map(plan.pictures, there))
-    for shard, entry in _make(plan, missing, folder, workers):
-        manifest["shards"][str(shard)] = entry
+    machines: AbstractContextManager[Cluster | None] = nullcontext()
+    if ray is not None and missing:
+        machines = connect(ray, workers)
+    with machines as cluster:
+        if missing:
+            _announce(plan, missing, folder, workers if cluster is None else cluster.processors, say)
         write_json(path, manifest, indent=1)
-        done += entry["pictures"]
-        progress(done, plan.count)
+        for shard, entry in _make(plan, missing, folder, workers, cluster):
+            manifest["shards"][str(shard)] = entry
+            write_json(path, manifest, indent=1)
+            done += entry["pictures"]
+            progress(done, plan.count)
     manifest["complete"] = True
     manifest["shards"] = {number: manifest["shards"][number] for number in sorted(manifest["shards"], key=int)}
     write_json(path, manifest, indent=1)
     return path
+
+
+def _announce(plan: Plan, missing: list[int], folder: Path, workers: int, say: Callable[[str], None]) -> None:
+    """Say what the shards `missing` will take, and refuse them where the disk is too small."""
+    estimate = estimate_set(plan, missing, folder, workers)
+    say(
+        f"{sum(map(plan.pictures, missing))} of {plan.count} pictures to make: about {_duration(estimate.seconds)} with "
+        f"{workers} worker{'s' * (workers > 1)}, {estimate.bytes / 1e9:.2f} GB ({estimate.free / 1e9:.0f} GB are free)"
+    )
+    if estimate.bytes * _SPARE > estimate.free:
+        raise InputError(
+            f"{folder}: the set needs about {estimate.bytes / 1e9:.2f} GB and {estimate.free / 1e9:.2f} GB are free"
+        )
 
 
 def make_shard(plan: Plan, shard: int, folder: Path) -> dict[str, Any]:
@@ -181,8 +204,18 @@ def _chunks(plan: Plan, shard: int) -> Iterator[Sample]:
         left -= len(sample)
 
 
-def _make(plan: Plan, missing: list[int], folder: Path, workers: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _make(
+    plan: Plan, missing: list[int], folder: Path, workers: int, cluster: Cluster | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Shards as they are finished, in any order."""
+    if cluster is not None:
+        plan = _from_anywhere(plan)
+        for shard, content in cluster.map(partial(_make_far, plan, surroundings(plan)), missing):
+            path = folder / plan.name(shard)
+            with write_whole(path) as part:
+                part.write_bytes(content)
+            yield shard, _entry(path, plan.pictures(shard))
+        return
     if workers <= 1 or len(missing) <= 1:
         for shard in missing:
             yield shard, make_shard(plan, shard, folder)
@@ -198,6 +231,47 @@ def _make(plan: Plan, missing: list[int], folder: Path, workers: int) -> Iterato
             raise RuntimeError("a process that made shards ended unexpectedly") from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _from_anywhere(plan: Plan) -> Plan:
+    """The plan as a process with another working directory understands it."""
+    folder = plan.config.backgrounds
+    return plan if folder is None else replace(plan, config=replace(plan.config, backgrounds=folder.absolute()))
+
+
+def _make_far(plan: Plan, wanted: dict[str, str], shard: int) -> bytes:
+    """The content of a shard, made on another machine whose `surroundings` must be those `wanted`."""
+    try:
+        for name, found in surroundings(plan).items():
+            if found != wanted[name]:
+                raise InputError(f"{name} differs ({found}) from where the set is written ({wanted[name]})")
+        with tempfile.TemporaryDirectory(prefix="phalanx_") as folder:
+            return (Path(folder) / make_shard(plan, shard, Path(folder))["file"]).read_bytes()
+    except InputError as error:
+        raise InputError(f"machine {platform.node()}: {error}") from error
+
+
+def surroundings(plan: Plan) -> dict[str, str]:
+    """What the bytes of a set depend on beside its plan, and what may differ from machine to machine: versions, photographs, rig.
+
+    Raises:
+        InputError: the folder of photographs or the file of the rig is not there.
+    """
+    versions = {"phalanx": __version__, "torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__}
+    found = {f"the version of {name}": version.split("+")[0] for name, version in versions.items()}
+    if (folder := plan.config.backgrounds) is not None:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder of background pictures")
+        files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
+        found[f"the content of {folder}"] = _digest(files)
+    if plan.config.rig is not None:
+        rig = {name: np.asarray(value).tolist() for name, value in vars(load_rig(plan.config.rig)).items()}
+        found[f"the rig {plan.config.rig}"] = _digest(rig)
+    return found
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
 
 
 def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:

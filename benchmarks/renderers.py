@@ -1,0 +1,255 @@
+"""Colour, depth and mask of the same posed hands: synthesis beside pyrender with OSMesa and trimesh's ray casting.
+
+    python benchmarks/renderers.py --pyrender-python PATH [--pictures 32] [--seconds 4] [--json FILE]
+
+All draw the same surfaces (hand and clothed forearm, as synthesis has them) through the same cameras. Each renderer runs in a
+process that keeps to one core, and they take turns; then two processes of each run at once. `benchmarks/README.md` says how to
+make the environment, and what each of them does for a picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from child import Answers, Child, ChildError, requests
+
+from phalanx.core.errors import InputError
+from phalanx.hand.model import HandPose, HandSurface
+from phalanx.render.mesh import vertex_normals
+from phalanx.synth.chunks import make_chunk, of_hands
+from phalanx.synth.config import SynthConfig
+from phalanx.synth.dress import draw_dress, dress
+from phalanx.synth.light import draw_light, light_vertices
+from phalanx.synth.shade import Look, Picture, render, texture_side
+from phalanx.synth.skin import skin_bank, skin_matrices
+from phalanx.synth.surface import hand
+
+WORKER = Path(__file__).with_name("pyrender_worker.py")
+OURS, RIVALS = ("phalanx", "phalanx, light given"), ("pyrender", "trimesh")
+GOAL = 3.0  # times the faster rival
+AGREE_DEPTH, AGREE_MASK = 0.3, 0.97  # mm, median; intersection over union
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+
+
+class Hands:
+    """Posed and clothed hands of a chunk of synthesis, and what it draws them by."""
+
+    def __init__(self, size: int, count: int, seed: int = 0) -> None:
+        self.size, self.count = size, count
+        sample = make_chunk(SynthConfig(size=size, chunk=count, tiles=4, skins=4), seed, 0)
+        values = [getattr(sample, name) for name in ("rotations", "shape", "orientation", "translation")]
+        model, self.topology = hand("cpu")
+        self.surface = model(HandPose(*values))
+        assert sample.K is not None
+        self.K = sample.K
+        generator = np.random.default_rng(seed)
+        self.dress, self.light = draw_dress(generator, count), draw_light(generator, count)
+        self.vertices, self.cover, self.phase = dress(
+            self.surface, self.topology, self.topology.rest_normals, self.dress
+        )
+        cloth = torch.as_tensor(self.dress.colour)
+        self.colours = torch.cat([torch.as_tensor(skin_matrices(generator, count)), cloth], -1)
+        self.skin = torch.as_tensor(generator.integers(0, 4, count))
+        self.bank = skin_bank(4, texture_side(size), "cpu")
+        self.lit = self._light(count)
+
+    def _light(self, count: int) -> dict[str, torch.Tensor]:
+        rows = np.arange(count)
+        surface = HandSurface(*(value[:count] for value in vars(self.surface).values()))
+        vertices, around = self.vertices[:count], torch.full((count, 3), 0.4)
+        return light_vertices(surface, vertices, self.topology, of_hands(self.light, rows), around)
+
+    def draw(self, count: int, light_given: bool) -> Picture:
+        """The first `count` pictures as synthesis draws them: light at the vertices, then `synth.shade.render`."""
+        if light_given:
+            lit = {name: value[..., :count] for name, value in self.lit.items()}
+        else:
+            lit = self._light(count)
+        look = Look(
+            **lit,
+            cover=self.cover[:count],
+            phase=self.phase[:count],
+            colours=self.colours[:count],
+            skin=self.skin[:count],
+            dress=of_hands(self.dress, np.arange(count)),
+        )
+        return render(self.vertices[:count], self.K[:count], self.size, self.topology, look, self.bank)
+
+    def save(self, path: Path) -> None:
+        """For `pyrender_worker.py`."""
+        towards = np.array([[-0.3, -0.6, -0.9], [0.7, -0.2, -0.6]], np.float32)
+        np.savez(
+            path,
+            vertices=self.vertices.numpy(),
+            normals=vertex_normals(self.vertices, self.topology.faces).numpy(),
+            faces=self.topology.faces.numpy(),
+            K=self.K.numpy(),
+            size=self.size,
+            lights=towards / np.linalg.norm(towards, axis=1, keepdims=True),
+            colour=np.array([0.6, 0.4, 0.3], np.float32),
+        )
+
+
+def serve(size: int, count: int, core: int) -> None:
+    """Phalanx as `pyrender_worker.py` serves the others."""
+    answer = Answers()
+    os.sched_setaffinity(0, {core})
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    hands = Hands(size, count)
+    answer({})
+    for request in requests():
+        start = time.perf_counter()
+        picture = hands.draw(request["pictures"], request["what"] == OURS[1])
+        seconds = time.perf_counter() - start
+        if request["save"]:
+            np.savez(request["save"], depth=picture.depth.numpy(), mask=picture.coverage.numpy() >= 0.5)
+        answer({"seconds": seconds})
+
+
+def run(python: str, size: int, pictures: int, seconds: float, rounds: int) -> dict[str, Any]:
+    """All figures."""
+    cores = sorted(os.sched_getaffinity(0))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        torch.set_grad_enabled(False)
+        Hands(size, pictures).save(folder / "hands.npz")
+        ours: list[Child] = []
+        rivals: list[Child] = []
+        for core in (cores[0], cores[-1]):
+            us = [sys.executable, __file__, "--serve", str(core), "--size", str(size), "--pictures", str(pictures)]
+            them = [python, str(WORKER), str(folder / "hands.npz"), str(core)]
+            for command, children in ((us, ours), (them, rivals)):
+                children.append(Child(command, ONE_THREAD))
+                stack.callback(children[-1].close)
+        versions = rivals[0].greeting
+        for name in RIVALS:
+            if versions[name] is None:
+                print(f"{name} is left out: {versions[f'{name}_fault']}")
+        served = dict.fromkeys(OURS, ours) | {name: rivals for name in RIVALS if versions[name]}
+
+        counts = {}
+        for name, children in served.items():
+            count = min(2, pictures)
+            for child in children:  # the first pictures compile kernels and shaders
+                child.ask({"what": name, "pictures": count, "save": None})
+            spent = children[0].ask({"what": name, "pictures": count, "save": None})["seconds"]
+            counts[name] = min(pictures, max(1, int(seconds / rounds / spent * count)))
+            print(f"{name}: {counts[name]} pictures a turn", flush=True)
+
+        rates: dict[str, list[list[float]]] = {name: [[], []] for name in served}
+        for _ in range(rounds):
+            for name, children in served.items():
+                request = {"what": name, "pictures": counts[name], "save": None}
+                rates[name][0].append(counts[name] / children[0].ask(request)["seconds"])
+                if len(cores) == 1:
+                    continue
+                start = time.perf_counter()
+                for child in children:
+                    child.send(request)
+                for child in children:
+                    child.answer()
+                rates[name][1].append(2 * counts[name] / (time.perf_counter() - start))
+
+        drawn = {}
+        common = min(counts.values())
+        for name, children in served.items():
+            if name != OURS[1]:
+                path = folder / f"{name}.npz"
+                children[0].ask({"what": name, "pictures": common, "save": str(path)})
+                with np.load(path) as file:
+                    drawn[name] = file["depth"], file["mask"]
+    return {
+        "size": size,
+        "pictures": counts,
+        "rounds": rounds,
+        "versions": {name: versions[name] for name in RIVALS},
+        "pictures_per_second": {name: float(np.median(one)) for name, (one, _) in rates.items()},
+        "pictures_per_second_two": {name: float(np.median(two)) for name, (_, two) in rates.items() if two},
+        "agreement": {
+            f"{a} and {b}": {"pictures": common, **agreement(*drawn[a], *drawn[b])} for a, b in combinations(drawn, 2)
+        },
+    }
+
+
+def agreement(depth: np.ndarray, mask: np.ndarray, other_depth: np.ndarray, other_mask: np.ndarray) -> dict[str, float]:
+    """How alike two renderers' depth `(N, S, S)` and masks are."""
+    both, any_ = mask & other_mask, mask | other_mask
+    distance = np.abs(depth - other_depth)[both] * 1000
+    return {
+        "depth_median_mm": float(np.median(distance)),
+        "depth_95_percent_mm": float(np.quantile(distance, 0.95)),
+        "mask_iou": float(both.sum() / any_.sum()),
+    }
+
+
+def report(figures: dict[str, Any]) -> bool:
+    """Print the figures; whether the renderers draw the same."""
+    one, two = figures["pictures_per_second"], figures["pictures_per_second_two"]
+    print(f"\npictures/s at {figures['size']} x {figures['size']}, median of {figures['rounds']} turns")
+    print(f"{'':24s}{'one process':>12s}{'two':>10s}")
+    for name, rate in one.items():
+        pair = f"{two[name]:10.1f}" if name in two else f"{'-':>10s}"
+        print(f"{name:24s}{rate:12.1f}{pair}  {figures['versions'].get(name) or ''}")
+    if rivals := [name for name in RIVALS if name in one]:
+        best = max(rivals, key=lambda name: one[name])
+        figures["faster_rival"] = best
+        figures["times_faster"] = {name: one[name] / one[best] for name in OURS}
+        print(
+            f"phalanx is {one[OURS[0]] / one[best]:.1f} times as fast as {best}, the faster of the others (goal: {GOAL:.0f})"
+        )
+    alike = True
+    for pair, found in figures["agreement"].items():
+        good = found["depth_median_mm"] <= AGREE_DEPTH and found["mask_iou"] >= AGREE_MASK
+        alike &= good
+        print(
+            f"{pair}: depth differs by {found['depth_median_mm']:.4f} mm (median; 95 %: {found['depth_95_percent_mm']:.3f} mm), "
+            f"masks overlap by {found['mask_iou']:.4f}, {found['pictures']} pictures{'' if good else ': NOT THE SAME'}"
+        )
+    return alike
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pyrender-python", metavar="PATH", help="Python of an environment with pyrender")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--pictures", type=int, default=32, help="at most so many a turn")
+    parser.add_argument("--seconds", type=float, default=4.0, help="for each renderer and number of processes")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--serve", type=int, metavar="CORE", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve is not None:
+        serve(arguments.size, arguments.pictures, arguments.serve)
+        return 0
+    if not arguments.pyrender_python:
+        parser.error("--pyrender-python is needed")
+    try:
+        figures = run(
+            arguments.pyrender_python, arguments.size, arguments.pictures, arguments.seconds, arguments.rounds
+        )
+    except ChildError as error:
+        print(f"renderers: --pyrender-python: {error}", file=sys.stderr)
+        return 2
+    except InputError as error:
+        print(f"renderers: {error}", file=sys.stderr)
+        return 2
+    alike = report(figures)
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 0 if alike else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
