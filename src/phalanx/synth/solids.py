@@ -96,7 +96,13 @@ class Cast:
     @property
     def normal(self) -> Tensor:
         """(B, 3, S, S) outward unit normals in the camera frame (inside a cup towards its axis), 0 where nothing is met."""
-        return _spread(self.seen.normal, self)
+        return self.spread(self.seen.normal)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Values (3, T) of the pixels seen as pictures (B, 3, S, S), 0 elsewhere."""
+        pictures = torch.zeros((3, self.depth.numel()), device=values.device)
+        pictures[:, self.seen.pixel] = values
+        return pictures.view(3, *self.depth.shape).transpose(0, 1)
 
 
 def cast(solids: Solids, K: Tensor, size: int, samples: int = 2) -> Cast:
@@ -117,6 +123,12 @@ def cast(solids: Solids, K: Tensor, size: int, samples: int = 2) -> Cast:
     # Solids that may be seen, those of a kind one after the other: layer k is solid number `layers[k]`.
     inside = [i for i, (left, top, right, bottom) in enumerate(windows) if left < right and top < bottom]
     layers = sorted((i for i in inside if kinds[i] >= 0), key=lambda i: kinds[i])
+    if not layers:
+        nothing = torch.zeros((batch, size, size), device=device)
+        none = torch.zeros((3, 0), device=device)
+        place = torch.zeros(0, dtype=torch.int64, device=device)
+        index = torch.full((batch, size, size), -1, dtype=torch.int8, device=device)
+        return Cast(nothing, nothing.clone(), index, Seen(place, [], none, none, none))
     pictures = [i // number for i in layers]
     boxes = [(slice(windows[i][1], windows[i][3]), slice(windows[i][0], windows[i][2])) for i in layers]
     line = torch.arange(size, device=device, dtype=torch.float32)
@@ -175,13 +187,6 @@ def cast(solids: Solids, K: Tensor, size: int, samples: int = 2) -> Cast:
     index.masked_fill_(void, -1)
     seen = _seen(lenses, kinds, layers, depth, index)
     return Cast(depth, coverage, index, seen)
-
-
-def _spread(values: Tensor, cast: Cast) -> Tensor:
-    """Values (3, T) of the pixels seen as pictures (B, 3, S, S)."""
-    pictures = torch.zeros((3, cast.depth.numel()), device=values.device)
-    pictures[:, cast.seen.pixel] = values
-    return pictures.view(3, *cast.depth.shape).transpose(0, 1)
 
 
 def _runs(layers: list[int], counts: list[int]) -> list[Run]:
@@ -269,7 +274,7 @@ def _spans(kinds: list[int], runs: list[Run]) -> list[tuple[int, slice, list[int
 
 
 def _each(values: Tensor, runs: list[Run]) -> Tensor:
-    """Values (I,) of the solids for each of their rays."""
+    """Values (I,) of the solids for each of the pixels of their runs."""
     solid, count = torch.tensor([[i, end - start] for i, start, end in runs], device=values.device).view(-1, 2).T
     return values[solid].repeat_interleave(count)
 
@@ -282,7 +287,7 @@ def _enter_all(lenses: _Lenses, kinds: list[int], runs: list[Run], columns: list
     met = torch.empty_like(rays[0])
     for kind, span, of in _spans(kinds, runs):
         length = _each(lenses.length, [runs[k] for k in of]) if kind == CAPSULE else None
-        met[span] = _enter(kind, *rays[:, span].split(3), length)
+        met[span] = _enter(kind, rays[:3, span], rays[3:, span], length)
     met += _each(lenses.middle, runs)
     return met.masked_fill_(met < _NEAREST, torch.inf)
 
@@ -383,29 +388,37 @@ def signed_distance(solids: Solids, points: Tensor) -> Tensor:
 
     Exact but for ellipsoids that are no balls: there to first order near the surface.
     """
-    away = points[:, None] - solids.centre[:, :, None]  # (B, N, P, 3)
-    own = away @ solids.rotation  # rows times R are R^T times columns
-    half = solids.half[:, :, None]
-    distance = torch.full(own.shape[:3], torch.inf, device=points.device)
-    for kind in set(solids.kind.flatten().tolist()) - {-1}:
-        chosen = solids.kind == kind
-        p, h = own[chosen], half[chosen]  # (I, P, 3), (I, 1, 3)
+    batch, number = solids.kind.shape
+    turn = solids.rotation.mT.flatten(0, 1)  # (I, 3, 3)
+    origin = turn @ solids.centre.view(-1, 3, 1)
+    own = torch.baddbmm(-origin, turn, points.mT.repeat_interleave(number, 0) if number > 1 else points.mT)  # (I, 3, P)
+    half = solids.half.view(-1, 3, 1)
+    distance = torch.full((batch * number, points.shape[1]), torch.inf, device=points.device)
+    kinds = solids.kind.flatten().tolist()
+    for kind in set(kinds) - {-1}:
+        chosen: slice | Tensor = slice(None)
+        if kinds.count(kind) < len(kinds):
+            chosen = torch.tensor([i for i, k in enumerate(kinds) if k == kind], device=points.device)
+        p, h = own[chosen], half[chosen]  # (I, 3, P), (I, 3, 1)
         if kind == ELLIPSOID:
-            value = (p / h).norm(dim=-1)
-            value = value * (value - 1.0) / (p / h.square()).norm(dim=-1).clamp_min(_TINY)
-            value = torch.where((p / h).norm(dim=-1) < 1e-3, -h.amin(-1), value)
+            inverse = 1.0 / h
+            p = p * inverse
+            size = p.square().sum(1).sqrt_()
+            value = size * (size - 1.0) / p.mul_(inverse).square_().sum(1).sqrt_().clamp_min_(_TINY)
+            value = torch.where(size < 1e-3, -h.amin(1), value)
         elif kind == CAPSULE:
-            radius, length = h[..., 0], h[..., 2] - h[..., 0]
-            z = p[..., 2] - torch.minimum(torch.maximum(p[..., 2], -length), length)
-            value = (p[..., 0].square() + p[..., 1].square() + z.square()).sqrt() - radius
+            radius, length = h[:, 0], h[:, 2] - h[:, 0]
+            beyond = (p[:, 2].abs() - length).clamp_min_(0.0)
+            value = (p[:, 0].square() + p[:, 1].square() + beyond.square()).sqrt_() - radius
         else:
             if kind == BOX:
                 beyond = p.abs() - h
             else:
-                beyond = torch.stack([p[..., :2].norm(dim=-1) - h[..., 0], p[..., 2].abs() - h[..., 2]], -1)
-            value = beyond.clamp_min(0.0).norm(dim=-1) + beyond.amax(-1).clamp_max(0.0)
+                across = (p[:, 0].square() + p[:, 1].square()).sqrt_()
+                beyond = torch.stack([across - h[:, 0], p[:, 2].abs() - h[:, 2]], 1)
+            value = beyond.clamp_min(0.0).square_().sum(1).sqrt_() + beyond.amax(1).clamp_max_(0.0)
         distance[chosen] = value
-    return distance
+    return distance.view(batch, number, points.shape[1])
 
 
 @dataclass
@@ -547,4 +560,4 @@ def shade_solids(cast: Cast, solids: Solids, light: LightDraw, look: SolidLook, 
     grazing = (1.0 - facing).pow_(5)
     gloss = surface[3] + 0.6 * (surface[3] > 0) * (1.0 - surface[3]) * grazing
     colour = fall.add_(lit[lamps:]).mul_(surface[:3]).addcmul_(glow, gloss)
-    return _spread(colour.mul_(cast.coverage.view(-1)[seen.pixel]), cast)
+    return cast.spread(colour.mul_(cast.coverage.view(-1)[seen.pixel]))
