@@ -43,6 +43,8 @@ class Residual(nn.Module):
             self.shortcut = nn.Sequential(*pool, ConvUnit(inputs, outputs, kernel=1, activation=False))
 
     def forward(self, x: Tensor) -> Tensor:
+        if len(self.second) == 1 and isinstance(self.second[0], PackedConvolution):
+            return self.second[0].added(self.first(x), self.shortcut(x))
         return functional.relu(self.shortcut(x) + self.second(self.first(x)), inplace=True)
 
 
@@ -103,6 +105,24 @@ class PackedConvolution(nn.Module):
             "",
         )
 
+    def added(self, x: Tensor, other: Tensor) -> Tensor:
+        """`ReLU(other + F(x))` in one call; `other` may be changed."""
+        if self._packed is None or x.device.type != "cpu":
+            return functional.relu(other + self(x), inplace=True)
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            x,
+            other.contiguous(memory_format=torch.channels_last),
+            self._packed,
+            self._bias,
+            *self._geometry,
+            self.convolution.groups,
+            "add",
+            1.0,
+            "relu",
+            [],
+            "",
+        )
+
 
 def pack_convolutions(module: nn.Module, example: Tensor, dtype: torch.dtype) -> None:
     """Replace, in place, the convolutions of folded `ConvUnit`s in `module` by packed ones, for inputs of `module` like `example`.
@@ -123,5 +143,4 @@ def pack_convolutions(module: nn.Module, example: Tensor, dtype: torch.dtype) ->
         convolution = unit[0]
         assert isinstance(convolution, nn.Conv2d)
         unit[0] = PackedConvolution(convolution, isinstance(unit[-1], nn.ReLU), shapes[unit], dtype)
-        for index in range(1, len(unit)):
-            unit[index] = nn.Identity()
+        del unit[1:]
