@@ -60,7 +60,11 @@ class Child:
         """End the process."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        try:
+            self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:  # torch can take long to go on a busy machine
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
 
 

@@ -1,10 +1,11 @@
-"""Colour, depth and mask of the same posed hands: synthesis beside pyrender with OSMesa and trimesh's ray casting.
+"""Colour, depth and mask of the same posed hands: Phalanx beside pyrender with OSMesa and trimesh's ray casting.
 
     python benchmarks/renderers.py --pyrender-python PATH [--pictures 32] [--seconds 4] [--json FILE]
 
-All draw the same surfaces (hand and clothed forearm, as synthesis has them) through the same cameras. Each renderer runs in a
-process that keeps to one core, and they take turns; then two processes of each run at once. `benchmarks/README.md` says how to
-make the environment, and what each of them does for a picture.
+All draw the same surfaces (hand and clothed forearm, as synthesis has them) through the same cameras, twice: as synthesis draws them,
+four samples a pixel averaged, textured, with coverage for a mask; and plain, one sample a pixel in one colour. Each renderer runs in
+a process that keeps to one core, and they take turns; then two processes of each run at once. `benchmarks/README.md` says how
+to make the environment, and what each of them does for a picture.
 """
 
 from __future__ import annotations
@@ -23,27 +24,34 @@ from typing import Any
 import numpy as np
 import torch
 from child import Answers, Child, ChildError, requests
+from torch import Tensor
 
 from phalanx.core.errors import InputError
 from phalanx.hand.model import HandPose, HandSurface
-from phalanx.render.mesh import vertex_normals
+from phalanx.render.mesh import barycentrics, interpolate, shade, vertex_normals
+from phalanx.render.visibility import visibility
 from phalanx.synth.chunks import make_chunk, of_hands
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.dress import draw_dress, dress
 from phalanx.synth.light import draw_light, light_vertices
-from phalanx.synth.shade import Look, Picture, render, texture_side
+from phalanx.synth.shade import Look, render, texture_side
 from phalanx.synth.skin import skin_bank, skin_matrices
 from phalanx.synth.surface import hand
 
 WORKER = Path(__file__).with_name("pyrender_worker.py")
-OURS, RIVALS = ("phalanx", "phalanx, light given"), ("pyrender", "trimesh")
+LIGHT_GIVEN = "phalanx, light given"
+OURS, RIVALS = ("phalanx", LIGHT_GIVEN, "phalanx, plain"), ("pyrender", "trimesh")
+KINDS = {"as synthesis draws them": "", "plain": ", plain"}  # and what their names end in
 GOAL = 3.0  # times the faster rival
 AGREE_DEPTH, AGREE_MASK = 0.3, 0.97  # mm, median; intersection over union
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+LIGHTS = np.array([[-0.27, -0.53, -0.8], [0.74, -0.21, -0.64]], np.float32)  # of the others, and of ours when plain
+COLOUR = np.array([0.6, 0.4, 0.3], np.float32)
+BLOCK = 4  # plain pictures drawn together, as synthesis does
 
 
 class Hands:
-    """Posed and clothed hands of a chunk of synthesis, and what it draws them by."""
+    """Posed and clothed hands of a chunk of synthesis, and what they are drawn by."""
 
     def __init__(self, size: int, count: int, seed: int = 0) -> None:
         self.size, self.count = size, count
@@ -58,20 +66,21 @@ class Hands:
         self.vertices, self.cover, self.phase = dress(
             self.surface, self.topology, self.topology.rest_normals, self.dress
         )
+        self.normals = vertex_normals(self.vertices, self.topology.faces)
         cloth = torch.as_tensor(self.dress.colour)
         self.colours = torch.cat([torch.as_tensor(skin_matrices(generator, count)), cloth], -1)
         self.skin = torch.as_tensor(generator.integers(0, 4, count))
         self.bank = skin_bank(4, texture_side(size), "cpu")
         self.lit = self._light(count)
 
-    def _light(self, count: int) -> dict[str, torch.Tensor]:
+    def _light(self, count: int) -> dict[str, Tensor]:
         rows = np.arange(count)
         surface = HandSurface(*(value[:count] for value in vars(self.surface).values()))
         vertices, around = self.vertices[:count], torch.full((count, 3), 0.4)
         return light_vertices(surface, vertices, self.topology, of_hands(self.light, rows), around)
 
-    def draw(self, count: int, light_given: bool) -> Picture:
-        """The first `count` pictures as synthesis draws them: light at the vertices, then `synth.shade.render`."""
+    def draw(self, count: int, light_given: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Colour, depth and coverage of the first `count` as synthesis draws them: light at the vertices, then `shade.render`."""
         if light_given:
             lit = {name: value[..., :count] for name, value in self.lit.items()}
         else:
@@ -84,20 +93,44 @@ class Hands:
             skin=self.skin[:count],
             dress=of_hands(self.dress, np.arange(count)),
         )
-        return render(self.vertices[:count], self.K[:count], self.size, self.topology, look, self.bank)
+        picture = render(self.vertices[:count], self.K[:count], self.size, self.topology, look, self.bank)
+        return picture.colour, picture.depth, picture.coverage
+
+    def draw_plain(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Colour, depth and mask of the first `count` by `phalanx.render`: what each pixel's centre sees, smooth normals, two lights."""
+        faces, pictures = self.topology.faces, []
+        for start in range(0, count, BLOCK):
+            rows = slice(start, min(start + BLOCK, count))
+            vertices, K = self.vertices[rows], self.K[rows]
+            seen = visibility(vertices, faces, K, self.size, self.size)
+            values = torch.cat([self.normals[rows], vertices[..., 2:]], -1)
+            normals, depth = interpolate(values, faces, seen, barycentrics(vertices, faces, K, seen)).split([3, 1], -1)
+            normals = torch.nn.functional.normalize(normals, dim=-1)
+            colour = shade(torch.from_numpy(COLOUR), normals, torch.from_numpy(LIGHTS[0]))
+            colour += shade(torch.from_numpy(COLOUR), normals, torch.from_numpy(LIGHTS[1]), ambient=0.0)
+            pictures.append((colour, depth[..., 0], seen >= 0))
+        colour, depth, mask = (torch.cat(parts) for parts in zip(*pictures, strict=True))
+        return colour, depth, mask
 
     def save(self, path: Path) -> None:
         """For `pyrender_worker.py`."""
-        towards = np.array([[-0.3, -0.6, -0.9], [0.7, -0.2, -0.6]], np.float32)
+        split, side = self.topology.split, self.bank.shape[-1]
+        channels = self.bank[0].contiguous().view(torch.uint8).view(side, side, 8).double().numpy()[..., :5]
+        signed = np.array([0, 1, 1, 0, 0])  # see `synth.skin.CHANNELS`
+        channels = (channels - 128 * signed) * np.where(signed, 2 / 127, 1 / 255)
+        matrix = self.colours[0].double().numpy()  # (3, 8)
+        albedo = np.exp(channels @ matrix[:, 1:6].T + matrix[:, 0])
         np.savez(
             path,
-            vertices=self.vertices.numpy(),
-            normals=vertex_normals(self.vertices, self.topology.faces).numpy(),
-            faces=self.topology.faces.numpy(),
+            vertices=self.vertices[:, split].numpy(),
+            normals=self.normals[:, split].numpy(),
+            faces=self.topology.split_faces.numpy(),
+            uv=self.topology.split_uv.numpy(),
+            texture=(255 * np.clip(albedo, 0, 1)).astype(np.uint8),
             K=self.K.numpy(),
             size=self.size,
-            lights=towards / np.linalg.norm(towards, axis=1, keepdims=True),
-            colour=np.array([0.6, 0.4, 0.3], np.float32),
+            lights=LIGHTS / np.linalg.norm(LIGHTS, axis=1, keepdims=True),
+            colour=COLOUR,
         )
 
 
@@ -111,10 +144,13 @@ def serve(size: int, count: int, core: int) -> None:
     answer({})
     for request in requests():
         start = time.perf_counter()
-        picture = hands.draw(request["pictures"], request["what"] == OURS[1])
+        if request["what"] in ("phalanx", LIGHT_GIVEN):
+            _, depth, mask = hands.draw(request["pictures"], request["what"] == LIGHT_GIVEN)
+        else:
+            _, depth, mask = hands.draw_plain(request["pictures"])
         seconds = time.perf_counter() - start
         if request["save"]:
-            np.savez(request["save"], depth=picture.depth.numpy(), mask=picture.coverage.numpy() >= 0.5)
+            np.savez(request["save"], depth=depth.numpy(), mask=mask.numpy() >= 0.5)
         answer({"seconds": seconds})
 
 
@@ -134,10 +170,12 @@ def run(python: str, size: int, pictures: int, seconds: float, rounds: int) -> d
                 children.append(Child(command, ONE_THREAD))
                 stack.callback(children[-1].close)
         versions = rivals[0].greeting
+        served = dict.fromkeys(OURS, ours)
         for name in RIVALS:
             if versions[name] is None:
                 print(f"{name} is left out: {versions[f'{name}_fault']}")
-        served = dict.fromkeys(OURS, ours) | {name: rivals for name in RIVALS if versions[name]}
+            else:
+                served |= {name + end: rivals for end in KINDS.values()}
 
         counts = {}
         for name, children in served.items():
@@ -146,7 +184,6 @@ def run(python: str, size: int, pictures: int, seconds: float, rounds: int) -> d
                 child.ask({"what": name, "pictures": count, "save": None})
             spent = children[0].ask({"what": name, "pictures": count, "save": None})["seconds"]
             counts[name] = min(pictures, max(1, int(seconds / rounds / spent * count)))
-            print(f"{name}: {counts[name]} pictures a turn", flush=True)
 
         rates: dict[str, list[list[float]]] = {name: [[], []] for name in served}
         for _ in range(rounds):
@@ -162,14 +199,16 @@ def run(python: str, size: int, pictures: int, seconds: float, rounds: int) -> d
                     child.answer()
                 rates[name][1].append(2 * counts[name] / (time.perf_counter() - start))
 
-        drawn = {}
-        common = min(counts.values())
-        for name, children in served.items():
-            if name != OURS[1]:
+        agreements = {}
+        for end in KINDS.values():
+            drawn, common = {}, min(8, *counts.values())
+            for name in (name for name in served if name in [who + end for who in ("phalanx", *RIVALS)]):
                 path = folder / f"{name}.npz"
-                children[0].ask({"what": name, "pictures": common, "save": str(path)})
+                served[name][0].ask({"what": name, "pictures": common, "save": str(path)})
                 with np.load(path) as file:
                     drawn[name] = file["depth"], file["mask"]
+            for a, b in combinations(drawn, 2):
+                agreements[f"{a} and {b}"] = {"pictures": common, **agreement(*drawn[a], *drawn[b])}
     return {
         "size": size,
         "pictures": counts,
@@ -177,38 +216,36 @@ def run(python: str, size: int, pictures: int, seconds: float, rounds: int) -> d
         "versions": {name: versions[name] for name in RIVALS},
         "pictures_per_second": {name: float(np.median(one)) for name, (one, _) in rates.items()},
         "pictures_per_second_two": {name: float(np.median(two)) for name, (_, two) in rates.items() if two},
-        "agreement": {
-            f"{a} and {b}": {"pictures": common, **agreement(*drawn[a], *drawn[b])} for a, b in combinations(drawn, 2)
-        },
+        "agreement": agreements,
     }
 
 
 def agreement(depth: np.ndarray, mask: np.ndarray, other_depth: np.ndarray, other_mask: np.ndarray) -> dict[str, float]:
     """How alike two renderers' depth `(N, S, S)` and masks are."""
-    both, any_ = mask & other_mask, mask | other_mask
+    both, either = mask & other_mask, mask | other_mask
     distance = np.abs(depth - other_depth)[both] * 1000
     return {
         "depth_median_mm": float(np.median(distance)),
         "depth_95_percent_mm": float(np.quantile(distance, 0.95)),
-        "mask_iou": float(both.sum() / any_.sum()),
+        "mask_iou": float(both.sum() / either.sum()),
     }
 
 
 def report(figures: dict[str, Any]) -> bool:
-    """Print the figures; whether the renderers draw the same."""
+    """Print the figures, and add the ratios to them; whether the renderers draw the same."""
     one, two = figures["pictures_per_second"], figures["pictures_per_second_two"]
-    print(f"\npictures/s at {figures['size']} x {figures['size']}, median of {figures['rounds']} turns")
+    print(f"pictures/s at {figures['size']} x {figures['size']}, median of {figures['rounds']} turns")
     print(f"{'':24s}{'one process':>12s}{'two':>10s}")
     for name, rate in one.items():
         pair = f"{two[name]:10.1f}" if name in two else f"{'-':>10s}"
         print(f"{name:24s}{rate:12.1f}{pair}  {figures['versions'].get(name) or ''}")
-    if rivals := [name for name in RIVALS if name in one]:
-        best = max(rivals, key=lambda name: one[name])
-        figures["faster_rival"] = best
-        figures["times_faster"] = {name: one[name] / one[best] for name in OURS}
-        print(
-            f"phalanx is {one[OURS[0]] / one[best]:.1f} times as fast as {best}, the faster of the others (goal: {GOAL:.0f})"
-        )
+    figures["times_faster"] = {}
+    for kind, end in KINDS.items():
+        if rivals := [name + end for name in RIVALS if name + end in one]:
+            best = max(rivals, key=lambda name: one[name])
+            ratio = one["phalanx" + end] / one[best]
+            figures["times_faster"]["phalanx" + end] = {"than": best, "times": ratio}
+            print(f"{kind}: {ratio:.2f} times as fast as {best}, the faster of the others (goal: {GOAL:.0f})")
     alike = True
     for pair, found in figures["agreement"].items():
         good = found["depth_median_mm"] <= AGREE_DEPTH and found["mask_iou"] >= AGREE_MASK
@@ -239,11 +276,9 @@ def main() -> int:
         figures = run(
             arguments.pyrender_python, arguments.size, arguments.pictures, arguments.seconds, arguments.rounds
         )
-    except ChildError as error:
-        print(f"renderers: --pyrender-python: {error}", file=sys.stderr)
-        return 2
-    except InputError as error:
-        print(f"renderers: {error}", file=sys.stderr)
+    except (ChildError, InputError) as error:
+        prefix = "--pyrender-python: " if isinstance(error, ChildError) else ""
+        print(f"renderers: {prefix}{error}", file=sys.stderr)
         return 2
     alike = report(figures)
     if arguments.json:

@@ -16,12 +16,6 @@ from phalanx.synth.cluster import Cluster, connect
 from phalanx.synth.sets import Plan, make_set, verify_set
 
 SMALL = Plan(SynthConfig(size=16, chunk=1, tiles=2, skins=1), 5, 150)  # five shards, the last of 22 pictures
-needs_ray = [
-    # Ray leaves processes and sockets to the garbage collector
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
 
 
 class Ray:
@@ -138,8 +132,6 @@ def content(folder):
 
 
 class TestRay:
-    pytestmark = needs_ray
-
     def test_two_machines_make_the_same_bytes(self, address, whole, tmp_path):
         lines, steps = [], []
         make_set(SMALL, tmp_path, 7, lines.append, lambda *step: steps.append(step), ray=address)

@@ -6,6 +6,7 @@ same draw gives the same picture everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -237,9 +238,13 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=device)
 
+    def change(chosen: np.ndarray, function: Callable[[Tensor], Tensor]) -> None:
+        images.index_copy_(0, on(chosen), function(images.index_select(0, on(chosen))))
+
     pictures, donors, share, radius = draw.amplitude
     if len(pictures):
-        images[on(pictures)] = mix_amplitude(images[on(pictures)], images[on(donors)], share, radius)
+        own, other = images.index_select(0, on(pictures)), images.index_select(0, on(donors))
+        images.index_copy_(0, on(pictures), mix_amplitude(own, other, share, radius))
     line = torch.linspace(-1, 1, size, device=device)
     vignette = on(draw.vignette)
     fall = (line - vignette[:, 1:2]).square()[:, None, :] + (line - vignette[:, 2:3]).square()[:, :, None]
@@ -252,7 +257,7 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     keep = torch.eye(3, device=device) * (1 - grey) + grey * torch.tensor(LUMA, device=device)
     images = torch.bmm(keep, images.view(batch, 3, -1)).view(batch, 3, size, size)
     if len(draw.blurred):
-        images[on(draw.blurred)] = convolve(images[on(draw.blurred)], on(draw.kernels))
+        change(draw.blurred, lambda chosen: convolve(chosen, on(draw.kernels)))
     bank = noise_bank(size, str(device))
     noise = torch.empty_like(images)
     for i in range(batch):  # views: one copy a picture
@@ -266,15 +271,15 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     images += noise
     for pictures, factor, mode in draw.rescaled:
         if len(pictures):
-            small = F.interpolate(images[on(pictures)], size=max(8, round(size / factor)), mode="area")
+            small = F.interpolate(images.index_select(0, on(pictures)), size=max(8, round(size / factor)), mode="area")
             options = {} if mode == "nearest-exact" else {"align_corners": False}
-            images[on(pictures)] = F.interpolate(small, size=size, mode=mode, **options)
+            images.index_copy_(0, on(pictures), F.interpolate(small, size=size, mode=mode, **options))
     if len(draw.jpeg):
-        images[on(draw.jpeg)] = jpeg(images[on(draw.jpeg)].clamp_(0, 1), on(draw.quality))
+        change(draw.jpeg, lambda chosen: jpeg(chosen.clamp_(0, 1), on(draw.quality)))
     if len(draw.sharpened):
-        chosen = images[on(draw.sharpened)]
-        images[on(draw.sharpened)] = chosen.lerp_(softened(chosen), -on(draw.sharpening)[:, None, None, None])
+        sharpening = -on(draw.sharpening)[:, None, None, None]
+        change(draw.sharpened, lambda chosen: chosen.lerp_(softened(chosen), sharpening))
     if len(draw.coarse):
         levels = on(draw.levels)[:, None, None, None]
-        images[on(draw.coarse)] = (images[on(draw.coarse)] * levels).round_() / levels
+        change(draw.coarse, lambda chosen: chosen.mul_(levels).round_().div_(levels))
     return images.clamp_(0, 1).mul_(255.0).round_().div_(255.0)

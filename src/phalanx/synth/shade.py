@@ -115,17 +115,23 @@ def _shade(
     size, device = wide // 2, vertices.device
     quads = seen.view(n, size, 2, size, 2)
     four = torch.stack([quads[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]).view(4, -1)  # (4, n * S * S)
-    part = topology.face_parts.index_select(0, four.view(-1).clamp_min(-1) + 1).view(4, -1)
+    touched = (four.amax(0) >= 0).nonzero()[:, 0]  # (A,) pixels with anything in them
+    four = four.index_select(1, touched)
+    part = topology.face_parts.index_select(0, four.view(-1) + 1).view(4, -1)
     hit = part >= 0
     whole = hit[0] & (part[0] == part[1]) & (part[0] == part[2]) & (part[0] == part[3])
-    coverage = hit.sum(0, dtype=torch.float32).mul_(0.25)
-    inner = whole.nonzero()[:, 0]
-    sample, rim = (hit & ~whole).nonzero().unbind(1)
-    order = rim.sort(stable=True)  # by picture
-    rim, sample = order.values, sample[order.indices]
+    coverage = torch.zeros(n * size * size, device=device)
+    coverage.index_copy_(0, touched, hit.sum(0, dtype=torch.float32).mul_(0.25))
+    segment = torch.zeros(n * size * size, dtype=torch.uint8, device=device)
+    segment.index_copy_(0, touched, part.amax(0).add_(1).to(torch.uint8))
+    within = whole.nonzero()[:, 0]
+    sample, beside = (hit & ~whole).nonzero().unbind(1)
+    order = beside.sort(stable=True)  # by picture
+    beside, sample = order.values, sample[order.indices]
+    inner, rim = touched.index_select(0, within), touched.index_select(0, beside)
 
     quad = torch.cat([inner, rim])  # (T,) pixel
-    face = torch.cat([four[0, inner], four.view(-1)[sample * len(whole) + rim]]).long()
+    face = torch.cat([four[0, within], four.view(-1)[sample * len(touched) + beside]]).long()
     row = torch.div(quad, size, rounding_mode="floor")
     x, y = (quad - row * size).float().mul_(2.0), (row % size).float().mul_(2.0)
     x[: len(inner)] += 0.5
@@ -149,19 +155,19 @@ def _shade(
     )
 
     canvas = torch.zeros((3, n * size * size), device=device)
-    canvas[:, inner] = colour[:, : len(inner)]
+    canvas.index_copy_(1, inner, colour[:, : len(inner)])
     canvas.index_add_(1, rim, colour[:, len(inner) :].mul_(0.25))
     inner_depth, rim_depth = depth.split([len(inner), len(rim)])
     nearest = torch.full((n * size * size,), torch.inf, device=device).scatter_reduce_(0, rim, rim_depth, "amin")
-    front = (rim_depth < nearest[rim] + 0.01).float()  # not what shows behind the rim
+    front = (rim_depth < nearest.index_select(0, rim) + 0.01).float()  # not what shows behind the rim
     flat = torch.zeros_like(nearest).index_add_(0, rim, rim_depth * front)
     flat /= torch.zeros_like(nearest).index_add_(0, rim, front).clamp_min_(1.0)
-    flat[inner] = inner_depth
+    flat.index_copy_(0, inner, inner_depth)
     return Picture(
         canvas.view(3, n, size, size).transpose(0, 1),
         coverage.view(n, size, size),
         flat.view(n, size, size),
-        part.amax(0).add_(1).to(torch.uint8).view(n, size, size),
+        segment.view(n, size, size),
     )
 
 
