@@ -7,9 +7,9 @@ HANDS.npz: `vertices (N, V, 3)` and unit `normals (N, V, 3)`, float32, camera fr
 towards the lights; `colour (3,)`. The process keeps to the processor CORE.
 
 Greets with `{"pyrender": version, "trimesh": version and ray caster}`, a name being null where it cannot run, and `"error"` where
-neither can. Request: `{"what": name, "pictures": n, "save": path or null}`; answer: `{"seconds": s}`, for the first n pictures. Names are
-`pyrender` and `trimesh`: four samples a pixel, averaged, and a texture, the mask being coverage; and `pyrender, plain` and `trimesh, plain`:
-one sample a pixel, one colour. What is saved: `colour (n, S, S, 3)`, `depth (n, S, S)` metres, 0 = nothing, `mask (n, S, S)` bool.
+neither can. Request: `{"what": name, "pictures": n, "save": path or null}`; answer: `{"seconds": s}`, for the first n pictures. Names:
+`pyrender` and `trimesh` (four samples a pixel, averaged, a texture, coverage for a mask), `pyrender, plain` and `trimesh, plain` (one
+sample a pixel, one colour). What is saved: `colour (n, S, S, 3)`, `depth (n, S, S)` metres, 0 = nothing, `mask (n, S, S)` bool.
 
 A hand is another surface in every picture, so that a mesh is made anew each time; its normals are given.
 """

@@ -164,7 +164,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         colour_draw = draw_colour(sensing, batch, size, camera)
         if config.times > 1:
             colour_draw = colour_draw.steady(place)
-        image = sense_colour(image, camera, colour_draw).mul_(255.0).round_().div_(255.0)
+        image = sense_colour(image.clamp_(0.0, 1.0), camera, colour_draw).mul_(255.0).round_().div_(255.0)
     sensed = None
     if sensor is not None and config.dense:
         # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).

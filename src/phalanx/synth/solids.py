@@ -390,9 +390,9 @@ def signed_distance(solids: Solids, points: Tensor) -> Tensor:
     """
     batch, number = solids.kind.shape
     turn = solids.rotation.mT.flatten(0, 1)  # (I, 3, 3)
-    origin = turn @ solids.centre.view(-1, 3, 1)
+    origin = turn @ solids.centre.reshape(-1, 3, 1)
     own = torch.baddbmm(-origin, turn, points.mT.repeat_interleave(number, 0) if number > 1 else points.mT)  # (I, 3, P)
-    half = solids.half.view(-1, 3, 1)
+    half = solids.half.reshape(-1, 3, 1)
     distance = torch.full((batch * number, points.shape[1]), torch.inf, device=points.device)
     kinds = solids.kind.flatten().tolist()
     for kind in set(kinds) - {-1}:
