@@ -64,7 +64,7 @@ def depth_picture(depth: np.ndarray) -> np.ndarray:
 
 
 def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.ndarray:
-    """A sheet of `rows` x `columns` pictures, the lower half with joints drawn over them: RGB uint8.
+    """A sheet of `rows` x `columns` pictures, of several rows the lower half with joints or boxes drawn over: RGB uint8.
 
     Where a hand is seen by several cameras or in a clip, each row is one hand, of whose pictures at most `columns` are shown, evenly
     chosen; where depth is sensed, it stands below the picture.
@@ -81,7 +81,7 @@ def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.nd
         sample = make_chunk(config, seed, chunk)
         for hand in range(config.hands):
             for picture in hand * each + shown:
-                tiles.append(_tile(sample, int(picture), overlaid=len(tiles) >= (rows // 2) * columns))
+                tiles.append(_tile(sample, int(picture), overlaid=rows > 1 and len(tiles) >= (rows // 2) * columns))
         chunk += 1
     return np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
 
