@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -103,10 +103,19 @@ def test_an_address_where_nothing_answers_is_said_at_once():
                 pass
 
 
+def test_a_folder_called_ray_is_not_taken_for_it(monkeypatch):
+    folder = ModuleType("ray")
+    folder.__path__ = []  # what importing a folder without modules gives
+    monkeypatch.setitem(sys.modules, "ray", folder)
+    monkeypatch.delitem(sys.modules, "ray.exceptions", raising=False)
+    with pytest.raises(InputError, match="ray: is not installed here"), connect("local"):
+        pass
+
+
 @pytest.fixture(scope="module")
 def address():
     """A cluster of two machines with one processor each, which are processes of this one."""
-    pytest.importorskip("ray", reason="Ray is not installed")
+    pytest.importorskip("ray.exceptions", reason="Ray is not installed")
     from ray.cluster_utils import Cluster as Machines
 
     with pytest.MonkeyPatch.context() as patch:

@@ -63,9 +63,9 @@ class Cluster:
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, InputError):
                 raise error.cause from None
-            raise RuntimeError(f"a call on the Ray cluster failed: {_line(error.cause)}") from error
+            raise RuntimeError(f"a call on the Ray cluster failed: {_named(error.cause)}") from error
         except self._ray.exceptions.RayError as error:
-            raise RuntimeError(f"the Ray cluster lost a call, in spite of trying again: {_line(error)}") from error
+            raise RuntimeError(f"the Ray cluster lost a call, in spite of trying again: {_named(error)}") from error
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def connect(address: str, processors: int = 1) -> Iterator[Cluster]:
     if address != LOCAL:
         _check_answers(address)
     try:
-        import ray
+        import ray.exceptions  # which a mere folder of that name in the working directory lacks
     except ImportError as error:
         raise InputError(
             "ray: is not installed here; pip install 'phalanx[ray]', on every machine of the cluster"
@@ -96,7 +96,7 @@ def connect(address: str, processors: int = 1) -> Iterator[Cluster]:
     except Exception as error:  # of many kinds, `Exception` itself among them
         ray.shutdown()
         fault = "cannot be started here" if address == LOCAL else f"no cluster at {address}"
-        raise InputError(f"ray: {fault}: {_line(error)}") from error
+        raise InputError(f"ray: {fault}: {_first_line(error)}") from error
     try:
         cluster = Cluster(ray)
         if cluster.processors < 1:
@@ -116,12 +116,13 @@ def _check_answers(address: str) -> None:
         return  # "auto", or Ray will say what is wrong with it
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
-    except (OSError, OverflowError) as error:
-        why = reason(error) if isinstance(error, OSError) else "no such port"
-        raise InputError(f"ray: nothing answers at {address}: {why}") from error
+    except OSError as error:
+        raise InputError(f"ray: nothing answers at {address}: {reason(error)}") from error
 
 
-def _line(error: BaseException) -> str:
-    """What an exception says first."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no more is known"])[0]
