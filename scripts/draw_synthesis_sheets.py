@@ -24,7 +24,9 @@ def main() -> None:
         save(f"scene_{scene}", [draw_sheet(SynthConfig(size=80, scene=scene, frames=COLUMNS), 1, 2, COLUMNS)])
     save("rigs", [draw_sheet(SynthConfig(size=80, rig=rig), 1, 1, COLUMNS) for rig in PRESETS])
     for domain in ("studio", "field"):
-        save(f"domain_{domain}", [draw_sheet(SynthConfig(size=80, domain=domain, depth_sensor="domain"), 1, 1, COLUMNS)])
+        save(
+            f"domain_{domain}", [draw_sheet(SynthConfig(size=80, domain=domain, depth_sensor="domain"), 1, 1, COLUMNS)]
+        )
     save("colour_cameras", [draw_sheet(SynthConfig(size=80, camera=c.name), 1, 1, COLUMNS) for c in COLOUR_CAMERAS])
     sheets = [draw_sheet(SynthConfig(size=80, depth_sensor=s.name), 1, 1, COLUMNS) for s in DEPTH_SENSORS]
     save("depth_sensors", [sheet[len(sheet) // 2 :] for sheet in sheets])

@@ -330,7 +330,9 @@ def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
         phalanx.synth.sets,
         "make_set",
-        lambda plan, out, workers, say, progress, ray: asked.append((plan, out, workers, ray)) or f"{out}/manifest.json",
+        lambda plan, out, workers, say, progress, ray: (
+            asked.append((plan, out, workers, ray)) or f"{out}/manifest.json"
+        ),
     )
     options = [
         "--seed",

@@ -20,6 +20,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -43,8 +44,14 @@ def write_shard(path: str | os.PathLike[str], samples: Iterable[Sample]) -> int:
     Raises:
         InputError: the file cannot be written.
     """
+    with write_whole(path) as temporary, temporary.open("wb") as file:
+        return write_samples(file, samples)
+
+
+def write_samples(file: BinaryIO, samples: Iterable[Sample]) -> int:
+    """The same into an open file, or memory."""
     count = 0
-    with write_whole(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for sample in samples:
             for index in range(len(sample)):
                 for name, content in encode(sample, index).items():

@@ -7,13 +7,13 @@ twice, and the bytes are the same however many processes make it, on one machine
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import multiprocessing
 import os
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -32,7 +32,7 @@ from phalanx import __version__
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_json, write_whole
 from phalanx.data.sample import Sample
-from phalanx.data.shards import encode, write_shard
+from phalanx.data.shards import encode, write_samples, write_shard
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.cluster import Cluster, connect
 from phalanx.synth.config import SynthConfig
@@ -245,8 +245,9 @@ def _make_far(plan: Plan, wanted: dict[str, str], shard: int) -> bytes:
         for name, found in surroundings(plan).items():
             if found != wanted[name]:
                 raise InputError(f"{name} differs ({found}) from where the set is written ({wanted[name]})")
-        with tempfile.TemporaryDirectory(prefix="phalanx_") as folder:
-            return (Path(folder) / make_shard(plan, shard, Path(folder))["file"]).read_bytes()
+        buffer = io.BytesIO()  # no file that a killed process would leave on that machine
+        write_samples(buffer, _chunks(plan, shard))
+        return buffer.getvalue()
     except InputError as error:
         raise InputError(f"machine {platform.node()}: {error}") from error
 
