@@ -21,11 +21,9 @@ from typing import Any
 from phalanx.synth import SynthConfig, stream
 from phalanx.synth.sets import CHUNKS, Plan, make_set
 
-GOAL_RATE, GOAL_RATIO, GOAL_HOURS = (
-    100.0,
-    1.8,
-    1.0,
-)  # at 256 pixels with two workers; from one worker to two; of the set
+GOAL_RATE = 100.0  # pictures a second at 256 pixels with two workers
+GOAL_RATIO = 1.8  # from one worker to two
+GOAL_HOURS = 1.0  # of the set
 SET = 320_000  # pictures
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 import trimesh
 
+from phalanx.core.records import join_fields
 from phalanx.core.seeding import generator
 from phalanx.synth.light import draw_light
 from phalanx.synth.solids import (
@@ -18,7 +19,6 @@ from phalanx.synth.solids import (
     SolidLook,
     Solids,
     cast,
-    concatenate_solids,
     draw_looks,
     shade_solids,
     signed_distance,
@@ -142,7 +142,7 @@ def by_many_samples(solids: Solids, size: int, focal: float = 3.0, samples: int 
 
 @pytest.mark.parametrize("kind", [ELLIPSOID, CAPSULE, CYLINDER, CUP, BOX])
 def test_coverage_agrees_with_many_samples(kind: int) -> None:
-    solids = concatenate_solids([solid(kind, seed) for seed in range(4)])
+    solids = join_fields([solid(kind, seed) for seed in range(4)])
     K = camera(32).expand(4, -1, -1)
     reference = by_many_samples(solids, 32)
     edge = (reference > 0) & (reference < 1)
@@ -230,7 +230,7 @@ def test_signed_distances_of_many_solids() -> None:
     several = beside(*(solid(kind, kind) for kind in (BOX, CUP, ELLIPSOID)))
     several.kind[0, 1] = -1
     points = torch.rand(2, 7, 3)
-    both = signed_distance(concatenate_solids([several, several[:, [2, 1, 0]]]), points)
+    both = signed_distance(join_fields([several, several[:, [2, 1, 0]]]), points)
     assert both.shape == (2, 3, 7) and torch.isinf(both[:, 1]).all()
     assert torch.equal(both[1, 0], signed_distance(solid(ELLIPSOID, ELLIPSOID), points[1:])[0, 0])
     # Near the surface an ellipsoid's distance is good too.
@@ -320,7 +320,7 @@ def test_prints_and_trims_are_where_they_belong() -> None:
 
 
 def test_looks_are_drawn_from_the_generator_for_every_solid() -> None:
-    solids = concatenate_solids([beside(solid(kind), solid(BOX)) for kind in (ELLIPSOID, CAPSULE, CYLINDER, CUP, BOX)])
+    solids = join_fields([beside(solid(kind), solid(BOX)) for kind in (ELLIPSOID, CAPSULE, CYLINDER, CUP, BOX)])
     one, two, other = (draw_looks(generator(seed), solids) for seed in (3, 3, 4))
     assert all(np.array_equal(getattr(one, name), getattr(two, name)) for name in vars(one))
     assert not np.array_equal(one.paint, other.paint)
@@ -334,7 +334,7 @@ def test_looks_are_drawn_from_the_generator_for_every_solid() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_sees_the_same() -> None:
-    solids = concatenate_solids([solid(kind, kind) for kind in range(5)])
+    solids = join_fields([solid(kind, kind) for kind in range(5)])
     look, light, around = draw_looks(generator(1), solids), draw_light(generator(2), 5), torch.rand(5, 3)
     K = camera(64).expand(5, -1, -1)
     here, there = cast(solids, K, 64), cast(solids.to("cuda"), K.cuda(), 64)

@@ -117,9 +117,8 @@ def check_camera_matrix(K: Tensor, name: str = "K") -> Tensor:
         raise InputError(f"{name}: must be (..., 3, 3), not {tuple(K.shape)}")
     if not K.is_floating_point():
         K = K.to(torch.float32)
-    values = (
-        K.detach().double().cpu().numpy()
-    )  # for one matrix NumPy is ten times as fast as torch, and every crop has one
+    # for one matrix NumPy is ten times as fast as torch, and every crop has one
+    values = K.detach().double().cpu().numpy()
     if values.size == 0:
         return K
     if not np.isfinite(values).all():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
+from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.skeleton import FINGERS, TIPS
 
 
@@ -54,12 +55,12 @@ class HandPose:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> HandPose:
         """A new pose with `function` applied to every tensor."""
-        return HandPose(*(function(getattr(self, field.name)) for field in fields(self)))
+        return map_fields(self, function)
 
 
 def concatenate_poses(poses: Sequence[HandPose]) -> HandPose:
     """Join poses along the batch."""
-    return HandPose(*(torch.cat([getattr(pose, field.name) for pose in poses]) for field in fields(HandPose)))
+    return join_fields(poses)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
+from phalanx.core.records import map_fields
 from phalanx.data.sample import Sample
 from phalanx.fit.joints import DEPTH_ROOT as ROOT
 from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
@@ -99,7 +100,7 @@ class Evidence:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Evidence:
         """A new Evidence with `function` applied to every tensor."""
-        return Evidence(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
+        return map_fields(self, function)
 
 
 @dataclass

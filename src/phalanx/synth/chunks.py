@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.records import map_fields
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
 from phalanx.hand.model import HandModel, HandPose
@@ -29,7 +30,7 @@ from phalanx.synth.people import TO_ELBOW, draw_people, hand_boxes, mirrored_box
 from phalanx.synth.rigs import load_rig
 from phalanx.synth.scene import FRAMINGS, Views, draw_hands
 from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
-from phalanx.synth.shade import Look, render, texture_side
+from phalanx.synth.shade import Look, Picture, render, texture_side
 from phalanx.synth.skin import skin_bank, skin_matrices
 from phalanx.synth.solids import Solids, cast, draw_looks, shade_solids
 from phalanx.synth.surface import hand
@@ -100,9 +101,9 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         camera = WEBCAM  # the free mixture of effects would flicker
     sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
     views = _draw_views(config, generator, model_cpu, sensor)
-    hands, of = config.hands, views.hand
+    hands, of, people = config.hands, views.hand, views.body is not None
     # What one camera sees of one hand, once or in a clip; a person and its mirror image stand before the same.
-    place = of if views.body is not None else of * config.views + views.view
+    place = of if people else of * config.views + views.view
     batch, places = len(of), int(place.max()) + 1
     pose = views.pose.map(lambda value: value.to(device))
     K = views.K.to(device)
@@ -111,12 +112,12 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
 
     behind = backgrounds(draw_backgrounds(generator, places, config.tiles), tiles, size).square_()  # linear light
     dress_draw = of_hands(draw_dress(generator, hands), of)
-    stretch = FOREARM_STRETCH if views.body is None else TO_ELBOW
+    stretch = TO_ELBOW if people else FOREARM_STRETCH
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, dress_draw, stretch)
     light = of_hands(domain.light(draw_light(generator, hands)), of)
     if views.world_to_camera is not None:
         light = turned(light, views.world_to_camera[:, :3, :3].numpy())
-    if views.body is not None:
+    if people:
         light = mirrored(light, views.view == 1)
     colours = torch.as_tensor(skin_matrices(generator, hands, domain.tones)[of], device=device)
     variant = generator.integers(0, config.skins, hands)
@@ -124,7 +125,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
     if places < batch:
         behind = behind[torch.as_tensor(place, device=device)]
-    if views.body is not None:
+    if people:
         behind[1::2] = behind[1::2].flip(-1)
     lit = light_vertices(surface, vertices, topology, light, behind.mean((2, 3)))
     cloth = torch.as_tensor(dress_draw.colour, device=device)
@@ -133,29 +134,24 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         lit["diffuse"], lit["gloss"], lit["relief"], cover, phase, torch.cat([colours, cloth], -1), skin, dress_draw
     )
     picture = render(vertices, K, size, topology, look, skins)
-    composition = draw_composition(generator, places if views.body is None else 0)
+    composition = draw_composition(generator, 0 if people else places)
     if config.times > 1:
         composition = of_frames(composition, place)
-    things, drawing = _things(views, pose, device), stream_generator(seed, index, 2)
     own = Layer(picture.colour, picture.coverage, picture.depth)
-    layer = None
+    layer, masks, boxes = None, None, None
+    things = _things(views, pose, device)
     if things is not None:
         met = cast(things, K, size)
-        if views.body is None:
-            paint = draw_looks(drawing, things)
-        else:
+        drawing = stream_generator(seed, index, 2)
+        if people:
             sleeved = dress_draw.edge > -0.5
             paint = paint_people(drawing, things, colours[:, :, 0].cpu().numpy(), dress_draw.colour[..., 0], sleeved)
+        else:
+            paint = draw_looks(drawing, things)
         layer = Layer(shade_solids(met, things, light, paint, behind.mean((2, 3))), met.coverage, met.depth)
-    masks = boxes = None
-    if views.body is not None and layer is not None:
-        swapped = torch.arange(batch, device=device) ^ 1
-        layer = Layer(*(value[swapped] for value in vars(own.flipped()).values())).over(layer)
-        bare = picture.coverage * (picture.parts != 1 + FOREARM)
-        seen = bare * (1.0 - layer.in_front(picture.depth) * layer.coverage)
-        masks = torch.stack([seen, seen[swapped].flip(-1)], 1)
-        boxes = hand_boxes(project(surface.vertices[:, model.parts != FOREARM], K), seen)
-        boxes = torch.stack([boxes, mirrored_boxes(boxes[swapped], size)], 1)
+    if people and layer is not None:
+        layer = map_fields(own, lambda value: _swapped(value).flip(-1)).over(layer)
+        masks, boxes = _both_hands(picture, layer, project(surface.vertices[:, model.parts != FOREARM], K))
     image = _develop(compose(picture, behind, surface.joints, joints_2d, composition, layer))
 
     if camera is None:
@@ -170,7 +166,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
         infrared = 0.4 + 0.2 * colours[:, 0, 0].exp()
         ground = draw_ground(sensing, places)[place]
-        if views.body is not None:
+        if people:
             ground = ground.mirrored(views.view == 1)
         front = own if layer is None else own.over(layer)
         points = surface.joints if views.body is None else torch.cat([surface.joints, views.body.to(device).centre], 1)
@@ -223,6 +219,29 @@ def _draw_views(
     if times is not None:
         return draw_clips(generator, model, config.hands, config.size, times, framing, build)
     return draw_hands(generator, model, config.hands, config.size, framing, build)
+
+
+def _swapped(value: Tensor) -> Tensor:
+    """`(B, ...)` of each picture's mirror image: pictures 1, 0, 3, 2, ..."""
+    return value.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+
+
+def _both_hands(picture: Picture, other: Layer, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """What is seen of a person's right and left hand: masks `(B, 2, S, S)` and boxes `(B, 2, 4)`.
+
+    A picture's left hand is the right one of its mirror image.
+
+    Args:
+        picture: the right hands with their forearms.
+        other: what else is there.
+        pixels: `(B, N, 2)` of the hands' vertices.
+    """
+    bare = picture.coverage * (picture.parts != 1 + FOREARM)
+    seen = bare * (1.0 - other.in_front(picture.depth) * other.coverage)
+    boxes = hand_boxes(pixels, seen)
+    size = seen.shape[-1]
+    masks = torch.stack([seen, _swapped(seen).flip(-1)], 1)
+    return masks, torch.stack([boxes, mirrored_boxes(_swapped(boxes), size)], 1)
 
 
 def _things(views: Views, pose: HandPose, device: torch.device) -> Solids | None:

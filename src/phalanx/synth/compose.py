@@ -162,10 +162,6 @@ class Layer:
             torch.where(front, self.depth, other.depth),
         )
 
-    def flipped(self) -> Layer:
-        """Its mirror image."""
-        return Layer(self.colour.flip(-1), self.coverage.flip(-1), self.depth.flip(-1))
-
 
 def compose(
     hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, draw: ComposeDraw, layer: Layer | None = None

@@ -64,14 +64,14 @@ class SynthConfig:
                 raise InputError(f"{name}: must be at least 1, not {getattr(self, name)}")
         if not 1.0 <= self.frame_rate <= 1000.0:
             raise InputError(f"frame_rate: must lie in [1, 1000] pictures a second, not {self.frame_rate}")
-        for name, known in (
-            ("scene", list(SCENES)),
-            ("domain", list(DOMAINS)),
-            ("camera", [camera.name for camera in COLOUR_CAMERAS]),
-            ("depth_sensor", ["domain", *(sensor.name for sensor in DEPTH_SENSORS)]),
+        for name, chosen, known in (
+            ("scene", self.scene, list(SCENES)),
+            ("domain", self.domain, list(DOMAINS)),
+            ("camera", self.camera or "ideal", [camera.name for camera in COLOUR_CAMERAS]),
+            ("depth_sensor", self.depth_sensor or "ideal", ["domain", *(sensor.name for sensor in DEPTH_SENSORS)]),
         ):
-            if getattr(self, name) not in (*known, *(() if name in ("scene", "domain") else (None,))):
-                raise InputError(f"{name}: {getattr(self, name)} is none of {', '.join(known)}")
+            if chosen not in known:
+                raise InputError(f"{name}: {chosen} is none of {', '.join(known)}")
         if self.rig is not None and self.scene not in ("hands", "motion"):
             raise InputError(f"rig: the scene {self.scene} has a camera of its own; take hands or motion")
         if not 0.0 <= self.photograph_share <= 1.0:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from phalanx.core.records import map_fields
 from phalanx.hand.anatomy import AXES, axis_angle_to_rotation
 from phalanx.hand.collision import Capsules, hand_capsules
 from phalanx.hand.model import HandModel
@@ -54,7 +55,7 @@ class FingerTables:
     size: Tensor
 
     def __getitem__(self, rows: Tensor) -> FingerTables:
-        return FingerTables(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return map_fields(self, lambda value: value[rows])
 
     def __len__(self) -> int:
         return len(self.size)

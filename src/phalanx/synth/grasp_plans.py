@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.anatomy import axis_angle_to_rotation
 from phalanx.synth.grasp_fingers import FingerTables, posture_points, unit
-from phalanx.synth.solids import BOX, CAPSULE, CUP, CYLINDER, ELLIPSOID, Solids, concatenate_solids, signed_distance
+from phalanx.synth.solids import BOX, CAPSULE, CUP, CYLINDER, ELLIPSOID, Solids, signed_distance
 
 GRASP_NAMES = ("power", "stick", "hook", "ball", "fingertips", "pinch", "key", "plate", "pen", "phone", "palm")
 
@@ -42,7 +43,7 @@ class Plan:
     needed: Tensor
 
     def __getitem__(self, rows: Tensor) -> Plan:
-        return Plan(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return map_fields(self, lambda value: value[rows])
 
 
 # One finger as MCP, PIP and DIP flexion; the thumb as CMC, MCP and IP flexion with CMC abduction apart; degrees.
@@ -470,7 +471,7 @@ def plan_grasps(generator: np.random.Generator, hands: FingerTables, kind: np.nd
             order.append(rows)
             plans.append(planner(_Draw(generator, len(rows)), hands[rows]))
     back = torch.cat(order).argsort()
-    solids = concatenate_solids([p.solids for p in plans])
+    solids = join_fields([p.solids for p in plans])
     rest = (torch.cat([getattr(p, f.name) for p in plans]) for f in fields(Plan) if f.name != "solids")
     plan = Plan(solids, *rest)[back]
     _lower(hands, plan)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from phalanx.core.records import map_fields
 
 _FARTHEST = 5.0  # metres
 
@@ -22,7 +24,7 @@ class GroundDraw:
     albedo: np.ndarray  # (B, 2) infrared reflectance of wall and table
 
     def __getitem__(self, index: np.ndarray) -> GroundDraw:
-        return GroundDraw(*(getattr(self, field.name)[index] for field in fields(self)))
+        return map_fields(self, lambda value: value[index])
 
     def mirrored(self, chosen: np.ndarray) -> GroundDraw:
         """The same, but for the `chosen` `(B,)` hands with left and right changed over."""

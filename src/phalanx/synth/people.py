@@ -12,17 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
 from phalanx.synth.scene import Views, about_axis, draw_shapes
-from phalanx.synth.solids import CAPSULE, ELLIPSOID, SolidLook, Solids, concatenate_solids, draw_looks, signed_distance
+from phalanx.synth.solids import CAPSULE, ELLIPSOID, SolidLook, Solids, draw_looks, signed_distance
 
 UPPER_ARM, LOWER_ARM = 0.29, 0.26  # metres, between the joints
 TO_ELBOW = 1.45  # how far the model's forearm is drawn out to end in the elbow
 _NEAREST = 0.25  # metres: no part of an arm comes nearer to the camera
 _SHOULDER = np.array([-0.19, 0.03, 0.0])  # the right one; the person looks along -z, y is down
-_BODY = (  # part, paint, kind, half sizes, ends or centre and centre; metres, from the base of the neck
+_BODY = (  # part, paint, kind, half sizes, centre; metres, from the base of the neck
     ("head", "skin", ELLIPSOID, (0.075, 0.11, 0.095), (0.0, -0.235, -0.025)),
     ("hair", "hair", ELLIPSOID, (0.083, 0.1, 0.096), (0.0, -0.265, 0.012)),
     ("chest", "cloth", ELLIPSOID, (0.185, 0.3, 0.115), (0.0, 0.24, 0.02)),
@@ -103,7 +104,7 @@ def draw_people(generator: np.random.Generator, model: HandModel, people: int, s
         0 * hand,
         view,
         np.zeros(2 * people),
-        body=concatenate_solids([body for _, _, body in chosen]),
+        body=join_fields([body for _, _, body in chosen]),
     )
 
 
@@ -138,14 +139,22 @@ def _candidates(
         forearm = to_camera @ own.forearm
         orientation = forearm @ wrist_turn[side::2].transpose(0, 2, 1)
         translation = at + (to_camera @ own.wrist[..., None])[..., 0] * scale[:, None]
-        poses.append((rotations[side::2], shape, orientation, translation))
+        poses.append(
+            HandPose(
+                rotations[side::2],
+                shape,
+                torch.as_tensor(orientation, dtype=torch.float32),
+                torch.as_tensor(translation, dtype=torch.float32),
+            )
+        )
         bodies.append(_body(own, other.elbow @ flip, scale, to_camera, at))
-    joined = [
-        torch.stack([torch.as_tensor(a, dtype=torch.float32), torch.as_tensor(b, dtype=torch.float32)], 1).flatten(0, 1)
-        for a, b in zip(*poses, strict=True)
-    ]
-    body = Solids(*(torch.stack([getattr(b, name) for b in bodies], 1).flatten(0, 1) for name in vars(bodies[0])))
-    return HandPose(*joined), torch.as_tensor(K, dtype=torch.float32).repeat_interleave(2, 0), body
+    cameras = torch.as_tensor(K, dtype=torch.float32).repeat_interleave(2, 0)
+    return join_fields(poses, _by_turns), cameras, join_fields(bodies, _by_turns)
+
+
+def _by_turns(parts: list[Tensor]) -> Tensor:
+    """Rows (N, ...) of several tensors by turns: (2 N, ...) of two."""
+    return torch.stack(parts, 1).flatten(0, 1)
 
 
 def _body(own: _Arms, other_elbow: np.ndarray, scale: np.ndarray, to_camera: np.ndarray, at: np.ndarray) -> Solids:
@@ -190,7 +199,7 @@ def paint_people(
         sleeved: (B,) whether sleeves reach the forearm.
     """
     first = draw_looks(generator, body[::2])
-    look = SolidLook(*(np.repeat(array, 2, axis=0) for array in vars(first).values()))
+    look = map_fields(first, lambda array: np.repeat(array, 2, axis=0))
     people = len(skin) // 2
     hair = np.log(np.array([[0.012, 0.009, 0.007], [0.05, 0.025, 0.012], [0.25, 0.16, 0.07], [0.3, 0.29, 0.28]]))
     hair = np.repeat(hair[generator.integers(0, len(hair), people)] + generator.normal(0, 0.2, (people, 1)), 2, axis=0)

@@ -43,13 +43,8 @@ def draw_boxes(tile: np.ndarray, boxes: np.ndarray, scale: int = 2) -> np.ndarra
     canvas = np.ascontiguousarray(cv2.resize(tile, (size, size), interpolation=cv2.INTER_CUBIC))
     for (x, y, width, height), colour in zip(boxes.tolist(), ((40, 220, 60), (250, 150, 20)), strict=True):
         if width > 0:
-            first, last = (
-                (round((x + 0.5) * scale), round((y + 0.5) * scale)),
-                (
-                    round((x + width + 0.5) * scale),
-                    round((y + height + 0.5) * scale),
-                ),
-            )
+            corners = np.array([[x, y], [x + width, y + height]])
+            first, last = ((corners + 0.5) * scale).round().astype(int).tolist()
             cv2.rectangle(canvas, first, last, colour, max(1, scale), cv2.LINE_AA)
     return canvas
 

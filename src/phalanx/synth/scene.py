@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.records import join_fields
 from phalanx.geometry.crops import PALM
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import angles_to_rotations
@@ -16,11 +17,11 @@ from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
 from phalanx.synth.dress import FOREARM_FROM, FOREARM_STRETCH
 from phalanx.synth.grasp import draw_grasps
-from phalanx.synth.solids import Solids, concatenate_solids
+from phalanx.synth.solids import Solids
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture
 _MOST_HIDDEN = 5  # joints may lie behind the forearm
-_NEAREST = 0.12  # metres: neither a joint nor the end of the arm comes nearer to the camera
+NEAREST = 0.12  # metres: neither a joint nor the end of the arm comes nearer to the camera
 PALM_MIDDLE = np.array([0.0, 0.08, 0.01])  # hand frame, metres: it is at the drawn place and distance, not the wrist
 
 
@@ -157,11 +158,12 @@ def _turned_upright(
     return turned, joints @ turn.transpose(0, 2, 1), angle
 
 
-def arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, length: float) -> np.ndarray:
-    """Whether `(N,)` an arm of `length` metres hides more than a few joints, or shows its cut end.
+def arm_spoils(model: HandModel, pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int) -> np.ndarray:
+    """Whether `(N,)` the arm, as it is drawn, hides more than a few joints, or shows its cut end.
 
     An arm that comes towards the camera leaves no picture of the hand; in photographs arms do not end.
     """
+    length = FOREARM_STRETCH * (FOREARM_FROM - float(model.template[:, 1].min())) - FOREARM_FROM  # from the wrist
     direction = -(pose.orientation @ pose.rotations[:, 0])[:, :, 1].double().numpy()  # (N, 3) down the arm
     arm = joints[:, :1] + direction[:, None] * np.linspace(0.03, length, 9)[:, None]  # (N, 9, 3)
     depth = np.maximum(arm[..., 2], 0.02)
@@ -172,12 +174,7 @@ def arm_spoils(pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int, len
     end = arm[:, -1, :2] / depth[:, -1:] * K[:, [0, 1], [0, 1]] + K[:, :2, 2]
     margin = 0.03 * K[:, 0, 0] / depth[:, -1]  # half an arm's width in pixels
     shown = ((end > -margin[:, None]) & (end < size + margin[:, None])).all(1) & (direction[:, 2] < 0.6)
-    return (covers.any(1).sum(1) > _MOST_HIDDEN) | shown | (arm[:, -1, 2] < _NEAREST)
-
-
-def arm_length(model: HandModel) -> float:
-    """Metres from the wrist to the end of the forearm as it is drawn."""
-    return FOREARM_STRETCH * (FOREARM_FROM - float(model.template[:, 1].min())) - FOREARM_FROM
+    return (covers.any(1).sum(1) > _MOST_HIDDEN) | shown | (arm[:, -1, 2] < NEAREST)
 
 
 def _candidates(
@@ -231,9 +228,9 @@ def _candidates(
     )
     inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(-1).sum(1)
     usable = (
-        ~arm_spoils(pose, points, K, size, arm_length(model))
+        ~arm_spoils(model, pose, points, K, size)
         & (inside >= _LEAST_INSIDE)
-        & (points[..., 2].min(1) > _NEAREST)
+        & (points[..., 2].min(1) > NEAREST)
         & np.isfinite(pixels).all((1, 2))
     )
     number = np.arange(count)
@@ -253,21 +250,21 @@ def draw_hands(
 
     Draws more than needed and keeps the first that have enough joints inside the picture. `build` is as in `draw_shapes`.
     """
-    drawn: list[tuple[Views, np.ndarray]] = []
+    drawn: list[tuple[Views, Tensor]] = []
     found = 0
     while found < count:
         views, usable = _candidates(generator, model, count + count // 3 + 4, size, framing, build)
-        chosen = np.flatnonzero(usable)[: count - found]
+        chosen = torch.from_numpy(np.flatnonzero(usable)[: count - found])
         drawn.append((views, chosen))
         found += len(chosen)
     number = np.arange(count)
-    held = [views.held[torch.from_numpy(chosen)] for views, chosen in drawn if views.held is not None]
+    held = [views.held[chosen] for views, chosen in drawn if views.held is not None]
     return Views(
-        concatenate_poses([views.pose[torch.from_numpy(chosen)] for views, chosen in drawn]),
-        torch.cat([views.K[torch.from_numpy(chosen)] for views, chosen in drawn]),
+        concatenate_poses([views.pose[chosen] for views, chosen in drawn]),
+        torch.cat([views.K[chosen] for views, chosen in drawn]),
         number,
         0 * number,
         0 * number,
-        np.concatenate([views.turn[chosen] for views, chosen in drawn]),
-        held=concatenate_solids(held) if held else None,
+        np.concatenate([views.turn[chosen.numpy()] for views, chosen in drawn]),
+        held=join_fields(held) if held else None,
     )

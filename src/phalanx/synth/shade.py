@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.records import join_fields
 from phalanx.render.visibility import visibility
 from phalanx.synth.dress import DressDraw
 from phalanx.synth.skin import SLOPE_SCALE, TEXTURE_SIDE
@@ -69,7 +70,7 @@ def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Loo
         rows = slice(start, min(start + block, batch))
         seen = visibility(vertices[rows], topology.faces, fine[rows], 2 * size, 2 * size)
         parts.append(_shade(vertices[rows], fine[rows], seen, topology, look, bank, rows))
-    return Picture(*(torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])))
+    return join_fields(parts)
 
 
 def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, rows: slice) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.records import map_fields
 from phalanx.synth.clutter import PALETTE
 from phalanx.synth.light import LightDraw
 
@@ -42,21 +42,16 @@ class Solids:
     centre: Tensor
 
     def __getitem__(self, rows: slice | Tensor | tuple[slice, slice]) -> Solids:
-        return Solids(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return map_fields(self, lambda value: value[rows])
 
     def to(self, device: torch.device | str) -> Solids:
         """The same on another device."""
-        return Solids(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return map_fields(self, lambda value: value.to(device))
 
     def moved(self, rotation: Tensor, translation: Tensor) -> Solids:
         """The same seen from a frame to which `rotation (B, 3, 3)`, then `translation (B, 3)` lead, as from hand to camera."""
         centre = (rotation[:, None] @ self.centre[..., None])[..., 0] + translation[:, None]
         return Solids(self.kind, self.half, rotation[:, None] @ self.rotation, centre)
-
-
-def concatenate_solids(solids: Sequence[Solids]) -> Solids:
-    """Join solids along the pictures."""
-    return Solids(*(torch.cat([getattr(part, field.name) for part in solids]) for field in fields(Solids)))
 
 
 @dataclass

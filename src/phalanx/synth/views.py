@@ -15,18 +15,17 @@ from phalanx.hand.pose_space import sample_angles
 from phalanx.synth.rigs import Rig
 from phalanx.synth.scene import (
     FRAMINGS,
+    NEAREST,
     PALM_MIDDLE,
     Framing,
     Views,
     about_axis,
-    arm_length,
     arm_spoils,
     draw_hands,
     draw_shapes,
     view_rotations,
 )
 
-_NEAREST = 0.12  # metres: no joint of a clip comes nearer to the camera
 _TRIES = 200  # batches of clips that are drawn at most
 
 
@@ -110,12 +109,12 @@ def draw_clips(
             distance = float(start.pose.translation[clip].norm())
             pose = _moving(generator, start.pose[clip : clip + 1], times, 0.15 * distance)
             joints = model.joints(pose).double().numpy()  # (T, 21, 3)
-            if joints[..., 2].min() < _NEAREST:
+            if joints[..., 2].min() < NEAREST:
                 continue
             K = start.K[clip].double().numpy()
             pixels = joints @ K.T
             K = _crops(generator, (pixels[..., :2] / pixels[..., 2:]).reshape(1, -1, 2), size)[0] @ K
-            if not arm_spoils(pose, joints, np.tile(K, (len(times), 1, 1)), size, arm_length(model)).any():
+            if not arm_spoils(model, pose, joints, np.tile(K, (len(times), 1, 1)), size).any():
                 poses.append(pose)
                 cameras.append(K)
                 turns.append(float(start.turn[clip]))
