@@ -60,7 +60,9 @@ class _Draw:
         return torch.from_numpy(self.generator.uniform(low, high, (self.count, *size))).float()
 
     def normal(self, mean: float, deviation: float, *size: int) -> Tensor:
-        return torch.from_numpy(self.generator.normal(mean, deviation, (self.count, *size)).clip(-3, 3)).float()
+        """At most 3 standard deviations from the mean."""
+        deviations = self.generator.normal(0.0, 1.0, (self.count, *size)).clip(-3, 3)
+        return torch.from_numpy(mean + deviation * deviations).float()
 
     def chance(self, share: float) -> Tensor:
         return self.uniform(0, 1) < share
