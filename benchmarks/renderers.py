@@ -44,7 +44,9 @@ OURS, RIVALS = ("phalanx", LIGHT_GIVEN, "phalanx, plain"), ("pyrender", "trimesh
 KINDS = {"as synthesis draws them": "", "plain": ", plain"}  # and what their names end in
 GOAL = 3.0  # times the faster rival
 AGREE_DEPTH, AGREE_MASK = 0.3, 0.97  # mm, median; intersection over union
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+# Freed memory is kept in all of them, as our workers do (`core/allocator.py`).
+ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 LIGHTS = np.array([[-0.27, -0.53, -0.8], [0.74, -0.21, -0.64]], np.float32)  # of the others, and of ours when plain
 COLOUR = np.array([0.6, 0.4, 0.3], np.float32)
 BLOCK = 4  # plain pictures drawn together, as synthesis does
@@ -102,7 +104,7 @@ class Hands:
         for start in range(0, count, BLOCK):
             rows = slice(start, min(start + BLOCK, count))
             vertices, K = self.vertices[rows], self.K[rows]
-            seen = visibility(vertices, faces, K, self.size, self.size)
+            seen = visibility(vertices, faces, K, self.size, self.size, back_faces=False)
             values = torch.cat([self.normals[rows], vertices[..., 2:]], -1)
             normals, depth = interpolate(values, faces, seen, barycentrics(vertices, faces, K, seen)).split([3, 1], -1)
             normals = torch.nn.functional.normalize(normals, dim=-1)
@@ -167,7 +169,7 @@ def run(python: str, size: int, pictures: int, seconds: float, rounds: int) -> d
             us = [sys.executable, __file__, "--serve", str(core), "--size", str(size), "--pictures", str(pictures)]
             them = [python, str(WORKER), str(folder / "hands.npz"), str(core)]
             for command, children in ((us, ours), (them, rivals)):
-                children.append(Child(command, ONE_THREAD))
+                children.append(Child(command, ENVIRONMENT))
                 stack.callback(children[-1].close)
         versions = rivals[0].greeting
         served = dict.fromkeys(OURS, ours)

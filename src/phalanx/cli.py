@@ -300,8 +300,10 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
             raise InputError(f"--{name}: must be {least} or more, got {value}")
     from pathlib import Path
 
+    from phalanx.core.allocator import keep_freed_memory
     from phalanx.synth import SynthConfig
 
+    keep_freed_memory()
     if args.backgrounds and not Path(args.backgrounds).is_dir():
         raise InputError(f"{args.backgrounds}: there is no such folder of backgrounds")
     if args.ray is not None and not args.out:
@@ -366,6 +368,7 @@ def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
     import jsonargparse
 
+    from phalanx.core.allocator import keep_freed_memory
     from phalanx.train.compact import TrainConfig, run
 
     class Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -385,6 +388,7 @@ def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
     # jsonargparse renamed the method; the old name warns in new releases and the new one is missing in old.
     values = parser.instantiate(settings) if hasattr(parser, "instantiate") else parser.instantiate_classes(settings)
     config = TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
+    keep_freed_memory()
     print(f"weights -> {run(config, values['out'], resume=values['resume'])}")
     return 0
 

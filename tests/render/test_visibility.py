@@ -58,6 +58,27 @@ def test_kernel_and_twin_agree_on_a_mesh(mesh):
     torch.testing.assert_close(visibility(vertices, faces, K, 120, 160, "warp"), twin, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("backend", ["warp", "torch"])
+def test_without_back_faces_only_what_faces_the_camera_is_seen(backend):
+    vertices, faces, K = soup(3, batch=2, spread=0.3)
+    front = visibility(vertices, faces, K, 36, 48, backend, back_faces=False)
+    for picture in range(2):
+        corners = vertices[picture][faces]  # (F, 3, 3)
+        normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        faces_camera = (normal * corners[:, 0]).sum(-1) < 0
+        assert faces_camera.any() and not faces_camera.all()
+        kept = visibility(vertices[picture : picture + 1], faces[faces_camera], K[picture], 36, 48, backend)[0]
+        number = torch.cat([faces_camera.nonzero()[:, 0].int(), torch.tensor([-1], dtype=torch.int32)])
+        assert torch.equal(front[picture], number[kept.long()])
+
+
+def test_a_closed_surface_looks_the_same_without_back_faces(mesh):
+    vertices, faces = mesh
+    K = torch.tensor([[300.0, 0, 75], [0, 260, 60], [0, 0, 1]])
+    both = visibility(vertices, faces, K, 120, 160)
+    assert torch.equal(visibility(vertices, faces, K, 120, 160, back_faces=False), both)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_against_slow_ray_casting(seed):
     vertices, faces, K = soup(seed + 10, batch=1, count=25)
@@ -141,7 +162,7 @@ def test_nothing_to_draw(backend):
 def test_twin_in_chunks(most_samples):
     vertices, faces, K = soup(3)
     keys = torch.full((3, 36, 48), (0x7F800000 << 32) | 0xFFFFFFFF)
-    fill_keys_torch(project_vertices(vertices, K), faces, keys, most_samples)
+    fill_keys_torch(project_vertices(vertices, K), faces, keys, most_samples=most_samples)
     torch.testing.assert_close(keys.to(torch.int32), visibility(vertices, faces, K, 36, 48), rtol=0, atol=0)
 
 

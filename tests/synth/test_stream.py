@@ -1,8 +1,12 @@
 """Streams: in order, the same bytes for any number of workers, nothing left behind."""
 
 import multiprocessing
+import os
 import queue
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -45,3 +49,25 @@ def test_a_workers_complaint_reaches_the_consumer(tmp_path):
 def test_complaints_without_workers(tmp_path):
     with pytest.raises(InputError, match="nothing: no such folder"):
         next(stream(SynthConfig(size=32, chunk=1, skins=1, backgrounds=tmp_path / "nothing"), seed=0, workers=0))
+
+
+def test_workers_do_not_outlive_a_killed_parent():
+    code = (
+        "import multiprocessing, os, time; from concurrent.futures import ProcessPoolExecutor\n"
+        "from phalanx.synth.stream import prepare_worker\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), prepare_worker)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 60).result()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    os.kill(worker, 0)  # it is there
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(200):
+            os.kill(worker, 0)
+            time.sleep(0.1)

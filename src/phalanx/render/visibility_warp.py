@@ -25,12 +25,27 @@ def _side(first: wp.int32, second: wp.int32, start: wp.vec3, end: wp.vec3) -> wp
     return wp.vec4(start[0], start[1], end[0] - start[0], end[1] - start[1])
 
 
+@wp.func
+def _clip(span: wp.vec2, start_x: wp.float32, run_y: wp.float32, cross: wp.float32) -> wp.vec2:
+    """The part of the columns `span` where `(x - start_x) * run_y - cross` may be 0 or more, a little wider for rounding.
+
+    Its first column is the lower end rounded up, its last the upper end rounded down.
+    """
+    if run_y == 0.0:
+        return span
+    edge = start_x + cross / run_y
+    if run_y > 0.0:
+        return wp.vec2(wp.clamp(edge - 0.01, span[0], span[1] + 1.0), span[1])
+    return wp.vec2(span[0], wp.clamp(edge + 0.01, span[0] - 1.0, span[1]))
+
+
 @wp.kernel
 def _fill_keys(
     screen: wp.array2d(dtype=wp.vec3),  # type: ignore[valid-type]
     faces: wp.array2d(dtype=wp.int32),  # type: ignore[valid-type]
     keys: wp.array3d(dtype=wp.int64),  # type: ignore[valid-type]
     lanes: wp.int32,
+    back_faces: wp.int32,
 ):
     picture, face, lane = wp.tid()  # type: ignore[misc]
     index0 = faces[face, 0]
@@ -60,6 +75,8 @@ def _fill_keys(
         return
     # one sense for all sides of a triangle, the inside positive
     inwards = (value > 0.0) == (index1 < index2)
+    if back_faces == 0 and not inwards:
+        return
     run0 = wp.where(inwards == (index1 < index2), 1.0, -1.0) * wp.vec2(side0[2], side0[3])
     run1 = wp.where(inwards == (index2 < index0), 1.0, -1.0) * wp.vec2(side1[2], side1[3])
     run2 = wp.where(inwards == (index0 < index1), 1.0, -1.0) * wp.vec2(side2[2], side2[3])
@@ -69,7 +86,11 @@ def _fill_keys(
         cross0 = (y - side0[1]) * run0[0]
         cross1 = (y - side1[1]) * run1[0]
         cross2 = (y - side2[1]) * run2[0]
-        for column in range(left, right + 1):
+        span = wp.vec2(wp.float32(left), wp.float32(right))
+        span = _clip(
+            _clip(_clip(span, side0[0], run0[1], cross0), side1[0], run1[1], cross1), side2[0], run2[1], cross2
+        )
+        for column in range(wp.int32(span[0] + 0.999), wp.int32(span[1]) + 1):
             x = wp.float32(column)
             a = (x - side0[0]) * run0[1] - cross0
             b = (x - side1[0]) * run1[1] - cross1
@@ -81,7 +102,7 @@ def _fill_keys(
                     wp.atomic_min(keys, picture, row, column, key)
 
 
-def fill_keys(screen: torch.Tensor, faces: torch.Tensor, keys: torch.Tensor) -> None:
+def fill_keys(screen: torch.Tensor, faces: torch.Tensor, keys: torch.Tensor, back_faces: bool = True) -> None:
     """Lower the z-buffer `keys` (B, H, W) int64, in place, to the triangles in front; see `fill_keys_torch`."""
     device = _start(str(keys.device))
     lanes = _CUDA_LANES if device.is_cuda else 1
@@ -93,6 +114,7 @@ def fill_keys(screen: torch.Tensor, faces: torch.Tensor, keys: torch.Tensor) -> 
             wp.from_torch(faces.to(torch.int32).contiguous()),
             wp.from_torch(keys),
             lanes,
+            int(back_faces),
         ],
         device=device,
         stream=wp.stream_from_torch(keys.device) if device.is_cuda else None,
@@ -125,7 +147,7 @@ def _start(device: str) -> Any:
             wp.zeros((1, 3), dtype=wp.int32, device=warp_device),
             wp.zeros((1, 1, 1), dtype=wp.int64, device=warp_device),
         )
-        wp.launch(_fill_keys, dim=(1, 1, 1), inputs=[*nothing, 1], device=warp_device)
+        wp.launch(_fill_keys, dim=(1, 1, 1), inputs=[*nothing, 1, 1], device=warp_device)
     return warp_device
 
 

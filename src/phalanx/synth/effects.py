@@ -231,9 +231,29 @@ def softened(images: Tensor) -> Tensor:
     return (rows[..., :-2, :] + rows[..., 1:-1, :]).add_(rows[..., 2:, :]).mul_(1 / 9)
 
 
+def _expose(images: Tensor, draw: EffectsDraw) -> None:
+    """Vignette, exposure, white balance, gamma, contrast and loss of colour, in place."""
+    device, size = images.device, images.shape[-1]
+    line = torch.linspace(-1, 1, size, device=device)
+    block = 1 if device.type == "cpu" else len(images)  # on the CPU what fits a core's cache
+    for rows in (slice(start, start + block) for start in range(0, len(images), block)):
+        picture = images[rows]  # (n, 3, S, S)
+        drawn = (draw.vignette, draw.gain, draw.gamma, draw.contrast, draw.grey)
+        vignette, gain, gamma, contrast, grey = (
+            torch.as_tensor(values[rows], device=device)[..., None, None] for values in drawn
+        )
+        across, down = line - vignette[:, 1], line[:, None] - vignette[:, 2]
+        light = (across.square() + down.square()).mul_(vignette[:, 0]).add_(1.0).reciprocal_()
+        picture.mul_(gain).mul_(light[:, None]).clamp_(1e-4, 1.0)
+        slope, pivot = contrast[:, :, None].unbind(1)  # (n, 1, 1, 1)
+        picture.log_().mul_(gamma[:, None]).exp_().mul_(slope).add_(pivot * (1 - slope))
+        keep = torch.eye(3, device=device) * (1 - grey) + grey * torch.tensor(LUMA, device=device)
+        picture.copy_(torch.bmm(keep, picture.flatten(2)).view_as(picture))
+
+
 def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     """Apply the drawn effects to `images (B, 3, S, S)`; S a multiple of 16. Result in [0, 1], rounded to 8 bits."""
-    device, batch, size = images.device, images.shape[0], images.shape[-1]
+    device, size = images.device, images.shape[-1]
 
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=device)
@@ -245,30 +265,14 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     if len(pictures):
         own, other = images.index_select(0, on(pictures)), images.index_select(0, on(donors))
         images.index_copy_(0, on(pictures), mix_amplitude(own, other, share, radius))
-    line = torch.linspace(-1, 1, size, device=device)
-    vignette = on(draw.vignette)
-    fall = (line - vignette[:, 1:2]).square()[:, None, :] + (line - vignette[:, 2:3]).square()[:, :, None]
-    light = 1.0 / (1.0 + vignette[:, 0, None, None] * fall)
-    images = images.mul_(light[:, None]).mul_(on(draw.gain)[:, :, None, None]).clamp_(1e-4, 1.0)
-    images = images.log_().mul_(on(draw.gamma)[:, None, None, None]).exp_()
-    slope, pivot = on(draw.contrast)[:, :, None, None, None].unbind(1)
-    images = images.mul_(slope).add_(pivot * (1 - slope))
-    grey = on(draw.grey)[:, None, None]
-    keep = torch.eye(3, device=device) * (1 - grey) + grey * torch.tensor(LUMA, device=device)
-    images = torch.bmm(keep, images.view(batch, 3, -1)).view(batch, 3, size, size)
+    _expose(images, draw)
     if len(draw.blurred):
         change(draw.blurred, lambda chosen: convolve(chosen, on(draw.kernels)))
     bank = noise_bank(size, str(device))
-    noise = torch.empty_like(images)
-    for i in range(batch):  # views: one copy a picture
-        row, column, _ = draw.noise_shift[i]
-        noise[i] = bank[int(draw.noise[i, 2]), :, row : row + size, column : column + size]
-    shot, read, sign = (
-        on(v.astype(np.float32))[:, None, None, None]
-        for v in (draw.noise[:, 0], draw.noise[:, 1], draw.noise_shift[:, 2])
-    )
-    noise *= images.clamp(0, 1).mul_(shot.square()).add_(read.square()).sqrt_().mul_(sign)
-    images += noise
+    offsets = zip(images, draw.noise.tolist(), draw.noise_shift.tolist(), strict=True)
+    for image, (shot, read, tile), (row, column, sign) in offsets:
+        deviation = image.clamp(0, 1).mul_(shot**2).add_(read**2).sqrt_()
+        image.addcmul_(deviation, bank[int(tile), :, row : row + size, column : column + size], value=sign)
     for pictures, factor, mode in draw.rescaled:
         if len(pictures):
             small = F.interpolate(images.index_select(0, on(pictures)), size=max(8, round(size / factor)), mode="area")

@@ -37,6 +37,7 @@ from phalanx.synth.chunks import make_chunk
 from phalanx.synth.cluster import Cluster, connect
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.rigs import load_rig
+from phalanx.synth.stream import prepare_worker
 
 SCHEMA = "phalanx.set/1"
 CHUNKS = 32  # in a shard
@@ -221,7 +222,7 @@ def _make(
             yield shard, make_shard(plan, shard, folder)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(missing)), context) as pool:
+    with ProcessPoolExecutor(min(workers, len(missing)), context, prepare_worker) as pool:
         waiting = {pool.submit(make_shard, plan, shard, folder): shard for shard in missing}
         try:
             while waiting:
@@ -241,6 +242,7 @@ def _from_anywhere(plan: Plan) -> Plan:
 
 def _make_far(plan: Plan, wanted: dict[str, str], shard: int) -> bytes:
     """The content of a shard, made on another machine whose `surroundings` must be those `wanted`."""
+    prepare_worker()
     try:
         for name, found in surroundings(plan).items():
             if found != wanted[name]:

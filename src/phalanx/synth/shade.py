@@ -68,7 +68,7 @@ def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Loo
     parts = []
     for start in range(0, batch, block):
         rows = slice(start, min(start + block, batch))
-        seen = visibility(vertices[rows], topology.faces, fine[rows], 2 * size, 2 * size)
+        seen = visibility(vertices[rows], topology.faces, fine[rows], 2 * size, 2 * size, back_faces=False)
         parts.append(_shade(vertices[rows], fine[rows], seen, topology, look, bank, rows))
     return join_fields(parts)
 

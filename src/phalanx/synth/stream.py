@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from phalanx.core.allocator import keep_freed_memory
 from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample
 from phalanx.synth.chunks import make_chunk
@@ -39,9 +40,22 @@ def _unpack(packed: dict[str, np.ndarray]) -> Sample:
     return Sample(**fields)
 
 
+def prepare_worker() -> None:
+    """Settings of a process that makes pictures beside others: one thread, no memory handed back, and no life without its parent."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _work(pipe: Connection, config: SynthConfig, seed: int, first: int, step: int) -> None:
     """Make every `step`-th chunk and send it, until the other end hangs up."""
-    torch.set_num_threads(1)
+    prepare_worker()
     index = first
     try:
         while True:
