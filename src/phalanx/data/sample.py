@@ -23,6 +23,8 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "boxes": ("B", 2, 4),
     "joints": ("B", 21, 3),
     "joints_2d": ("B", 21, 2),
+    "valid": ("B", 21),
+    "visible": ("B", 21),
     "vertices": ("B", "V", 3),
     "rotations": ("B", 16, 3, 3),
     "shape": ("B", 10),
@@ -32,9 +34,11 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
     "world_to_camera": ("B", 4, 4),
     "time": ("B",),
     "ids": ("B", 3),
+    "left": ("B",),
+    "gesture": ("B",),
 }
 
-_INTEGERS = {"parts": torch.uint8, "ids": torch.int64}
+_INTEGERS = {"parts": torch.uint8, "ids": torch.int64, "left": torch.bool, "gesture": torch.int64}
 
 
 @dataclass
@@ -53,6 +57,10 @@ class Sample:
     boxes: Tensor | None = None  # (B, 2, 4) x, y, width, height in pixels of the same; all 0 where nothing is seen
     joints: Tensor | None = None  # (B, 21, 3) metres, camera frame
     joints_2d: Tensor | None = None  # (B, 21, 2) pixels of `image`, (0, 0) the centre of the top-left pixel
+    valid: Tensor | None = (
+        None  # (B, 21) 1 where a joint is known, 0 where it is not (its numbers are then 0); absent: all are
+    )
+    visible: Tensor | None = None  # (B, 21) 1 where a joint is seen, 0 where something hides it or it is not known
     vertices: Tensor | None = None  # (B, V, 3) metres, camera frame
     rotations: Tensor | None = None  # (B, 16, 3, 3) local rotations as in `HandPose.rotations`
     shape: Tensor | None = None  # (B, 10) standard deviations
@@ -62,6 +70,8 @@ class Sample:
     world_to_camera: Tensor | None = None  # (B, 4, 4) rigid, metres
     time: Tensor | None = None  # (B,) seconds since the sequence began
     ids: Tensor | None = None  # (B, 3) int64: sequence, frame, view
+    left: Tensor | None = None  # (B,) bool: a left hand that was mirrored; absent: none was
+    gesture: Tensor | None = None  # (B,) int64 number of the gesture among the set's own
 
     def __len__(self) -> int:
         """Number of hands B in the batch; 0 if every field is absent."""
@@ -105,7 +115,7 @@ class Sample:
                 raise InputError(f"sample.{name}: floating point expected, got {value.dtype}")
             if not bool(torch.isfinite(value).all()):
                 raise InputError(f"sample.{name}: holds NaN or infinite values")
-            if name in ("image", "mask", "hand_masks") and bool(((value < 0) | (value > 1)).any()):
+            if name in ("image", "mask", "hand_masks", "valid", "visible") and bool(((value < 0) | (value > 1)).any()):
                 raise InputError(f"sample.{name}: values must lie in [0, 1]")
             if name in ("depth", "sensed_depth") and bool((value < 0).any()):
                 raise InputError(f"sample.{name}: holds negative depth")
