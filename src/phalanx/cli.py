@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_synth(verbs)
     _add_train(verbs)
     _add_evaluate(verbs)
+    _add_compare(verbs)
     return parser
 
 
@@ -407,8 +408,27 @@ def _describe(parser: argparse.ArgumentParser, config: type) -> None:
 
 
 def _add_evaluate(verbs: Any) -> None:
-    parser = _add_verb(verbs, "evaluate", _evaluate, "predict and save, then score on real photos", _EVALUATE)
-    parser.add_argument("protocol", choices=("photos3d",), metavar="PROTOCOL", help="photos3d: photos with 3D joints")
+    parser = _add_verb(
+        verbs, "evaluate", _evaluate_photos3d, "predict and save, then score against ground truth", _EVALUATE
+    )
+    protocols = parser.add_subparsers(dest="protocol", metavar="PROTOCOL", required=True, parser_class=_Parser)
+    _add_evaluate_photos3d(protocols)
+    _add_evaluate_nyu(protocols)
+
+
+_EVALUATE = """\
+phalanx evaluate PROTOCOL --help says more about each.
+
+examples:
+  phalanx evaluate photos3d path/to/photos --json scores.json --worst worst.png
+  phalanx evaluate nyu --predictions method.txt --ground-truth test.txt --json method.json
+  phalanx compare method.json other.json
+"""
+
+
+def _add_evaluate_photos3d(protocols: Any) -> None:
+    short = "predict colour photos with 3D joints and score"
+    parser = _add_verb(protocols, "photos3d", _evaluate_photos3d, short, _PHOTOS3D)
     parser.add_argument("folder", metavar="DIR", help="folder of the data")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
     parser.add_argument("--save", metavar="FILE", help="write the predictions to this NPZ file")
@@ -424,8 +444,8 @@ def _add_evaluate(verbs: Any) -> None:
     _add_common(parser)
 
 
-_EVALUATE = """\
-photos3d takes a folder with params.mat and pose_gt.mat in the layout of the real-world test set of Ge et al., CVPR 2019,
+_PHOTOS3D = """\
+Takes a folder with params.mat and pose_gt.mat in the layout of the real-world test set of Ge et al., CVPR 2019,
 and prints 2D error, root-relative and aligned 3D error, AUC, misses and time, by view and by number of curled fingers.
 
 example:
@@ -433,7 +453,67 @@ example:
 """
 
 
-def _evaluate(args: argparse.Namespace, rest: Sequence[str]) -> int:
+def _add_evaluate_nyu(protocols: Any) -> None:
+    parser = _add_verb(protocols, "nyu", _evaluate_nyu, "score predictions for the NYU hand pose test set", _NYU)
+    parser.add_argument("--predictions", metavar="FILE", required=True, help="text file, or the same as .gz")
+    parser.add_argument("--ground-truth", metavar="FILE", required=True, help="the same form")
+    parser.add_argument("--name", help="what the method is called in figures (default: the file's name)")
+    parser.add_argument("--json", metavar="FILE", help="also write all figures and curves to a file")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_NYU = """\
+Files are the depth community's: a line a frame, u v d of 14 joints (pixels, pixels, millimetres), in the order of the test frames.
+Prints the mean joint error over all frames and the share of frames whose largest joint error is at most 20, 40 and 80 mm.
+
+example:
+  phalanx evaluate nyu --predictions method.txt.gz --ground-truth nyu_test_groundtruth_label.txt.gz --json method.json
+"""
+
+
+def _evaluate_nyu(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.evaluate.nyu import evaluate_nyu
+
+    scores = evaluate_nyu(args.predictions, args.ground_truth, args.json, args.name)
+    within = dict(zip(scores["thresholds_mm"], scores["frames_with_max_error_within"], strict=True))
+    _say(args.quiet)(
+        f"{scores['name']}: mean joint error {scores['mean_mm']:.2f} mm (median {scores['median_mm']:.2f}) over {scores['frames']} frames; "
+        + "frames with all joints within "
+        + ", ".join(f"{t} mm: {100 * within[t]:.1f} %" for t in (20, 40, 80))
+    )
+    return 0
+
+
+def _add_compare(verbs: Any) -> None:
+    parser = _add_verb(verbs, "compare", _compare, "several methods' scores in one figure and one table", _COMPARE)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="JSON that phalanx evaluate --json wrote")
+    parser.add_argument(
+        "--ground-truth", metavar="FILE", help="true joints of NYU: then files may be predictions (.txt, .gz)"
+    )
+    parser.add_argument(
+        "--out", default="comparison", metavar="DIR", help="folder for the results (default: comparison/)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_COMPARE = """\
+Draws the curves of all methods (comparison.png) and writes their table as Markdown, CSV and LaTeX (comparison.md, .csv, .tex).
+
+example:
+  phalanx compare v2v.json deepprior.json mine.json --out figures
+  phalanx compare v2v.txt.gz mine.txt --ground-truth nyu_test_groundtruth_label.txt.gz
+"""
+
+
+def _compare(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.evaluate.compare import compare
+
+    methods = compare(args.files, args.out, args.ground_truth)
+    _say(args.quiet)(f"{len(methods)} methods -> {args.out}/comparison.png, .md, .csv, .tex")
+    return 0
+
+
+def _evaluate_photos3d(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if args.predictions and (args.weights or args.focal != "both"):
         raise InputError("--predictions: saved predictions are scored as they are; give neither --weights nor --focal")
     from phalanx.evaluate.photos3d import evaluate_photos3d

@@ -19,11 +19,12 @@ from phalanx.evaluate.groups import VIEWS, curled_fingers, views
 from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
 from phalanx.evaluate.table import print_table
 from phalanx.evaluate.worst import draw_worst
-from phalanx.metrics.curves import auc
+from phalanx.metrics.curves import auc, pck_curve
 from phalanx.metrics.definition_map import alternating_halves, cross_mapped
 from phalanx.metrics.joints import end_point_errors, procrustes_errors, root_scaled_errors
 
 FOCAL_GIVEN, FOCAL_NOT_GIVEN = "focal_given", "focal_not_given"
+THRESHOLDS = np.arange(51.0)  # millimetres, of the curve `joints_within`
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def score_photos3d(photos: Photos3D, predictions: JointPredictions) -> dict[str,
     everything = np.ones(len(photos), dtype=bool)
     return {
         **_figures(errors, found, predictions.ms, everything),
+        "joints_within": pck_curve(errors["epe_3d_root_scaled_mm"], THRESHOLDS).tolist(),
         "by_view": {name: _figures(errors, found, predictions.ms, view == name) for name in VIEWS},
         "by_curled": {str(count): _figures(errors, found, predictions.ms, curled == count) for count in range(6)},
     }
@@ -145,7 +147,8 @@ def report_photos3d(
 ) -> dict[str, Any]:
     """Score runs by any estimators and put the figures out; arguments and result as for `evaluate_photos3d`."""
     scores = {name: score_photos3d(photos, run) for name, run in runs.items()}
-    report = {**next(iter(scores.values())), **scores}
+    head = {"protocol": "photos3d", "thresholds_mm": THRESHOLDS.tolist(), "runs": list(scores)}
+    report = {**head, **next(iter(scores.values())), **scores}
     if json_path is not None:
         write_json(json_path, report, indent=2)
     if worst is not None:
