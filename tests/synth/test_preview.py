@@ -4,7 +4,7 @@ import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.synth import SynthConfig
-from phalanx.synth.preview import depth_picture, draw_boxes, draw_joints, draw_sheet, save_sheet
+from phalanx.synth.preview import draw_sheet, save_sheet
 
 
 def test_sheet_is_drawn(tmp_path):
@@ -16,16 +16,6 @@ def test_sheet_is_drawn(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
     save_sheet(tmp_path / "again.png", seed=1, rows=2, columns=2, size=32, config=config)
     assert np.array_equal(sheet, cv2.imread(str(tmp_path / "again.png")))
-
-
-def test_joints_are_drawn_where_they_are():
-    tile = np.zeros((32, 32, 3), np.uint8)
-    joints = np.full((21, 2), 5.0)
-    joints[8] = [20.0, 25.0]  # the index finger's tip
-    drawn = draw_joints(tile, joints, scale=2)
-    assert drawn.shape == (64, 64, 3)
-    # Pixel (20, 25) becomes the square of pixels 40..41, 50..51.
-    assert drawn[50, 40].max() > 200 and drawn[40, 50].max() == 0
 
 
 def test_bad_sheets_are_refused(tmp_path):
@@ -48,19 +38,6 @@ def test_a_row_shows_one_hand_and_depth_stands_below(tmp_path):
     assert np.abs(row[:, 0] - row[:, 2]).mean() < np.abs(row[:, 0] - other[:, 0]).mean()
 
 
-def test_depth_is_red_where_near_blue_where_far_black_where_unread():
-    depth = np.linspace(0.5, 1.0, 64).reshape(8, 8)
-    depth[3, 3] = 0
-    drawn = depth_picture(depth).astype(int)
-    assert drawn[3, 3].tolist() == [0, 0, 0]
-    assert drawn[0, 0, 0] > drawn[0, 0, 2] + 50 and drawn[7, 6, 2] > drawn[7, 6, 0]
-    assert not depth_picture(np.zeros((4, 4))).any()
-
-
 def test_people_have_boxes_drawn_round_their_hands():
     config = SynthConfig(size=64, chunk=8, scene="people", tiles=2, skins=1, camera="ideal")
     assert draw_sheet(config, 0, 2, 3).shape == (2 * 128, 3 * 128, 3)
-    tile = np.zeros((32, 32, 3), np.uint8)
-    drawn = draw_boxes(tile, np.array([[4.0, 6.0, 10.0, 8.0], [0.0, 0.0, 0.0, 0.0]]))
-    assert drawn[13, 20, 1] > 150 and drawn[20, 9, 1] > 150 and drawn[20, 20].max() == 0
-    assert not draw_boxes(tile, np.zeros((2, 4))).any()

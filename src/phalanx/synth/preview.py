@@ -11,51 +11,9 @@ import numpy as np
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_whole
 from phalanx.data.sample import Sample
-from phalanx.hand.skeleton import BONES
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
-
-_FINGER_COLOURS = (
-    (230, 40, 40),
-    (250, 170, 20),
-    (60, 200, 60),
-    (40, 120, 250),
-    (210, 60, 230),
-)  # RGB, thumb to little finger
-
-
-def draw_joints(tile: np.ndarray, joints_2d: np.ndarray, scale: int = 2) -> np.ndarray:
-    """The skeleton drawn over an RGB tile `(S, S, 3)` uint8, `scale` times enlarged; `joints_2d (21, 2)` in the tile's pixels."""
-    size = tile.shape[0] * scale
-    canvas = np.ascontiguousarray(cv2.resize(tile, (size, size), interpolation=cv2.INTER_CUBIC))
-    points = np.round((np.nan_to_num(joints_2d) + 0.5) * scale - 0.5).clip(-9999, 9999).astype(int).tolist()
-    for a, b in BONES:
-        colour = _FINGER_COLOURS[(b - 1) // 4]
-        cv2.line(canvas, points[a], points[b], colour, max(1, scale), cv2.LINE_AA)
-    for j in range(1, 21):
-        cv2.circle(canvas, points[j], scale + 1, _FINGER_COLOURS[(j - 1) // 4], -1, cv2.LINE_AA)
-    return canvas
-
-
-def draw_boxes(tile: np.ndarray, boxes: np.ndarray, scale: int = 2) -> np.ndarray:
-    """The boxes `(2, 4)` of both hands drawn over an RGB tile, `scale` times enlarged: this hand's green, the other's orange."""
-    size = tile.shape[0] * scale
-    canvas = np.ascontiguousarray(cv2.resize(tile, (size, size), interpolation=cv2.INTER_CUBIC))
-    for (x, y, width, height), colour in zip(boxes.tolist(), ((40, 220, 60), (250, 150, 20)), strict=True):
-        if width > 0:
-            corners = np.array([[x, y], [x + width, y + height]])
-            first, last = ((corners + 0.5) * scale).round().astype(int).tolist()
-            cv2.rectangle(canvas, first, last, colour, max(1, scale), cv2.LINE_AA)
-    return canvas
-
-
-def depth_picture(depth: np.ndarray) -> np.ndarray:
-    """Depth `(S, S)` in metres as an RGB picture uint8: near is red, far is blue, no reading is black."""
-    read = depth[depth > 0]
-    near, far = (float(np.quantile(read, q)) for q in (0.02, 0.98)) if len(read) else (0.0, 1.0)
-    grey = np.clip(255 * (far - depth) / max(far - near, 0.02), 0, 255).astype(np.uint8)
-    coloured = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1]
-    return np.where((depth > 0)[..., None], coloured, 0).astype(np.uint8)
+from phalanx.view.samples import depth_picture, draw_boxes, draw_joints
 
 
 def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.ndarray:
