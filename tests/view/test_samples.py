@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from phalanx.data.sample import Sample
-from phalanx.view.samples import depth_picture, draw_joints, draw_sample, sheet
+from phalanx.view.samples import depth_picture, draw_boxes, draw_joints, draw_sample, sheet
 
 
 def test_joints_are_drawn_where_they_are():
