@@ -1,0 +1,224 @@
+"""Reader of InterHand2.6M: one or two hands seen by many calibrated colour cameras (Moon et al., ECCV 2020).
+
+    images/<split>/Capture<C>/<sequence>/cam<ID>/image<FRAME>.jpg          512x334 or 334x512 pixels
+    annotations/<split>/InterHand2.6M_<split>_data.json                    which picture shows what; `file_name` below images/<split>
+    annotations/<split>/InterHand2.6M_<split>_camera.json                  [capture]["campos", "camrot", "focal", "princpt"][camera]
+    annotations/<split>/InterHand2.6M_<split>_joint_3d.json                [capture][frame]: 42 joints of the world, in millimetres
+
+A point X of the world lies at `camrot (X - campos)` in a camera's frame, whose axes are OpenCV's; there is no distortion. Joints 0
+to 20 are the right hand's and 21 to 41 the left's, each finger from tip to base, the wrist last (`ORDER`). World coordinates of
+joints that are not valid are filled with 1. A joint counts as valid if both files say so, and none does where the
+wrist is not, as in the authors' own loader. A picture with both hands gives two samples, the right hand's first.
+
+`ids`: number of the sequence among the split's (sorted by capture and name), frame, and twice the camera's number, plus 1 for
+left hands. The parameters of MANO that come with the set are not read.
+
+Official counts of pictures are of version 1.0 with both kinds of annotation, human and machine. Layout, counts and camera formula:
+github.com/facebookresearch/InterHand2.6M, README and `data/InterHand2.6M/dataset.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason
+from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.data.images import read_image
+from phalanx.data.mirror import mirrored
+from phalanx.data.sample import Sample
+
+OFFICIAL = {"train": 1_361_062, "val": 380_125, "test": 849_160}
+"""Pictures of each split."""
+
+ORDER = (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16)
+"""For each of our joints its number in the set, right hand; of a left hand 21 more."""
+
+_WRIST, _KNUCKLE = ORDER[0], ORDER[9]  # the middle finger's
+_SIDES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}
+
+
+class InterHand(Dataset):
+    """Hands of one split, in the order of the annotation file. `interacting[i]`: whether hand i's picture is of two hands."""
+
+    name = "InterHand2.6M"
+    splits = ("train", "val", "test")
+    licence = "CC BY-NC 4.0"
+
+    def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        files = {
+            kind: self.folder / "annotations" / split / f"InterHand2.6M_{split}_{kind}.json"
+            for kind in ("data", "camera", "joint_3d")
+        }
+        self._images = self.folder / "images" / split
+        path = files["data"]
+        try:
+            data = _read_json(path)
+            pictures, annotations = data["images"], data["annotations"]
+            place = {picture["id"]: number for number, picture in enumerate(pictures)}
+            picture_of = np.array([place[entry["image_id"]] for entry in annotations], dtype=np.int64)  # (N,)
+            shown = np.array([_SIDES[entry["hand_type"]] for entry in annotations], dtype=bool).reshape(-1, 2)  # (N, 2)
+            marks = [entry["joint_valid"] for entry in annotations]
+            self._paths = [str(picture["file_name"]) for picture in pictures]
+            self._sizes = [(int(picture["width"]), int(picture["height"])) for picture in pictures]
+            frames = [(str(picture["capture"]), str(picture["frame_idx"])) for picture in pictures]
+            self._views = [(str(picture["capture"]), str(picture["camera"])) for picture in pictures]
+            self._numbers = [(int(picture["frame_idx"]), int(picture["camera"])) for picture in pictures]
+            sequences = [(int(picture["capture"]), str(picture["seq_name"])) for picture in pictures]
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: is not an InterHand2.6M annotation file ({error!r})") from error
+        number_of = {sequence: number for number, sequence in enumerate(sorted(set(sequences)))}
+        self._sequences = [number_of[sequence] for sequence in sequences]
+
+        there = set(_files_in(self._images))
+        if whole:
+            check_count(str(path), {"pictures": len(pictures)}, {"pictures": OFFICIAL[split]})
+            check_files(self._images, self._paths, there)
+        present = np.array([name in there for name in self._paths], dtype=bool)
+
+        self._cameras = _cameras(files["camera"])
+        row_of, self._world, world_valid = _world(files["joint_3d"])
+        for table, wanted, kind in ((self._cameras, self._views, "camera"), (row_of, frames, "joint_3d")):
+            if missing := set(wanted) - table.keys():
+                capture, other = min(missing)
+                raise InputError(f"{files[kind]}: has no entry {other} of capture {capture}")
+        rows = np.array([row_of[frames[number]] for number in picture_of], dtype=np.int64)  # (N,)
+
+        labels = [f"joint_valid of annotation {number}" for number in range(len(marks))]
+        valid = (_numbers(path, labels, marks, (42, 1))[..., 0] > 0) & world_valid[rows]  # (N, 42)
+        halves = valid.reshape(-1, 2, 21)  # (N, 2, 21)
+        halves = halves & halves[..., _WRIST, None] & shown[..., None]
+        kept, left = np.nonzero(halves.any(-1) & present[picture_of, None])
+        self._picture, self._row, self._left, self._valid = picture_of[kept], rows[kept], left, halves[kept, left]
+        self.interacting = shown[kept].all(-1)  # (hands,)
+        _check_size(files["joint_3d"], self._world.reshape(-1, 21, 3), world_valid.reshape(-1, 21))
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return next((Path(folder) / "annotations").glob("*/InterHand2.6M_*_data.json"), None) is not None
+
+    def __len__(self) -> int:
+        return len(self._picture)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"hand {index} of {len(self)}")
+        picture, left = int(self._picture[index]), int(self._left[index])
+        path = self._images / self._paths[picture]
+        image = read_image(path)
+        width, height = self._sizes[picture]
+        if image.shape[:2] != (height, width):
+            raise InputError(f"{path}: {width}x{height} pixels expected, has {image.shape[1]}x{image.shape[0]}")
+
+        world_to_camera, K = self._cameras[self._views[picture]]
+        valid = self._valid[index][list(ORDER)]  # (21,)
+        world = self._world[self._row[index]].reshape(2, 21, 3)[left][list(ORDER)].astype(np.float64)  # metres
+        joints = world @ world_to_camera[:3, :3].T + world_to_camera[:3, 3]
+        joints[~valid] = 0, 0, 1
+        if (joints[:, 2] <= 0).any():
+            raise InputError(f"{path}: the annotations put a joint of its hand behind the camera")
+        pixels = joints @ K.T
+        frame, camera = self._numbers[picture]
+        sample = Sample(
+            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,  # (1, 3, H, W)
+            joints=_batch(joints * valid[:, None]),
+            joints_2d=_batch(pixels[:, :2] / pixels[:, 2:] * valid[:, None]),
+            valid=_batch(valid),
+            K=_batch(K),
+            world_to_camera=_batch(world_to_camera),
+            ids=torch.tensor([[self._sequences[picture], frame, 2 * camera + left]]),
+            left=torch.tensor([False]),
+        )
+        return (mirrored(sample) if left else sample).check()
+
+
+def _batch(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))[None]
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is cut short or not JSON ({error})") from error
+
+
+def _files_in(folder: Path) -> list[str]:
+    """Relative paths of the files in `folder` and below."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        above = os.path.relpath(parent, folder).replace(os.sep, "/")
+        found += [name if above == "." else f"{above}/{name}" for name in names]
+    return found
+
+
+def _numbers(path: Path, labels: Sequence[str], rows: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """`(N, *shape)` float32 of N entries of a file; the first one at fault is named by its label."""
+    try:
+        array = np.array(rows, dtype=np.float32).reshape(len(rows), *shape)
+        if np.shape(rows) == array.shape and np.isfinite(array).all():
+            return array
+    except (TypeError, ValueError):
+        pass
+    checked = [as_array(row, shape, f"{path}: {label}") for label, row in zip(labels, rows, strict=True)]
+    return np.array(checked, dtype=np.float32).reshape(len(rows), *shape)
+
+
+def _world(path: Path) -> tuple[dict[tuple[str, str], int], np.ndarray, np.ndarray]:
+    """Rows by (capture, frame), joints of the world (M, 42, 3) in metres, and which of them are valid (M, 42)."""
+    data = _read_json(path)
+    try:
+        keys = [(capture, frame) for capture, frames in data.items() for frame in frames]
+        points = [data[capture][frame]["world_coord"] for capture, frame in keys]
+        marks = [data[capture][frame]["joint_valid"] for capture, frame in keys]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not a file of joints by capture and frame ({error!r})") from error
+    labels = [f"capture {capture}, frame {frame}" for capture, frame in keys]
+    world = _numbers(path, labels, points, (42, 3)) / np.float32(1000)
+    return {key: row for row, key in enumerate(keys)}, world, _numbers(path, labels, marks, (42, 1))[..., 0] > 0
+
+
+def _check_size(path: Path, hands: np.ndarray, valid: np.ndarray) -> None:
+    """The median, since single hands of automatic annotations may be wrong. hands (N, 21, 3) metres, valid (N, 21)."""
+    known = valid[:, _WRIST] & valid[:, _KNUCKLE]
+    if known.any():
+        metres = float(np.median(np.linalg.norm(hands[known, _KNUCKLE] - hands[known, _WRIST], axis=-1)))
+        if not 0.03 <= metres <= 0.2:
+            unit = "metres" if 3e-5 <= metres <= 2e-4 else "another unit"
+            raise InputError(
+                f"{path}: wrist to middle knuckle is {1000 * metres:.3g} mm: joints seem to be in {unit}, not millimetres"
+            )
+
+
+def _cameras(path: Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
+    """`world_to_camera` (4, 4) in metres and K (3, 3) by (capture, camera)."""
+    data, cameras = _read_json(path), {}
+    try:
+        for capture, entry in data.items():
+            for camera in entry["campos"]:
+                label = f"{path}: capture {capture}, camera {camera}"
+                rotation = as_array(entry["camrot"][camera], (3, 3), f"{label}: camrot")
+                if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2) or np.linalg.det(rotation) < 0:
+                    raise InputError(f"{label}: camrot is no rotation")
+                world_to_camera = np.eye(4)
+                world_to_camera[:3, :3] = rotation
+                world_to_camera[:3, 3] = -rotation @ as_array(entry["campos"][camera], (3,), f"{label}: campos") / 1000
+                focal = as_array(entry["focal"][camera], (2,), f"{label}: focal")
+                centre = as_array(entry["princpt"][camera], (2,), f"{label}: princpt")
+                cameras[capture, camera] = world_to_camera, as_intrinsics([*focal, *centre], label)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not a file of cameras by capture ({error!r})") from error
+    return cameras
