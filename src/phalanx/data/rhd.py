@@ -1,0 +1,144 @@
+"""Reader of RHD, the Rendered Handpose Dataset (Zimmermann and Brox, ICCV 2017), as `RHD_v1-1.zip` unpacks.
+
+    RHD_published_v2/{training,evaluation}/{color,depth,mask}/00000.png    320x320 pixels
+    RHD_published_v2/{training,evaluation}/anno_{training,evaluation}.pickle
+
+41,258 pictures for training and 2,728 for evaluation, numbered from 0. The pickle maps a picture's number to `xyz` (42, 3),
+metres in the camera's frame with OpenCV axes; `uv_vis` (42, 3), pixels and 1 where a joint is seen; and `K` (3, 3), which differs
+between pictures. Joints 0-20 are the left hand's, 21-41 the right one's; in a hand the wrist comes first and then each finger from
+tip to base, thumb first. A mask has classes: 0 background, 1 person, 2-17 left hand, 18-33 right hand; in a hand each finger's
+three parts from tip to palm, thumb first, then the palm. Depth is split over two channels: (256 red + green) / 65535 of 5 metres.
+
+One hand a picture, as Zimmermann and Brox evaluate: the one with more pixels in the mask, in a tie the right one. `mask`, `parts` and
+`depth` are this hand's, `sensed_depth` is the depth of all that is there. Their palm point is halfway between joints 0 and 9.
+
+Sources: the repositories lmb-freiburg/hand3d (layout, annotation, classes, which hand) and MengHao666/Minimal-Hand-pytorch (depth).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.checks import as_intrinsics
+from phalanx.core.errors import InputError
+from phalanx.core.pickles import read_pickle
+from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.data.images import read_image
+from phalanx.data.mirror import mirrored
+from phalanx.data.sample import Sample
+
+ORDER = (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17)
+"""For each of our joints its number among the 21 of a hand."""
+
+OFFICIAL = {"training": 41258, "evaluation": 2728}  # pictures
+
+SIZE = 320  # pixels, both sides
+
+_KINDS = ("color", "depth", "mask")
+# `Sample.parts` of a hand's 16 classes: fingers from the last segment to the first, then the palm.
+_PARTS = np.array([3 * finger + part for finger in range(5) for part in (5, 4, 3)] + [1], np.uint8)
+
+
+class RHD(Dataset):
+    """The hands that RHD's pictures show most of. `ids` are (0, picture, 1 for a left and 0 for a right hand)."""
+
+    name = "RHD"
+    splits = ("training", "evaluation")
+    licence = "research only, no commercial use"
+
+    def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        root = self.folder / split
+        path = root / f"anno_{split}.pickle"
+        there = {f"{kind}/{file.name}" for kind in _KINDS for file in (root / kind).glob("*.png")}
+        if whole:
+            expected = (f"{kind}/{number:05d}.png" for kind in _KINDS for number in range(OFFICIAL[split]))
+            check_files(root, expected, there)
+        labels = read_pickle(path)
+        if not isinstance(labels, dict) or not all(isinstance(number, int) for number in labels):
+            raise InputError(f"{path}: is not a dictionary from numbers of pictures to labels")
+        if whole:
+            check_count(str(path), {"labelled pictures": len(labels)}, {"labelled pictures": OFFICIAL[split]})
+        self.numbers = sorted(number for number in labels if whole or f"color/{number:05d}.png" in there)
+        if not self.numbers:
+            raise InputError(f"{path}: labels none of the pictures in {root / 'color'}")
+        chosen = [labels.get(number) for number in self.numbers]
+        self.xyz = _stack(chosen, "xyz", (42, 3), path)  # (N, 42, 3)
+        self.uv_vis = _stack(chosen, "uv_vis", (42, 3), path)  # (N, 42, 3)
+        self.K = _stack(chosen, "K", (3, 3), path)  # (N, 3, 3)
+        _check_unit(self.xyz[:, :21][:, ORDER], "metres", path)
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return any((folder / split / f"anno_{split}.pickle").is_file() for split in cls.splits)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Sample:
+        number = self.numbers[index]
+        image, depth, mask = (self._read(kind, number) for kind in _KINDS)  # (320, 320, 3) uint8 each
+        classes = mask[..., 0].astype(np.int64) - 2  # 0-15 left, 16-31 right
+        if classes.max() > 31:
+            raise InputError(f"{self._path('mask', number)}: has classes beyond 33")
+        hands = classes // 16  # 0 left, 1 right, -1 neither
+        left = int((hands == 0).sum()) > int((hands == 1).sum())
+        mine = hands == (0 if left else 1)  # (320, 320)
+        metres = (256.0 * depth[..., 0] + depth[..., 1]) * (5.0 / 65535)
+        joints = slice(0, 21) if left else slice(21, 42)
+        seen = self.uv_vis[index, joints][ORDER, :]  # (21, 3)
+        sample = Sample(
+            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
+            depth=_tensor(np.where(mine, metres, 0)),
+            sensed_depth=_tensor(metres),
+            mask=_tensor(mine),
+            parts=torch.from_numpy(np.where(mine, _PARTS[classes % 16], 0).astype(np.uint8))[None],
+            joints=_tensor(self.xyz[index, joints][ORDER, :]),
+            joints_2d=_tensor(seen[:, :2]),
+            visible=_tensor(seen[:, 2] == 1),
+            K=_tensor(as_intrinsics(self.K[index], f"{self.folder}: K of picture {number}")),
+            ids=torch.tensor([[0, number, int(left)]]),
+            left=torch.tensor([False]),
+        )
+        return (mirrored(sample) if left else sample).check()
+
+    def _path(self, kind: str, number: int) -> Path:
+        return self.folder / self.split / kind / f"{number:05d}.png"
+
+    def _read(self, kind: str, number: int) -> np.ndarray:
+        image = read_image(self._path(kind, number))
+        if image.shape[:2] != (SIZE, SIZE):
+            raise InputError(f"{self._path(kind, number)}: {SIZE}x{SIZE} pixels expected, has {image.shape[1::-1]}")
+        return image
+
+
+def _stack(labels: list[Any], key: str, shape: tuple[int, int], path: Path) -> np.ndarray:
+    """One entry of all labels as (N, *shape) finite numbers."""
+    for label in labels:
+        if not isinstance(label, Mapping) or np.shape(label.get(key)) != shape:
+            raise InputError(f"{path}: a picture's {key} is missing or not of shape {shape}")
+    try:
+        stacked = np.stack([label[key] for label in labels]).astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {key} is not made of numbers") from error
+    if not np.isfinite(stacked).all():
+        raise InputError(f"{path}: {key} has values that are not finite numbers")
+    return stacked
+
+
+def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
+    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
+    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
+    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
+    if not 0.03 <= length * units[unit] <= 0.2:
+        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
+        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]
