@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(verbs)
     _add_synth(verbs)
     _add_train(verbs)
+    _add_data(verbs)
     _add_evaluate(verbs)
     _add_compare(verbs)
     return parser
@@ -405,6 +406,56 @@ def _describe(parser: argparse.ArgumentParser, config: type) -> None:
         for name, text in field_descriptions(part).items():
             # argparse takes a % for a format, in some releases of jsonargparse only
             actions[f"{prefix}.{name}".lstrip(".")].help = text.replace("%", "per cent")
+
+
+def _add_data(verbs: Any) -> None:
+    parser = _add_verb(verbs, "data", _data_check, "public data sets on disk", _DATA)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    check = _add_verb(actions, "check", _data_check, "say which set a folder holds, and whether it is whole", _DATA)
+    check.add_argument("folder", metavar="DIR", help="folder of the set, as its archives unpack")
+    check.add_argument(
+        "--sheet", metavar="FILE", help="picture of some hands with their labels (default: DIR's name, .png)"
+    )
+    check.add_argument("--count", type=int, default=24, help="hands on the sheet (default: 24)")
+    check.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_DATA = """\
+Reads a folder as the authors of a set distribute it: counts pictures and labels, names what is missing or surplus, and
+draws hands with their joints on top, left ones mirrored.
+
+example:
+  phalanx data check path/to/RHD_published_v2 --sheet rhd.png
+"""
+
+
+def _data_check(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from pathlib import Path
+
+    from phalanx.data.catalogue import DATASETS
+    from phalanx.data.check import check_splits, recognise, reprojection_error, some_samples
+    from phalanx.view.samples import draw_sample, sheet, writable_sheet, write_sheet
+
+    if args.count < 1:
+        raise InputError(f"--count: must be 1 or more, got {args.count}")
+    path = writable_sheet(args.sheet or f"{Path(args.folder).resolve().name}.png")
+    say = _say(args.quiet)
+    kind = recognise(args.folder, DATASETS)
+    say(f"{args.folder}: {kind.name} ({kind.licence})")
+    reports = check_splits(args.folder, kind)
+    for report in reports:
+        hands = "nothing of it can be read" if report.dataset is None else f"{len(report.dataset)} hands"
+        say(f"{report.split}: {hands}, {'whole' if report.fault is None else f'not whole: {report.fault}'}")
+    readable = [report.dataset for report in reports if report.dataset is not None]
+    if not readable:
+        raise InputError(f"{args.folder}: no split can be read: {reports[0].fault}")
+    samples = [sample for dataset in readable for sample in some_samples(dataset, -(-args.count // len(readable)))]
+    error = reprojection_error(samples)
+    if error is not None:
+        say(f"3D joints fall on 2D joints within {error:.2f} px in {len(samples)} hands")
+    write_sheet(path, sheet([draw_sample(sample) for sample in samples], 6))
+    say(f"-> {path}")
+    return 0 if any(report.fault is None for report in reports) else 2
 
 
 def _add_evaluate(verbs: Any) -> None:

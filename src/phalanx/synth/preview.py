@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, write_whole
 from phalanx.data.sample import Sample
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
-from phalanx.view.samples import depth_picture, draw_boxes, draw_joints
+from phalanx.view.samples import depth_picture, draw_boxes, draw_joints, writable_sheet, write_sheet
 
 
 def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.ndarray:
@@ -59,18 +58,10 @@ def save_sheet(
     Raises:
         InputError: no tiles asked for, the name's ending is not a picture's, or the file cannot be written.
     """
-    path = Path(path)
     if rows < 1 or columns < 1:
         raise InputError(f"a sheet needs at least one row and one column, not {rows} x {columns}")
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise InputError(f"{path}: the name of a sheet must end in .png or .jpg")
-    writable_file(path)
-    sheet = draw_sheet(replace(config or SynthConfig(), size=size), seed, rows, columns)
-    ok, data = cv2.imencode(path.suffix.lower(), sheet[..., ::-1])
-    if not ok:
-        raise InputError(f"{path}: could not be encoded")
-    with write_whole(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    writable_sheet(path)  # complaints come before the work
+    write_sheet(path, draw_sheet(replace(config or SynthConfig(), size=size), seed, rows, columns))
 
 
 def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from phalanx.core.errors import InputError
+from phalanx.core.files import writable_file, write_whole
 from phalanx.data.sample import Sample
 from phalanx.geometry.crops import SquareBox, box_around_picture, box_around_points, square_crop
 from phalanx.hand.skeleton import BONES
@@ -90,6 +93,25 @@ def sheet(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
     rows = -(-len(tiles) // columns)
     filled = [*tiles, *[blank] * (rows * columns - len(tiles))]
     return np.vstack([np.hstack(filled[row * columns : (row + 1) * columns]) for row in range(rows)])
+
+
+def writable_sheet(path: str | Path) -> Path:
+    """`path` as a Path. Raises InputError if its name is not a picture's or if it cannot be written."""
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise InputError(f"{path}: the name of a sheet must end in .png or .jpg")
+    writable_file(path)
+    return path
+
+
+def write_sheet(path: str | Path, picture: np.ndarray) -> None:
+    """Write an RGB picture `(H, W, 3)` uint8, whole or not at all. Raises InputError as `writable_sheet`."""
+    path = writable_sheet(path)
+    ok, data = cv2.imencode(path.suffix.lower(), picture[..., ::-1])
+    if not ok:
+        raise InputError(f"{path}: could not be encoded")
+    with write_whole(path) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def _picture(sample: Sample) -> np.ndarray:
