@@ -1,0 +1,171 @@
+"""Reader of FreiHAND, version 2 (Zimmermann et al., ICCV 2019), as `FreiHAND_pub_v2.zip` unpacks.
+
+    training/rgb/00000000.jpg    224x224 pixels        training/mask/00000000.jpg
+    evaluation/rgb/00000000.jpg
+    {training,evaluation}_{K,scale,xyz,verts,mano}.json    lists with one entry a hand
+
+32,560 hands for training, each in four versions: picture = hand + 32,560 k, where k is 0 for the green screen, 1 homogenised, 2 and 3
+with other backgrounds. Masks exist once a hand and hold for all four. 3,960 hands for evaluation, whose `xyz`, `verts` and `mano` came
+in a later release: without them samples have no joints. All are right hands. `K` is 3x3; `xyz` (21, 3) and `verts` (778, 3, MANO's
+surface) are metres in the camera's frame with OpenCV axes, joints in our order; `scale` is the length from middle MCP to PIP in metres.
+
+`mano` is not read here. The labels of version 1 (before October 2019) were partly wrong and cannot be told from these by their form.
+
+Sources: the repository lmb-freiburg/freihand (layout, numbers, versions, terms).
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from phalanx.core.checks import as_array
+from phalanx.core.errors import InputError
+from phalanx.core.files import read_head
+from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.data.images import read_image
+from phalanx.data.sample import Sample
+
+OFFICIAL = {
+    "training": {"pictures": 130240, "hands": 32560, "masks": 32560},
+    "evaluation": {"pictures": 3960, "hands": 3960, "masks": 0},
+}
+
+SIZE = 224  # pixels, both sides
+VERTICES = 778
+
+
+class FreiHAND(Dataset):
+    """Pictures of right hands. `ids` are (version k, hand, 0).
+
+    Attributes:
+        scale: (hands,) length from middle MCP to PIP in metres, known for evaluation too.
+    """
+
+    name = "FreiHAND"
+    splits = ("training", "evaluation")
+    licence = "research only, no commercial use; cite the paper"
+
+    def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        root, official = self.folder / split, OFFICIAL[split]
+        there = [f"{kind}/{file.name}" for kind in ("rgb", "mask") for file in (root / kind).glob("*.jpg")]
+        if whole:
+            expected = [f"rgb/{number:08d}.jpg" for number in range(official["pictures"])]
+            check_files(root, expected + [f"mask/{number:08d}.jpg" for number in range(official["masks"])], there)
+        self.has_masks = any(name.startswith("mask/") for name in there)
+        names = sorted(name.removeprefix("rgb/") for name in there if name.startswith("rgb/"))
+        if strange := [name for name in names if not re.fullmatch(r"\d{8}\.jpg", name)]:
+            raise InputError(f"{root / 'rgb' / strange[0]}: is not a picture's number of eight digits")
+        self.pictures = np.array([int(name[:8]) for name in names], dtype=np.int64)  # (N,)
+        if not len(self.pictures):
+            raise InputError(f"{root / 'rgb'}: has no pictures")
+
+        self.K = self._labels("K", (None, 3, 3))
+        if (self.K[:, [0, 1], [0, 1]] <= 0).any() or (self.K[:, 2] != [0, 0, 1]).any():
+            raise InputError(f"{self._path('K')}: has a matrix that is no camera's")
+        self.scale = self._labels("scale", (None,))
+        later = ("xyz", "verts")  # absent from the first release of the evaluation split
+        have = {key for key in later if self._path(key).exists() or (whole and split == "training")}
+        self.xyz = self._labels("xyz", (None, 21, 3)) if "xyz" in have else None
+        self.vertex_ends = _ends_of_entries(self._path("verts")) if "verts" in have else None
+        counts = {"K": len(self.K), "scale": len(self.scale)}
+        counts |= {} if self.xyz is None else {"xyz": len(self.xyz)}
+        counts |= {} if self.vertex_ends is None else {"verts": len(self.vertex_ends)}
+        for key, count in counts.items():
+            if whole:
+                check_count(str(self._path(key)), {"hands": count}, {"hands": official["hands"]})
+            if count <= (last := int((self.pictures % official["hands"]).max())):
+                raise InputError(f"{self._path(key)}: has {count} entries, but there is a picture of hand {last}")
+        if self.xyz is not None:
+            if (self.xyz[..., 2] <= 0).any():
+                raise InputError(f"{self._path('xyz')}: has a joint behind the camera")
+            _check_unit(self.xyz, "metres", self._path("xyz"))
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return any((folder / f"{split}_{key}.json").is_file() for split in cls.splits for key in ("xyz", "scale"))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        picture = int(self.pictures[index])
+        version, hand = divmod(picture, OFFICIAL[self.split]["hands"])
+        image = self._read(self.folder / self.split / "rgb" / f"{picture:08d}.jpg")
+        sample = Sample(
+            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
+            K=_tensor(self.K[hand]),
+            ids=torch.tensor([[version, hand, 0]]),
+        )
+        if self.has_masks:
+            sample.mask = _tensor(self._read(self.folder / self.split / "mask" / f"{hand:08d}.jpg")[..., 0] > 127)
+        if self.xyz is not None:
+            pixels = self.xyz[hand] @ self.K[hand].T
+            sample.joints, sample.joints_2d = _tensor(self.xyz[hand]), _tensor(pixels[:, :2] / pixels[:, 2:])
+        if self.vertex_ends is not None:
+            sample.vertices = _tensor(_entry(self._path("verts"), self.vertex_ends, hand))
+        return sample.check()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{self.split}_{key}.json"
+
+    def _labels(self, key: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        path = self._path(key)
+        read_head(path, 1)
+        try:
+            entries = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: is truncated or not JSON ({error})") from error
+        return as_array(entries, shape, str(path))
+
+    def _read(self, path: Path) -> np.ndarray:
+        image = read_image(path)
+        if image.shape[:2] != (SIZE, SIZE):
+            raise InputError(f"{path}: {SIZE}x{SIZE} pixels expected, has {image.shape[1]}x{image.shape[0]}")
+        return image
+
+
+def _ends_of_entries(path: Path) -> np.ndarray:
+    """Where the entries, lists of lists of numbers, of a list in a JSON file end: (N,) bytes from its start.
+
+    The surfaces for training take more than a gigabyte of text, so that each is read when it is asked for.
+    """
+    read_head(path, 1)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        ends = np.array([match.end() for match in re.finditer(rb"\]\s*\]", content)], dtype=np.int64)
+        tail = content[int(ends[-1]) :] if len(ends) else b""
+    if tail.strip() != b"]":
+        raise InputError(f"{path}: is truncated or not a JSON list of hands")
+    return ends
+
+
+def _entry(path: Path, ends: np.ndarray, index: int) -> np.ndarray:
+    """Entry `index` of the list, as (778, 3)."""
+    start = int(ends[index - 1]) if index else 0
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read(int(ends[index]) - start).strip()
+    name = f"{path}: entry {index}"
+    try:
+        return as_array(json.loads(text[1:]), (VERTICES, 3), name)  # without the comma or the list's own bracket
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{name}: is not JSON ({error})") from error
+
+
+def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
+    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
+    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
+    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
+    if not 0.03 <= length * units[unit] <= 0.2:
+        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
+        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]
