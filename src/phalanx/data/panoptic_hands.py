@@ -1,0 +1,171 @@
+"""Reader of the CMU hand keypoint sets: colour pictures with 21 points in pixels (Simon et al., CVPR 2017).
+
+Three archives, unpacked side by side; a split is a folder of one:
+
+    hand_labels/manual_train, manual_test/<name>_l.json or _r.json, .jpg    marked by hand, on photos of MPII and of sign language
+    hand_labels_synth/synth1 ... synth4/<n>.json, .jpg                      rendered
+    hand143_panopticdb/imgs/%08d.jpg, hands_v143_14817.json                 from the multi-view studio
+
+A JSON file beside a picture holds `hand_pts` (21 rows of x, y and 1 where the point is known) and `is_left` (0 or 1); two of them may
+show one photo, its left and its right hand. The studio's file holds a list `root` of entries with `joint_self` (rows of x, y and 1
+where the point is seen), `img_paths`, `img_width` and `img_height`; its hands are right hands. The order is ours. A point whose mark is
+not 1 is not `valid` here. Many files of synth1 lack points; some readers therefore leave it out. Only the split of `manual` is official.
+
+Samples are whole pictures, without camera or joints in space. `ids`: 0, number of the hand in its split, 0.
+
+Layout: github.com/Idein/chainer-hand-pose, `docs/dataset_preparation.md` and `handdb_dataset.py`;
+github.com/MengHao666/Minimal-Hand-pytorch, `datasets/hand_labels.py` and `hand143_panopticdb.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.checks import as_array
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason
+from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.data.images import read_image
+from phalanx.data.mirror import mirrored
+from phalanx.data.sample import Sample
+
+OFFICIAL = {
+    "manual_train": 1912,
+    "manual_test": 846,
+    "synth1": 6546,
+    "synth2": 3243,
+    "synth3": 2348,
+    "synth4": 2124,
+    "panopticdb": 14817,
+}
+"""Hands of each split."""
+
+_STUDIO = Path("hand143_panopticdb")
+_STUDIO_LIST = "hands_v143_14817.json"
+
+
+class PanopticHands(Dataset):
+    """Hands of one split, sorted by file name (the studio's in listed order)."""
+
+    name = "CMU Panoptic hands"
+    splits = tuple(OFFICIAL)
+    licence = "for research; the photos under the terms of their own sets; cite Simon et al. 2017"
+
+    def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        studio = split == "panopticdb"
+        place = (_STUDIO,) if studio else ("hand_labels_synth" if split.startswith("synth") else "hand_labels", split)
+        self._pictures = self.folder.joinpath(*place)
+        if not self._pictures.is_dir():
+            raise InputError(f"{self._pictures}: no such folder")
+        paths, sources, points, left, self._sizes = (_studio_labels if studio else _labels)(self._pictures, whole)
+        if whole:
+            check_count(str(self._pictures), {"hands": len(paths)}, {"hands": OFFICIAL[split]})
+        if not paths:
+            raise InputError(f"{self._pictures}: holds no hands")
+        self._paths, self._left = paths, left
+        self._points = _checked(sources, points)  # (N, 21, 3) x, y, 1 where known
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        folder = Path(folder)
+        manual = (folder / "hand_labels" / part for part in ("manual_train", "manual_test"))
+        synth = (folder / "hand_labels_synth" / f"synth{number}" for number in range(1, 5))
+        return (folder / _STUDIO / _STUDIO_LIST).is_file() or any(path.is_dir() for path in (*manual, *synth))
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"hand {index} of {len(self)}")
+        index %= len(self)
+        path = self._pictures / self._paths[index]
+        image = read_image(path)
+        size = (image.shape[1], image.shape[0])
+        if self._sizes and self._sizes[index] != size:
+            raise InputError(
+                f"{path}: {'x'.join(map(str, self._sizes[index]))} pixels expected, has {size[0]}x{size[1]}"
+            )
+        valid = torch.from_numpy(self._points[index, :, 2] == 1).float()  # (21,)
+        sample = Sample(
+            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,  # (1, 3, H, W)
+            joints_2d=torch.from_numpy(self._points[index, :, :2]).float()[None] * valid[:, None],
+            valid=valid[None],
+            ids=torch.tensor([[0, index, 0]]),
+            left=torch.tensor([False]),
+        )
+        return (mirrored(sample) if self._left[index] else sample).check()
+
+
+_Labels = tuple[list[str], list[str], list[Any], list[bool], list[tuple[int, int]]]
+"""Pictures' paths, where each label stands, points as they are, left or not, and widths and heights where they are told."""
+
+
+def _labels(folder: Path, whole: bool) -> _Labels:
+    """Of a folder with a JSON file beside each picture."""
+    there = {path.name for path in folder.iterdir() if path.suffix in (".json", ".jpg")}
+    pairs = {f"{Path(name).stem}{suffix}" for name in there for suffix in (".json", ".jpg")}
+    if whole:
+        check_files(folder, pairs, there)
+    names = sorted(name.removesuffix(".json") for name in there if name.endswith(".json"))
+    names = [name for name in names if f"{name}.jpg" in there]
+    points, left = [], []
+    for name in names:
+        path = folder / f"{name}.json"
+        entry = _read_json(path)
+        if not isinstance(entry, dict) or "hand_pts" not in entry or entry.get("is_left") not in (0, 1):
+            raise InputError(f"{path}: must hold hand_pts and is_left, 0 or 1")
+        points.append(entry["hand_pts"])
+        left.append(bool(entry["is_left"]))
+    return [f"{name}.jpg" for name in names], [f"{folder / name}.json" for name in names], points, left, []
+
+
+def _studio_labels(folder: Path, whole: bool) -> _Labels:
+    """Of the studio's list. A picture's name is its number, or what the list says."""
+    path = folder / _STUDIO_LIST
+    data = _read_json(path)
+    try:
+        entries = data["root"]
+        points = [entry["joint_self"] for entry in entries]
+        sizes = [(int(entry["img_width"]), int(entry["img_height"])) for entry in entries]
+        names = [str(entry["img_paths"]) for entry in entries]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is not the list of hands ({error!r})") from error
+    there = {file.relative_to(folder).as_posix() for file in (folder / "imgs").glob("*") if file.is_file()}
+    if whole:
+        check_files(folder, names, there)
+    kept = [number for number, name in enumerate(names) if name in there]
+    return (
+        [names[number] for number in kept],
+        [f"{path}: hand {number}" for number in kept],
+        [points[number] for number in kept],
+        [False] * len(kept),
+        [sizes[number] for number in kept],
+    )
+
+
+def _checked(sources: Sequence[str], points: Sequence[Any]) -> np.ndarray:
+    """`(N, 21, 3)` float64; the first entry at fault is named."""
+    try:
+        array = np.array(points, dtype=np.float64)
+        if array.shape[1:] == (21, 3) and np.isfinite(array).all():
+            return array
+    except (TypeError, ValueError):
+        pass
+    return np.array([as_array(rows, (21, 3), source) for source, rows in zip(sources, points, strict=True)])
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is cut short or not JSON ({error})") from error
