@@ -34,7 +34,24 @@ class Kind:
     legend: str  # of the figures, by key
 
 
+_COLOUR_SET = Kind(
+    (
+        ("mean (mm)", "mean_mm", 2),
+        ("median (mm)", "median_mm", 2),
+        ("AUC 0-50", "auc_0_50", 3),
+        ("AUC 20-50", "auc_20_50", 3),
+        ("missed", "missed", 0),
+    ),
+    "joints_within",
+    "error threshold (mm)",
+    "joints within (%)",
+    "{name} (AUC 0-50 {auc_0_50:.3f})",
+)
+
 KINDS = {
+    "rhd": _COLOUR_SET,
+    "stb": _COLOUR_SET,
+    "freihand": _COLOUR_SET,
     "nyu": Kind(
         (
             ("mean (mm)", "mean_mm", 2),

@@ -1,0 +1,206 @@
+"""What the protocols of public sets share: predict and save, then score what was saved.
+
+A protocol is a module of this room with a `PROTOCOL`: which set and split, how the hand is cut out, and its score, a function of
+predicted and true joints alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import writable_file, write_json
+from phalanx.data.dataset import Dataset
+from phalanx.data.sample import Sample
+from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
+from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints
+from phalanx.metrics.summaries import mean_error, mean_of_joint_means, mean_of_joint_medians, median_error
+
+RUN = "phalanx"
+"""Name of our own run in a file of predictions."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Labels of N hands, right or mirrored to right.
+
+    Attributes:
+        keys: N texts that tell the hands apart, of `Sample.ids`.
+        joints: (N, 21, 3) metres, camera frame.
+        joints_2d: (N, 21, 2) pixels.
+        valid, visible: (N, 21) bool.
+    """
+
+    keys: tuple[str, ...]
+    joints: np.ndarray
+    joints_2d: np.ndarray
+    valid: np.ndarray
+    visible: np.ndarray
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a public set is scored.
+
+    Attributes:
+        name: of the protocol, as the command line has it.
+        dataset: its reader.
+        split: the one that is scored.
+        crop: side of the square that the predictor is given, over that of the square around the true joints.
+        score: `(predicted joints (N, 21, 3) metres, truth) -> figures`; predictions of missed hands are NaN.
+    """
+
+    name: str
+    dataset: type[Dataset]
+    split: str
+    crop: float
+    score: Callable[[np.ndarray, Truth], dict[str, Any]]
+
+
+def evaluate_set(
+    protocol: Protocol,
+    folder: str | Path,
+    predictor: Callable[..., Any] | None = None,
+    predictions: str | Path | None = None,
+    save: str | Path | None = None,
+    json_path: str | Path | None = None,
+    whole: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Predict and score the hands of a set, or score saved predictions; returns the figures.
+
+    Args:
+        protocol: which.
+        folder: of the set, as its reader takes it.
+        predictor: called like `phalanx.predict.Predictor()`, which is the default.
+        predictions: a file written through `save`; it is scored and nothing is predicted.
+        save: NPZ to write the predictions to.
+        json_path: file to write the figures to.
+        whole: refuse a set that is not whole; figures of a part do not compare with published ones.
+        progress: is called with hands done and in all.
+
+    Raises:
+        InputError: files are at fault, or hands without the joints that the protocol scores.
+    """
+    for target in (save, json_path):
+        if target is not None:
+            writable_file(target)
+    dataset = protocol.dataset(folder, protocol.split, whole)
+    if predictions is not None:
+        if predictor is not None or save is not None:
+            raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
+        truth = read_truth(dataset, lambda sample: None, progress)
+        runs = load_predictions(predictions, truth.keys)
+    else:
+        run, truth = predict_set(dataset, _default(predictor), protocol.crop, progress)
+        runs = {RUN: run}
+        if save is not None:
+            save_predictions(save, truth.keys, runs)
+    head = {"schema": "phalanx.scores/1", "protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys)}
+    scores = {
+        name: {"missed": int((~run.found).sum()), **protocol.score(run.joints, truth)} for name, run in runs.items()
+    }
+    report = {
+        **head,
+        "whole": whole,
+        "thresholds_mm": next(iter(scores.values()))["thresholds_mm"],
+        "runs": list(scores),
+        **scores,
+    }
+    if json_path is not None:
+        write_json(json_path, report, indent=1)
+    return report
+
+
+def predict_set(
+    dataset: Dataset,
+    predictor: Callable[..., Any],
+    crop: float,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[JointPredictions, Truth]:
+    """Predictions and labels of every hand; the predictor gets picture, camera and the square around the true joints."""
+    joints, joints_2d, ms = [], [], []
+
+    def predict(sample: Sample) -> None:
+        assert sample.image is not None and sample.joints_2d is not None
+        image = (sample.image[0] * 255).round().byte().permute(1, 2, 0).numpy()
+        known = sample.joints_2d[0].numpy()
+        if sample.valid is not None:
+            known = known[sample.valid[0].numpy() > 0]
+        low, high = known.min(0), known.max(0)
+        side = crop * max(float((high - low).max()), 16.0)
+        left, top = (low + high) / 2 + 0.5 - side / 2
+        started = time.perf_counter()
+        K = None if sample.K is None else sample.K[0].numpy()
+        hands = predictor(image, box=(float(left), float(top), side, side), K=K, side="right")
+        ms.append((time.perf_counter() - started) * 1e3)
+        joints.append(hands[0].joints if hands else np.full((21, 3), np.nan))
+        joints_2d.append(hands[0].joints_2d if hands else np.full((21, 2), np.nan))
+
+    truth = read_truth(dataset, predict, progress)
+    return JointPredictions(np.array(joints_2d, float), np.array(joints, float), np.array(ms)), truth
+
+
+def read_truth(
+    dataset: Dataset, visit: Callable[[Sample], None], progress: Callable[[int, int], None] = lambda done, total: None
+) -> Truth:
+    """Labels of every hand of a set; `visit` is handed each sample on the way. Raises InputError for hands without joints."""
+    keys, joints, joints_2d, valid, visible = [], [], [], [], []
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        if sample.joints is None or sample.joints_2d is None or sample.image is None or sample.ids is None:
+            raise InputError(f"{dataset.folder}: {dataset.name} {dataset.split} has hands without picture or joints")
+        visit(sample)
+        known = np.ones(21, bool) if sample.valid is None else sample.valid[0].numpy() > 0
+        keys.append("_".join(str(number) for number in sample.ids[0].tolist()))
+        joints.append(sample.joints[0].double().numpy())
+        joints_2d.append(sample.joints_2d[0].double().numpy())
+        valid.append(known)
+        visible.append(known if sample.visible is None else sample.visible[0].numpy() > 0)
+        progress(index + 1, len(dataset))
+    return Truth(tuple(keys), np.array(joints), np.array(joints_2d), np.array(valid), np.array(visible))
+
+
+def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The usual figures of errors `(N, J)` in millimetres, infinite for missed hands, as Zimmermann's evaluation code pools them.
+
+    `grids` are thresholds by name: `auc_<name>` is the area by the trapezoid rule over each; the curve is that of the first.
+    """
+    curves = {name: pck_curve_of_joints(errors, grid, valid) for name, grid in grids.items()}
+    first = next(iter(grids))
+    finite = np.isfinite(errors).all()
+    return {
+        "mean_mm": mean_of_joint_means(errors, valid) if finite else None,
+        "median_mm": mean_of_joint_medians(errors, valid),
+        "mean_over_all_mm": mean_error(errors, valid) if finite else None,
+        "median_over_all_mm": median_error(errors, valid),
+        **{f"auc_{name}": curve_area_trapezoid(curves[name], grid) for name, grid in grids.items()},
+        "thresholds_mm": grids[first].tolist(),
+        "joints_within": curves[first].tolist(),
+    }
+
+
+def of_found(predicted: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Errors `(N, J)` in millimetres of `predicted (N, 21, 3)`: `measure(joints, numbers)` of the hands found (their joints and numbers
+    among the N) in metres, infinite for the others. Raises InputError if no hand was found at all."""
+    found = np.isfinite(predicted).all((1, 2))
+    if not found.any():
+        raise InputError("predictions: no hand was found in any picture")
+    some = measure(predicted[found], np.flatnonzero(found)) * 1e3
+    errors = np.full((len(predicted), some.shape[1]), np.inf)
+    errors[found] = some
+    return errors
+
+
+def _default(predictor: Callable[..., Any] | None) -> Callable[..., Any]:
+    if predictor is not None:
+        return predictor
+    from phalanx.predict.predictor import Predictor  # loads weights: only when they are needed
+
+    return Predictor()

@@ -1,0 +1,171 @@
+"""The mechanics of protocols on a set made up here, whose hands' joints are known."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.data.dataset import Dataset
+from phalanx.data.sample import Sample
+from phalanx.evaluate import freihand, rhd
+from phalanx.evaluate.protocol import Protocol, Truth, evaluate_set, joint_figures
+from phalanx.metrics.curves import zimmermann_0_50
+
+COUNT = 5
+K = np.array([[200.0, 0, 79.5], [0, 200.0, 59.5], [0, 0, 1]])
+
+
+def hands() -> np.ndarray:
+    """(COUNT, 21, 3) metres: fingers fanned out, each hand turned and placed in another way."""
+    finger, step = np.divmod(np.arange(20), 4)
+    angle = np.deg2rad(np.array([60, 15, 0, -15, -30]))[finger]
+    reach = 0.06 + 0.025 * step
+    flat = np.zeros((21, 3))
+    flat[1:] = np.stack([np.sin(angle) * reach, -np.cos(angle) * reach, 0.01 * step], -1)
+    random = np.random.default_rng(0)
+    turns = np.linalg.qr(random.standard_normal((COUNT, 3, 3))).Q
+    turns *= np.linalg.det(turns)[:, None, None]
+    return flat @ turns + [0.0, 0.0, 0.5] + 0.02 * random.standard_normal((COUNT, 1, 3))
+
+
+def seen(joints: np.ndarray) -> np.ndarray:
+    pixels = joints @ K.T
+    return pixels[..., :2] / pixels[..., 2:]
+
+
+class Made(Dataset):
+    name, splits, licence = "Made", ("evaluation",), "none"
+    hidden = 3  # joint that is not visible
+
+    @classmethod
+    def recognises(cls, folder):
+        return True
+
+    def __len__(self):
+        return COUNT
+
+    def __getitem__(self, index):
+        joints = hands()[[index]]
+        visible = torch.ones(1, 21)
+        visible[:, self.hidden] = 0
+        return Sample(
+            image=torch.zeros(1, 3, 120, 160), joints=torch.from_numpy(joints), joints_2d=torch.from_numpy(seen(joints)),
+            K=torch.from_numpy(K)[None], ids=torch.tensor([[0, index, 0]]), visible=visible,
+        )  # fmt: skip
+
+
+@dataclass
+class Found:
+    joints: np.ndarray
+    joints_2d: np.ndarray
+
+
+class Told:
+    """A predictor that knows the truth up to a change, and misses some hands."""
+
+    def __init__(self, change, missed=()):
+        self.change, self.missed, self.asked = change, missed, []
+
+    def __call__(self, image, box, K, side):
+        index = len(self.asked)
+        self.asked.append((image.shape, box, side))
+        if index in self.missed:
+            return []
+        joints = self.change(hands()[index])
+        return [Found(joints, seen(joints))]
+
+
+RHD = replace(rhd.PROTOCOL, dataset=Made)
+FREIHAND = replace(freihand.PROTOCOL, dataset=Made)
+
+
+def test_perfect_predictions_have_no_error_and_saved_ones_score_the_same(tmp_path):
+    predictor = Told(lambda joints: 1.3 * (joints - joints[0]) + [0, 0, 1.0])  # another root and scale: both are taken out
+    report = evaluate_set(RHD, tmp_path, predictor, save=tmp_path / "p.npz", json_path=tmp_path / "s.json")
+    assert report["runs"] == ["phalanx"] and report["hands"] == COUNT and report["phalanx"]["missed"] == 0
+    assert report["phalanx"]["mean_mm"] == pytest.approx(0, abs=1e-6)
+    assert report["phalanx"]["auc_0_50"] == pytest.approx(1, abs=0.03)  # 0 is not reached by rounding
+    assert json.loads((tmp_path / "s.json").read_text()) == report
+    again = evaluate_set(RHD, tmp_path, predictions=tmp_path / "p.npz")
+    assert again == report
+    # the box holds all joints, with room
+    for (height, width, _), (left, top, side, _), which in predictor.asked:
+        pixels = seen(hands()[predictor.asked.index(((height, width, 3), (left, top, side, side), which))]) + 0.5
+        assert which == "right" and (pixels > [left, top]).all() and (pixels < [left + side, top + side]).all()
+        assert side == pytest.approx(max(1.6 * np.ptp(pixels, axis=0).max(), 25.6))
+
+
+def test_errors_are_those_of_visible_joints_alone(tmp_path):
+    def change(joints):
+        moved = joints.copy()
+        moved[Made.hidden] += 1.0  # nobody sees it
+        moved[8] += [0.0, 0.0, 0.02]
+        return moved
+
+    figures = evaluate_set(RHD, tmp_path, Told(change))["phalanx"]
+    assert figures["mean_mm"] == pytest.approx(20 / 20)  # one of 20 visible joints by 20 mm
+    assert figures["mean_over_all_mm"] == pytest.approx(1.0)
+    assert figures["joints_within"][-1] == 1 and figures["joints_within"][1] == pytest.approx(19 / 20)
+
+
+def test_missed_hands_count_as_wrong(tmp_path):
+    figures = evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6, missed=(1,)))["phalanx"]
+    assert figures["missed"] == 1 and figures["mean_mm"] is None
+    assert figures["joints_within"][-1] == pytest.approx(4 / 5)
+    with pytest.raises(InputError, match="no hand was found"):
+        evaluate_set(RHD, tmp_path, Told(lambda joints: joints, missed=range(COUNT)))
+
+
+def test_freihand_compares_in_the_cameras_frame_and_aligned(tmp_path):
+    perfect = evaluate_set(FREIHAND, tmp_path, Told(lambda joints: 2.0 * joints))["phalanx"]
+    assert perfect["mean_mm"] == pytest.approx(0, abs=1e-6)  # twice as large, twice as far: the scale is known
+    beside = evaluate_set(FREIHAND, tmp_path, Told(lambda joints: joints + [0.03, 0, 0.04]))["phalanx"]
+    assert beside["mean_mm"] == pytest.approx(50) and beside["mean_mm_aligned"] == pytest.approx(0, abs=1e-6)
+    assert beside["auc_0_50_aligned"] > 0.99
+
+
+def test_what_cannot_be_scored_is_refused(tmp_path):
+    class Unlabelled(Made):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), joints=None)
+
+    with pytest.raises(InputError, match="Made evaluation has hands without picture or joints"):
+        evaluate_set(replace(RHD, dataset=Unlabelled), tmp_path, Told(lambda joints: joints))
+    with pytest.raises(InputError, match="none.npz"):
+        evaluate_set(RHD, tmp_path, predictions=tmp_path / "none.npz")
+    with pytest.raises(InputError, match="give no predictor"):
+        evaluate_set(RHD, tmp_path, Told(lambda joints: joints), predictions=tmp_path / "p.npz")
+
+
+def test_the_palm_stands_for_the_wrist_and_is_seen_where_either_end_is():
+    joints = hands()
+    palm = rhd.with_palm(joints)
+    np.testing.assert_allclose(palm[:, 0], (joints[:, 0] + joints[:, 9]) / 2)
+    np.testing.assert_array_equal(palm[:, 1:], joints[:, 1:])
+    visible = np.zeros((COUNT, 21), bool)
+    visible[:, 9] = True
+    truth = Truth(("",) * COUNT, joints, seen(joints), np.ones_like(visible), visible)
+    wrong = joints.copy()
+    wrong[:, 1:9] += 1.0  # not visible
+    assert rhd.score_rhd(wrong, truth)["mean_mm"] == pytest.approx(0, abs=1e-9)
+
+
+def test_figures_pool_joints_as_zimmermanns_code_does():
+    errors = np.array([[0.0, 10.0], [20.0, 30.0], [40.0, 80.0]])
+    valid = np.array([[True, True], [True, False], [True, False]])
+    figures = joint_figures(errors, valid, {"0_50": zimmermann_0_50()})
+    assert figures["mean_mm"] == pytest.approx((20 + 10) / 2) and figures["mean_over_all_mm"] == pytest.approx(70 / 4)
+    assert figures["median_mm"] == pytest.approx((20 + 10) / 2)
+    slow = np.mean([[(e <= t).mean() for t in zimmermann_0_50()] for e in (errors[:, 0], errors[:1, 1])], axis=0)
+    np.testing.assert_allclose(figures["joints_within"], slow)
+    assert figures["auc_0_50"] == pytest.approx(np.trapezoid(slow, zimmermann_0_50()) / 50)
+
+
+def test_protocols_name_their_set_and_split():
+    for protocol in (rhd.PROTOCOL, freihand.PROTOCOL):
+        assert isinstance(protocol, Protocol) and protocol.split in protocol.dataset.splits
+        assert Path(rhd.__file__).with_name(f"{protocol.name}.py").is_file()
