@@ -465,8 +465,16 @@ def _add_evaluate(verbs: Any) -> None:
     protocols = parser.add_subparsers(dest="protocol", metavar="PROTOCOL", required=True, parser_class=_Parser)
     _add_evaluate_photos3d(protocols)
     _add_evaluate_nyu(protocols)
+    for name, set_name in _SETS.items():
+        _add_evaluate_set(protocols, name, set_name)
 
 
+_SETS = {
+    "rhd": "RHD, evaluation split",
+    "stb": "STB, sequences B1, the stereo pair",
+    "stb_sk": "STB, sequences B1, the depth camera's colour pictures",
+    "freihand": "FreiHAND, evaluation split",
+}
 _EVALUATE = """\
 phalanx evaluate PROTOCOL --help says more about each.
 
@@ -532,6 +540,54 @@ def _evaluate_nyu(args: argparse.Namespace, rest: Sequence[str]) -> int:
         + "frames with all joints within "
         + ", ".join(f"{t} mm: {100 * within[t]:.1f} %" for t in (20, 40, 80))
     )
+    return 0
+
+
+def _add_evaluate_set(protocols: Any, name: str, set_name: str) -> None:
+    parser = _add_verb(protocols, name, _evaluate_set, f"predict and score {set_name}", _SET)
+    parser.add_argument("folder", metavar="DIR", help="folder of the set, as its archives unpack")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures and the curve to a file")
+    parser.add_argument("--save", metavar="FILE", help="write the predictions to this NPZ file")
+    parser.add_argument("--predictions", metavar="FILE", help="score a file that --save wrote, and predict nothing")
+    parser.add_argument(
+        "--part", action="store_true", help="take a set that is not whole; its figures compare with no others"
+    )
+    parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+    _add_common(parser)
+
+
+_SET = """\
+Split, joints, root, scale, crop, alignment and thresholds stand in the head of phalanx/evaluate/<protocol>.py, with their source.
+Prints mean and median error in millimetres and the area under the PCK curve.
+"""
+
+
+def _evaluate_set(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    if args.predictions and (args.weights or args.save):
+        raise InputError("--predictions: saved predictions are scored as they are; give neither --weights nor --save")
+    from phalanx.evaluate import freihand, rhd, stb
+    from phalanx.evaluate.protocol import evaluate_set
+    from phalanx.predict.predictor import Predictor
+
+    known = {p.name: p for p in (rhd.PROTOCOL, stb.PROTOCOL, stb.PROTOCOL_SK, freihand.PROTOCOL)}
+    predictor = None if args.predictions else Predictor(args.weights, args.device)
+    with _progress(args.quiet) as progress:
+        report = evaluate_set(
+            known[args.protocol],
+            args.folder,
+            predictor,
+            args.predictions,
+            args.save,
+            args.json,
+            not args.part,
+            progress,
+        )
+    for run in report["runs"]:
+        figures = {name: value for name, value in report[run].items() if isinstance(value, int | float)}
+        text = ", ".join(
+            f"{name} {value:.3f}" if "auc" in name else f"{name} {value:.4g}" for name, value in figures.items()
+        )
+        _say(args.quiet)(f"{args.protocol} ({report['hands']} hands), {run}: {text}")
     return 0
 
 

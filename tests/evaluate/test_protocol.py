@@ -11,7 +11,7 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.data.dataset import Dataset
 from phalanx.data.sample import Sample
-from phalanx.evaluate import freihand, rhd
+from phalanx.evaluate import freihand, rhd, stb
 from phalanx.evaluate.protocol import Protocol, Truth, evaluate_set, joint_figures
 from phalanx.metrics.curves import zimmermann_0_50
 
@@ -84,7 +84,9 @@ FREIHAND = replace(freihand.PROTOCOL, dataset=Made)
 
 
 def test_perfect_predictions_have_no_error_and_saved_ones_score_the_same(tmp_path):
-    predictor = Told(lambda joints: 1.3 * (joints - joints[0]) + [0, 0, 1.0])  # another root and scale: both are taken out
+    predictor = Told(
+        lambda joints: 1.3 * (joints - joints[0]) + [0, 0, 1.0]
+    )  # another root and scale: both are taken out
     report = evaluate_set(RHD, tmp_path, predictor, save=tmp_path / "p.npz", json_path=tmp_path / "s.json")
     assert report["runs"] == ["phalanx"] and report["hands"] == COUNT and report["phalanx"]["missed"] == 0
     assert report["phalanx"]["mean_mm"] == pytest.approx(0, abs=1e-6)
@@ -166,6 +168,21 @@ def test_figures_pool_joints_as_zimmermanns_code_does():
 
 
 def test_protocols_name_their_set_and_split():
-    for protocol in (rhd.PROTOCOL, freihand.PROTOCOL):
+    for protocol in (rhd.PROTOCOL, stb.PROTOCOL, stb.PROTOCOL_SK, freihand.PROTOCOL):
         assert isinstance(protocol, Protocol) and protocol.split in protocol.dataset.splits
-        assert Path(rhd.__file__).with_name(f"{protocol.name}.py").is_file()
+        assert Path(rhd.__file__).with_name(f"{protocol.name.removesuffix('_sk')}.py").is_file()
+
+
+def test_stbs_palm_lies_between_wrist_and_ring_finger(tmp_path):
+    perfect = evaluate_set(
+        replace(stb.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Told(lambda joints: 0.7 * joints)
+    )
+    assert perfect["phalanx"]["mean_mm"] == pytest.approx(0, abs=1e-6)
+
+    def change(joints):
+        moved = joints.copy()
+        moved[0] += [0.0, 0.0, 0.02]  # the palm moves half as far, and all other joints with it
+        return moved
+
+    figures = evaluate_set(replace(stb.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Told(change))["phalanx"]
+    assert figures["mean_mm"] == pytest.approx(10 * 20 / 21)

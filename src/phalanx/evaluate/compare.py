@@ -51,6 +51,7 @@ _COLOUR_SET = Kind(
 KINDS = {
     "rhd": _COLOUR_SET,
     "stb": _COLOUR_SET,
+    "stb_sk": _COLOUR_SET,
     "freihand": _COLOUR_SET,
     "nyu": Kind(
         (

@@ -46,7 +46,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a public set is scored.
+    """How a public set is scored. Its module says why and after whom.
 
     Attributes:
         name: of the protocol, as the command line has it.

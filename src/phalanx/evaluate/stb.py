@@ -1,0 +1,45 @@
+"""Protocol of STB, as Zimmermann and Brox, ICCV 2017, evaluate and most who came after.
+
+- **Split**: the two sequences B1. `PROTOCOL`: both pictures of the stereo pair, 6,000 in all (Zimmermann and Brox; Spurr et al.);
+  `PROTOCOL_SK`: the 3,000 colour pictures of the depth camera (Ge et al., CVPR 2019).
+- **Joints**: 21, with the palm's centre in place of the wrist, which the set does not have. Of predictions it is taken halfway between
+  wrist and ring MCP, as the reader makes a wrist out of it.
+- **Root and scale**: the palm; predictions are multiplied by the ratio of true to predicted length of the bone from middle MCP to PIP.
+- **Crop**: the square around the true joints, 1.6 times as wide. Left hands are mirrored, and the predictor is told.
+- **Alignment**: none beside. **Thresholds**: 20 from 0 to 50 mm and the 12 of them above 20 mm, area by the trapezoid rule.
+
+Source: github.com/lmb-freiburg/hand3d (`eval_full.py`, `utils/general.py`), 3d-hand-shape/hand-graph-cnn (the colour pictures).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from phalanx.data.stb import STB
+from phalanx.evaluate.protocol import Protocol, Truth, joint_figures, of_found
+from phalanx.metrics.curves import zimmermann_0_50, zimmermann_20_50
+from phalanx.metrics.joints import bone_scaled, end_point_errors
+
+SCALE_BONE = (9, 10)
+RING_MCP = 13
+
+
+def with_palm(joints: np.ndarray) -> np.ndarray:
+    """Joints `(N, 21, 3)` with the palm's centre, halfway between wrist and ring MCP, in place of the wrist."""
+    return np.concatenate([(joints[:, :1] + joints[:, [RING_MCP]]) / 2, joints[:, 1:]], axis=1)
+
+
+def score_stb(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+    """Figures of `predicted (N, 21, 3)` metres."""
+    true = with_palm(truth.joints)
+
+    def errors(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return end_point_errors(bone_scaled(with_palm(joints), true[which], SCALE_BONE), true[which])
+
+    return joint_figures(of_found(predicted, errors), None, {"0_50": zimmermann_0_50(), "20_50": zimmermann_20_50()})
+
+
+PROTOCOL = Protocol("stb", STB, "test_bb", 1.6, score_stb)
+PROTOCOL_SK = Protocol("stb_sk", STB, "test_sk", 1.6, score_stb)
