@@ -1,0 +1,184 @@
+"""Reader of HO-3D, versions 2 and 3 (Hampali et al., "HOnnotate", CVPR 2020), as its archives unpack.
+
+    train.txt  evaluation.txt    lines SEQUENCE/0000
+    {train,evaluation}/SEQUENCE/{rgb,depth,meta}/0000.{png or jpg,png,pkl}    640x480 pixels
+
+A right hand holds an object. Colour is PNG in version 2 and JPEG in version 3, and that tells them apart. Frames: 66,034 and 83,325 for
+training, 11,524 and 20,137 for evaluation; version 3 has 55 and 13 sequences. Only frames in the lists have labels: the folders hold
+more. Depth is that of all that is there, split over two channels: red + 256 green, of 0.125 mm.
+
+`meta` is a pickle of Python 2: `handJoints3D` (21, 3) metres with OpenGL axes (y up, z backwards), MANO's 16 joints and then the tips,
+thumb first; `camMat` (3, 3); MANO's `handPose`, `handTrans` and `handBeta` from the flat hand; and the object. Evaluation has the wrist
+alone in `handJoints3D`, so that the other joints are not valid, and `handBoundingBox` (left, top, right, bottom) in pixels.
+
+Sources: the repository shreyashampali/ho3d (layout, axes, order, depth) and the authors' readme (numbers, fields).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.errors import InputError
+from phalanx.core.files import read_head
+from phalanx.core.pickles import read_pickle
+from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.data.images import read_image
+from phalanx.data.sample import Sample
+from phalanx.hand.skeleton import ORDERS
+
+ORDER = ORDERS["mano"]
+"""For each of our joints its number here."""
+
+OFFICIAL: dict[str, dict[str, dict[str, int]]] = {  # by the suffix of colour pictures
+    ".png": {"train": {"frames": 66034}, "evaluation": {"frames": 11524}},
+    ".jpg": {"train": {"frames": 83325, "sequences": 55}, "evaluation": {"frames": 20137, "sequences": 13}},
+}
+
+WIDTH, HEIGHT = 640, 480
+DEPTH_UNIT = 0.00012498664727900177  # metres
+OPENCV_FROM_OPENGL = np.array([1.0, -1.0, -1.0])
+
+
+class HO3D(Dataset):
+    """Right hands with objects, in the order of the lists, which is that of the authors' evaluation.
+
+    `ids` are (sequence among `sequences`, frame, 0); in evaluation `boxes` has the hand's box and an empty one.
+
+    Attributes:
+        version: 2 or 3.
+        sequences: names, sorted.
+    """
+
+    name = "HO-3D"
+    splits = ("train", "evaluation")
+    licence = "academic research only, no commercial use, no redistribution"
+
+    def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        listed = self._read_list()
+        self.sequences = tuple(sorted({sequence for sequence, _ in listed}))
+        there: dict[str, set[str]] = {}
+        for sequence in self.sequences:
+            files = [
+                file for kind in ("rgb", "depth", "meta") for file in (self.folder / split / sequence / kind).glob("*")
+            ]
+            there[sequence] = {f"{file.parent.name}/{file.name}" for file in files}
+        jpg, png = (any(f"rgb/{frame}{s}" in there[sequence] for sequence, frame in listed) for s in (".jpg", ".png"))
+        if not (jpg or png):
+            raise InputError(f"{self.folder / split}: has none of the pictures that {split}.txt lists")
+        self.version, self._suffix = (3, ".jpg") if jpg else (2, ".png")
+        if whole:
+            counts = {"frames": len(listed), "sequences": len(self.sequences)}
+            check_count(str(self.folder / f"{split}.txt"), counts, OFFICIAL[self._suffix][split])
+            wanted = {f"{sequence}/{name}" for sequence, frame in listed for name in self._names(frame)}
+            found = {f"{sequence}/{name}" for sequence in there for name in there[sequence]}
+            check_files(self.folder / split, wanted, found & wanted)  # more frames than listed are no fault
+        number = {sequence: k for k, sequence in enumerate(self.sequences)}
+        self.frames = [  # sequence's number, its name, frame
+            (number[sequence], sequence, frame)
+            for sequence, frame in listed
+            if whole or there[sequence].issuperset(self._names(frame))
+        ]
+
+    def _names(self, frame: str) -> tuple[str, str, str]:
+        return f"rgb/{frame}{self._suffix}", f"depth/{frame}.png", f"meta/{frame}.pkl"
+
+    def _read_list(self) -> list[tuple[str, str]]:
+        path = self.folder / f"{self.split}.txt"
+        read_head(path, 1)
+        listed: dict[tuple[str, str], int] = {}  # sequence and frame, by which line
+        for line, text in enumerate(path.read_text(encoding="latin1").split("\n"), 1):
+            if not text.strip():
+                continue
+            match = re.fullmatch(r"([\w-]+)/(\d+)", text.strip())
+            if not match:
+                raise InputError(f"{path}: line {line}: SEQUENCE/FRAME expected")
+            if (first := listed.setdefault((match[1], match[2]), line)) != line:
+                raise InputError(f"{path}: line {line}: lists the frame of line {first} again")
+        if not listed:
+            raise InputError(f"{path}: lists no frames")
+        return list(listed)
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return any((folder / f"{split}.txt").is_file() and any((folder / split).glob("*/meta")) for split in cls.splits)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        number, sequence, frame = self.frames[index]
+        rgb, depth, meta = (self.folder / self.split / sequence / name for name in self._names(frame))
+        image, packed = _read_picture(rgb), _read_picture(depth)
+        labels = _read_labels(meta)
+        joints, valid = _joints(labels, meta)
+        K = as_intrinsics(labels.get("camMat"), f"{meta}: camMat")
+        pixels = joints @ K.T
+        depths = np.where(valid > 0, joints[:, 2], 1.0)[:, None]
+        sample = Sample(
+            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
+            sensed_depth=_tensor((packed[..., 0] + 256.0 * packed[..., 1]) * DEPTH_UNIT),
+            joints=_tensor(joints),
+            joints_2d=_tensor(pixels[:, :2] / depths),
+            K=_tensor(K),
+            ids=torch.tensor([[number, int(frame), 0]]),
+        )
+        if not valid.all():
+            sample.valid = _tensor(valid)
+        if self.split == "evaluation":
+            left, top, right, bottom = as_array(labels.get("handBoundingBox"), (4,), f"{meta}: handBoundingBox")
+            if right <= left or bottom <= top:
+                raise InputError(f"{meta}: handBoundingBox has no width or no height")
+            sample.boxes = _tensor(np.array([[left, top, right - left, bottom - top], [0, 0, 0, 0]]))
+        return sample.check()
+
+
+def _read_labels(path: Path) -> Mapping[str, Any]:
+    labels = read_pickle(path)
+    if not isinstance(labels, dict) or "handJoints3D" not in labels:
+        raise InputError(f"{path}: is no dictionary with handJoints3D")
+    if labels["handJoints3D"] is None:
+        raise InputError(f"{path}: has no labels (handJoints3D is None), though its frame is listed")
+    return labels
+
+
+def _joints(labels: Mapping[str, Any], path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (21, 3) in metres with OpenCV axes, and which are known (21,)."""
+    joints, valid = np.zeros((21, 3)), np.ones(21)
+    name = f"{path}: handJoints3D"
+    if np.size(labels["handJoints3D"]) == 3:  # evaluation
+        joints[0] = as_array(np.ravel(labels["handJoints3D"]), (3,), name) * OPENCV_FROM_OPENGL
+        valid[1:] = 0
+    else:
+        joints = as_array(labels["handJoints3D"], (21, 3), name)[ORDER, :] * OPENCV_FROM_OPENGL
+        _check_unit(joints[None], "metres", path)
+    if (joints[valid > 0, 2] <= 0).any():
+        raise InputError(f"{name}: has a joint behind the camera")
+    return joints, valid
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    image = read_image(path)
+    if image.shape[:2] != (HEIGHT, WIDTH):
+        raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels expected, has {image.shape[1]}x{image.shape[0]}")
+    return image
+
+
+def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
+    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
+    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
+    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
+    if not 0.03 <= length * units[unit] <= 0.2:
+        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
+        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]
