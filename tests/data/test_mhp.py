@@ -19,7 +19,7 @@ FINGERS = (("F4", 5), ("F3", 9), ("F1", 17), ("F2", 13), ("TH", 1))
 
 def right_hand() -> np.ndarray:
     """(21, 3) millimetres in the Leap's frame, off its origin so that distortion shows."""
-    return HandModel.open_hand().rest_joints.numpy() * [1000.0, -1000, -1000] + [150, 120, 0]
+    return HandModel.open_hand().rest_joints.numpy() * [1000.0, -1000, -1000] + [200, -30, 0]
 
 
 def joint_lines(joints: np.ndarray) -> list[str]:
@@ -87,7 +87,7 @@ def test_the_distortion_is_taken_out_of_the_pictures(folder):
         centre = np.array([(bright * columns).sum(), (bright * rows).sum()]) / bright.sum()
         tip = sample.joints_2d[0, 8].numpy()
         assert np.abs(centre - tip).max() < 0.15
-        assert np.abs(distorted(in_camera(index)[8:9])[0] - tip).max() > 0.5  # it is not where it was
+        assert np.abs(distorted(in_camera(index)[8:9])[0] - tip).max() > 1  # it is not where it was
 
 
 def test_the_palm_can_be_had_back(folder):
