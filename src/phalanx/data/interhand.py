@@ -168,8 +168,8 @@ def _files_in(folder: Path) -> list[str]:
 def _numbers(path: Path, labels: Sequence[str], rows: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     """`(N, *shape)` float32 of N entries of a file; the first one at fault is named by its label."""
     try:
-        array = np.array(rows, dtype=np.float32).reshape(len(rows), *shape)
-        if np.shape(rows) == array.shape and np.isfinite(array).all():
+        array = np.array(rows, dtype=np.float32)
+        if array.shape == (len(rows), *shape) and np.isfinite(array).all():
             return array
     except (TypeError, ValueError):
         pass

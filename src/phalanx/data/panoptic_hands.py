@@ -55,7 +55,7 @@ class PanopticHands(Dataset):
 
     name = "CMU Panoptic hands"
     splits = tuple(OFFICIAL)
-    licence = "for research; the photos under the terms of their own sets; cite Simon et al. 2017"
+    licence = "pictures under the terms of the sets that they come from; cite Simon et al. 2017"
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)

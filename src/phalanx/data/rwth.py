@@ -61,7 +61,8 @@ class RWTH(Dataset):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        files = Path(folder).rglob("*_cam[12].mpg")
+        places = ("", "*/", "*/*/")  # no deeper: looking through all of another set would take long
+        files = (path for place in places for path in Path(folder).glob(f"{place}*_cam[12].mpg"))
         return any(_NAME.fullmatch(path.name) for path in files)
 
     def __len__(self) -> int:

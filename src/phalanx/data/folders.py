@@ -1,0 +1,346 @@
+"""Readers of plain folders, without labels: pictures, videos, pairs of colour and depth, and rigs of cameras.
+
+`PictureFolder`: any pictures in the folder and below. `VideoFolder`: videos directly in the folder, or one video file.
+
+`DepthFolder`, one colour and one depth picture a frame, of one name but for the suffix and of one size (depth is registered to colour):
+
+    color/<frame>.jpg (or .png, ...; the folder may also be called colour or rgb)
+    depth/<frame>.png                      16 bits, 0 = no reading
+    intrinsics.json                        {"K": 3x3 or [fx, fy, cx, cy], "depth_unit": metres that a depth of 1 stands for}
+
+or `intrinsics.txt`: three lines of three numbers or one of four, and a line `depth_unit 0.001`; `#` begins a comment.
+
+`RigFolder`, synchronous pictures of calibrated cameras, a frame having one name in all folders:
+
+    <camera>/<frame>.jpg (or .png, ...)
+    rig.json     {"width": ..., "height": ..., "cameras": [{"K": ..., "world_to_camera": 4x4, in metres, "name": ...}, ...]}
+
+which is the file that describes a rig to the synthesis; what else it holds is passed over. `name` is the camera's folder; where none has
+one, folders are taken in order of their names, in which numbers count by value.
+
+None of these has a division or official counts: the only split is `all`. `whole` demands that no frame lacks a picture; without it, frames
+that do are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason
+from phalanx.data.dataset import Dataset, check_files
+from phalanx.data.images import PICTURE_SUFFIXES, find_inputs, is_video, read_image
+from phalanx.data.sample import Sample
+from phalanx.data.video import frames_per_second, read_frames
+
+COLOUR_FOLDERS = ("color", "colour", "rgb")
+_INTRINSICS = ("intrinsics.json", "intrinsics.txt")
+_RIG = "rig.json"
+
+
+class PictureFolder(Dataset):
+    """Pictures in a folder and below, sorted by path. `paths`: their files. `ids`: number of the folder, of the picture, 0."""
+
+    name = "pictures"
+    splits = ("all",)
+    licence = "the user's own"
+
+    def __init__(self, folder: str | Path, split: str = "all", whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        self.paths = sorted(_pictures_below(self.folder))
+        if not self.paths:
+            raise InputError(f"{self.folder}: holds no pictures")
+        numbers = {parent: number for number, parent in enumerate(sorted({path.parent for path in self.paths}))}
+        self._folders = [numbers[path.parent] for path in self.paths]
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return next(_pictures_below(Path(folder)), None) is not None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = _image(self.paths[index])
+        return Sample(image=image, ids=torch.tensor([[self._folders[index], index % len(self), 0]])).check()
+
+
+class VideoFolder(Dataset):
+    """Frames of all videos, one video after the other. `paths`: their files. `ids`: number of the video, frame, 0.
+
+    Opening decodes all videos once, since what files say of their length is not to be trusted. Reading frames in order is quick;
+    going back starts the video anew.
+    """
+
+    name = "videos"
+    splits = ("all",)
+    licence = "the user's own"
+
+    def __init__(self, folder: str | Path, split: str = "all", whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        self.paths = [path for path in find_inputs([self.folder]) if is_video(path)]
+        if not self.paths:
+            raise InputError(f"{self.folder}: holds no videos")
+        self._rates = [frames_per_second(path) for path in self.paths]
+        self._ends = np.cumsum([sum(1 for _ in read_frames(path)) for path in self.paths])
+        self._reading: tuple[int, int, Iterator[np.ndarray]] | None = None  # video, its next frame, what yields it
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        folder = Path(folder)
+        return any(is_video(path) for path in (folder.iterdir() if folder.is_dir() else [folder]))
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"frame {index} of {len(self)}")
+        index %= len(self)
+        video = int(np.searchsorted(self._ends, index, side="right"))
+        frame = index - int(self._ends[video - 1] if video else 0)
+        if self._reading is None or self._reading[0] != video or self._reading[1] > frame:
+            self._reading = video, 0, read_frames(self.paths[video])
+        _, position, frames = self._reading
+        self._reading = None  # what yields frames is of no more use if it fails
+        image = next(islice(frames, frame - position, None), None)
+        if image is None:
+            raise InputError(f"{self.paths[video]}: has changed since it was opened; frame {frame} is missing")
+        self._reading = video, frame + 1, frames
+        return Sample(
+            image=_tensor(image), time=torch.tensor([frame / self._rates[video]]), ids=torch.tensor([[video, frame, 0]])
+        ).check()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_reading": None}  # an open video does not go to another process
+
+
+class DepthFolder(Dataset):
+    """Pairs of colour and depth, sorted by name: `image`, `sensed_depth` and `K`. `ids`: 0, number of the frame, 0."""
+
+    name = "colour and depth"
+    splits = ("all",)
+    licence = "the user's own"
+
+    def __init__(self, folder: str | Path, split: str = "all", whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        pictures = _pictures_in(_colour_folder(self.folder))
+        colour = {path.stem: path for path in pictures}
+        if twice := [path for path in pictures if colour[path.stem] != path]:
+            raise InputError(f"{twice[0]}: {colour[twice[0].stem].name} is of the same frame")
+        depth = {path.stem: path for path in _pictures_in(self.folder / "depth") if path.suffix.lower() == ".png"}
+        if whole:
+            check_files(
+                self.folder / "depth", (f"{stem}.png" for stem in colour), (path.name for path in depth.values())
+            )
+        self._frames = [(colour[stem], depth[stem]) for stem in sorted(colour.keys() & depth.keys(), key=_natural)]
+        if not self._frames:
+            raise InputError(f"{self.folder}: no colour picture has a depth picture of its name")
+        self._source = next((self.folder / name for name in _INTRINSICS if (self.folder / name).is_file()), None)
+        if self._source is None:
+            raise InputError(f"{self.folder}: has neither {_INTRINSICS[0]} nor {_INTRINSICS[1]}")
+        self._K, self._unit = (_json_intrinsics if self._source.suffix == ".json" else _text_intrinsics)(self._source)
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        folder = Path(folder)
+        colour = any((folder / name).is_dir() for name in COLOUR_FOLDERS)
+        return colour and (folder / "depth").is_dir() and any((folder / name).is_file() for name in _INTRINSICS)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Sample:
+        colour, path = self._frames[index]
+        image, depth = _image(colour), _read_depth(path) * np.float32(self._unit)  # (H, W) metres
+        if image.shape[2:] != depth.shape:
+            height, width = image.shape[2:]
+            raise InputError(
+                f"{path}: has not the size of its colour picture, {width}x{height}; depth must be registered to it"
+            )
+        if (depth > 0).any() and not 0.01 < (metres := float(np.median(depth[depth > 0]))) < 100:
+            raise InputError(f"{path}: is {metres:.3g} m away by the depth_unit of {self._source}: is that in metres?")
+        return Sample(
+            image=image,
+            sensed_depth=torch.from_numpy(depth)[None],
+            K=torch.from_numpy(self._K)[None].float(),
+            ids=torch.tensor([[0, index % len(self), 0]]),
+        ).check()
+
+
+class RigFolder(Dataset):
+    """Pictures of a rig, frame by frame, the cameras of a frame in the order of `cameras`. `ids`: 0, frame, camera."""
+
+    name = "rig"
+    splits = ("all",)
+    licence = "the user's own"
+
+    def __init__(self, folder: str | Path, split: str = "all", whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        path = self.folder / _RIG
+        data = _read_json(path)
+        try:
+            entries = list(data["cameras"])
+            self._size = int(data["width"]), int(data["height"])
+            self._K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
+            self._motions = np.array(
+                [_rigid(e["world_to_camera"], f"{path}: camera {i}") for i, e in enumerate(entries)]
+            )
+            names = [entry["name"] for entry in entries if "name" in entry]
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: is not a rig: {error!r}") from error
+        inside = sorted((entry.name for entry in self.folder.iterdir() if entry.is_dir()), key=_natural)
+        self.cameras: list[str] = names or [name for name in inside if not name.startswith(".")]
+        if not entries or len(self.cameras) != len(entries) or len(set(self.cameras)) != len(entries):
+            raise InputError(
+                f"{path}: has {len(entries)} cameras, but there are {len(self.cameras)} folders or names of them"
+            )
+        found = [{picture.name for picture in _pictures_in(self.folder / name)} for name in self.cameras]
+        if whole:
+            for name, pictures in zip(self.cameras, found, strict=True):
+                check_files(self.folder / name, set[str]().union(*found), pictures)
+        self._frames = sorted(found[0].intersection(*found), key=_natural)
+        if not self._frames:
+            raise InputError(f"{self.folder}: no frame has pictures of all cameras")
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        return (Path(folder) / _RIG).is_file()
+
+    def __len__(self) -> int:
+        return len(self._frames) * len(self.cameras)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"picture {index} of {len(self)}")
+        frame, camera = divmod(index % len(self), len(self.cameras))
+        path = self.folder / self.cameras[camera] / self._frames[frame]
+        image = _image(path)
+        width, height = self._size
+        if image.shape[2:] != (height, width):
+            raise InputError(f"{path}: {width}x{height} pixels expected, has {image.shape[3]}x{image.shape[2]}")
+        return Sample(
+            image=image,
+            K=torch.from_numpy(self._K[camera])[None].float(),
+            world_to_camera=torch.from_numpy(self._motions[camera])[None].float(),
+            ids=torch.tensor([[0, frame, camera]]),
+        ).check()
+
+
+def _tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
+
+
+def _image(path: Path) -> torch.Tensor:
+    return _tensor(read_image(path))
+
+
+def _natural(name: str) -> list[str | int]:
+    """Key that sorts numbers within names by value; text and numbers alternate, so that keys can be compared."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _pictures_below(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if _is_picture(path))
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    try:
+        return [path for path in sorted(folder.iterdir()) if _is_picture(path)]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
+
+
+def _colour_folder(folder: Path) -> Path:
+    there = [folder / name for name in COLOUR_FOLDERS if (folder / name).is_dir()]
+    if len(there) != 1:
+        raise InputError(
+            f"{folder}: must have one folder of colour pictures ({', '.join(COLOUR_FOLDERS)}), has {len(there)}"
+        )
+    return there[0]
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is cut short or not JSON ({error})") from error
+
+
+def _json_intrinsics(path: Path) -> tuple[np.ndarray, float]:
+    data = _read_json(path)
+    if not isinstance(data, dict) or not {"K", "depth_unit"} <= data.keys():
+        raise InputError(f"{path}: must hold K and depth_unit")
+    return as_intrinsics(data["K"], f"{path}: K"), _unit(data["depth_unit"], str(path))
+
+
+def _text_intrinsics(path: Path) -> tuple[np.ndarray, float]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text") from error
+    rows: list[list[float]] = []
+    unit = None
+    for number, line in enumerate(lines, 1):
+        words = line.split("#")[0].split()
+        try:
+            if words[:1] == ["depth_unit"]:
+                (value,) = words[1:]
+                unit = _unit(value, f"{path}: line {number}")
+            elif words:
+                rows.append([float(word) for word in words])
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: line {number}: numbers expected, or depth_unit and a number") from error
+    if unit is None:
+        raise InputError(f"{path}: has no line depth_unit")
+    return as_intrinsics(rows[0] if len(rows) == 1 else rows, f"{path}: K"), unit
+
+
+def _unit(value: Any, name: str) -> float:
+    unit = float(as_array(value, (), f"{name}: depth_unit"))
+    if unit <= 0:
+        raise InputError(f"{name}: depth_unit must be positive, not {unit:g}")
+    return unit
+
+
+def _rigid(values: Any, name: str) -> np.ndarray:
+    matrix = as_array(values, (4, 4), f"{name}: world_to_camera")
+    rotation = matrix[:3, :3]
+    rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) and np.linalg.det(rotation) > 0
+    if not rigid or not np.array_equal(matrix[3], [0, 0, 0, 1]):
+        raise InputError(f"{name}: world_to_camera is no rigid motion")
+    return matrix
+
+
+def _read_depth(path: Path) -> np.ndarray:
+    """(H, W) float32 of a 16-bit grey PNG."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            if not image.mode.startswith("I"):
+                raise InputError(f"{path}: is not a 16-bit grey picture, but of kind {image.mode}")
+            return np.asarray(image).astype(np.float32)
+    except InputError:
+        raise
+    except Exception as error:  # damaged files make decoders raise anything, from SyntaxError to struct.error
+        raise InputError(f"{path}: is missing, damaged or no PNG ({type(error).__name__})") from error
