@@ -31,13 +31,13 @@ import torch
 from phalanx import __version__
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_json, write_whole
+from phalanx.core.parallel import prepare_worker
 from phalanx.data.sample import Sample
 from phalanx.data.shards import encode, write_samples, write_shard
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.cluster import Cluster, connect
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.rigs import load_rig
-from phalanx.synth.stream import prepare_worker
 
 SCHEMA = "phalanx.set/1"
 CHUNKS = 32  # in a shard

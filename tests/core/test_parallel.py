@@ -1,0 +1,68 @@
+"""Results in order, whoever makes them; complaints reach the consumer; nothing is left behind."""
+
+import multiprocessing
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import writable_folder
+from phalanx.core.parallel import _receive, _work, ordered
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_results_come_in_order_and_end(workers):
+    assert list(ordered(hex, workers, 3, 10)) == [hex(number) for number in range(3, 10)]
+    assert not multiprocessing.active_children()
+    assert list(ordered(hex, workers, 3, 3)) == []
+
+
+def test_an_endless_one_is_closed():
+    numbers = ordered(partial(max, 5), 2)
+    assert [next(numbers) for _ in range(8)] == [5, 5, 5, 5, 5, 5, 6, 7]
+    assert len(multiprocessing.active_children()) == 2
+    numbers.close()
+    assert not multiprocessing.active_children()
+
+
+def test_complaints_reach_the_consumer(tmp_path):
+    (tmp_path / "file").touch()
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    _work(theirs, lambda number: writable_folder(tmp_path / "file"), 0, 1, None)  # without a process of its own
+    message = ours.recv()
+    assert isinstance(message, InputError) and "file" in str(message)
+    ready: queue.Queue = queue.Queue()
+    _receive(ours, ready, threading.Event())
+    assert "ended unexpectedly" in str(ready.get())
+    ours.close()
+    with pytest.raises(RuntimeError, match="failed at number 4"):
+        list(ordered(partial(Path.read_text, Path(tmp_path / "none")), 1, 4))
+
+
+def test_workers_do_not_outlive_a_killed_parent():
+    code = (
+        "import multiprocessing, os, time; from concurrent.futures import ProcessPoolExecutor\n"
+        "from phalanx.core.parallel import prepare_worker\n"
+        "if __name__ == '__main__':\n"
+        "    pool = ProcessPoolExecutor(1, multiprocessing.get_context('spawn'), prepare_worker)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 60).result()\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    os.kill(worker, 0)  # it is there
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(200):
+            os.kill(worker, 0)
+            time.sleep(0.1)
