@@ -17,7 +17,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -89,45 +89,54 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[Sample]:
     try:
         with tarfile.open(path, "r:") as tar:
             for key, members in groupby(tar, lambda member: member.name.split(".", 1)[0]):
-                fields: dict[str, Tensor] = {}
+                pixels: dict[str, np.ndarray] = {}
                 for member in members:
                     file = tar.extractfile(member)
                     content = b"" if file is None else file.read()
                     if len(content) < member.size:
                         raise InputError(f"{path}: is cut short at {member.name}")
-                    fields |= _decode(path, member.name, content)
-                if not fields:
+                    pixels |= decode_pixels(f"{path}: {member.name}", member.name.split(".", 1)[-1], content)
+                if not pixels:
                     raise InputError(f"{path}: {key} holds nothing that a sample has")
-                yield Sample(**{name: value[None] for name, value in fields.items()})
+                batch = {name: torch.from_numpy(array)[None] for name, array in pixels.items()}
+                yield Sample(**pixels_to_fields(batch))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     except tarfile.TarError as error:
         raise InputError(f"{path}: is not a whole tar file ({error})") from error
 
 
-def _decode(path: Path, name: str, content: bytes) -> dict[str, Tensor]:
-    kind = name.split(".", 1)[-1]
+def decode_pixels(where: str, kind: str, content: bytes, fields: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """What a member of `kind` ("image.png", "labels.npz", ...) holds, by field, pictures as pixels; of labels `fields` alone.
+
+    Raises InputError, beginning with `where`, if it cannot be decoded; a member of an unknown kind holds nothing.
+    """
     try:
         if kind == "labels.npz":
             with np.load(io.BytesIO(content), allow_pickle=False) as labels:
-                return {field: torch.from_numpy(labels[field]) for field in labels.files}
+                return {field: labels[field] for field in labels.files if fields is None or field in fields}
         field = kind.removesuffix(".png")
         if field in PICTURES:
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
             if pixels is None:
                 raise ValueError("no picture")
-            return {field: _FROM_PIXELS[field](pixels)}
+            return {field: pixels}
     except Exception as error:  # damaged files raise many kinds
-        raise InputError(f"{path}: {name} cannot be decoded") from error
+        raise InputError(f"{where} cannot be decoded") from error
     return {}
+
+
+def pixels_to_fields(pixels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Fields of a sample from `decode_pixels`' arrays, stacked to batches."""
+    return {name: _FROM_PIXELS[name](value) if name in _FROM_PIXELS else value for name, value in pixels.items()}
 
 
 def _depth_to_pixels(depth: Tensor) -> np.ndarray:
     return (depth / DEPTH_UNIT).round().clamp(0, 65535).numpy().astype(np.uint16)
 
 
-def _depth_from_pixels(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(pixels.astype(np.float32)) * DEPTH_UNIT
+def _depth_from_pixels(pixels: Tensor) -> Tensor:
+    return pixels.float() * DEPTH_UNIT
 
 
 _TO_PIXELS: dict[str, Callable[[Tensor], np.ndarray]] = {
@@ -138,11 +147,10 @@ _TO_PIXELS: dict[str, Callable[[Tensor], np.ndarray]] = {
     "parts": lambda x: x.numpy(),
     "hand_masks": lambda x: (x * 255).round().byte().flatten(0, 1).numpy(),
 }
-_FROM_PIXELS: dict[str, Callable[[np.ndarray], Tensor]] = {
-    "image": lambda x: torch.from_numpy(np.ascontiguousarray(x[..., ::-1])).permute(2, 0, 1).float() / 255,
+_FROM_PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
+    "image": lambda x: x.flip(-1).permute(0, 3, 1, 2).float() / 255,
     "depth": _depth_from_pixels,
     "sensed_depth": _depth_from_pixels,
-    "mask": lambda x: torch.from_numpy(x).float() / 255,
-    "parts": torch.from_numpy,
-    "hand_masks": lambda x: (torch.from_numpy(x).float() / 255).unflatten(0, (2, -1)),
+    "mask": lambda x: x.float() / 255,
+    "hand_masks": lambda x: (x.float() / 255).unflatten(1, (2, -1)),
 }
