@@ -1,0 +1,182 @@
+"""Reader of Dexter+Object (Sridhar et al., Real-time joint tracking of a hand manipulating an object from RGB-D input, ECCV 2016).
+
+Layout (inside `dexter+object/`, or given directly): `data/<sequence>/color/*.png` (640x480), `depth/*.png` (320x240) and
+`annotations/<sequence>2D.txt`, `<sequence>3D.txt` for the sequences Grasp1, Grasp2, Occlusion, Rigid, Pinch, Rotate. How pictures are
+called is not known: a line belongs to the picture of its number in the order of names.
+
+- A line: entries ended by `;`, each `u, v` (pixels of the depth picture) or `x, y, z` (millimetres); the first five are the tips of thumb,
+  index, middle, ring and little finger, then come three corners of the object. A missing tip has z = 32001.
+- Axes: the depth camera's, **x and y negated**.
+- Depth camera: focal lengths 224.502, 230.494, centre (160, 120); colour camera: 587.45209, 600.67456, centre (325, 249), and from the one
+  to the other `DEPTH_TO_COLOUR`. All of it is what the reader of MengHao666/Minimal-Hand-pytorch uses.
+- Pictures of depth are taken to hold millimetres in 16 bits, 32001 and 0 where nothing was measured; that is how the group's later sets do,
+  and is not stated for this one.
+- **Left** hands, mirrored. 3,014 frames of two people, all to test on; only tips are labelled.
+
+Colour and depth are pictures of two cameras and sizes, so that there is a split for either, with the same hands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import read_head, reason
+from phalanx.data.dataset import Dataset, check_count
+from phalanx.data.images import read_image
+from phalanx.data.mirror import mirrored
+from phalanx.data.sample import Sample
+from phalanx.hand.skeleton import TIPS
+
+SEQUENCES = ("Grasp1", "Grasp2", "Occlusion", "Rigid", "Pinch", "Rotate")
+OFFICIAL = {"frames": 3014}
+MISSING = 32001  # millimetres, of a tip or a pixel of depth
+
+K_DEPTH = ((224.502, 0.0, 160.0), (0.0, 230.494, 120.0), (0.0, 0.0, 1.0))
+K_COLOUR = ((587.45209, 0.0, 325.0), (0.0, 600.67456, 249.0), (0.0, 0.0, 1.0))
+DEPTH_TO_COLOUR = (
+    (0.9999, 0.0034, 0.0161, 0.0190473),
+    (-0.0033, 1.0, -0.0079, -0.0018514),
+    (-0.0162, 0.0079, 0.9998, -0.0047501),
+)
+"""Rotation and translation, in metres, from the frame of the depth camera to that of the colour camera."""
+
+
+class DexterObject(Dataset):
+    """Hands by sequence and frame, as one of the cameras sees them. `colour`: `image`; `joints_2d` are the labels seen by the colour
+    camera. `depth`: `sensed_depth`; `joints_2d` are the labelled pixels. `ids` are (number of the sequence, frame, 0 colour or 1 depth).
+    """
+
+    name = "Dexter+Object"
+    splits = ("colour", "depth")
+    licence = "the authors' page states the terms; cite Sridhar et al. 2016"
+
+    def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
+        super().__init__(folder, split, whole)
+        data = _root(self.folder) / "data"
+        sequences = [s for s in SEQUENCES if whole or (data / s / "annotations" / f"{s}3D.txt").is_file()]
+        self._pictures: list[Path] = []
+        tips, pixels, ids = [np.zeros((0, 5, 3))], [np.zeros((0, 5, 2))], []
+        for sequence in sequences:
+            place = data / sequence
+            tips.append(_read_lines(place / "annotations" / f"{sequence}3D.txt", 3))
+            pixels.append(_read_lines(place / "annotations" / f"{sequence}2D.txt", 2))
+            colour, depth = _pictures(place / "color"), _pictures(place / "depth")
+            _check_pairs(place, colour, depth, len(tips[-1]), len(pixels[-1]))
+            self._pictures += (
+                [place / "color" / n for n in colour] if split == "colour" else [place / "depth" / n for n in depth]
+            )
+            ids += [(SEQUENCES.index(sequence), frame, self.splits.index(split)) for frame in range(len(tips[-1]))]
+        if whole:
+            check_count(str(data), {"frames": len(ids)}, OFFICIAL)
+        if not ids:
+            raise InputError(f"{data}: holds none of the sequences {', '.join(SEQUENCES)}")
+        self._tips = np.concatenate(tips)  # (N, 5, 3) as in the files
+        self._pixels = np.concatenate(pixels)  # (N, 5, 2)
+        self._ids = np.array(ids)  # (N, 3)
+        _check_depths(data, self._tips[..., 2])
+
+    @classmethod
+    def recognises(cls, folder: Path) -> bool:
+        data = _root(folder) / "data"
+        return any((data / sequence / "annotations" / f"{sequence}3D.txt").is_file() for sequence in SEQUENCES)
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> Sample:
+        path = self._pictures[index]
+        known = (self._tips[index, :, 2] > 0) & (self._tips[index, :, 2] < MISSING)  # (5,)
+        tips = self._tips[index] * [-0.001, -0.001, 0.001]  # metres, OpenCV axes of the depth camera
+        pixels, K = self._pixels[index], np.array(K_DEPTH)
+        sample = Sample(ids=torch.from_numpy(self._ids[index])[None])
+        if self.split == "depth":
+            sample.sensed_depth = torch.from_numpy(_depth(path))[None]
+        else:
+            image = read_image(path)
+            if image.shape != (480, 640, 3):
+                raise InputError(f"{path}: 640x480 pixels expected, has {image.shape[1]}x{image.shape[0]}")
+            sample.image = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            K, motion = np.array(K_COLOUR), np.array(DEPTH_TO_COLOUR)
+            tips = tips @ motion[:, :3].T + motion[:, 3]
+            seen = tips @ K.T
+            pixels = seen[:, :2] / seen[:, 2:]
+        sample.K = torch.from_numpy(K).float()[None]
+        sample.valid, sample.joints, sample.joints_2d = torch.zeros(1, 21), torch.zeros(1, 21, 3), torch.zeros(1, 21, 2)
+        sample.valid[0, TIPS] = torch.from_numpy(known).float()
+        sample.joints[0, TIPS] = torch.from_numpy(np.where(known[:, None], tips, 0)).float()
+        sample.joints_2d[0, TIPS] = torch.from_numpy(np.where(known[:, None], pixels, 0)).float()
+        return mirrored(sample).check()
+
+
+def _root(folder: Path) -> Path:
+    return folder / "dexter+object" if (folder / "dexter+object").is_dir() else folder
+
+
+def _pictures(folder: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if name.lower().endswith(".png"))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
+
+
+def _check_pairs(place: Path, colour: list[str], depth: list[str], lines_3d: int, lines_2d: int) -> None:
+    """Make sure that every line has its pictures: else labels would slip to other pictures."""
+    if len({len(colour), len(depth), lines_3d, lines_2d}) == 1:
+        return
+    by_number = [{tuple(re.findall(r"\d+", name)): name for name in names} for names in (colour, depth)]
+    if len(colour) != len(depth):
+        for kind, other, mine, theirs in (("color", "depth", *by_number), ("depth", "color", *reversed(by_number))):
+            if alone := sorted(mine[number] for number in mine.keys() - theirs.keys()):
+                raise InputError(f"{place / kind / alone[0]}: has no partner in the folder {other}")
+    raise InputError(
+        f"{place}: has {len(colour)} pictures of colour, {len(depth)} of depth, "
+        f"{lines_3d} lines of 3D and {lines_2d} of 2D labels, where as many of each are expected"
+    )
+
+
+def _read_lines(path: Path, size: int) -> np.ndarray:
+    """The five tips of every line, (N, 5, size)."""
+    read_head(path, 1)  # says what is wrong with a file that is not there
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").rstrip().split("\n"), 1):
+        entries = [entry.split(",") for entry in line.split(";")[:5]]
+        if len(entries) != 5 or any(len(entry) != size for entry in entries):
+            raise InputError(f"{path}: line {number}: five tips of {size} numbers expected, has {line[:60]!r}")
+        try:
+            row = np.array(entries, dtype=np.float64)
+        except ValueError:
+            row = np.full((5, size), np.nan)
+        if not np.isfinite(row).all():
+            raise InputError(f"{path}: line {number}: has values that are not numbers")
+        rows.append(row)
+    return np.stack(rows)
+
+
+def _check_depths(path: Path, depths: np.ndarray) -> None:
+    """Make sure, by how far hands are from the camera, that lengths are in millimetres."""
+    known = depths[depths != MISSING]
+    depth = float(np.median(known)) if known.size else 500.0
+    if not 100 <= depth <= 3000:
+        unit = "metres" if 0.1 <= depth <= 3 else "another unit"
+        raise InputError(f"{path}: tips are {depth:.3g} away, so lengths seem to be in {unit}, not in mm")
+
+
+def _depth(path: Path) -> np.ndarray:
+    """A depth picture as (240, 320) float32 metres, 0 = no reading."""
+    from PIL import Image
+
+    read_head(path, 1)
+    try:
+        with Image.open(path) as picture:
+            depth = np.array(picture)
+    except Exception as error:  # damaged files make decoders raise anything
+        raise InputError(f"{path}: is truncated, damaged or no picture ({error})") from error
+    if depth.shape != (240, 320) or depth.dtype == np.uint8:
+        raise InputError(f"{path}: 320x240 pixels of 16 bits expected, has {depth.shape} of {depth.dtype}")
+    return np.where(depth >= MISSING, 0, depth).astype(np.float32) / 1000
