@@ -432,7 +432,7 @@ example:
 def _data_check(args: argparse.Namespace, rest: Sequence[str]) -> int:
     from pathlib import Path
 
-    from phalanx.data.catalogue import DATASETS
+    from phalanx.data.catalogue import PLAIN_FOLDERS, PUBLIC_SETS
     from phalanx.data.check import check_splits, recognise, reprojection_error, some_samples
     from phalanx.view.samples import draw_sample, sheet, writable_sheet, write_sheet
 
@@ -440,7 +440,7 @@ def _data_check(args: argparse.Namespace, rest: Sequence[str]) -> int:
         raise InputError(f"--count: must be 1 or more, got {args.count}")
     path = writable_sheet(args.sheet or f"{Path(args.folder).resolve().name}.png")
     say = _say(args.quiet)
-    kind = recognise(args.folder, DATASETS)
+    kind = recognise(args.folder, PUBLIC_SETS, PLAIN_FOLDERS)
     say(f"{args.folder}: {kind.name} ({kind.licence})")
     reports = check_splits(args.folder, kind)
     for report in reports:

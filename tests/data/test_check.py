@@ -57,7 +57,9 @@ def test_sets_are_recognised_by_their_layout(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="looks like none of the sets that are known: Other, Dots"):
         recognise(tmp_path / "empty", (Other, Dots))
+    assert recognise(tmp_path / "dots", (Other,), (Dots,)) is Dots
     (tmp_path / "dots" / "other").mkdir()
+    assert recognise(tmp_path / "dots", (Other,), (Dots,)) is Other
     with pytest.raises(InputError, match="looks like several sets: Other, Dots"):
         recognise(tmp_path / "dots", (Other, Dots))
 

@@ -28,22 +28,22 @@ class SplitReport:
     fault: str | None
 
 
-def recognise(folder: str | Path, sets: Sequence[type[Dataset]]) -> type[Dataset]:
-    """The reader among `sets` that knows the layout of `folder`.
+def recognise(folder: str | Path, sets: Sequence[type[Dataset]], plain: Sequence[type[Dataset]] = ()) -> type[Dataset]:
+    """The reader among `sets` that knows the layout of `folder`, else the first of `plain` that does.
 
     Raises:
-        InputError: there is no such folder, or it looks like none of them, or like several.
+        InputError: there is no such folder, or it looks like none of them, or like several of the sets.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder")
     found = [kind for kind in sets if kind.recognises(folder)]
-    if not found:
-        raise InputError(
-            f"{folder}: looks like none of the sets that are known: {', '.join(kind.name for kind in sets)}"
-        )
     if len(found) > 1:
         raise InputError(f"{folder}: looks like several sets: {', '.join(kind.name for kind in found)}")
+    found += [kind for kind in plain if kind.recognises(folder)]
+    if not found:
+        names = ", ".join(kind.name for kind in (*sets, *plain))
+        raise InputError(f"{folder}: looks like none of the sets that are known: {names}")
     return found[0]
 
 
