@@ -212,7 +212,7 @@ def read_vertices(path: Path) -> np.ndarray:
 def _read_blocks(path: Path, names: Sequence[str], columns: int) -> np.ndarray:
     """The numbers (blocks, names, columns) of a text whose lines, block by block, begin with `names`; empty lines do not count."""
     read_head(path, 1)
-    rows = []
+    rows: list[list[float]] = []
     for number, line in enumerate(path.read_text(encoding="latin1").split("\n"), 1):
         name, *values = line.split() or [""]
         if not name:

@@ -120,7 +120,7 @@ class RHD(Dataset):
 def _stack(labels: list[Any], key: str, shape: tuple[int, int], path: Path) -> np.ndarray:
     """One entry of all labels as (N, *shape) finite numbers."""
     for label in labels:
-        if not isinstance(label, Mapping) or np.shape(label.get(key)) != shape:
+        if not isinstance(label, Mapping) or key not in label or np.shape(label[key]) != shape:
             raise InputError(f"{path}: a picture's {key} is missing or not of shape {shape}")
     try:
         stacked = np.stack([label[key] for label in labels]).astype(np.float64)
