@@ -129,11 +129,15 @@ def _check_pairs(place: Path, colour: list[str], depth: list[str], lines_3d: int
     """Make sure that every line has its pictures: else labels would slip to other pictures."""
     if len({len(colour), len(depth), lines_3d, lines_2d}) == 1:
         return
-    by_number = [{tuple(re.findall(r"\d+", name)): name for name in names} for names in (colour, depth)]
     if len(colour) != len(depth):
-        for kind, other, mine, theirs in (("color", "depth", *by_number), ("depth", "color", *reversed(by_number))):
-            if alone := sorted(mine[number] for number in mine.keys() - theirs.keys()):
-                raise InputError(f"{place / kind / alone[0]}: has no partner in the folder {other}")
+        by_number = {
+            kind: {tuple(re.findall(r"\d+", n)): n for n in names}
+            for kind, names in (("color", colour), ("depth", depth))
+        }
+        for kind, other in (("color", "depth"), ("depth", "color")):
+            if alone := by_number[kind].keys() - by_number[other].keys():
+                name = min(by_number[kind][number] for number in alone)
+                raise InputError(f"{place / kind / name}: has no partner in the folder {other}")
     raise InputError(
         f"{place}: has {len(colour)} pictures of colour, {len(depth)} of depth, "
         f"{lines_3d} lines of 3D and {lines_2d} of 2D labels, where as many of each are expected"

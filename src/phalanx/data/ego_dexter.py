@@ -65,8 +65,8 @@ class EgoDexter(Dataset):
             found = {f"{kind}/{name}" for kind in ("depth", "color_on_depth") for name in _pictures(place / kind)}
             if whole:
                 check_files(place, (name for frame in range(len(points)) for name in _names(frame)), found)
-            labelled = (points[..., 2] > 0).any(axis=1)
-            kept = [f for f in range(len(points)) if labelled[f] and found.issuperset(_names(f))]
+            labelled = np.flatnonzero((points[..., 2] > 0).any(axis=1)).tolist()
+            kept = [f for f in labelled if found.issuperset(_names(f))]
             tips.append(points[kept])
             pixels.append(places_2d[kept])
             ids += [(SEQUENCES.index(sequence), frame, 0) for frame in kept]
