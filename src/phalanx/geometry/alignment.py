@@ -62,53 +62,6 @@ def least_squares_scale(source: Tensor, target: Tensor) -> Tensor:
     return _ratio((source * target).sum((-2, -1)), (source * source).sum((-2, -1)))
 
 
-def nearest_rotations(matrices: Tensor) -> Tensor:
-    """The rotation R that maximises trace(R^T M) for every matrix M: `(..., 3, 3) -> (..., 3, 3)`, without gradient.
-
-    For many matrices: it takes a tenth of the time of as many singular value decompositions, and agrees with
-    `roma.special_procrustes` to 1e-9. With M = R P and P symmetric, l the trace of P and m the sum of its principal
-    2x2 minors, M^T M = P^2 and the theorem of Cayley and Hamilton for P give
-
-        R (M^T M + m I) = l M + cof(M),    m = (l^2 - |M|^2) / 2,
-
-    where l is the largest root of l^4 - 2 |M|^2 l^2 - 8 det(M) l + |M|^4 - 4 |cof(M)|^2, the characteristic polynomial
-    of Horn's quaternion matrix ("Closed-form solution of absolute orientation using unit quaternions", JOSA A 1987),
-    found by Newton's method from above as in Theobald, "Rapid calculation of RMSDs using a quaternion-based
-    characteristic polynomial", Acta Cryst. A 2005. An error of l stretches R but does not turn it, and two steps towards
-    the nearest orthogonal matrix take the stretch out. Matrices whose rotation is not unique, or nearly so (points on
-    a line), go to `roma.special_procrustes`.
-    """
-    with torch.no_grad():
-        norm = matrices.double().norm(dim=(-2, -1), keepdim=True)
-        unit = matrices.double() / torch.where(norm > 0, norm, 1)  # (..., 3, 3), |M| = 1
-        a, b, c = unit.unbind(-2)
-        cofactors = torch.stack((torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)), -2)
-        determinant = (a * cofactors[..., 0, :]).sum(-1)  # (...)
-        constant = 1 - 4 * (cofactors * cofactors).sum((-2, -1))
-        root = torch.full_like(determinant, 3**0.5)  # no trace of P is larger
-        for _ in range(24):
-            value = ((root * root - 2) * root - 8 * determinant) * root + constant
-            slope = (4 * root * root - 4) * root - 8 * determinant
-            root = root - value / slope.clamp_min(1e-12)
-        minors = (root * root - 1) / 2
-        unique = minors * root - determinant > 1e-3  # the product of all sums of two eigenvalues of P
-        system = unit.mT @ unit + minors[..., None, None] * torch.eye(3, dtype=unit.dtype, device=unit.device)
-        inverse = _symmetric_inverse(torch.where(unique[..., None, None], system, torch.eye(3).to(system)))
-        rotation = (root[..., None, None] * unit + cofactors) @ inverse
-        for _ in range(2):
-            rotation = 1.5 * rotation - 0.5 * rotation @ (rotation.mT @ rotation)
-        if not unique.all():
-            rotation[~unique] = roma.special_procrustes(unit[~unique])
-        return rotation.to(matrices)
-
-
-def _symmetric_inverse(matrices: Tensor) -> Tensor:
-    """Inverses of symmetric (..., 3, 3) matrices, by cofactors."""
-    a, b, c = matrices.unbind(-2)
-    cofactors = torch.stack((torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)), -2)
-    return cofactors / (a * cofactors[..., 0, :]).sum(-1)[..., None, None]
-
-
 def _centred_alignment(source: Tensor, target: Tensor, weights: Tensor | None) -> tuple[Tensor, ...]:
     if source.shape[-1] != 3 or target.shape[-2:] != source.shape[-2:]:
         raise ValueError(f"point sets must be (..., N, 3), not {tuple(source.shape)} and {tuple(target.shape)}")
@@ -120,9 +73,8 @@ def _centred_alignment(source: Tensor, target: Tensor, weights: Tensor | None) -
     target_centred = target - target_mean[..., None, :]
     weighted_source = weight[..., None] * source_centred
     covariance = target_centred.mT @ weighted_source  # (..., 3, 3)
-    few = covariance[..., 0, 0].numel() < 256  # then singular values are quicker
-    solve = roma.special_procrustes if few or covariance.requires_grad else nearest_rotations
-    return solve(covariance), covariance, source_mean, target_mean, source_centred, weighted_source
+    rotation = roma.special_procrustes(covariance)
+    return rotation, covariance, source_mean, target_mean, source_centred, weighted_source
 
 
 def _rotate(rotation: Tensor, points: Tensor) -> Tensor:
