@@ -35,10 +35,6 @@ from phalanx.data.mirror import mirrored
 from phalanx.data.photos3d import read_photos3d
 from phalanx.data.sample import Sample
 from phalanx.geometry.rotations import rotvec_to_rotmat
-from phalanx.hand.skeleton import ORDERS
-
-ORDER = ORDERS["phalanx"]
-"""For each of our joints its number here."""
 
 OFFICIAL = {"lights": 30, "cameras": 25, "poses": 500, "photos": 583}
 
