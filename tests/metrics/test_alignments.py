@@ -141,6 +141,13 @@ def test_orthogonal_alignment_is_scipys_and_mirrors(seed):
         np.testing.assert_allclose(aligned, singular / (centred**2).sum() * centred @ matrix + t.mean(0), atol=1e-9)
 
 
+@pytest.mark.parametrize("align", [procrustes_aligned, rigid_aligned, orthogonal_aligned, centroid_scaled])
+def test_a_prediction_in_one_point_goes_to_the_middle_of_the_truth(align):
+    _, true = hands(0, 50)
+    point = np.broadcast_to(np.random.default_rng(0).normal(size=(50, 1, 3)), true.shape)
+    np.testing.assert_allclose(align(point, true), np.broadcast_to(true.mean(1, keepdims=True), true.shape), atol=1e-12)
+
+
 def test_many_frames_are_aligned_as_few():
     predicted, true = hands(1, metrics.BLOCK + 300)
     rows = [0, metrics.BLOCK - 1, metrics.BLOCK, metrics.BLOCK + 299]

@@ -145,6 +145,7 @@ def centroid_scaled(predicted: ArrayLike, true: ArrayLike, valid: Valid = None) 
 
     For sets that label no root, as the fingertips of Dexter+Object; the alignment of the public evaluation of
     minimal-hand-pytorch (`utils/align.py`, which drops frames with fewer than two valid tips; here they are refused).
+    A prediction with all joints in one point stays one.
     """
     first, second, mask = checked_points(predicted, true, valid)
     weight = _weights(first, mask, least=2)
@@ -154,7 +155,8 @@ def centroid_scaled(predicted: ArrayLike, true: ArrayLike, valid: Valid = None) 
         (weight * np.linalg.norm(points - mean, axis=-1)).sum(1)
         for points, mean in ((first, first_mean), (second, second_mean))
     )
-    scale = np.divide(wanted, size, out=np.zeros_like(size), where=size > 0)  # (N,)
+    one_point = size <= 1e-12 * np.abs(first).max((1, 2))  # but for rounding
+    scale = np.divide(wanted, size, out=np.zeros_like(size), where=~one_point)  # (N,)
     return _counted(scale[:, None, None] * (first - first_mean) + second_mean, mask)
 
 
