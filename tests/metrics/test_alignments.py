@@ -232,6 +232,16 @@ def test_bad_arrays_are_refused(function):
         function(true, broken)
 
 
+@pytest.mark.parametrize("values", [[[[1.0, 2.0]], [[1.0]]], "joints", [[["a", "b", "c"]]], None])
+def test_what_is_no_array_is_refused(values):
+    _, true = hands(1)
+    for valid in (None, np.ones((4, 21), dtype=bool)):
+        with pytest.raises(InputError, match="predicted: "):
+            end_point_errors(values, true, valid)
+    with pytest.raises(InputError, match="valid: must have shape"):
+        end_point_errors(true, true, [[True], [True, False]])
+
+
 def test_bad_masks_are_refused():
     predicted, true = hands(1)
     mask = np.ones((4, 21), dtype=bool)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phalanx.core.errors import InputError
-from phalanx.metrics.checks import Valid, checked_pair
+from phalanx.metrics.checks import Valid, as_floats, checked_pair
 
 
 def rotation_angle_errors(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
@@ -40,10 +40,7 @@ def joint_angle_errors(predicted: ArrayLike, true: ArrayLike, valid: Valid = Non
 
 
 def _rotations(values: ArrayLike, name: str) -> np.ndarray:
-    try:
-        matrices = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: not an array of numbers") from error
+    matrices = as_floats(values, name)
     if matrices.shape[-2:] != (3, 3):
         raise InputError(f"{name}: rotations (..., 3, 3) expected, has shape {matrices.shape}")
     gram = np.swapaxes(matrices, -1, -2) @ matrices

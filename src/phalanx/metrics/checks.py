@@ -12,15 +12,23 @@ Valid = ArrayLike | None
 """`(N, J)` booleans: which joints of which frames count; None means all of them."""
 
 
+def as_floats(values: ArrayLike, name: str) -> np.ndarray:
+    """`values` as a float64 array of any shape, finite or not. Raises InputError if they are not numbers."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:  # also rows of different lengths
+        raise InputError(f"{name}: not an array of numbers") from error
+
+
 def checked_pair(
     predicted: ArrayLike, true: ArrayLike, valid: Valid = None, shape: Sequence[int | None] = (None, None, None)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Prediction and truth of one shape, float64, and `valid`. What is not valid becomes 0, whatever it was.
 
     Raises:
-        InputError: shapes differ, a valid value is not finite, or the units seem to be swapped (see `check_units`).
+        InputError: not numbers, shapes differ, or a valid value is not finite.
     """
-    first, second = np.asarray(predicted), np.asarray(true)
+    first, second = as_floats(predicted, "predicted"), as_floats(true, "true")
     mask = None
     if valid is not None:
         mask = checked_valid(valid, second.shape[:2])
@@ -36,7 +44,7 @@ def checked_pair(
 def checked_points(
     predicted: ArrayLike, true: ArrayLike, valid: Valid = None, dimensions: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """`checked_pair` of points `(N, J, D)`, whose units are compared."""
+    """`checked_pair` of points `(N, J, D)`, whose units are compared too (see `check_units`)."""
     first, second, mask = checked_pair(predicted, true, valid, (None, None, dimensions))
     check_units(first, second, mask)
     return first, second, mask
@@ -44,7 +52,10 @@ def checked_points(
 
 def checked_valid(valid: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """`valid` as booleans of `shape`. Raises InputError for another shape or values other than 0 and 1."""
-    mask = np.asarray(valid)
+    try:
+        mask = np.asarray(valid)
+    except ValueError as error:  # rows of different lengths
+        raise InputError(f"valid: must have shape {shape}") from error
     if mask.shape != shape:
         raise InputError(f"valid: must have shape {shape}, has {mask.shape}")
     if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
@@ -58,10 +69,7 @@ def checked_errors(errors: ArrayLike, valid: Valid = None) -> tuple[np.ndarray, 
     Infinite errors are those of missed hands and stay. Raises InputError if there are no frames, no joints or no valid
     error, if a valid error is NaN or negative.
     """
-    try:
-        values = np.asarray(errors, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("errors: not an array of numbers") from error
+    values = as_floats(errors, "errors")
     if values.ndim != 2 or values.size == 0:
         raise InputError(f"errors: must have shape (frames, joints), at least one of each, has {values.shape}")
     mask = np.ones(values.shape, dtype=bool) if valid is None else checked_valid(valid, values.shape)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phalanx.core.errors import InputError
-from phalanx.metrics.checks import Valid, checked_errors
+from phalanx.metrics.checks import Valid, as_floats, checked_errors
 
 
 def pck_curve(errors: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
@@ -30,7 +30,7 @@ def pck_curve(errors: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     is NaN. Definition: Simon et al., CVPR 2017, with the threshold in the unit of the errors.
     """
     ordered = np.sort(_flat(errors))
-    return np.searchsorted(ordered, np.asarray(thresholds, dtype=np.float64), side="right") / ordered.size
+    return np.searchsorted(ordered, as_floats(thresholds, "thresholds"), side="right") / ordered.size
 
 
 def pck_curve_of_joints(errors: ArrayLike, thresholds: ArrayLike, valid: Valid = None) -> np.ndarray:
@@ -73,7 +73,7 @@ def curve_area_trapezoid(curve: ArrayLike, thresholds: ArrayLike) -> float:
 
     For curves that are not of this module: `pck_curve_of_joints`, `metrics.frames.frames_within`, or read from a paper.
     """
-    grid, values = _grid(thresholds), np.asarray(curve, dtype=np.float64)
+    grid, values = _grid(thresholds), as_floats(curve, "curve")
     if values.shape != grid.shape or not np.isfinite(values).all():
         raise InputError(f"curve: one number a threshold expected, shape {grid.shape}, has {values.shape}")
     return float(((values[1:] + values[:-1]) / 2 * np.diff(grid)).sum() / (grid[-1] - grid[0]))
@@ -105,14 +105,14 @@ def fifteen_20_50() -> np.ndarray:
 
 
 def _grid(thresholds: ArrayLike) -> np.ndarray:
-    grid = np.asarray(thresholds, dtype=np.float64)
+    grid = as_floats(thresholds, "thresholds")
     if grid.ndim != 1 or len(grid) < 2 or not np.isfinite(grid).all() or not (np.diff(grid) > 0).all():
         raise InputError("thresholds: at least two rising numbers expected")
     return grid
 
 
 def _flat(errors: ArrayLike) -> np.ndarray:
-    flat = np.asarray(errors, dtype=np.float64).ravel()
+    flat = as_floats(errors, "errors").ravel()
     if flat.size == 0 or np.isnan(flat).any():
         raise InputError("errors: at least one expected, and no NaN (a missed hand has infinite errors)")
     return flat

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from phalanx.core.errors import InputError
-from phalanx.metrics.checks import Valid, checked_errors
+from phalanx.metrics.checks import Valid, as_floats, checked_errors
 
 
 def worst_per_frame(errors: ArrayLike, valid: Valid = None) -> np.ndarray:
@@ -45,7 +45,7 @@ def frames_with_mean_within(errors: ArrayLike, thresholds: ArrayLike, valid: Val
 
 
 def _shares(figures: np.ndarray, thresholds: ArrayLike) -> np.ndarray:
-    limits = np.asarray(thresholds, dtype=np.float64)
+    limits = as_floats(thresholds, "thresholds")
     if limits.ndim != 1 or limits.size == 0 or np.isnan(limits).any():
         raise InputError("thresholds: a list of numbers expected")
     ordered = np.sort(figures[~np.isnan(figures)])

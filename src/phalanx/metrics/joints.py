@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from phalanx.core.errors import InputError
 from phalanx.geometry.alignment import equal_norm_scale, rigid_align, similarity_align
-from phalanx.metrics.checks import Valid, checked_pair, checked_points
+from phalanx.metrics.checks import Valid, as_floats, checked_pair, checked_points
 
 BLOCK = 4096
 """Frames that are aligned at once: their arrays stay in the processor's cache."""
@@ -69,7 +69,7 @@ def scaled_orthographic(points: ArrayLike, pixels: ArrayLike, valid: Valid = Non
     groundtruth labels"; the system is not printed, this is the smallest linear one). With one valid point the scale is
     0. All frames need a valid point.
     """
-    flat = np.asarray(points)
+    flat = as_floats(points, "points")
     if flat.ndim != 3 or flat.shape[-1] != 3:
         raise InputError(f"points: must have shape (any, any, 3), has {flat.shape}")
     first, second, mask = checked_pair(flat[..., :2], pixels, valid)

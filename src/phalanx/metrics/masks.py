@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
+from phalanx.metrics.checks import as_floats
 
 
 def mask_counts(predicted: ArrayLike, true: ArrayLike, threshold: float = 0.5) -> np.ndarray:
@@ -62,9 +63,8 @@ def pixel_accuracy(counts: ArrayLike) -> np.ndarray:
 
 
 def _mask(values: ArrayLike, name: str) -> np.ndarray:
-    mask = np.asarray(values)
-    if mask.dtype == bool and mask.ndim == 3:
-        return mask
+    if isinstance(values, np.ndarray) and values.dtype == bool and values.ndim == 3:
+        return values
     mask = as_array(values, (None, None, None), name)
     if mask.size and (mask.min() < 0 or mask.max() > 1):
         raise InputError(f"{name}: booleans or values from 0 to 1 expected, has {mask.min():g} to {mask.max():g}")
@@ -72,7 +72,7 @@ def _mask(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def _counts(counts: ArrayLike) -> tuple[np.ndarray, ...]:
-    values = np.asarray(counts, dtype=np.float64)
+    values = as_floats(counts, "counts")
     if values.shape[-1:] != (4,) or not (values >= 0).all():
         raise InputError("counts: four numbers of pixels (TP, FP, FN, TN) expected, as mask_counts gives them")
     return tuple(values[..., k] for k in range(4))
