@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(verbs)
     _add_evaluate(verbs)
     _add_compare(verbs)
+    _add_report(verbs)
     return parser
 
 
@@ -464,6 +465,7 @@ def _add_evaluate(verbs: Any) -> None:
     )
     protocols = parser.add_subparsers(dest="protocol", metavar="PROTOCOL", required=True, parser_class=_Parser)
     _add_evaluate_photos3d(protocols)
+    _add_evaluate_synth(protocols)
     _add_evaluate_nyu(protocols)
     for name, set_name in _SETS.items():
         _add_evaluate_set(protocols, name, set_name)
@@ -510,6 +512,44 @@ and prints 2D error, root-relative and aligned 3D error, AUC, misses and time, b
 example:
   phalanx evaluate photos3d path/to/photos --json scores.json --worst worst.png
 """
+
+
+def _add_evaluate_synth(protocols: Any) -> None:
+    parser = _add_verb(
+        protocols, "synth", _evaluate_synth, "predict synthetic pictures of a fixed seed and score", _EVALUATE_SYNTH
+    )
+    parser.add_argument("--count", type=int, default=512, help="pictures (default: 512)")
+    parser.add_argument("--scene", default="hands", help="as in phalanx synth (default: hands)")
+    parser.add_argument("--domain", default="any", help="as in phalanx synth (default: any)")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+    _add_common(parser)
+
+
+_EVALUATE_SYNTH = """\
+The pictures are of a seed that no training uses, the same on every machine. Figures as for photos3d.
+
+example:
+  phalanx evaluate synth --domain field --json field.json
+"""
+
+
+def _evaluate_synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.evaluate.synth import evaluate_synth
+    from phalanx.predict.predictor import Predictor
+
+    with _progress(args.quiet) as progress:
+        evaluate_synth(
+            args.count,
+            args.scene,
+            args.domain,
+            Predictor(args.weights, args.device),
+            0,
+            args.json,
+            args.quiet,
+            progress,
+        )
+    return 0
 
 
 def _add_evaluate_nyu(protocols: Any) -> None:
@@ -588,6 +628,34 @@ def _evaluate_set(args: argparse.Namespace, rest: Sequence[str]) -> int:
             f"{name} {value:.3f}" if "auc" in name else f"{name} {value:.4g}" for name, value in figures.items()
         )
         _say(args.quiet)(f"{args.protocol} ({report['hands']} hands), {run}: {text}")
+    return 0
+
+
+def _add_report(verbs: Any) -> None:
+    parser = _add_verb(
+        verbs, "report", _report, "scores as a page: table, plot, published figures beside them", _REPORT
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="JSON that phalanx evaluate --json wrote, of one protocol"
+    )
+    parser.add_argument("--out", default="report", metavar="DIR", help="folder for the page (default: report/)")
+    parser.add_argument("--command", default="", metavar="TEXT", help="what made the scores, to stand on the page")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_REPORT = """\
+Writes <protocol>.md and <protocol>.png. Where the five papers behind Phalanx print figures on the same set, they stand beside the
+measured ones, with what differs.
+
+example:
+  phalanx evaluate rhd path/to/RHD_published_v2 --json rhd.json && phalanx report rhd.json --out pages
+"""
+
+
+def _report(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.evaluate.report import write_report
+
+    _say(args.quiet)(f"-> {write_report(args.files, args.out, args.command)}")
     return 0
 
 

@@ -39,13 +39,14 @@ def test_unknown_joints_are_left_out():
     assert drawn[:, 24:].max() == 0 and drawn[50, 40].max() == 0
 
 
-@pytest.mark.parametrize("kind", ["image", "depth", "mask"])
+@pytest.mark.parametrize("kind", ["image", "depth", "sensed_depth", "mask"])
 def test_a_sample_is_cut_out_round_its_joints(kind):
     joints = torch.full((1, 21, 2), 70.0)
     joints[0, 8] = torch.tensor([110.0, 90.0])
     pictures = {
         "image": torch.zeros(1, 3, 100, 150),
         "depth": torch.zeros(1, 100, 150),
+        "sensed_depth": torch.zeros(1, 100, 150),
         "mask": torch.zeros(1, 100, 150),
     }
     tile = draw_sample(Sample(joints_2d=joints, **{kind: pictures[kind]}), 128)

@@ -48,6 +48,21 @@ _COLOUR_SET = Kind(
     "{name} (AUC 0-50 {auc_0_50:.3f})",
 )
 
+_PHOTOS = Kind(
+    (
+        ("2D (px of 256)", "epe_2d_px", 1),
+        ("root-relative, scaled (mm)", "epe_3d_root_scaled_mm", 1),
+        ("Procrustes (mm)", "epe_3d_procrustes_mm", 1),
+        ("AUC 0-50", "auc_0_50", 3),
+        ("AUC 20-50", "auc_20_50", 3),
+        ("missed", "missed", 0),
+    ),
+    "joints_within",
+    "error threshold (mm), root-relative and scaled",
+    "joints within (%)",
+    "{name} (AUC 0-50 {auc_0_50:.3f})",
+)
+
 KINDS = {
     "rhd": _COLOUR_SET,
     "stb": _COLOUR_SET,
@@ -67,20 +82,8 @@ KINDS = {
         "frames with all joints within (%)",
         "{name} ({mean_mm:.2f} mm)",
     ),
-    "photos3d": Kind(
-        (
-            ("2D (px of 256)", "epe_2d_px", 1),
-            ("root-relative, scaled (mm)", "epe_3d_root_scaled_mm", 1),
-            ("Procrustes (mm)", "epe_3d_procrustes_mm", 1),
-            ("AUC 0-50", "auc_0_50", 3),
-            ("AUC 20-50", "auc_20_50", 3),
-            ("missed", "missed", 0),
-        ),
-        "joints_within",
-        "error threshold (mm), root-relative and scaled",
-        "joints within (%)",
-        "{name} (AUC 0-50 {auc_0_50:.3f})",
-    ),
+    "photos3d": _PHOTOS,
+    "synth": _PHOTOS,
 }
 
 
@@ -93,6 +96,11 @@ class Method:
     figures: dict[str, Any]
     thresholds: np.ndarray  # (T,) millimetres
     shares: np.ndarray  # (T,) in [0, 1]
+
+    @property
+    def legend(self) -> str:
+        """What the plot says of it."""
+        return KINDS[self.protocol].legend.format(name=self.name, **_numbers(self.figures))
 
 
 def read_methods(path: str | Path) -> list[Method]:
@@ -155,14 +163,20 @@ def compare(paths: Sequence[str | Path], out: str | Path, ground_truth: str | Pa
     if doubled := [name for name in names if names.count(name) > 1]:
         raise InputError(f"compare: two methods are called {doubled[0]}; score one again with another --name")
     folder, kind = writable_folder(out), KINDS[protocols[0]]
-    legends = {kind.legend.format(name=m.name, **_numbers(m.figures)): (m.thresholds, m.shares) for m in methods}
-    draw_curves(folder / "comparison.png", legends, kind.x_label, kind.y_label)
-    rows = [["method", *(heading for heading, _, _ in kind.columns)]]
-    rows += [[m.name, *(_cell(m.figures.get(key), decimals) for _, key, decimals in kind.columns)] for m in methods]
+    curves = {method.legend: (method.thresholds, method.shares) for method in methods}
+    draw_curves(folder / "comparison.png", curves, kind.x_label, kind.y_label)
+    rows = table_rows(methods)
     for ending, text in (("md", as_markdown(rows)), ("csv", as_csv(rows)), ("tex", as_latex(rows))):
         with write_whole(folder / f"comparison.{ending}") as temporary:
             temporary.write_text(text, encoding="utf-8")
     return methods
+
+
+def table_rows(methods: Sequence[Method]) -> list[list[str]]:
+    """Head and one row a method, all of one protocol, as texts."""
+    columns = KINDS[methods[0].protocol].columns
+    head = ["method", *(heading for heading, _, _ in columns)]
+    return [head, *([m.name, *(_cell(m.figures.get(key), decimals) for _, key, decimals in columns)] for m in methods)]
 
 
 def as_markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -144,10 +145,14 @@ def report_photos3d(
     worst: str | Path | None = None,
     worst_count: int = 20,
     quiet: bool = False,
+    about: Mapping[str, Any] = MappingProxyType({"protocol": "photos3d"}),
 ) -> dict[str, Any]:
-    """Score runs by any estimators and put the figures out; arguments and result as for `evaluate_photos3d`."""
+    """Score runs by any estimators and put the figures out; arguments and result as for `evaluate_photos3d`.
+
+    `about` stands at the head of the figures.
+    """
     scores = {name: score_photos3d(photos, run) for name, run in runs.items()}
-    head = {"protocol": "photos3d", "thresholds_mm": THRESHOLDS.tolist(), "runs": list(scores)}
+    head = {**about, "thresholds_mm": THRESHOLDS.tolist(), "runs": list(scores)}
     report = {**head, **next(iter(scores.values())), **scores}
     if json_path is not None:
         write_json(json_path, report, indent=2)

@@ -66,7 +66,7 @@ def depth_picture(depth: np.ndarray) -> np.ndarray:
 def draw_sample(sample: Sample, side: int = 224) -> np.ndarray:
     """The first hand of a sample, cut out around its joints and with them on top: `(side, side, 3)` uint8 RGB.
 
-    Colour where there is any, else depth, else mask, else nothing; without joints the whole picture.
+    Colour where there is any, else depth (as sensed, or the hand's), else mask, else nothing; without joints the whole picture.
     """
     picture = _picture(sample)
     height, width = picture.shape[:2]
@@ -118,8 +118,9 @@ def _picture(sample: Sample) -> np.ndarray:
     """`(H, W, 3)` uint8."""
     if sample.image is not None:
         return np.ascontiguousarray((sample.image[0] * 255).round().byte().permute(1, 2, 0).numpy())
-    if sample.depth is not None:
-        return depth_picture(sample.depth[0].numpy())
+    for depth in (sample.sensed_depth, sample.depth):
+        if depth is not None:
+            return depth_picture(depth[0].numpy())
     if sample.mask is not None:
         return np.repeat((sample.mask[0] * 255).round().byte().numpy()[..., None], 3, axis=-1)
     return np.zeros((224, 224, 3), dtype=np.uint8)
