@@ -136,3 +136,16 @@ def test_cuda_makes_the_same_pictures(sample):
     other = make_chunk(CONFIG, 11, 0, device="cuda").to("cpu")
     assert torch.allclose(other.joints, sample.joints, atol=1e-4)
     assert (other.image - sample.image).abs().mean() < 0.02
+
+
+def test_a_camera_that_stands_alone_is_the_world_and_time_begins_at_0():
+    sample = make_chunk(SynthConfig(size=32, chunk=3, tiles=2, skins=1), 0, 0)
+    assert torch.equal(sample.world_to_camera, torch.eye(4).expand(3, 4, 4))
+    assert torch.equal(sample.time, torch.zeros(3))
+
+
+def test_points_are_projected_by_all_of_the_camera_matrix():
+    K = torch.tensor([[[50.0, 7, 20], [0, 40, 15], [0, 0, 1]]])
+    points = torch.tensor([[[0.1, -0.2, 0.5], [0.0, 0.3, 0.8]]])
+    pixels = points @ K.mT
+    torch.testing.assert_close(project(points, K), pixels[..., :2] / pixels[..., 2:])

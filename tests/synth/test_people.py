@@ -86,5 +86,5 @@ def test_boxes_end_at_the_frame_and_vanish_with_the_hand():
     masks = torch.ones(3, 16, 16)
     masks[2] = 0
     boxes = hand_boxes(pixels, masks)
-    assert boxes.tolist() == [[-0.5, 5.0, 9.5, 7.0], [3.0, 4.0, 5.0, 11.5], [0.0, 0.0, 0.0, 0.0]]
+    assert boxes.tolist() == [[0.0, 5.5, 9.5, 7.0], [3.5, 4.5, 5.0, 11.5], [0.0, 0.0, 0.0, 0.0]]
     assert torch.equal(mirrored_boxes(mirrored_boxes(boxes, 16), 16), boxes)

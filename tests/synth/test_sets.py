@@ -15,6 +15,7 @@ from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample, concatenate
 from phalanx.data.shards import read_shard
 from phalanx.synth import SynthConfig, make_chunk, sets
+from phalanx.synth.rigs import load_rig
 from phalanx.synth.sets import Estimate, Plan, make_set, make_shard, surroundings, verify_set
 
 
@@ -96,6 +97,39 @@ def test_another_set_in_the_folder_is_refused_and_kept(quick, tmp_path):
     assert all((tmp_path / name).read_bytes() == before[name] for name in os.listdir(tmp_path))
 
 
+def test_surroundings_that_changed_are_refused(quick, tmp_path):
+    rig = {"width": 64, "height": 48, "spot": [0, 0, 0.6]}
+    rig["cameras"] = [{"K": [60, 60, 32, 24], "world_to_camera": np.eye(4).tolist()}]
+    (tmp_path / "rig.json").write_text(json.dumps(rig))
+    chosen = plan(rig=str(tmp_path / "rig.json"))
+    make_set(chosen, tmp_path / "set", say=lambda line: None)
+    (tmp_path / "set" / "shard_000001.tar").unlink()
+    (tmp_path / "rig.json").write_text(json.dumps(rig | {"spot": [0, 0, 0.9]}))
+    load_rig.cache_clear()  # as in another process
+    with pytest.raises(InputError, match=r"the rig rig.json was \w+ when the set was begun and is \w+ now"):
+        make_set(chosen, tmp_path / "set", say=lambda line: None)
+    (tmp_path / "rig.json").write_text(json.dumps(rig))
+    load_rig.cache_clear()
+    make_set(chosen, tmp_path / "set", say=lambda line: None)
+    verify_set(tmp_path / "set")
+
+
+def test_damaged_shards_are_not_taken_for_made_ones(quick, tmp_path):
+    make_set(plan(), tmp_path, say=lambda line: None)
+    shard = tmp_path / "shard_000001.tar"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"shard_000001.tar: is damaged .its size"):
+        make_set(plan(), tmp_path, say=lambda line: None)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["shards"]["1"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"shard_000001.tar: "):
+        make_set(plan(), tmp_path, say=lambda line: None)
+    shard.unlink()
+    make_set(plan(), tmp_path, say=lambda line: None)
+    assert verify_set(tmp_path) == 22
+
+
 def test_too_small_a_disk_is_said_before_anything_is_made(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(sets, "estimate_set", lambda *_: Estimate(10.0, 5_000_000_000, 1_000_000_000))
     with pytest.raises(InputError, match="needs about 5.00 GB and 1.00 GB are free"):
@@ -122,8 +156,8 @@ def test_damage_is_found(quick, tmp_path):
 
 
 def test_senseless_plans():
-    for seed, count in ((-1, 5), (0, 0)):
-        with pytest.raises(InputError, match="needs a seed of 0 or more and a count of 1 or more"):
+    for seed, count in ((-1, 5), (0, 0), (2**63, 5)):
+        with pytest.raises(InputError, match="needs a seed of 0 to 2.63 - 1 and a count of 1 or more"):
             Plan(SynthConfig(), seed, count)
 
 
@@ -159,7 +193,7 @@ def test_machines_that_would_make_other_bytes_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"^machine \S+: the version of torch differs \(\d\S+\) from .* \(1.0\)$"):
         sets._make_far(plan, wanted | {"the version of torch": "1.0"}, 0)
     (folder / "a.png").write_bytes(b"123")
-    with pytest.raises(InputError, match=f"the content of {folder} differs"):
+    with pytest.raises(InputError, match=f"the content of {folder.name} differs"):
         sets._make_far(plan, wanted, 0)
     (folder / "a.png").unlink()
     folder.rmdir()

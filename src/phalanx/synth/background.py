@@ -28,7 +28,7 @@ def _photograph(generator: np.random.Generator, files: list[Path]) -> np.ndarray
     if picture is None:
         raise InputError(f"{path}: cannot be read as a picture")
     height, width = picture.shape[:2]
-    side = int(min(height, width) * generator.uniform(0.5, 1.0))
+    side = max(1, int(min(height, width) * generator.uniform(0.5, 1.0)))
     top, left = int(generator.integers(0, height - side + 1)), int(generator.integers(0, width - side + 1))
     cut = picture[top : top + side, left : left + side]
     return cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)[..., ::-1]

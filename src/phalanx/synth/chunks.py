@@ -51,9 +51,12 @@ def _one_thread(device: torch.device) -> Iterator[None]:
 
 
 def project(points: Tensor, K: Tensor) -> Tensor:
-    """Pixels `(B, N, 2)` of points `(B, N, 3)` in the camera frame; `K (B, 3, 3)` without skew."""
+    """Pixels `(B, N, 2)` of points `(B, N, 3)` in the camera frame; `K (B, 3, 3)`."""
     focal, centre = K[:, [0, 1], [0, 1]][:, None], K[:, None, :2, 2]
-    return points[..., :2] / points[..., 2:] * focal + centre
+    slopes = points[..., :2] / points[..., 2:]
+    pixels = slopes * focal + centre
+    pixels[..., 0] += slopes[..., 1] * K[:, :1, 1]
+    return pixels
 
 
 def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device | str = "cpu") -> Sample:
@@ -193,10 +196,17 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         orientation=pose.orientation,
         translation=pose.translation,
         K=K,
-        world_to_camera=None if views.world_to_camera is None else views.world_to_camera.to(device),
-        time=None if config.times == 1 else _times(config).to(device, torch.float32)[views.frame],
+        world_to_camera=_world_to_camera(views, K),
+        time=_times(config).to(device, torch.float32)[views.frame],
         ids=torch.as_tensor(np.stack(np.broadcast_arrays(*ids), 1).astype(np.int64), device=device),
     )
+
+
+def _world_to_camera(views: Views, K: Tensor) -> Tensor:
+    """`(B, 4, 4)`; a camera that stands alone is the world."""
+    if views.world_to_camera is None:
+        return torch.eye(4, dtype=K.dtype, device=K.device).repeat(len(K), 1, 1)
+    return views.world_to_camera.to(K.device)
 
 
 def _times(config: SynthConfig) -> Tensor:

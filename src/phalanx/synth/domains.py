@@ -1,8 +1,9 @@
 """Domains: worlds that have nothing in common on purpose, so that what is learnt in one can be tried in the other.
 
-`studio` is a clean source: smaller builds, lighter skins, soft white light from the camera's side, plain grounds, good sensors. `field`
-stands in for reality where there are no labels: larger builds, darker skins, hard coloured light from aside and behind, clutter, cheap
-sensors. No build, tone, skin detail, light, ground, photograph or sensor of one occurs in the other. Poses and views are the same.
+`studio` is a clean source: larger builds, lighter skins, soft white light from the camera's side, plain grounds, good sensors. `field`
+stands in for reality where there are no labels: smaller builds, darker skins, hard coloured key light from aside and behind, clutter,
+cheap sensors. No half of the builds, range of tones, skin detail, kind of light, painter, photograph or sensor of one occurs in the other.
+Poses, views, clothes and what stands in the way are the same.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Domain:
     name: str
     """What it is called."""
     build: int = 0
-    """Half of the first component of shape that hands are from, -1 or 1; 0: both."""
+    """Half of the first component of shape that hands are from, -1 (the larger hands) or 1; 0: both."""
     tones: tuple[float, float] = (0.0, 1.0)
     """Skin tones, from 0, the lightest, to 1, the darkest."""
     half: int | None = None

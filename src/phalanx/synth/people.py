@@ -221,14 +221,16 @@ def paint_people(
 
 
 def hand_boxes(pixels: Tensor, masks: Tensor) -> Tensor:
-    """Boxes `(B, 4)` of hands as x, y, width, height in pixels, cut off at the frame; all 0 for a hand of which nothing is seen.
+    """Boxes `(B, 4)` of hands as x, y, width, height in pixels from the frame's edge, hidden parts included, cut off at the frame.
+
+    All 0 for a hand of which nothing is seen.
 
     Args:
         pixels: `(B, V, 2)` of the hand's surface.
         masks: `(B, S, S)` what is seen of it.
     """
     size = masks.shape[-1]
-    low, high = (bound.clamp(-0.5, size - 0.5) for bound in (pixels.amin(1), pixels.amax(1)))
+    low, high = ((bound + 0.5).clamp(0.0, size) for bound in (pixels.amin(1), pixels.amax(1)))
     seen = masks.flatten(1).sum(1) >= 1
     return torch.cat([low, high - low], 1) * seen[:, None]
 
@@ -236,4 +238,4 @@ def hand_boxes(pixels: Tensor, masks: Tensor) -> Tensor:
 def mirrored_boxes(boxes: Tensor, size: int) -> Tensor:
     """The same boxes `(B, 4)` in mirrored frames of `size` pixels."""
     x, y, width, height = boxes.unbind(1)
-    return torch.stack([torch.where(width > 0, size - 1 - x - width, 0.0), y, width, height], 1)
+    return torch.stack([torch.where(width > 0, size - x - width, 0.0), y, width, height], 1)

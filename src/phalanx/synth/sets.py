@@ -32,6 +32,7 @@ from phalanx import __version__
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_json, write_whole
 from phalanx.core.parallel import prepare_worker
+from phalanx.data.loading import index_shards
 from phalanx.data.sample import Sample
 from phalanx.data.shards import encode, write_samples, write_shard
 from phalanx.synth.chunks import make_chunk
@@ -53,8 +54,10 @@ class Plan:
     count: int  # pictures
 
     def __post_init__(self) -> None:
-        if self.seed < 0 or self.count < 1:
-            raise InputError(f"set: needs a seed of 0 or more and a count of 1 or more, not {self.seed}, {self.count}")
+        if not 0 <= self.seed < 2**63 or self.count < 1:
+            raise InputError(
+                f"set: needs a seed of 0 to 2^63 - 1 and a count of 1 or more, not {self.seed}, {self.count}"
+            )
 
     @property
     def shards(self) -> int:
@@ -119,8 +122,8 @@ def make_set(
     for left in folder.glob(".shard_*.part.tar"):  # of a run that was killed
         left.unlink(missing_ok=True)
     there = {shard for shard in range(plan.shards) if (folder / plan.name(shard)).exists()}
-    for shard in sorted(there - {int(number) for number in manifest["shards"]}):
-        manifest["shards"][str(shard)] = _entry(folder / plan.name(shard), plan.pictures(shard))
+    for shard in sorted(there):
+        _check_shard(plan, shard, folder / plan.name(shard), manifest["shards"])
     missing = [shard for shard in range(plan.shards) if shard not in there]
     done = sum(map(plan.pictures, there))
     machines: AbstractContextManager[Cluster | None] = nullcontext()
@@ -139,6 +142,19 @@ def make_set(
     manifest["shards"] = {number: manifest["shards"][number] for number in sorted(manifest["shards"], key=int)}
     write_json(path, manifest, indent=1)
     return path
+
+
+def _check_shard(plan: Plan, shard: int, path: Path, entries: dict[str, Any]) -> None:
+    """Make sure that a shard that is there is the one that was made, or, if it is not in the manifest yet, that it is whole."""
+    entry = entries.get(str(shard))
+    if entry is None:
+        if len(index_shards([path])) != plan.pictures(shard):
+            raise InputError(
+                f"{path}: does not hold the {plan.pictures(shard)} pictures of its number; delete it to make it again"
+            )
+        entries[str(shard)] = _entry(path, plan.pictures(shard))
+    elif path.stat().st_size != entry["bytes"]:
+        raise InputError(f"{path}: is damaged (its size differs from the manifest's); delete it to make it again")
 
 
 def _announce(plan: Plan, missing: list[int], folder: Path, workers: int, say: Callable[[str], None]) -> None:
@@ -266,10 +282,10 @@ def surroundings(plan: Plan) -> dict[str, str]:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of background pictures")
         files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
-        found[f"the content of {folder}"] = _digest(files)
+        found[f"the content of {folder.name}"] = _digest(files)
     if plan.config.rig is not None:
         rig = {name: np.asarray(value).tolist() for name, value in vars(load_rig(plan.config.rig)).items()}
-        found[f"the rig {plan.config.rig}"] = _digest(rig)
+        found[f"the rig {Path(plan.config.rig).name}"] = _digest(rig)
     return found
 
 
@@ -283,6 +299,7 @@ def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
         "version": __version__,
         "licence": "CC0-1.0" + ("" if plan.config.backgrounds is None else " but for the photographs behind the hands"),
         **plan.settings(),
+        "surroundings": surroundings(plan),
         "complete": False,
         "shards": {},
     }
@@ -294,6 +311,11 @@ def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
     for name in ("schema", "version", "seed", "count", "synth"):
         if found.get(name) != fresh[name]:
             raise InputError(f"{path}: the folder holds a set of another {name}; choose another folder")
+    for name, value in fresh["surroundings"].items():
+        if (then := found.get("surroundings", {}).get(name)) != value:
+            raise InputError(
+                f"{path}: {name} was {then} when the set was begun and is {value} now; choose another folder"
+            )
     return {**found, "complete": False}
 
 

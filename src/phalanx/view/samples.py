@@ -49,7 +49,7 @@ def draw_boxes(tile: np.ndarray, boxes: np.ndarray, scale: int = 2) -> np.ndarra
     for (x, y, width, height), colour in zip(boxes.tolist(), ((40, 220, 60), (250, 150, 20)), strict=True):
         if width > 0:
             corners = np.array([[x, y], [x + width, y + height]])
-            first, last = ((corners + 0.5) * scale).round().astype(int).tolist()
+            first, last = (corners * scale).round().astype(int).tolist()
             cv2.rectangle(canvas, first, last, colour, max(1, scale), cv2.LINE_AA)
     return canvas
 
