@@ -94,7 +94,7 @@ def test_command(recording, tmp_path, capsys):
         ]
     )
     line = capsys.readouterr().out
-    assert code == 0 and "11 left hands" in line and "1 frames without finite joints passed over" in line
+    assert code == 0 and "11 left hands" in line and "1 frames without a hand's joints passed over" in line
     figures = json.loads((tmp_path / "r").read_text())
     assert figures["joint_error_mean_mm"] < 1 and figures["skipped_frames"] == [3] and figures["frames"] == 11
     with np.load(tmp_path / "o" / "take_fit.npz") as found:
@@ -103,6 +103,18 @@ def test_command(recording, tmp_path, capsys):
         assert str(found["side"]) == "left" and len(found["angle_names"]) == 23
     assert trimesh.load(tmp_path / "o" / "take_fit.glb", force="mesh").vertices.shape == (1769, 3)
     assert cv2.imread(str(tmp_path / "o" / "take_fit.png")).shape == (320, 8 * 320, 3)
+
+
+def test_frames_that_are_no_hand_are_passed_over(recording, tmp_path):
+    joints = recording.copy()
+    joints[1] = 0  # lost: all joints in one point
+    joints[4] = joints[4, :1] + 50 * (joints[4] - joints[4, :1])
+    joints[7] = np.nan
+    np.savez(tmp_path / "some.npz", joints=joints)
+    said = []
+    figures = fit_file(tmp_path / "some.npz", tmp_path, say=said.append)
+    assert figures["skipped_frames"] == [1, 4, 7] and figures["frames"] == 9
+    assert figures["joint_error_mean_mm"] < 1 and "3 frames without a hand's joints" in said[0]
 
 
 def test_orders_of_other_sets(recording, tmp_path):

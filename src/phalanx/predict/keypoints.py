@@ -108,7 +108,8 @@ def fit_file(
 
     `order` is the joint order of the file (`phalanx.hand.skeleton.ORDERS`).
 
-    Frames whose joints are not all finite are passed over; `frames` in the NPZ file says which ones are in it.
+    Frames whose joints are not all finite, or whose hand is less than half or more than twice as long as in most frames, are passed
+    over; `frames` in the NPZ file says which ones are in it.
 
     Returns the figures that `phalanx fit --json` writes.
 
@@ -119,9 +120,12 @@ def fit_file(
     path, folder = Path(path), writable_folder(out)
     joints = read_keypoints(path)[:, ORDERS[order]]
     whole = np.isfinite(joints).all((1, 2))
-    frames = np.flatnonzero(whole)
-    if not len(frames):
+    if not whole.any():
         raise InputError(f"{path}: no frame has 21 finite joints")
+    length = _lengths(np.where(whole[:, None, None], joints, 0))
+    usual = np.median(length[whole])
+    whole &= (length >= usual / 2) & (length <= 2 * usual)
+    frames = np.flatnonzero(whole)
     started = time.perf_counter()
     try:
         hands = fit_keypoints(joints[frames], side, one_hand)
@@ -149,7 +153,7 @@ def fit_file(
         "poses_per_second": len(frames) / seconds,
         "outputs": [str(target.with_suffix(ending)) for ending in (".npz", ".png", ".glb")],
     }
-    skipped = f", {(~whole).sum()} frames without finite joints passed over" if not whole.all() else ""
+    skipped = f", {(~whole).sum()} frames without a hand's joints passed over" if not whole.all() else ""
     doubt = "" if millimetres.mean() < DOUBTFUL * 1e3 else " (large: is it the other hand, or another joint order?)"
     say(
         f"{path}: {len(frames)} {side} hands, mean joint distance {millimetres.mean():.1f} mm{doubt}{skipped} -> "
@@ -193,8 +197,13 @@ def draw_hands(hands: FittedHands, side: int = 320) -> np.ndarray:
     return np.concatenate(tiles, axis=1)
 
 
+def _lengths(joints: np.ndarray) -> np.ndarray:
+    """(T,) from wrist to the tip of the middle finger, along the bones."""
+    return np.linalg.norm(np.diff(joints[:, MIDDLE_CHAIN], axis=1), axis=-1).sum(1)
+
+
 def _check_size(joints: np.ndarray) -> None:
-    length = float(np.median(np.linalg.norm(np.diff(joints[:, MIDDLE_CHAIN], axis=1), axis=-1).sum(1)))
+    length = float(np.median(_lengths(joints)))
     low, high = HAND_LENGTHS
     if low <= length <= high:
         return
