@@ -475,7 +475,9 @@ _SETS = {
     "rhd": "RHD, evaluation split",
     "stb": "STB, sequences B1, the stereo pair",
     "stb_sk": "STB, sequences B1, the depth camera's colour pictures",
+    "mhp": "MHP, three sequences",
     "freihand": "FreiHAND, evaluation split",
+    "dexter_object": "Dexter+Object, fingertips in colour pictures",
 }
 _EVALUATE = """\
 phalanx evaluate PROTOCOL --help says more about each.
@@ -605,11 +607,12 @@ Prints mean and median error in millimetres and the area under the PCK curve.
 def _evaluate_set(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if args.predictions and (args.weights or args.save):
         raise InputError("--predictions: saved predictions are scored as they are; give neither --weights nor --save")
-    from phalanx.evaluate import freihand, rhd, stb
+    from phalanx.evaluate import dexter_object, freihand, mhp, rhd, stb
     from phalanx.evaluate.protocol import evaluate_set
     from phalanx.predict.predictor import Predictor
 
-    known = {p.name: p for p in (rhd.PROTOCOL, stb.PROTOCOL, stb.PROTOCOL_SK, freihand.PROTOCOL)}
+    modules = (rhd, stb, mhp, freihand, dexter_object)
+    known = {p.name: p for p in (*(module.PROTOCOL for module in modules), stb.PROTOCOL_SK)}
     predictor = None if args.predictions else Predictor(args.weights, args.device)
     with _progress(args.quiet) as progress:
         report = evaluate_set(

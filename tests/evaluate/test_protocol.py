@@ -11,8 +11,8 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.data.dataset import Dataset
 from phalanx.data.sample import Sample
-from phalanx.evaluate import freihand, rhd, stb
-from phalanx.evaluate.protocol import Protocol, Truth, evaluate_set, joint_figures
+from phalanx.evaluate import dexter_object, freihand, mhp, rhd, stb
+from phalanx.evaluate.protocol import Protocol, Truth, evaluate_set, joint_figures, with_palm
 from phalanx.metrics.curves import zimmermann_0_50
 
 COUNT = 5
@@ -145,7 +145,7 @@ def test_what_cannot_be_scored_is_refused(tmp_path):
 
 def test_the_palm_stands_for_the_wrist_and_is_seen_where_either_end_is():
     joints = hands()
-    palm = rhd.with_palm(joints)
+    palm = with_palm(joints, 9)
     np.testing.assert_allclose(palm[:, 0], (joints[:, 0] + joints[:, 9]) / 2)
     np.testing.assert_array_equal(palm[:, 1:], joints[:, 1:])
     visible = np.zeros((COUNT, 21), bool)
@@ -168,7 +168,7 @@ def test_figures_pool_joints_as_zimmermanns_code_does():
 
 
 def test_protocols_name_their_set_and_split():
-    for protocol in (rhd.PROTOCOL, stb.PROTOCOL, stb.PROTOCOL_SK, freihand.PROTOCOL):
+    for protocol in (*(module.PROTOCOL for module in (rhd, stb, mhp, freihand, dexter_object)), stb.PROTOCOL_SK):
         assert isinstance(protocol, Protocol) and protocol.split in protocol.dataset.splits
         assert Path(rhd.__file__).with_name(f"{protocol.name.removesuffix('_sk')}.py").is_file()
 
@@ -186,3 +186,32 @@ def test_stbs_palm_lies_between_wrist_and_ring_finger(tmp_path):
 
     figures = evaluate_set(replace(stb.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Told(change))["phalanx"]
     assert figures["mean_mm"] == pytest.approx(10 * 20 / 21)
+
+
+def test_mhps_palm_lies_between_wrist_and_middle_finger(tmp_path):
+    def change(joints):
+        moved = 0.8 * joints
+        moved[0] += [0.0, 0.0, 0.016]  # 20 mm after scaling; the palm moves half as far, and all other joints with it
+        return moved
+
+    figures = evaluate_set(replace(mhp.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Told(change))["phalanx"]
+    assert figures["mean_mm"] == pytest.approx(10 * 20 / 21)
+
+
+def test_fingertips_are_compared_about_their_centroid():
+    joints = hands()
+    valid = np.zeros((COUNT, 21), bool)
+    valid[:, [4, 8, 12]] = True
+    valid[0] = False
+    valid[0, 4] = True  # one tip alone: left out
+    truth = Truth(("",) * COUNT, joints, seen(joints), valid, valid)
+    predicted = 1.7 * joints + [0.1, 0.2, 0.3]
+    predicted[:, 16] += 1.0  # not labelled
+    figures = dexter_object.score_dexter_object(predicted, truth)
+    assert figures["frames"] == COUNT - 1 and figures["mean_mm"] == pytest.approx(0, abs=1e-9)
+    predicted[:, 8] += [0.05, 0, 0]
+    assert dexter_object.score_dexter_object(predicted, truth)["mean_mm"] > 5
+    with pytest.raises(InputError, match="no frame has two labelled tips"):
+        dexter_object.score_dexter_object(
+            predicted[:1], Truth(("",), joints[:1], seen(joints[:1]), valid[:1], valid[:1])
+        )

@@ -63,9 +63,24 @@ _PHOTOS = Kind(
     "{name} (AUC 0-50 {auc_0_50:.3f})",
 )
 
+_TIPS = Kind(
+    (
+        ("mean (mm)", "mean_mm", 2),
+        ("median (mm)", "median_mm", 2),
+        ("AUC 20-50", "auc_20_50", 3),
+        ("missed", "missed", 0),
+    ),
+    "joints_within",
+    "error threshold (mm)",
+    "fingertips within (%)",
+    "{name} (AUC 20-50 {auc_20_50:.3f})",
+)
+
 KINDS = {
+    "dexter_object": _TIPS,
     "rhd": _COLOUR_SET,
     "stb": _COLOUR_SET,
+    "mhp": _COLOUR_SET,
     "stb_sk": _COLOUR_SET,
     "freihand": _COLOUR_SET,
     "nyu": Kind(

@@ -19,8 +19,12 @@ from phalanx.core.files import writable_file, write_json
 from phalanx.data.dataset import Dataset
 from phalanx.data.sample import Sample
 from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
-from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints
+from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints, zimmermann_0_50, zimmermann_20_50
+from phalanx.metrics.joints import bone_scaled, end_point_errors
 from phalanx.metrics.summaries import mean_error, mean_of_joint_means, mean_of_joint_medians, median_error
+
+SCALE_BONE = (9, 10)
+"""From middle MCP to PIP: the bone whose length is given where the scale is known."""
 
 RUN = "phalanx"
 """Name of our own run in a file of predictions."""
@@ -174,7 +178,7 @@ def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str,
     """
     curves = {name: pck_curve_of_joints(errors, grid, valid) for name, grid in grids.items()}
     first = next(iter(grids))
-    finite = np.isfinite(errors).all()
+    finite = np.isfinite(errors if valid is None else errors[valid]).all()
     return {
         "mean_mm": mean_of_joint_means(errors, valid) if finite else None,
         "median_mm": mean_of_joint_medians(errors, valid),
@@ -196,6 +200,30 @@ def of_found(predicted: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], 
     errors = np.full((len(predicted), some.shape[1]), np.inf)
     errors[found] = some
     return errors
+
+
+def with_palm(joints: np.ndarray, knuckle: int) -> np.ndarray:
+    """Joints `(N, 21, 3)` with the palm, halfway between wrist and the MCP number `knuckle`, in place of the wrist."""
+    return np.concatenate([(joints[:, :1] + joints[:, [knuckle]]) / 2, joints[:, 1:]], axis=1)
+
+
+def palm_rooted_figures(
+    predicted: np.ndarray, truth: Truth, knuckle: int, counted: np.ndarray | None
+) -> dict[str, Any]:
+    """Figures as Zimmermann and Brox, ICCV 2017, have them: the palm is the root, the true length of `SCALE_BONE` the scale.
+
+    Args:
+        predicted: (N, 21, 3) metres.
+        truth: the labels.
+        knuckle: the palm lies between it and the wrist.
+        counted: (N, 21) bool, the joints that count; None: all.
+    """
+    true = with_palm(truth.joints, knuckle)
+
+    def errors(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return end_point_errors(bone_scaled(with_palm(joints, knuckle), true[which], SCALE_BONE), true[which])
+
+    return joint_figures(of_found(predicted, errors), counted, {"0_50": zimmermann_0_50(), "20_50": zimmermann_20_50()})
 
 
 def _default(predictor: Callable[..., Any] | None) -> Callable[..., Any]:

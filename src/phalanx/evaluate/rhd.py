@@ -19,28 +19,16 @@ from typing import Any
 import numpy as np
 
 from phalanx.data.rhd import RHD
-from phalanx.evaluate.protocol import Protocol, Truth, joint_figures, of_found
-from phalanx.metrics.curves import zimmermann_0_50, zimmermann_20_50
-from phalanx.metrics.joints import bone_scaled, end_point_errors
+from phalanx.evaluate.protocol import Protocol, Truth, palm_rooted_figures
 
-SCALE_BONE = (9, 10)
-
-
-def with_palm(joints: np.ndarray) -> np.ndarray:
-    """Joints `(N, 21, 3)` with the palm, halfway between wrist and middle MCP, in place of the wrist."""
-    return np.concatenate([(joints[:, :1] + joints[:, 9:10]) / 2, joints[:, 1:]], axis=1)
+MIDDLE_MCP = 9
 
 
 def score_rhd(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     """Figures of `predicted (N, 21, 3)` metres."""
-    true = with_palm(truth.joints)
     visible = truth.visible.copy()
-    visible[:, 0] |= truth.visible[:, 9]  # the palm is seen where either of its ends is
-
-    def errors(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
-        return end_point_errors(bone_scaled(with_palm(joints), true[which], SCALE_BONE), true[which])
-
-    return joint_figures(of_found(predicted, errors), visible, {"0_50": zimmermann_0_50(), "20_50": zimmermann_20_50()})
+    visible[:, 0] |= truth.visible[:, MIDDLE_MCP]  # the palm is seen where either of its ends is
+    return palm_rooted_figures(predicted, truth, MIDDLE_MCP, visible)
 
 
 PROTOCOL = Protocol("rhd", RHD, "evaluation", 1.6, score_rhd)

@@ -18,27 +18,14 @@ from typing import Any
 import numpy as np
 
 from phalanx.data.stb import STB
-from phalanx.evaluate.protocol import Protocol, Truth, joint_figures, of_found
-from phalanx.metrics.curves import zimmermann_0_50, zimmermann_20_50
-from phalanx.metrics.joints import bone_scaled, end_point_errors
+from phalanx.evaluate.protocol import Protocol, Truth, palm_rooted_figures
 
-SCALE_BONE = (9, 10)
 RING_MCP = 13
-
-
-def with_palm(joints: np.ndarray) -> np.ndarray:
-    """Joints `(N, 21, 3)` with the palm's centre, halfway between wrist and ring MCP, in place of the wrist."""
-    return np.concatenate([(joints[:, :1] + joints[:, [RING_MCP]]) / 2, joints[:, 1:]], axis=1)
 
 
 def score_stb(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     """Figures of `predicted (N, 21, 3)` metres."""
-    true = with_palm(truth.joints)
-
-    def errors(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
-        return end_point_errors(bone_scaled(with_palm(joints), true[which], SCALE_BONE), true[which])
-
-    return joint_figures(of_found(predicted, errors), None, {"0_50": zimmermann_0_50(), "20_50": zimmermann_20_50()})
+    return palm_rooted_figures(predicted, truth, RING_MCP, None)
 
 
 PROTOCOL = Protocol("stb", STB, "test_bb", 1.6, score_stb)
