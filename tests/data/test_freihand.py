@@ -116,7 +116,7 @@ def test_bad_labels_are_named(folder, labels, message):
 def test_truncated_labels_are_named(folder, key):
     path = folder / f"training_{key}.json"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(InputError, match=f"training_{key}.json: is truncated or not"):
+    with pytest.raises(InputError, match=f"training_{key}.json: is cut short or not"):
         FreiHAND(folder, "training")
     path.unlink()
     with pytest.raises(InputError, match=f"training_{key}.json: cannot be read"):

@@ -169,7 +169,7 @@ FIRST = "images/test/Capture5/0001_right/cam400026/image10.jpg"
         (lambda f: change(f, "joint_3d", lambda d: d["5"]["12"]["world_coord"].__setitem__(3, [1, 2, float("nan")])),
          r"capture 5, frame 12: has values that are not finite"),
         (lambda f: change(f, "joint_3d", lambda d: d["5"].pop("12")), r"joint_3d\.json: has no entry 12 of capture 5"),
-        (lambda f: change(f, "joint_3d", scale), r"seem to be in metres, not millimetres"),
+        (lambda f: change(f, "joint_3d", scale), r"should be in millimetres, but seem to be in metres"),
         (lambda f: change(f, "camera", lambda d: [d["5"][k].pop("410053") for k in d["5"]]),
          r"camera\.json: has no entry 410053 of capture 5"),
         (lambda f: change(f, "camera", lambda d: d["5"]["camrot"].update({"400026": [[1, 0, 0]] * 3})), "is no rotation"),

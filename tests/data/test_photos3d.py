@@ -62,9 +62,9 @@ def truncate(path: Path, size: int) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda f: (f / "params.mat").unlink(), r"params\.mat: no such file"),
+        (lambda f: (f / "params.mat").unlink(), r"params\.mat: cannot be read: no such file"),
         (lambda f: truncate(f / "pose_gt.mat", 700), r"pose_gt\.mat: is damaged or not a MATLAB file"),
-        (lambda f: truncate(f / "pose_gt.mat", 0), r"pose_gt\.mat: is damaged or not a MATLAB file"),
+        (lambda f: truncate(f / "pose_gt.mat", 0), r"pose_gt\.mat: the file is empty"),
         (lambda f: (f / "params.mat").write_text("hello" * 100), r"params\.mat: is damaged or not a MATLAB file"),
         (lambda f: save_params(f, bbox=None), r"params\.mat: has no variable bbox"),
         (lambda f: save_poses(f, np.ones((2, 21, 3))), r"pose_gt: must have shape \(3, 21, 3\), has \(2, 21, 3\)"),

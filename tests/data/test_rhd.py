@@ -116,9 +116,9 @@ def changed(**values) -> dict:
     [
         ({0: label()}, "anno_evaluation.pickle: 2 labelled pictures expected, 1 found"),
         ([1, 2], "is not a dictionary"),
-        (changed(xyz=np.zeros((41, 3))), r"xyz is missing or not of shape \(42, 3\)"),
-        (changed(K=None), "K is missing"),
-        (changed(uv_vis=np.full((42, 3), np.nan)), "uv_vis has values that are not finite"),
+        (changed(xyz=np.zeros((41, 3))), r"picture 0: xyz: must have shape \(42, 3\), has \(41, 3\)"),
+        (changed(K=None), "picture 0: K is missing"),
+        (changed(uv_vis=np.full((42, 3), np.nan)), "picture 0: uv_vis: has values that are not finite"),
         ({n: label() | {"xyz": label()["xyz"] * 1000} for n in range(2)}, "in metres, but seem to be in millimetres"),
     ],
 )

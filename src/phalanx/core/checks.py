@@ -47,6 +47,16 @@ def as_intrinsics(values: Any, name: str = "K") -> np.ndarray:
     return matrix
 
 
+def is_rotation(matrix: np.ndarray, tolerance: float = 1e-4) -> bool:
+    """Whether the rows of a (3, 3) matrix are orthonormal to within `tolerance`, and no mirroring is in it."""
+    return bool(np.abs(matrix @ matrix.T - np.eye(3)).max() <= tolerance and np.linalg.det(matrix) > 0)
+
+
+def is_rigid(matrix: np.ndarray, tolerance: float = 1e-4) -> bool:
+    """Whether a (4, 4) matrix is a rotation, to within `tolerance`, and a translation."""
+    return is_rotation(matrix[:3, :3], tolerance) and np.array_equal(matrix[3], [0, 0, 0, 1])
+
+
 def _floats(values: Any, name: str, wanted: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)

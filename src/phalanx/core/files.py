@@ -1,4 +1,4 @@
-"""Output files that appear whole or not at all."""
+"""Output files that appear whole or not at all; folders, JSON and lines of text, read with one sentence for what is at fault."""
 
 import contextlib
 import errno
@@ -106,6 +106,38 @@ def read_head(path: Path, count: int) -> bytes:
     if not head:
         raise InputError(f"{path}: the file is empty")
     return head
+
+
+def list_folder(path: Path) -> list[str]:
+    """Names in a folder, in no order. Raises InputError if it cannot be read."""
+    try:
+        return os.listdir(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Contents of a JSON file. Raises InputError if it is missing, cannot be read, is cut short or not JSON."""
+    read_head(path, 1)
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is cut short or not JSON ({error})") from error
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Lines of a text file that are not blank, stripped of blanks, each with its number from 1; UTF-8, and where it is not that, Latin 1.
+
+    Raises:
+        InputError: as `read_head`.
+    """
+    read_head(path, 1)
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
 def reason(error: OSError) -> str:

@@ -51,6 +51,11 @@ class Dataset(ABC):
         """Hand `index` as a sample with B = 1. Raises IndexError beyond the last, InputError for files at fault."""
 
 
+def inner_folder(folder: Path, name: str) -> Path:
+    """`folder / name` where it is there, else `folder`: archives are unpacked with or without the folder that they hold."""
+    return folder / name if (folder / name).is_dir() else folder
+
+
 def check_files(folder: Path, expected: Iterable[str], found: Iterable[str]) -> None:
     """Raise InputError naming the first file of `folder` that is missing or surplus, by relative path."""
     wanted, there = set(expected), set(found)

@@ -26,9 +26,10 @@ import torch
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
+from phalanx.core.files import read_head, read_json
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit, project
 from phalanx.data.sample import Sample
 
 OFFICIAL = {
@@ -85,7 +86,7 @@ class FreiHAND(Dataset):
         if self.xyz is not None:
             if (self.xyz[..., 2] <= 0).any():
                 raise InputError(f"{self._path('xyz')}: has a joint behind the camera")
-            _check_unit(self.xyz, "metres", self._path("xyz"))
+            check_unit(self.xyz, "metres", self._path("xyz"))
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -97,38 +98,26 @@ class FreiHAND(Dataset):
     def __getitem__(self, index: int) -> Sample:
         picture = int(self.pictures[index])
         version, hand = divmod(picture, OFFICIAL[self.split]["hands"])
-        image = self._read(self.folder / self.split / "rgb" / f"{picture:08d}.jpg")
+        image = read_image_of_size(self.folder / self.split / "rgb" / f"{picture:08d}.jpg", SIZE, SIZE)
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
-            K=_tensor(self.K[hand]),
+            image=image_batch(image),
+            K=as_batch(self.K[hand]),
             ids=torch.tensor([[version, hand, 0]]),
         )
         if self.has_masks:
-            sample.mask = _tensor(self._read(self.folder / self.split / "mask" / f"{hand:08d}.jpg")[..., 0] > 127)
+            mask = read_image_of_size(self.folder / self.split / "mask" / f"{hand:08d}.jpg", SIZE, SIZE)
+            sample.mask = as_batch(mask[..., 0] > 127)
         if self.xyz is not None:
-            pixels = self.xyz[hand] @ self.K[hand].T
-            sample.joints, sample.joints_2d = _tensor(self.xyz[hand]), _tensor(pixels[:, :2] / pixels[:, 2:])
+            sample.joints, sample.joints_2d = as_batch(self.xyz[hand]), as_batch(project(self.xyz[hand], self.K[hand]))
         if self.vertex_ends is not None:
-            sample.vertices = _tensor(_entry(self._path("verts"), self.vertex_ends, hand))
+            sample.vertices = as_batch(_entry(self._path("verts"), self.vertex_ends, hand))
         return sample.check()
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{self.split}_{key}.json"
 
     def _labels(self, key: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        path = self._path(key)
-        read_head(path, 1)
-        try:
-            entries = json.loads(path.read_bytes())
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: is truncated or not JSON ({error})") from error
-        return as_array(entries, shape, str(path))
-
-    def _read(self, path: Path) -> np.ndarray:
-        image = read_image(path)
-        if image.shape[:2] != (SIZE, SIZE):
-            raise InputError(f"{path}: {SIZE}x{SIZE} pixels expected, has {image.shape[1]}x{image.shape[0]}")
-        return image
+        return as_array(read_json(self._path(key)), shape, str(self._path(key)))
 
 
 def _ends_of_entries(path: Path) -> np.ndarray:
@@ -141,7 +130,7 @@ def _ends_of_entries(path: Path) -> np.ndarray:
         ends = np.array([match.end() for match in re.finditer(rb"\]\s*\]", content)], dtype=np.int64)
         tail = content[int(ends[-1]) :] if len(ends) else b""
     if tail.strip() != b"]":
-        raise InputError(f"{path}: is truncated or not a JSON list of hands")
+        raise InputError(f"{path}: is cut short or not a JSON list of hands")
     return ends
 
 
@@ -156,16 +145,3 @@ def _entry(path: Path, ends: np.ndarray, index: int) -> np.ndarray:
         return as_array(json.loads(text[1:]), (VERTICES, 3), name)  # without the comma or the list's own bracket
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{name}: is not JSON ({error})") from error
-
-
-def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
-    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
-    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
-    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
-    if not 0.03 <= length * units[unit] <= 0.2:
-        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
-        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]

@@ -28,9 +28,10 @@ import torch
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
+from phalanx.core.files import numbered_lines, read_head
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image
+from phalanx.data.labels import as_batch, check_unit, project
 from phalanx.data.mirror import mirrored
 from phalanx.data.photos3d import read_photos3d
 from phalanx.data.sample import Sample
@@ -73,7 +74,7 @@ class Ge2019Synthetic(Dataset):
             check_count(str(labels / file), {"poses": len(values)}, {"poses": OFFICIAL["poses"]})
         if (self.cameras[..., 0] <= 0).any():
             raise InputError(f"{labels / 'camPosition.txt'}: has a focal length that is not positive")
-        _check_unit(joints, "centimetres", labels / "handGestures.txt")
+        check_unit(joints, "centimetres", labels / "handGestures.txt")
         self.joints = joints / 100
         self._check_split(labels / "val-camera.txt")
 
@@ -122,18 +123,17 @@ class Ge2019Synthetic(Dataset):
         joints = self.joints[pose - 1] @ motion[:3, :3].T + motion[:3, 3]  # (21, 3)
         if (joints[:, 2] <= 0).any():
             raise InputError(f"{self.folder / '3D_labels'}: pose {pose} has a joint behind camera {camera}")
-        pixels = joints @ K.T
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
-            mask=_tensor(alpha / 255),
-            joints=_tensor(joints),
-            joints_2d=_tensor(pixels[:, :2] / pixels[:, 2:]),
-            K=_tensor(K),
-            world_to_camera=_tensor(motion),
+            image=image_batch(image),
+            mask=as_batch(alpha / 255),
+            joints=as_batch(joints),
+            joints_2d=as_batch(project(joints, K)),
+            K=as_batch(K),
+            world_to_camera=as_batch(motion),
             ids=torch.tensor([[light, pose, camera]]),
         )
         if self.meshes:
-            sample.vertices = _tensor(read_vertices(self.meshes[pose]) @ motion[:3, :3].T + motion[:3, 3])
+            sample.vertices = as_batch(read_vertices(self.meshes[pose]) @ motion[:3, :3].T + motion[:3, 3])
         return mirrored(sample).check()
 
 
@@ -147,7 +147,7 @@ class Ge2019Real(Dataset):
     def __init__(self, folder: str | Path, split: str = "test", whole: bool = True) -> None:
         super().__init__(folder, split, whole)
         self.photos = read_photos3d(self.folder)  # which makes sure that no listed picture is missing
-        _check_unit(self.photos.joints * 100, "centimetres", self.folder / "pose_gt.mat")
+        check_unit(self.photos.joints * 100, "centimetres", self.folder / "pose_gt.mat")
         listed = {Path(path).as_posix() for path in self.photos.image_paths}
         self.meshes = self.folder / "real_hand_3D_mesh"
         if whole:
@@ -168,14 +168,14 @@ class Ge2019Real(Dataset):
     def __getitem__(self, index: int) -> Sample:
         photos = self.photos
         sample = Sample(
-            image=torch.from_numpy(photos.image(index)).permute(2, 0, 1)[None].float() / 255,
-            joints=_tensor(photos.joints[index]),
-            joints_2d=_tensor(photos.joints_2d[index]),
-            K=_tensor(photos.K[index]),
+            image=image_batch(photos.image(index)),
+            joints=as_batch(photos.joints[index]),
+            joints_2d=as_batch(photos.joints_2d[index]),
+            K=as_batch(photos.K[index]),
             ids=torch.tensor([[0, index, 0]]),
         )
         if self.meshes.is_dir():
-            sample.vertices = _tensor(read_vertices(self.meshes / f"{index:05d}.obj"))
+            sample.vertices = as_batch(read_vertices(self.meshes / f"{index:05d}.obj"))
         return mirrored(sample).check()
 
 
@@ -207,12 +207,9 @@ def read_vertices(path: Path) -> np.ndarray:
 
 def _read_blocks(path: Path, names: Sequence[str], columns: int) -> np.ndarray:
     """The numbers (blocks, names, columns) of a text whose lines, block by block, begin with `names`; empty lines do not count."""
-    read_head(path, 1)
     rows: list[list[float]] = []
-    for number, line in enumerate(path.read_text(encoding="latin1").split("\n"), 1):
-        name, *values = line.split() or [""]
-        if not name:
-            continue
+    for number, line in numbered_lines(path):
+        name, *values = line.split()
         if name != (wanted := names[len(rows) % len(names)]) or len(values) != columns:
             raise InputError(f"{path}: line {number}: {wanted} and {columns} numbers expected")
         try:
@@ -233,16 +230,3 @@ def _read_rgba(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if file.mode != "RGBA":
             raise InputError(f"{path}: has no alpha channel, which would be the hand's mask")
         return image, np.asarray(file)[..., 3]
-
-
-def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
-    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
-    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
-    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
-    if not 0.03 <= length * units[unit] <= 0.2:
-        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
-        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]

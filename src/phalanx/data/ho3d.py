@@ -26,10 +26,11 @@ import torch
 
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
+from phalanx.core.files import numbered_lines
 from phalanx.core.pickles import read_pickle
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit, project
 from phalanx.data.sample import Sample
 from phalanx.hand.skeleton import ORDERS
 
@@ -92,12 +93,9 @@ class HO3D(Dataset):
 
     def _read_list(self) -> list[tuple[str, str]]:
         path = self.folder / f"{self.split}.txt"
-        read_head(path, 1)
         listed: dict[tuple[str, str], int] = {}  # sequence and frame, by which line
-        for line, text in enumerate(path.read_text(encoding="latin1").split("\n"), 1):
-            if not text.strip():
-                continue
-            match = re.fullmatch(r"([\w-]+)/(\d+)", text.strip())
+        for line, text in numbered_lines(path):
+            match = re.fullmatch(r"([\w-]+)/(\d+)", text)
             if not match:
                 raise InputError(f"{path}: line {line}: SEQUENCE/FRAME expected")
             if (first := listed.setdefault((match[1], match[2]), line)) != line:
@@ -116,27 +114,26 @@ class HO3D(Dataset):
     def __getitem__(self, index: int) -> Sample:
         number, sequence, frame = self.frames[index]
         rgb, depth, meta = (self.folder / self.split / sequence / name for name in self._names(frame))
-        image, packed = _read_picture(rgb), _read_picture(depth)
+        image, packed = (read_image_of_size(path, WIDTH, HEIGHT) for path in (rgb, depth))
         labels = _read_labels(meta)
         joints, valid = _joints(labels, meta)
         K = as_intrinsics(labels.get("camMat"), f"{meta}: camMat")
-        pixels = joints @ K.T
-        depths = np.where(valid > 0, joints[:, 2], 1.0)[:, None]
+        known = valid[:, None] > 0
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
-            sensed_depth=_tensor((packed[..., 0] + 256.0 * packed[..., 1]) * DEPTH_UNIT),
-            joints=_tensor(joints),
-            joints_2d=_tensor(pixels[:, :2] / depths),
-            K=_tensor(K),
+            image=image_batch(image),
+            sensed_depth=as_batch((packed[..., 0] + 256.0 * packed[..., 1]) * DEPTH_UNIT),
+            joints=as_batch(joints),
+            joints_2d=as_batch(project(np.where(known, joints, 1), K) * known),
+            K=as_batch(K),
             ids=torch.tensor([[number, int(frame), 0]]),
         )
         if not valid.all():
-            sample.valid = _tensor(valid)
+            sample.valid = as_batch(valid)
         if self.split == "evaluation":
             left, top, right, bottom = as_array(labels.get("handBoundingBox"), (4,), f"{meta}: handBoundingBox")
             if right <= left or bottom <= top:
                 raise InputError(f"{meta}: handBoundingBox has no width or no height")
-            sample.boxes = _tensor(np.array([[left, top, right - left, bottom - top], [0, 0, 0, 0]]))
+            sample.boxes = as_batch(np.array([[left, top, right - left, bottom - top], [0, 0, 0, 0]]))
         return sample.check()
 
 
@@ -158,27 +155,7 @@ def _joints(labels: Mapping[str, Any], path: Path) -> tuple[np.ndarray, np.ndarr
         valid[1:] = 0
     else:
         joints = as_array(labels["handJoints3D"], (21, 3), name)[ORDER, :] * OPENCV_FROM_OPENGL
-        _check_unit(joints[None], "metres", path)
+        check_unit(joints[None], "metres", path)
     if (joints[valid > 0, 2] <= 0).any():
         raise InputError(f"{name}: has a joint behind the camera")
     return joints, valid
-
-
-def _read_picture(path: Path) -> np.ndarray:
-    image = read_image(path)
-    if image.shape[:2] != (HEIGHT, WIDTH):
-        raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels expected, has {image.shape[1]}x{image.shape[0]}")
-    return image
-
-
-def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
-    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
-    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
-    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
-    if not 0.03 <= length * units[unit] <= 0.2:
-        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
-        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]

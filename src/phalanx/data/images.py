@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head, reason
+from phalanx.core.files import list_folder, read_head
 
 PICTURE_SUFFIXES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .bmp .tif .tiff .gif .avif .jp2 .ppm .pgm .pbm".split())
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp .ogv".split())
@@ -66,6 +67,49 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
             except Exception:
                 pass  # unreadable EXIF: the pixels are still there
             return _to_rgb8(path, image)
+
+
+def read_image_of_size(path: str | os.PathLike[str], width: int, height: int) -> np.ndarray:
+    """As `read_image`, of a picture that must have this size: (height, width, 3) uint8."""
+    image = read_image(path)
+    if image.shape != (height, width, 3):
+        raise InputError(f"{path}: {width}x{height} pixels expected, has {image.shape[1]}x{image.shape[0]}")
+    return image
+
+
+def image_batch(image: np.ndarray) -> torch.Tensor:
+    """A picture (H, W, 3) uint8 as (1, 3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+
+
+def read_depth(
+    path: str | os.PathLike[str], unit: float, size: tuple[int, int] | None = None, end: int = 1 << 16
+) -> np.ndarray:
+    """Read a picture of depth, a 16-bit grey PNG: (H, W) float32 metres, 0 = no reading.
+
+    Args:
+        path: of the file.
+        unit: metres that a value of 1 stands for.
+        size: width and height that it must have.
+        end: the first of the values that stand for no reading.
+
+    Raises:
+        InputError: missing, empty, no PNG, truncated or damaged, not 16-bit grey, or of another size.
+    """
+    from PIL import Image
+
+    path = Path(path)
+    read_head(path, 1)  # says what is wrong with a file that is not there
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            kind, depth = image.mode, np.asarray(image)  # (H, W)
+    except Exception as error:  # damaged files make decoders raise anything, from SyntaxError to struct.error
+        raise InputError(f"{path}: is truncated, damaged or no PNG ({_one_line(error)})") from error
+    if not kind.startswith("I"):
+        raise InputError(f"{path}: is not a 16-bit grey picture, but of kind {kind}")
+    if size and depth.shape[::-1] != size:
+        raise InputError(f"{path}: {size[0]}x{size[1]} pixels expected, has {depth.shape[1]}x{depth.shape[0]}")
+    return (np.where(depth < end, depth, 0) * unit).astype(np.float32)
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -136,10 +180,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _pictures_inside(folder: Path) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
+    entries = [folder / name for name in sorted(list_folder(folder))]
     known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
     inside = [p for p in entries if p.suffix.lower() in known and not p.name.startswith(".") and p.is_file()]
     if not inside:

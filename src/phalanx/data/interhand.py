@@ -19,20 +19,18 @@ github.com/facebookresearch/InterHand2.6M, README and `data/InterHand2.6M/datase
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.checks import as_array, as_intrinsics, is_rotation
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason
+from phalanx.core.files import read_json
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit, project, stacked
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 
@@ -62,7 +60,7 @@ class InterHand(Dataset):
         self._images = self.folder / "images" / split
         path = files["data"]
         try:
-            data = _read_json(path)
+            data = read_json(path)
             pictures, annotations = data["images"], data["annotations"]
             place = {picture["id"]: number for number, picture in enumerate(pictures)}
             picture_of = np.array([place[entry["image_id"]] for entry in annotations], dtype=np.int64)  # (N,)
@@ -95,14 +93,16 @@ class InterHand(Dataset):
                 raise InputError(f"{files[kind]}: has no entry {other} of capture {capture}")
         rows = np.array([row_of[frames[number]] for number in picture_of], dtype=np.int64)  # (N,)
 
-        labels = [f"joint_valid of annotation {number}" for number in range(len(marks))]
-        valid = (_numbers(path, labels, marks, (42, 1))[..., 0] > 0) & world_valid[rows]  # (N, 42)
+        labels = (f"{path}: joint_valid of annotation {number}" for number in range(len(marks)))
+        valid = (stacked(marks, (42, 1), labels, np.float32)[..., 0] > 0) & world_valid[rows]  # (N, 42)
         halves = valid.reshape(-1, 2, 21)  # (N, 2, 21)
         halves = halves & halves[..., _WRIST, None] & shown[..., None]
         kept, left = np.nonzero(halves.any(-1) & present[picture_of, None])
         self._picture, self._row, self._left, self._valid = picture_of[kept], rows[kept], left, halves[kept, left]
         self.interacting = shown[kept].all(-1)  # (hands,)
-        _check_size(files["joint_3d"], self._world.reshape(-1, 21, 3), world_valid.reshape(-1, 21))
+        hands, known = self._world.reshape(-1, 21, 3), world_valid.reshape(-1, 21)
+        # The median of them, since single hands of automatic annotations may be wrong.
+        check_unit(1000 * hands[known[:, _WRIST] & known[:, _KNUCKLE]][:, ORDER], "millimetres", files["joint_3d"])
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -112,14 +112,9 @@ class InterHand(Dataset):
         return len(self._picture)
 
     def __getitem__(self, index: int) -> Sample:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"hand {index} of {len(self)}")
         picture, left = int(self._picture[index]), int(self._left[index])
         path = self._images / self._paths[picture]
-        image = read_image(path)
-        width, height = self._sizes[picture]
-        if image.shape[:2] != (height, width):
-            raise InputError(f"{path}: {width}x{height} pixels expected, has {image.shape[1]}x{image.shape[0]}")
+        image = read_image_of_size(path, *self._sizes[picture])
 
         world_to_camera, K = self._cameras[self._views[picture]]
         valid = self._valid[index][list(ORDER)]  # (21,)
@@ -128,32 +123,18 @@ class InterHand(Dataset):
         joints[~valid] = 0, 0, 1
         if (joints[:, 2] <= 0).any():
             raise InputError(f"{path}: the annotations put a joint of its hand behind the camera")
-        pixels = joints @ K.T
         frame, camera = self._numbers[picture]
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,  # (1, 3, H, W)
-            joints=_batch(joints * valid[:, None]),
-            joints_2d=_batch(pixels[:, :2] / pixels[:, 2:] * valid[:, None]),
-            valid=_batch(valid),
-            K=_batch(K),
-            world_to_camera=_batch(world_to_camera),
+            image=image_batch(image),
+            joints=as_batch(joints * valid[:, None]),
+            joints_2d=as_batch(project(joints, K) * valid[:, None]),
+            valid=as_batch(valid),
+            K=as_batch(K),
+            world_to_camera=as_batch(world_to_camera),
             ids=torch.tensor([[self._sequences[picture], frame, 2 * camera + left]]),
             left=torch.tensor([False]),
         )
         return (mirrored(sample) if left else sample).check()
-
-
-def _batch(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.float32))[None]
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is cut short or not JSON ({error})") from error
 
 
 def _files_in(folder: Path) -> list[str]:
@@ -165,53 +146,29 @@ def _files_in(folder: Path) -> list[str]:
     return found
 
 
-def _numbers(path: Path, labels: Sequence[str], rows: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """`(N, *shape)` float32 of N entries of a file; the first one at fault is named by its label."""
-    try:
-        array = np.array(rows, dtype=np.float32)
-        if array.shape == (len(rows), *shape) and np.isfinite(array).all():
-            return array
-    except (TypeError, ValueError):
-        pass
-    checked = [as_array(row, shape, f"{path}: {label}") for label, row in zip(labels, rows, strict=True)]
-    return np.array(checked, dtype=np.float32).reshape(len(rows), *shape)
-
-
 def _world(path: Path) -> tuple[dict[tuple[str, str], int], np.ndarray, np.ndarray]:
     """Rows by (capture, frame), joints of the world (M, 42, 3) in metres, and which of them are valid (M, 42)."""
-    data = _read_json(path)
+    data = read_json(path)
     try:
         keys = [(capture, frame) for capture, frames in data.items() for frame in frames]
         points = [data[capture][frame]["world_coord"] for capture, frame in keys]
         marks = [data[capture][frame]["joint_valid"] for capture, frame in keys]
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is not a file of joints by capture and frame ({error!r})") from error
-    labels = [f"capture {capture}, frame {frame}" for capture, frame in keys]
-    world = _numbers(path, labels, points, (42, 3)) / np.float32(1000)
-    return {key: row for row, key in enumerate(keys)}, world, _numbers(path, labels, marks, (42, 1))[..., 0] > 0
-
-
-def _check_size(path: Path, hands: np.ndarray, valid: np.ndarray) -> None:
-    """The median, since single hands of automatic annotations may be wrong. hands (N, 21, 3) metres, valid (N, 21)."""
-    known = valid[:, _WRIST] & valid[:, _KNUCKLE]
-    if known.any():
-        metres = float(np.median(np.linalg.norm(hands[known, _KNUCKLE] - hands[known, _WRIST], axis=-1)))
-        if not 0.03 <= metres <= 0.2:
-            unit = "metres" if 3e-5 <= metres <= 2e-4 else "another unit"
-            raise InputError(
-                f"{path}: wrist to middle knuckle is {1000 * metres:.3g} mm: joints seem to be in {unit}, not millimetres"
-            )
+    labels = [f"{path}: capture {capture}, frame {frame}" for capture, frame in keys]
+    world = stacked(points, (42, 3), labels, np.float32) / np.float32(1000)
+    return {key: row for row, key in enumerate(keys)}, world, stacked(marks, (42, 1), labels, np.float32)[..., 0] > 0
 
 
 def _cameras(path: Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]:
     """`world_to_camera` (4, 4) in metres and K (3, 3) by (capture, camera)."""
-    data, cameras = _read_json(path), {}
+    data, cameras = read_json(path), {}
     try:
         for capture, entry in data.items():
             for camera in entry["campos"]:
                 label = f"{path}: capture {capture}, camera {camera}"
                 rotation = as_array(entry["camrot"][camera], (3, 3), f"{label}: camrot")
-                if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-2) or np.linalg.det(rotation) < 0:
+                if not is_rotation(rotation, 1e-2):
                     raise InputError(f"{label}: camrot is no rotation")
                 world_to_camera = np.eye(4)
                 world_to_camera[:3, :3] = rotation

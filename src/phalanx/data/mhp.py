@@ -30,10 +30,11 @@ import torch
 
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
+from phalanx.core.files import numbered_lines
 from phalanx.core.pickles import read_pickle
 from phalanx.data.dataset import Dataset, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit, project
 from phalanx.data.sample import Sample
 from phalanx.geometry.rotations import rotvec_to_rotmat
 
@@ -127,22 +128,18 @@ class MHP(Dataset):
 
         sequence, frame, camera = self.items[index]
         path = self.folder / "annotated_frames" / f"data_{sequence}" / f"{frame}_webcam_{camera + 1}.jpg"
-        image = read_image(path)
-        if image.shape[:2] != (HEIGHT, WIDTH):
-            raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels expected, has {image.shape[1]}x{image.shape[0]}")
-        image = cv2.remap(image, *_straightening(), cv2.INTER_LINEAR)
+        image = cv2.remap(read_image_of_size(path, WIDTH, HEIGHT), *_straightening(), cv2.INTER_LINEAR)
         labels, motion = self.joint_files[sequence, frame], self.motions[sequence, camera]
         joints = read_joints(labels) @ motion[:3, :3].T + motion[:3, 3]  # (21, 3)
         if (joints[:, 2] <= 0).any():
             raise InputError(f"{labels}: has a joint behind webcam {camera + 1}")
         K = as_intrinsics(INTRINSICS)
-        pixels = joints @ K.T
         return Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
-            joints=_tensor(joints),
-            joints_2d=_tensor(pixels[:, :2] / pixels[:, 2:]),
-            K=_tensor(K),
-            world_to_camera=_tensor(motion),
+            image=image_batch(image),
+            joints=as_batch(joints),
+            joints_2d=as_batch(project(joints, K)),
+            K=as_batch(K),
+            world_to_camera=as_batch(motion),
             ids=torch.tensor([[sequence, frame, camera]]),
         ).check()
 
@@ -152,20 +149,18 @@ def read_joints(path: Path) -> np.ndarray:
 
     Raises InputError naming the file, its line where there is one, and the fault.
     """
-    read_head(path, 1)
     points: dict[str, np.ndarray] = {}
-    for number, line in enumerate(path.read_text(encoding="latin1").splitlines(), 1):
-        name, *values = line.split() or [""]
-        if name:
-            try:
-                points[name] = as_array(values, (3,), f"{path}: line {number}")
-            except InputError as error:
-                raise InputError(f"{path}: line {number}: a name and three finite numbers expected") from error
+    for number, line in numbered_lines(path):
+        name, *values = line.split()
+        try:
+            points[name] = as_array(values, (3,), f"{path}: line {number}")
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: a name and three finite numbers expected") from error
     if missing := [name for name in NAMES if name not in points]:
         raise InputError(f"{path}: has no line {missing[0]} ({len(missing)} of {len(NAMES)} joints are missing)")
     joints = np.stack([points[NAMES[number]] for number in ORDER])
     joints[0] = 2 * joints[0] - joints[9]
-    _check_unit(joints[None], "millimetres", path)
+    check_unit(joints[None], "millimetres", path)
     return joints / 1000
 
 
@@ -188,16 +183,3 @@ def _straightening() -> tuple[np.ndarray, np.ndarray]:
 
     K = as_intrinsics(INTRINSICS)
     return cv2.initUndistortRectifyMap(K, np.array(DISTORTION), None, K, (WIDTH, HEIGHT), cv2.CV_16SC2)
-
-
-def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
-    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
-    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
-    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
-    if not 0.03 <= length * units[unit] <= 0.2:
-        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
-        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]

@@ -19,19 +19,16 @@ github.com/MengHao666/Minimal-Hand-pytorch, `datasets/hand_labels.py` and `hand1
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason
+from phalanx.core.files import read_json
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image, read_image_of_size
+from phalanx.data.labels import stacked
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 
@@ -70,7 +67,7 @@ class PanopticHands(Dataset):
         if not paths:
             raise InputError(f"{self._pictures}: holds no hands")
         self._paths, self._left = paths, left
-        self._points = _checked(sources, points)  # (N, 21, 3) x, y, 1 where known
+        self._points = stacked(points, (21, 3), sources)  # (N, 21, 3) x, y, 1 where known
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -83,19 +80,12 @@ class PanopticHands(Dataset):
         return len(self._paths)
 
     def __getitem__(self, index: int) -> Sample:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"hand {index} of {len(self)}")
-        index %= len(self)
+        index = range(len(self))[index]
         path = self._pictures / self._paths[index]
-        image = read_image(path)
-        size = (image.shape[1], image.shape[0])
-        if self._sizes and self._sizes[index] != size:
-            raise InputError(
-                f"{path}: {'x'.join(map(str, self._sizes[index]))} pixels expected, has {size[0]}x{size[1]}"
-            )
+        image = read_image_of_size(path, *self._sizes[index]) if self._sizes else read_image(path)
         valid = torch.from_numpy(self._points[index, :, 2] == 1).float()  # (21,)
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,  # (1, 3, H, W)
+            image=image_batch(image),
             joints_2d=torch.from_numpy(self._points[index, :, :2]).float()[None] * valid[:, None],
             valid=valid[None],
             ids=torch.tensor([[0, index, 0]]),
@@ -119,7 +109,7 @@ def _labels(folder: Path, whole: bool) -> _Labels:
     points, left = [], []
     for name in names:
         path = folder / f"{name}.json"
-        entry = _read_json(path)
+        entry = read_json(path)
         if not isinstance(entry, dict) or "hand_pts" not in entry or entry.get("is_left") not in (0, 1):
             raise InputError(f"{path}: must hold hand_pts and is_left, 0 or 1")
         points.append(entry["hand_pts"])
@@ -130,7 +120,7 @@ def _labels(folder: Path, whole: bool) -> _Labels:
 def _studio_labels(folder: Path, whole: bool) -> _Labels:
     """Of the studio's list. A picture's name is its number, or what the list says."""
     path = folder / _STUDIO_LIST
-    data = _read_json(path)
+    data = read_json(path)
     try:
         entries = data["root"]
         points = [entry["joint_self"] for entry in entries]
@@ -149,23 +139,3 @@ def _studio_labels(folder: Path, whole: bool) -> _Labels:
         [False] * len(kept),
         [sizes[number] for number in kept],
     )
-
-
-def _checked(sources: Sequence[str], points: Sequence[Any]) -> np.ndarray:
-    """`(N, 21, 3)` float64; the first entry at fault is named."""
-    try:
-        array = np.array(points, dtype=np.float64)
-        if array.shape[1:] == (21, 3) and np.isfinite(array).all():
-            return array
-    except (TypeError, ValueError):
-        pass
-    return np.array([as_array(rows, (21, 3), source) for source, rows in zip(sources, points, strict=True)])
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is cut short or not JSON ({error})") from error

@@ -10,16 +10,16 @@ All hands are left hands. A joint (x, y, z) lies at `(x / z fx + u0 - bbox_x, y 
 in the crop.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.data.images import read_image
+from phalanx.data.images import read_image_of_size
+from phalanx.data.labels import read_mat
 
 SIZE = 256  # pixels, both sides of every crop
 
@@ -49,11 +49,7 @@ class Photos3D:
 
     def image(self, index: int) -> np.ndarray:
         """Photo `index` as (256, 256, 3) uint8 RGB. Raises InputError if it cannot be read or has another size."""
-        path = self.folder / self.image_paths[index]
-        image = read_image(path)
-        if image.shape != (SIZE, SIZE, 3):
-            raise InputError(f"{path}: {SIZE}x{SIZE} pixels expected, has {image.shape[1]}x{image.shape[0]}")
-        return image
+        return read_image_of_size(self.folder / self.image_paths[index], SIZE, SIZE)
 
 
 def read_photos3d(folder: str | Path) -> Photos3D:
@@ -66,15 +62,18 @@ def read_photos3d(folder: str | Path) -> Photos3D:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    parameters, poses = _load_mat(folder / "params.mat"), _load_mat(folder / "pose_gt.mat")
+    parameters = read_mat(folder / "params.mat", ["image_path", "bbox", "cam_param"])
+    poses = read_mat(folder / "pose_gt.mat", ["pose_gt"])
 
-    paths = [str(path).strip() for path in np.ravel(_variable(parameters, "image_path", folder / "params.mat"))]
+    paths = [str(path).strip() for path in np.ravel(parameters["image_path"])]
     count = len(paths)
     if count == 0:
         raise InputError(f"{folder / 'params.mat'}: image_path lists no pictures")
-    box = _numbers(parameters, "bbox", (count, 4), folder / "params.mat")
-    camera = _numbers(parameters, "cam_param", (count, 4), folder / "params.mat")
-    joints = _numbers(poses, "pose_gt", (count, 21, 3), folder / "pose_gt.mat") / 100  # centimetres -> metres
+    box = as_array(parameters["bbox"], (count, 4), f"{folder / 'params.mat'}: bbox")
+    camera = as_array(parameters["cam_param"], (count, 4), f"{folder / 'params.mat'}: cam_param")
+    joints = (
+        as_array(poses["pose_gt"], (count, 21, 3), f"{folder / 'pose_gt.mat'}: pose_gt") / 100
+    )  # centimetres -> metres
 
     if (box[:, 2:] <= 0).any():
         raise InputError(f"{folder / 'params.mat'}: bbox has a box without width or height")
@@ -93,26 +92,3 @@ def read_photos3d(folder: str | Path) -> Photos3D:
     K[:, 2, 2] = 1
     homogeneous = joints @ K.transpose(0, 2, 1)  # (N, 21, 3)
     return Photos3D(folder, tuple(paths), joints, homogeneous[..., :2] / homogeneous[..., 2:], K)
-
-
-def _load_mat(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        from scipy.io import loadmat  # loaded here because nothing else at run time needs SciPy
-    except ImportError as error:
-        raise InputError(f"{path}: reading MATLAB files needs the package scipy, which is not installed") from error
-    try:
-        return loadmat(path)
-    except Exception as error:  # a damaged file raises almost anything: ValueError, TypeError, zlib.error, MemoryError
-        raise InputError(f"{path}: is damaged or not a MATLAB file ({type(error).__name__})") from error
-
-
-def _variable(contents: Mapping[str, Any], name: str, path: Path) -> Any:
-    if name not in contents:
-        raise InputError(f"{path}: has no variable {name}")
-    return contents[name]
-
-
-def _numbers(contents: Mapping[str, Any], name: str, shape: tuple[int, ...], path: Path) -> np.ndarray:
-    return as_array(_variable(contents, name, path), shape, f"{path}: {name}")

@@ -28,7 +28,8 @@ from phalanx.core.checks import as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.core.pickles import read_pickle
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit, stacked
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 
@@ -67,11 +68,11 @@ class RHD(Dataset):
         self.numbers = sorted(number for number in labels if whole or f"color/{number:05d}.png" in there)
         if not self.numbers:
             raise InputError(f"{path}: labels none of the pictures in {root / 'color'}")
-        chosen = [labels.get(number) for number in self.numbers]
+        chosen = {number: labels.get(number) for number in self.numbers}
         self.xyz = _stack(chosen, "xyz", (42, 3), path)  # (N, 42, 3)
         self.uv_vis = _stack(chosen, "uv_vis", (42, 3), path)  # (N, 42, 3)
         self.K = _stack(chosen, "K", (3, 3), path)  # (N, 3, 3)
-        _check_unit(self.xyz[:, :21][:, ORDER], "metres", path)
+        check_unit(self.xyz[:, :21][:, ORDER], "metres", path)
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -82,7 +83,9 @@ class RHD(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         number = self.numbers[index]
-        image, depth, mask = (self._read(kind, number) for kind in _KINDS)  # (320, 320, 3) uint8 each
+        image, depth, mask = (
+            read_image_of_size(self._path(kind, number), SIZE, SIZE) for kind in _KINDS
+        )  # (320, 320, 3) uint8 each
         classes = mask[..., 0].astype(np.int64) - 2  # 0-15 left, 16-31 right
         if classes.max() > 31:
             raise InputError(f"{self._path('mask', number)}: has classes beyond 33")
@@ -93,15 +96,15 @@ class RHD(Dataset):
         joints = slice(0, 21) if left else slice(21, 42)
         seen = self.uv_vis[index, joints][ORDER, :]  # (21, 3)
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
-            depth=_tensor(np.where(mine, metres, 0)),
-            sensed_depth=_tensor(metres),
-            mask=_tensor(mine),
+            image=image_batch(image),
+            depth=as_batch(np.where(mine, metres, 0)),
+            sensed_depth=as_batch(metres),
+            mask=as_batch(mine),
             parts=torch.from_numpy(np.where(mine, _PARTS[classes % 16], 0).astype(np.uint8))[None],
-            joints=_tensor(self.xyz[index, joints][ORDER, :]),
-            joints_2d=_tensor(seen[:, :2]),
-            visible=_tensor(seen[:, 2] == 1),
-            K=_tensor(as_intrinsics(self.K[index], f"{self.folder}: K of picture {number}")),
+            joints=as_batch(self.xyz[index, joints][ORDER, :]),
+            joints_2d=as_batch(seen[:, :2]),
+            visible=as_batch(seen[:, 2] == 1),
+            K=as_batch(as_intrinsics(self.K[index], f"{self.folder}: K of picture {number}")),
             ids=torch.tensor([[0, number, int(left)]]),
             left=torch.tensor([False]),
         )
@@ -110,35 +113,9 @@ class RHD(Dataset):
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / self.split / kind / f"{number:05d}.png"
 
-    def _read(self, kind: str, number: int) -> np.ndarray:
-        image = read_image(self._path(kind, number))
-        if image.shape[:2] != (SIZE, SIZE):
-            raise InputError(f"{self._path(kind, number)}: {SIZE}x{SIZE} pixels expected, has {image.shape[1::-1]}")
-        return image
 
-
-def _stack(labels: list[Any], key: str, shape: tuple[int, int], path: Path) -> np.ndarray:
+def _stack(labels: Mapping[int, Any], key: str, shape: tuple[int, int], path: Path) -> np.ndarray:
     """One entry of all labels as (N, *shape) finite numbers."""
-    for label in labels:
-        if not isinstance(label, Mapping) or key not in label or np.shape(label[key]) != shape:
-            raise InputError(f"{path}: a picture's {key} is missing or not of shape {shape}")
-    try:
-        stacked = np.stack([label[key] for label in labels]).astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {key} is not made of numbers") from error
-    if not np.isfinite(stacked).all():
-        raise InputError(f"{path}: {key} has values that are not finite numbers")
-    return stacked
-
-
-def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
-    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
-    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
-    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
-    if not 0.03 <= length * units[unit] <= 0.2:
-        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
-        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]
+    if lacking := [n for n, label in labels.items() if not isinstance(label, Mapping) or label.get(key) is None]:
+        raise InputError(f"{path}: picture {lacking[0]}: {key} is missing")
+    return stacked([label[key] for label in labels.values()], shape, (f"{path}: picture {n}: {key}" for n in labels))

@@ -25,9 +25,9 @@ import torch
 
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
 from phalanx.data.dataset import Dataset, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit, project, read_mat
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 from phalanx.geometry.rotations import rotvec_to_rotmat
@@ -105,23 +105,20 @@ class STB(Dataset):
         sequence, frame, view = self.items[index]
         name = self.views[view]
         path = self.folder / "images" / SEQUENCES[sequence] / f"{name}_{frame}.png"
-        picture = read_image(path)
-        if picture.shape[:2] != (HEIGHT, WIDTH):
-            raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels expected, has {picture.shape[1]}x{picture.shape[0]}")
+        picture = read_image_of_size(path, WIDTH, HEIGHT)
         K, motion = as_intrinsics(CAMERAS[name]), label_to_camera(name)
         joints = self.joints[sequence][frame] @ motion[:3, :3].T + motion[:3, 3]  # (21, 3)
-        pixels = joints @ K.T
         sample = Sample(
-            joints=_tensor(joints),
-            joints_2d=_tensor(pixels[:, :2] / pixels[:, 2:]),
-            K=_tensor(K),
-            world_to_camera=_tensor(motion),
+            joints=as_batch(joints),
+            joints_2d=as_batch(project(joints, K)),
+            K=as_batch(K),
+            world_to_camera=as_batch(motion),
             ids=torch.tensor([[sequence, frame, view]]),
         )
         if name == "SK_depth":
-            sample.sensed_depth = _tensor((picture[..., 0] + 256.0 * picture[..., 1]) / 1000)
+            sample.sensed_depth = as_batch((picture[..., 0] + 256.0 * picture[..., 1]) / 1000)
         else:
-            sample.image = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+            sample.image = image_batch(picture)
         return mirrored(sample).check()
 
 
@@ -139,32 +136,11 @@ def label_to_camera(name: str) -> np.ndarray:
 
 def _read_labels(path: Path, frames: int | None) -> np.ndarray:
     """Joints (frames, 21, 3) of a sequence in metres, in our order, with a wrist."""
-    from scipy.io import loadmat
-
-    read_head(path, 1)
-    try:
-        contents = loadmat(path, variable_names=["handPara"])
-    except Exception as error:  # a damaged file raises almost anything: ValueError, TypeError, zlib.error, MemoryError
-        raise InputError(f"{path}: is damaged or not a MATLAB file ({type(error).__name__})") from error
-    if "handPara" not in contents:
-        raise InputError(f"{path}: has no variable handPara")
+    contents = read_mat(path, ["handPara"])
     values = as_array(contents["handPara"], (3, 21, frames), f"{path}: handPara").transpose(2, 1, 0)  # (frames, 21, 3)
     joints = values[:, ORDER]
     if not len(joints) or (joints[..., 2] <= 0).any():
         raise InputError(f"{path}: handPara has no frames or a joint behind the camera")
     joints[:, 0] = joints[:, 13] + 2 * (joints[:, 0] - joints[:, 13])
-    _check_unit(joints, "millimetres", path)
+    check_unit(joints, "millimetres", path)
     return joints / 1000
-
-
-def _check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
-    """Make sure, by wrists and middle knuckles, that hands (N, 21, 3) are in `unit`."""
-    length = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1)))
-    units = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001}
-    if not 0.03 <= length * units[unit] <= 0.2:
-        seems = next((name for name, metres in units.items() if 0.03 <= length * metres <= 0.2), "no known unit")
-        raise InputError(f"{path}: joints should be in {unit}, but seem to be in {seems}")
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]

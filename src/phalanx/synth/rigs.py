@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.checks import as_array, as_intrinsics, is_rigid
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason
 from phalanx.geometry.camera import camera_from_field_of_view
@@ -155,11 +155,6 @@ def _pinhole(size: int, degrees: float) -> np.ndarray:
 
 def _as_rigid(matrix: np.ndarray, name: str) -> np.ndarray:
     matrix = as_array(matrix, (4, 4), f"{name}: world_to_camera")
-    rotation = matrix[:3, :3]
-    if (
-        np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4
-        or np.linalg.det(rotation) < 0
-        or not np.array_equal(matrix[3], [0, 0, 0, 1])
-    ):
+    if not is_rigid(matrix):
         raise InputError(f"{name}: world_to_camera is not a rotation and a translation")
     return matrix
