@@ -469,6 +469,7 @@ def _add_evaluate(verbs: Any) -> None:
     _add_evaluate_nyu(protocols)
     for name, set_name in _SETS.items():
         _add_evaluate_set(protocols, name, set_name)
+    _add_evaluate_gestures(protocols)
 
 
 _SETS = {
@@ -659,6 +660,51 @@ def _report(args: argparse.Namespace, rest: Sequence[str]) -> int:
     from phalanx.evaluate.report import write_report
 
     _say(args.quiet)(f"-> {write_report(args.files, args.out, args.command)}")
+    return 0
+
+
+def _add_evaluate_gestures(protocols: Any) -> None:
+    short = "how well predicted poses tell gestures apart"
+    parser = _add_verb(protocols, "gestures", _evaluate_gestures, short, _GESTURES)
+    parser.add_argument(
+        "set",
+        choices=("rwth", "senz3d", "folders"),
+        metavar="SET",
+        help="rwth, senz3d, or folders: a subfolder for each gesture",
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder of the set")
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--part", action="store_true", help="take a set that is not whole")
+    parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+    _add_common(parser)
+
+
+_GESTURES = """\
+Predicts every picture and classifies the predicted angles by nearest neighbour, ten-fold cross-validated, and with persons left out
+where they are known. The protocol stands in the head of phalanx/evaluate/gestures.py.
+
+example:
+  phalanx evaluate gestures folders my_signs/ --json signs.json
+"""
+
+
+def _evaluate_gestures(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.evaluate.gestures import evaluate_gestures
+    from phalanx.predict.predictor import Predictor
+
+    with _progress(args.quiet) as progress:
+        scores = evaluate_gestures(
+            args.set, args.folder, Predictor(args.weights, args.device), args.json, not args.part, progress
+        )
+    parts = [
+        f"{name.replace('_', ' ')}: {100 * part['accuracy']:.1f} % right ({100 * part['low']:.1f} to {100 * part['high']:.1f})"
+        for name, part in scores.items()
+        if isinstance(part, dict)
+    ]
+    _say(args.quiet)(
+        f"{scores['pictures']} pictures of {scores['gestures']} gestures, {scores['missed']} missed; {'; '.join(parts)}; "
+        f"by chance {100 * scores['chance']:.1f} %"
+    )
     return 0
 
 
