@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.checks import as_array, as_intrinsics, is_rigid, is_rotation
 from phalanx.core.errors import InputError
 
 
@@ -58,3 +58,17 @@ def test_intrinsics_from_matrix_and_from_four_numbers():
 def test_bad_intrinsics_are_named(values, says):
     with pytest.raises(InputError, match=f"^--K: .*{says}"):
         as_intrinsics(values, "--K")
+
+
+def test_rotations_and_motions_are_told_from_others():
+    angle = 0.3
+    rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    motion = np.eye(4)
+    motion[:3, :3], motion[:3, 3] = rotation, [1, 2, 3]
+    assert is_rotation(rotation) and is_rigid(motion)
+    for other in (1.001 * rotation, rotation * [-1, 1, 1], np.zeros((3, 3)), np.ones((3, 3))):
+        assert not is_rotation(other)
+        assert not is_rigid(np.block([[other, motion[:3, 3:]], [motion[3:]]]))
+    assert is_rotation(1.001 * rotation, 1e-2)
+    motion[3] = 0, 0, 0, 2
+    assert not is_rigid(motion)

@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, writable_folder, write_whole
+from phalanx.core.files import list_folder, numbered_lines, read_json, writable_file, writable_folder, write_whole
 
 
 def test_appears_with_its_bytes_and_leaves_nothing_else(tmp_path):
@@ -79,3 +79,35 @@ def test_name_that_the_system_refuses(tmp_path):
     with pytest.raises(InputError, match="cannot be written: file name too long"), write_whole(tmp_path / ("a" * 300)):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_names_in_a_folder(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / ".a").touch()
+    assert sorted(list_folder(tmp_path)) == [".a", "b"]
+    for bad in (tmp_path / "none", tmp_path / ".a"):
+        with pytest.raises(InputError, match=f"^{bad}: cannot be read: no"):
+            list_folder(bad)
+
+
+def test_json_comes_as_it_is_or_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": [1, "\u00e4"]}', encoding="utf-8")
+    assert read_json(path) == {"a": [1, "\u00e4"]}
+    for content in (b'{"a": [1', b"\xff\xfe\xfd", b"[" * 200_000):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.json: is cut short or not JSON"):
+            read_json(path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"a\.json: cannot be read: no such file"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_lines_that_are_not_blank_have_their_numbers(tmp_path, encoding):
+    path = tmp_path / "a.txt"
+    path.write_bytes("  1 = \u00e4\t\r\n\r\n \n2 = b".encode(encoding))
+    assert numbered_lines(path) == [(1, "1 = \u00e4"), (4, "2 = b")]
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"a\.txt: the file is empty"):
+        numbered_lines(path)

@@ -147,7 +147,7 @@ def test_faults_of_pictures(tmp_path):
     with pytest.raises(InputError, match=r"_depth.png: is truncated, damaged"):
         depth[0]
     Image.new("L", (320, 240)).save(picture)
-    with pytest.raises(InputError, match=r"320x240 pixels of 16 bits expected"):
+    with pytest.raises(InputError, match=r"_depth.png: is not a 16-bit grey picture, but of kind L"):
         depth[0]
     Image.new("RGB", (320, 240)).save(place / "color" / "image_00000_color.png")
     with pytest.raises(InputError, match=r"_color.png: 640x480 pixels expected, has 320x240"):

@@ -188,7 +188,7 @@ def test_counts(miniature):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"joint_3d": hand(0.7)[None] * 1000}, "seem to be in millimetres, not in m"),
+        ({"joint_3d": hand(0.7)[None] * 1000}, "should be in metres, but seem to be in millimetres"),
         ({"joint_3d": hand(0.7)[None, :20]}, r"joint_3d: must have shape \(1, 21, 3\), has \(1, 20, 3\)"),
         ({"joint_2d": np.full((1, 21, 2), np.nan)}, "joint_2d: has values that are not finite"),
         ({"seg": None}, "lacks joint_3d, joint_2d or seg"),
@@ -250,7 +250,7 @@ def test_faults_of_pictures(tmp_path):
     with pytest.raises(InputError, match=r"_000000.png: is truncated, damaged"):
         dataset[0]
     Image.new("L", (640, 480)).save(depth)
-    with pytest.raises(InputError, match=r"640x480 pixels of 16 bits expected"):
+    with pytest.raises(InputError, match=r"_000000.png: is not a 16-bit grey picture"):
         dataset[0]
     colour.unlink()
     Image.new("RGB", (320, 240)).save(colour)

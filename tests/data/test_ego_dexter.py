@@ -134,7 +134,7 @@ def test_faults_of_pictures(tmp_path):
     with pytest.raises(InputError, match=r"_depth.png: is truncated, damaged"):
         dataset[0]
     Image.new("L", (640, 480)).save(depth)
-    with pytest.raises(InputError, match=r"640x480 pixels of 16 bits expected"):
+    with pytest.raises(InputError, match=r"_depth.png: is not a 16-bit grey picture"):
         dataset[0]
     Image.new("RGB", (320, 240)).save(place / "color_on_depth" / "image_00000_color_on_depth.png")
     with pytest.raises(InputError, match=r"_color_on_depth.png: 640x480 pixels expected, has 320x240"):

@@ -130,7 +130,7 @@ def test_faults_of_depth_folders_are_named(depth_folder, spoil, message):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda p: p.write_bytes(p.read_bytes()[:60]), r"is missing, damaged or no PNG"),
+        (lambda p: p.write_bytes(p.read_bytes()[:60]), r"is truncated, damaged or no PNG"),
         (lambda p: cv2.imwrite(str(p), np.zeros((32, 40), np.uint8)), r"is not a 16-bit grey picture"),
         (
             lambda p: cv2.imwrite(str(p), np.zeros((16, 20), np.uint16)),

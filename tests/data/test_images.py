@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 
 from phalanx.core.errors import InputError
-from phalanx.data.images import MIN_SIDE, find_inputs, read_image
+from phalanx.data.images import (
+    MIN_SIDE,
+    find_inputs,
+    image_batch,
+    read_depth,
+    read_image,
+    read_image_of_size,
+)
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +244,40 @@ def test_name_that_the_system_refuses(tmp_path):
     assert find_inputs([path]) == [path]
     with pytest.raises(InputError, match="cannot be read: file name too long"):
         read_image(path)
+
+
+def test_pictures_of_a_size_and_as_a_batch(tmp_path, picture):
+    path = save(tmp_path / "a.png", picture)
+    batch = image_batch(read_image_of_size(path, 64, 48))
+    assert batch.shape == (1, 3, 48, 64) and batch.dtype.is_floating_point
+    np.testing.assert_array_equal((255 * batch[0]).round().numpy().transpose(1, 2, 0), picture)
+    with pytest.raises(InputError, match=r"a\.png: 48x64 pixels expected, has 64x48"):
+        read_image_of_size(path, 48, 64)
+
+
+def test_depth_is_in_metres_without_what_is_no_reading(tmp_path):
+    path, values = tmp_path / "a.png", np.array([[0, 1, 1234], [32000, 32001, 65535]], np.uint16)
+    cv2.imwrite(str(path), values)
+    depth = read_depth(path, 0.001)
+    assert depth.dtype == np.float32
+    np.testing.assert_array_equal(depth, values.astype(np.float32) / 1000)
+    np.testing.assert_array_equal(read_depth(path, 0.5, (3, 2), 32001), np.where(values > 32000, 0, values / 2))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), "cannot be read: no such file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "is truncated, damaged or no PNG"),
+        (lambda path: Image.new("I;16", (40, 32)).save(path, format="TIFF"), "is truncated, damaged or no PNG"),
+        (lambda path: Image.new("L", (40, 32)).save(path), "is not a 16-bit grey picture, but of kind L"),
+        (lambda path: Image.new("RGB", (40, 32)).save(path), "is not a 16-bit grey picture, but of kind RGB"),
+        (lambda path: Image.new("I;16", (32, 40)).save(path), "40x32 pixels expected, has 32x40"),
+    ],
+)
+def test_faults_of_depth_are_named(tmp_path, spoil, message):
+    path = tmp_path / "a.png"
+    Image.new("I;16", (40, 32)).save(path)
+    spoil(path)
+    with pytest.raises(InputError, match=rf"a\.png: {message}"):
+        read_depth(path, 0.001, (40, 32))

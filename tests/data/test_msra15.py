@@ -118,10 +118,10 @@ def test_counts_differ(miniature, monkeypatch):
     [
         ("two\n", "line 1: a number of frames expected, has 'two'"),
         (f"2\n{line(hand(0.3))}\n", "has 1 lines of joints, but its first line says 2"),
-        (f"2\n{line(hand(0.3))}\n{line(hand(0.3)).rsplit(' ', 3)[0]}\n", "line 3: 63 numbers expected .* has 60"),
+        (f"2\n{line(hand(0.3))}\n{line(hand(0.3)).rsplit(' ', 3)[0]}\n", "line 3: 63 numbers .* expected, has 60"),
         (f"1\n{line(hand(0.3)).replace('-', 'x', 1)}\n", "line 2: has values that are not numbers"),
         (f"2\n{line(hand(0.3))}\nnan{line(hand(0.3))[7:]}\n", "line 3: has values that are not numbers"),
-        (f"1\n{line(hand(0.3) / 1000)}\n", "seem to be in metres, not in mm"),
+        (f"1\n{line(hand(0.3) / 1000)}\n", "should be in millimetres, but seem to be in metres"),
     ],
 )
 def test_faults_of_labels(tmp_path, text, fault):

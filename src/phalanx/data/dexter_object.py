@@ -18,7 +18,6 @@ Colour and depth are pictures of two cameras and sizes, so that there is a split
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -26,12 +25,12 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head, reason
-from phalanx.data.dataset import Dataset, check_count
-from phalanx.data.images import read_image
+from phalanx.core.files import list_folder, read_head
+from phalanx.data.dataset import Dataset, check_count, inner_folder
+from phalanx.data.images import image_batch, read_depth, read_image_of_size
+from phalanx.data.labels import as_batch, check_distance, only_tips, project
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
-from phalanx.hand.skeleton import TIPS
 
 SEQUENCES = ("Grasp1", "Grasp2", "Occlusion", "Rigid", "Pinch", "Rotate")
 OFFICIAL = {"frames": 3014}
@@ -58,7 +57,7 @@ class DexterObject(Dataset):
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
-        data = _root(self.folder) / "data"
+        data = inner_folder(self.folder, "dexter+object") / "data"
         sequences = [s for s in SEQUENCES if whole or (data / s / "annotations" / f"{s}3D.txt").is_file()]
         self._pictures: list[Path] = []
         tips, pixels, ids = [np.zeros((0, 5, 3))], [np.zeros((0, 5, 2))], []
@@ -66,7 +65,10 @@ class DexterObject(Dataset):
             place = data / sequence
             tips.append(_read_lines(place / "annotations" / f"{sequence}3D.txt", 3))
             pixels.append(_read_lines(place / "annotations" / f"{sequence}2D.txt", 2))
-            colour, depth = _pictures(place / "color"), _pictures(place / "depth")
+            colour, depth = (
+                sorted(name for name in list_folder(place / kind) if name.lower().endswith(".png"))
+                for kind in ("color", "depth")
+            )
             _check_pairs(place, colour, depth, len(tips[-1]), len(pixels[-1]))
             self._pictures += (
                 [place / "color" / n for n in colour] if split == "colour" else [place / "depth" / n for n in depth]
@@ -79,11 +81,11 @@ class DexterObject(Dataset):
         self._tips = np.concatenate(tips)  # (N, 5, 3) as in the files
         self._pixels = np.concatenate(pixels)  # (N, 5, 2)
         self._ids = np.array(ids)  # (N, 3)
-        _check_depths(data, self._tips[..., 2])
+        check_distance(self._tips[..., 2][self._tips[..., 2] != MISSING], data)
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        data = _root(folder) / "data"
+        data = inner_folder(folder, "dexter+object") / "data"
         return any((data / sequence / "annotations" / f"{sequence}3D.txt").is_file() for sequence in SEQUENCES)
 
     def __len__(self) -> int:
@@ -93,36 +95,16 @@ class DexterObject(Dataset):
         path = self._pictures[index]
         known = (self._tips[index, :, 2] > 0) & (self._tips[index, :, 2] < MISSING)  # (5,)
         tips = self._tips[index] * [-0.001, -0.001, 0.001]  # metres, OpenCV axes of the depth camera
-        pixels, K = self._pixels[index], np.array(K_DEPTH)
-        sample = Sample(ids=torch.from_numpy(self._ids[index])[None])
         if self.split == "depth":
-            sample.sensed_depth = torch.from_numpy(_depth(path))[None]
+            pixels, K = self._pixels[index], np.array(K_DEPTH)
+            picture = {"sensed_depth": as_batch(read_depth(path, 0.001, (320, 240), MISSING))}
         else:
-            image = read_image(path)
-            if image.shape != (480, 640, 3):
-                raise InputError(f"{path}: 640x480 pixels expected, has {image.shape[1]}x{image.shape[0]}")
-            sample.image = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
             K, motion = np.array(K_COLOUR), np.array(DEPTH_TO_COLOUR)
             tips = tips @ motion[:, :3].T + motion[:, 3]
-            seen = tips @ K.T
-            pixels = seen[:, :2] / seen[:, 2:]
-        sample.K = torch.from_numpy(K).float()[None]
-        sample.valid, sample.joints, sample.joints_2d = torch.zeros(1, 21), torch.zeros(1, 21, 3), torch.zeros(1, 21, 2)
-        sample.valid[0, TIPS] = torch.from_numpy(known).float()
-        sample.joints[0, TIPS] = torch.from_numpy(np.where(known[:, None], tips, 0)).float()
-        sample.joints_2d[0, TIPS] = torch.from_numpy(np.where(known[:, None], pixels, 0)).float()
-        return mirrored(sample).check()
-
-
-def _root(folder: Path) -> Path:
-    return folder / "dexter+object" if (folder / "dexter+object").is_dir() else folder
-
-
-def _pictures(folder: Path) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(folder) if name.lower().endswith(".png"))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
+            pixels = project(tips, K)
+            picture = {"image": image_batch(read_image_of_size(path, 640, 480))}
+        ids = torch.from_numpy(self._ids[index])[None]
+        return mirrored(Sample(**picture, **only_tips(known, tips, pixels), K=as_batch(K), ids=ids)).check()
 
 
 def _check_pairs(place: Path, colour: list[str], depth: list[str], lines_3d: int, lines_2d: int) -> None:
@@ -160,27 +142,3 @@ def _read_lines(path: Path, size: int) -> np.ndarray:
             raise InputError(f"{path}: line {number}: has values that are not numbers")
         rows.append(row)
     return np.stack(rows)
-
-
-def _check_depths(path: Path, depths: np.ndarray) -> None:
-    """Make sure, by how far hands are from the camera, that lengths are in millimetres."""
-    known = depths[depths != MISSING]
-    depth = float(np.median(known)) if known.size else 500.0
-    if not 100 <= depth <= 3000:
-        unit = "metres" if 0.1 <= depth <= 3 else "another unit"
-        raise InputError(f"{path}: tips are {depth:.3g} away, so lengths seem to be in {unit}, not in mm")
-
-
-def _depth(path: Path) -> np.ndarray:
-    """A depth picture as (240, 320) float32 metres, 0 = no reading."""
-    from PIL import Image
-
-    read_head(path, 1)
-    try:
-        with Image.open(path) as picture:
-            depth = np.array(picture)
-    except Exception as error:  # damaged files make decoders raise anything
-        raise InputError(f"{path}: is truncated, damaged or no picture ({error})") from error
-    if depth.shape != (240, 320) or depth.dtype == np.uint8:
-        raise InputError(f"{path}: 320x240 pixels of 16 bits expected, has {depth.shape} of {depth.dtype}")
-    return np.where(depth >= MISSING, 0, depth).astype(np.float32) / 1000

@@ -30,9 +30,10 @@ import torch
 
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head, reason
+from phalanx.core.files import list_folder, read_head
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_depth, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 
@@ -114,22 +115,19 @@ class DexYCB(Dataset):
         position, camera, frame = self._pictures[index].tolist()
         sequence = self._sequences[position]
         place = sequence.place / SERIALS[camera]
-        path = place / f"color_{frame:06d}.jpg"
-        image = read_image(path)
-        if image.shape != (HEIGHT, WIDTH, 3):
-            raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels expected, has {image.shape[1]}x{image.shape[0]}")
+        image = read_image_of_size(place / f"color_{frame:06d}.jpg", WIDTH, HEIGHT)
         joints, joints_2d, mask = _labels(place / f"labels_{frame:06d}.npz")
-        depth = _depth(place / f"aligned_depth_to_color_{frame:06d}.png")
+        depth = read_depth(place / f"aligned_depth_to_color_{frame:06d}.png", 0.001, (WIDTH, HEIGHT))
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
-            depth=torch.from_numpy(np.where(mask, depth, 0))[None],
-            sensed_depth=torch.from_numpy(depth)[None],
-            mask=torch.from_numpy(mask)[None].float(),
-            joints=torch.from_numpy(joints)[None].float(),
-            joints_2d=torch.from_numpy(joints_2d)[None].float(),
+            image=image_batch(image),
+            depth=as_batch(np.where(mask, depth, 0)),
+            sensed_depth=as_batch(depth),
+            mask=as_batch(mask),
+            joints=as_batch(joints),
+            joints_2d=as_batch(joints_2d),
             valid=torch.full((1, 21), float(joints.any())),
-            K=torch.from_numpy(self._K[camera])[None].float(),
-            world_to_camera=torch.from_numpy(self._motions[sequence.world][camera])[None].float(),
+            K=as_batch(self._K[camera]),
+            world_to_camera=as_batch(self._motions[sequence.world][camera]),
             ids=torch.tensor([[sequence.number, frame, camera]]),
         )
         return (mirrored(sample) if sequence.left else sample).check()
@@ -146,10 +144,7 @@ class _Sequence:
 
 def _people(folder: Path, people: list[int], whole: bool) -> dict[int, list[Path]]:
     """Sequences of some people, by number of the person."""
-    try:
-        names = os.listdir(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
+    names = list_folder(folder)
     found = {int(name[-2:]) - 1: folder / name for name in names if re.fullmatch(r"\d{8}-subject-\d\d", name)}
     places = {}
     for person in people:
@@ -235,25 +230,5 @@ def _labels(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mask = as_array(contents["seg"], (HEIGHT, WIDTH), f"{path}: seg") == HAND
     if (joints == -1).all():
         return np.zeros((21, 3)), np.zeros((21, 2)), mask
-    palm = float(np.linalg.norm(joints[9] - joints[0]))
-    if not 0.03 <= palm <= 0.2:
-        unit = "millimetres" if 30 <= palm <= 200 else "another unit"
-        raise InputError(
-            f"{path}: from wrist to middle knuckle are {palm:.3g}, so lengths seem to be in {unit}, not in m"
-        )
+    check_unit(joints, "metres", path)
     return joints, joints_2d, mask
-
-
-def _depth(path: Path) -> np.ndarray:
-    """A depth picture as (480, 640) float32 metres, 0 = no reading."""
-    from PIL import Image
-
-    read_head(path, 1)
-    try:
-        with Image.open(path) as picture:
-            depth = np.array(picture)
-    except Exception as error:  # damaged files make decoders raise anything
-        raise InputError(f"{path}: is truncated, damaged or no picture ({error})") from error
-    if depth.shape != (HEIGHT, WIDTH) or depth.dtype == np.uint8:
-        raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels of 16 bits expected, has {depth.shape} of {depth.dtype}")
-    return depth.astype(np.float32) / 1000

@@ -16,19 +16,18 @@ others (`my_annotation.txt_3D.txt`) are not read.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head, reason
-from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.core.files import list_folder, read_head
+from phalanx.data.dataset import Dataset, check_count, check_files, inner_folder
+from phalanx.data.images import image_batch, read_depth, read_image_of_size
+from phalanx.data.labels import as_batch, check_distance, only_tips, project
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
-from phalanx.hand.skeleton import TIPS
 
 SEQUENCES = ("Desk", "Fruits", "Kitchen", "Rotunda")
 OFFICIAL = {"labelled frames": 1485}
@@ -49,7 +48,7 @@ class EgoDexter(Dataset):
 
     def __init__(self, folder: str | Path, split: str = "test", whole: bool = True) -> None:
         super().__init__(folder, split, whole)
-        self._data = _root(self.folder) / "data"
+        self._data = inner_folder(self.folder, "EgoDexter") / "data"
         sequences = [s for s in SEQUENCES if whole or (self._data / s / "annotation.txt").is_file()]
         tips, pixels, ids = [np.zeros((0, 5, 3))], [np.zeros((0, 5, 2))], []
         for sequence in sequences:
@@ -62,7 +61,12 @@ class EgoDexter(Dataset):
                 raise InputError(
                     f"{place / 'annotation.txt_3D.txt'}: has {len(points)} lines, annotation.txt has {len(places_2d)}"
                 )
-            found = {f"{kind}/{name}" for kind in ("depth", "color_on_depth") for name in _pictures(place / kind)}
+            found = {
+                f"{kind}/{name}"
+                for kind in ("depth", "color_on_depth")
+                for name in list_folder(place / kind)
+                if name.endswith(".png")
+            }
             if whole:
                 check_files(place, (name for frame in range(len(points)) for name in _names(frame)), found)
             labelled = np.flatnonzero((points[..., 2] > 0).any(axis=1)).tolist()
@@ -77,11 +81,12 @@ class EgoDexter(Dataset):
         self._tips = np.concatenate(tips)  # (N, 5, 3) millimetres
         self._pixels = np.concatenate(pixels)  # (N, 5, 2)
         self._ids = np.array(ids)  # (N, 3)
-        _check_depths(self._data, self._tips[..., 2])
+        check_distance(self._tips[..., 2][self._tips[..., 2] > 0], self._data)
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        return any((_root(folder) / "data" / sequence / "annotation.txt").is_file() for sequence in SEQUENCES)
+        data = inner_folder(folder, "EgoDexter") / "data"
+        return any((data / sequence / "annotation.txt").is_file() for sequence in SEQUENCES)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -89,46 +94,24 @@ class EgoDexter(Dataset):
     def __getitem__(self, index: int) -> Sample:
         sequence, frame, _ = self._ids[index]
         depth, colour = (self._data / SEQUENCES[sequence] / name for name in _names(frame))
-        image = read_image(colour)
-        if image.shape != (HEIGHT, WIDTH, 3):
-            raise InputError(f"{colour}: {WIDTH}x{HEIGHT} pixels expected, has {image.shape[1]}x{image.shape[0]}")
         K = np.array([[FOCAL, 0, CENTRE[0]], [0, FOCAL, CENTRE[1]], [0, 0, 1]])
-        known = self._tips[index][:, 2:] > 0  # (5, 1)
-        tips = np.where(known, self._tips[index], 0) / 1000  # metres
-        seen = np.where(known, tips, 1) @ K.T  # any point in front of the camera where none is known
-        pixels = np.where(
-            (self._pixels[index] == -1).all(1, keepdims=True), seen[:, :2] / seen[:, 2:], self._pixels[index]
-        )
-        valid, joints, joints_2d = torch.zeros(1, 21), torch.zeros(1, 21, 3), torch.zeros(1, 21, 2)
-        valid[0, TIPS] = torch.from_numpy(known[:, 0]).float()
-        joints[0, TIPS] = torch.from_numpy(tips).float()
-        joints_2d[0, TIPS] = torch.from_numpy(np.where(known, pixels, 0)).float()
+        known = self._tips[index][:, 2] > 0  # (5,)
+        tips = np.where(known[:, None], self._tips[index], 0) / 1000  # metres
+        seen = project(np.where(known[:, None], tips, 1), K)  # of any point before the camera where none is known
+        pixels = np.where((self._pixels[index] == -1).all(1, keepdims=True), seen, self._pixels[index])
         sample = Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,
-            sensed_depth=torch.from_numpy(_depth(depth))[None],
-            joints=joints,
-            joints_2d=joints_2d,
-            valid=valid,
-            K=torch.from_numpy(K).float()[None],
+            image=image_batch(read_image_of_size(colour, WIDTH, HEIGHT)),
+            sensed_depth=as_batch(read_depth(depth, 0.001, (WIDTH, HEIGHT), INVALID)),
+            **only_tips(known, tips, pixels),
+            K=as_batch(K),
             ids=torch.from_numpy(self._ids[index])[None],
         )
         return mirrored(sample).check()
 
 
-def _root(folder: Path) -> Path:
-    return folder / "EgoDexter" if (folder / "EgoDexter").is_dir() else folder
-
-
 def _names(frame: int) -> tuple[str, str]:
     """The pictures of depth and of colour on depth."""
     return f"depth/image_{frame:05d}_depth.png", f"color_on_depth/image_{frame:05d}_color_on_depth.png"
-
-
-def _pictures(folder: Path) -> list[str]:
-    try:
-        return [name for name in os.listdir(folder) if name.endswith(".png")]
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
 
 
 def _read_lines(path: Path, size: int) -> np.ndarray:
@@ -147,27 +130,3 @@ def _read_lines(path: Path, size: int) -> np.ndarray:
             raise InputError(f"{path}: line {number}: has values that are not numbers")
         rows.append(row)
     return np.stack(rows)
-
-
-def _check_depths(path: Path, depths: np.ndarray) -> None:
-    """Make sure, by how far hands are from the camera, that lengths are in millimetres."""
-    known = depths[depths > 0]
-    depth = float(np.median(known)) if known.size else 500.0
-    if not 100 <= depth <= 3000:
-        unit = "metres" if 0.1 <= depth <= 3 else "another unit"
-        raise InputError(f"{path}: tips are {depth:.3g} away, so lengths seem to be in {unit}, not in mm")
-
-
-def _depth(path: Path) -> np.ndarray:
-    """A depth picture as (480, 640) float32 metres, 0 = no reading."""
-    from PIL import Image
-
-    read_head(path, 1)
-    try:
-        with Image.open(path) as picture:
-            depth = np.array(picture)
-    except Exception as error:  # damaged files make decoders raise anything
-        raise InputError(f"{path}: is truncated, damaged or no picture ({error})") from error
-    if depth.shape != (HEIGHT, WIDTH) or depth.dtype == np.uint8:
-        raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels of 16 bits expected, has {depth.shape} of {depth.dtype}")
-    return np.where(depth >= INVALID, 0, depth).astype(np.float32) / 1000

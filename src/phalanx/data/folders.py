@@ -24,7 +24,6 @@ that do are left out.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -34,11 +33,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.checks import as_array, as_intrinsics, is_rigid
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason
+from phalanx.core.files import list_folder, numbered_lines, read_json
 from phalanx.data.dataset import Dataset, check_files
-from phalanx.data.images import PICTURE_SUFFIXES, find_inputs, is_video, read_image
+from phalanx.data.images import (
+    PICTURE_SUFFIXES,
+    find_inputs,
+    image_batch,
+    is_video,
+    read_depth,
+    read_image,
+    read_image_of_size,
+)
+from phalanx.data.labels import as_batch
 from phalanx.data.sample import Sample
 from phalanx.data.video import frames_per_second, read_frames
 
@@ -70,8 +78,10 @@ class PictureFolder(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        image = _image(self.paths[index])
-        return Sample(image=image, ids=torch.tensor([[self._folders[index], index % len(self), 0]])).check()
+        image = read_image(self.paths[index])
+        return Sample(
+            image=image_batch(image), ids=torch.tensor([[self._folders[index], index % len(self), 0]])
+        ).check()
 
 
 class VideoFolder(Dataset):
@@ -103,9 +113,7 @@ class VideoFolder(Dataset):
         return int(self._ends[-1])
 
     def __getitem__(self, index: int) -> Sample:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"frame {index} of {len(self)}")
-        index %= len(self)
+        index = range(len(self))[index]
         video = int(np.searchsorted(self._ends, index, side="right"))
         frame = index - int(self._ends[video - 1] if video else 0)
         if self._reading is None or self._reading[0] != video or self._reading[1] > frame:
@@ -117,7 +125,9 @@ class VideoFolder(Dataset):
             raise InputError(f"{self.paths[video]}: has changed since it was opened; frame {frame} is missing")
         self._reading = video, frame + 1, frames
         return Sample(
-            image=_tensor(image), time=torch.tensor([frame / self._rates[video]]), ids=torch.tensor([[video, frame, 0]])
+            image=image_batch(image),
+            time=torch.tensor([frame / self._rates[video]]),
+            ids=torch.tensor([[video, frame, 0]]),
         ).check()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,18 +171,18 @@ class DepthFolder(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         colour, path = self._frames[index]
-        image, depth = _image(colour), _read_depth(path) * np.float32(self._unit)  # (H, W) metres
-        if image.shape[2:] != depth.shape:
-            height, width = image.shape[2:]
+        image, depth = read_image(colour), read_depth(path, self._unit)
+        if image.shape[:2] != depth.shape:
+            height, width = image.shape[:2]
             raise InputError(
                 f"{path}: has not the size of its colour picture, {width}x{height}; depth must be registered to it"
             )
         if (depth > 0).any() and not 0.01 < (metres := float(np.median(depth[depth > 0]))) < 100:
             raise InputError(f"{path}: is {metres:.3g} m away by the depth_unit of {self._source}: is that in metres?")
         return Sample(
-            image=image,
-            sensed_depth=torch.from_numpy(depth)[None],
-            K=torch.from_numpy(self._K)[None].float(),
+            image=image_batch(image),
+            sensed_depth=as_batch(depth),
+            K=as_batch(self._K),
             ids=torch.tensor([[0, index % len(self), 0]]),
         ).check()
 
@@ -187,14 +197,12 @@ class RigFolder(Dataset):
     def __init__(self, folder: str | Path, split: str = "all", whole: bool = True) -> None:
         super().__init__(folder, split, whole)
         path = self.folder / _RIG
-        data = _read_json(path)
+        data = read_json(path)
         try:
             entries = list(data["cameras"])
             self._size = int(data["width"]), int(data["height"])
             self._K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
-            self._motions = np.array(
-                [_rigid(e["world_to_camera"], f"{path}: camera {i}") for i, e in enumerate(entries)]
-            )
+            self._motions = np.array([_motion(e, f"{path}: camera {i}") for i, e in enumerate(entries)])
             names = [entry["name"] for entry in entries if "name" in entry]
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
@@ -222,28 +230,14 @@ class RigFolder(Dataset):
         return len(self._frames) * len(self.cameras)
 
     def __getitem__(self, index: int) -> Sample:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"picture {index} of {len(self)}")
-        frame, camera = divmod(index % len(self), len(self.cameras))
+        frame, camera = divmod(range(len(self))[index], len(self.cameras))
         path = self.folder / self.cameras[camera] / self._frames[frame]
-        image = _image(path)
-        width, height = self._size
-        if image.shape[2:] != (height, width):
-            raise InputError(f"{path}: {width}x{height} pixels expected, has {image.shape[3]}x{image.shape[2]}")
         return Sample(
-            image=image,
-            K=torch.from_numpy(self._K[camera])[None].float(),
-            world_to_camera=torch.from_numpy(self._motions[camera])[None].float(),
+            image=image_batch(read_image_of_size(path, *self._size)),
+            K=as_batch(self._K[camera]),
+            world_to_camera=as_batch(self._motions[camera]),
             ids=torch.tensor([[0, frame, camera]]),
         ).check()
-
-
-def _tensor(image: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255  # (1, 3, H, W)
-
-
-def _image(path: Path) -> torch.Tensor:
-    return _tensor(read_image(path))
 
 
 def _natural(name: str) -> list[str | int]:
@@ -260,10 +254,7 @@ def _pictures_below(folder: Path) -> Iterator[Path]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    try:
-        return [path for path in sorted(folder.iterdir()) if _is_picture(path)]
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
+    return [folder / name for name in sorted(list_folder(folder)) if _is_picture(folder / name)]
 
 
 def _colour_folder(folder: Path) -> Path:
@@ -275,30 +266,17 @@ def _colour_folder(folder: Path) -> Path:
     return there[0]
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is cut short or not JSON ({error})") from error
-
-
 def _json_intrinsics(path: Path) -> tuple[np.ndarray, float]:
-    data = _read_json(path)
+    data = read_json(path)
     if not isinstance(data, dict) or not {"K", "depth_unit"} <= data.keys():
         raise InputError(f"{path}: must hold K and depth_unit")
     return as_intrinsics(data["K"], f"{path}: K"), _unit(data["depth_unit"], str(path))
 
 
 def _text_intrinsics(path: Path) -> tuple[np.ndarray, float]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text") from error
     rows: list[list[float]] = []
     unit = None
-    for number, line in enumerate(lines, 1):
+    for number, line in numbered_lines(path):
         words = line.split("#")[0].split()
         try:
             if words[:1] == ["depth_unit"]:
@@ -322,25 +300,8 @@ def _unit(value: Any, name: str) -> float:
     return unit
 
 
-def _rigid(values: Any, name: str) -> np.ndarray:
-    matrix = as_array(values, (4, 4), f"{name}: world_to_camera")
-    rotation = matrix[:3, :3]
-    rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) and np.linalg.det(rotation) > 0
-    if not rigid or not np.array_equal(matrix[3], [0, 0, 0, 1]):
+def _motion(entry: dict[str, Any], name: str) -> np.ndarray:
+    matrix = as_array(entry["world_to_camera"], (4, 4), f"{name}: world_to_camera")
+    if not is_rigid(matrix):
         raise InputError(f"{name}: world_to_camera is no rigid motion")
     return matrix
-
-
-def _read_depth(path: Path) -> np.ndarray:
-    """(H, W) float32 of a 16-bit grey PNG."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            if not image.mode.startswith("I"):
-                raise InputError(f"{path}: is not a 16-bit grey picture, but of kind {image.mode}")
-            return np.asarray(image).astype(np.float32)
-    except InputError:
-        raise
-    except Exception as error:  # damaged files make decoders raise anything, from SyntaxError to struct.error
-        raise InputError(f"{path}: is missing, damaged or no PNG ({type(error).__name__})") from error

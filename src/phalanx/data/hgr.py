@@ -26,7 +26,7 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason
 from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image
 from phalanx.data.sample import Sample
 
 OFFICIAL = {"hgr1": 899, "hgr2": 1558 - 899}
@@ -76,14 +76,12 @@ class HGR(Dataset):
         return len(self._items)
 
     def __getitem__(self, index: int) -> Sample:
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"picture {index} of {len(self)}")
         picture, mask, _ = self._items[index]
         image, skin = read_image(picture), read_image(mask)
         if image.shape != skin.shape:
             raise InputError(f"{mask}: has not the size of its picture, {image.shape[1]}x{image.shape[0]}")
         return Sample(
-            image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255,  # (1, 3, H, W)
+            image=image_batch(image),
             mask=torch.from_numpy(skin[None, ..., 0] < 128).float(),  # (1, H, W); skin is black
             ids=torch.tensor([self._ids[index]]),
             gesture=torch.tensor([self._ids[index][2]]),

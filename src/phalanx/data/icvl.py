@@ -18,19 +18,18 @@ where nothing was measured.
 
 from __future__ import annotations
 
-import os
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
+from phalanx.core.files import list_folder
 from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.data.images import read_depth
+from phalanx.data.labels import as_batch, check_distance, only_tips, read_named_rows
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
-from phalanx.hand.skeleton import TIPS
 
 TIPS_16 = (3, 6, 9, 12, 15)
 """The five tips, thumb to little finger, among the set's 16 points."""
@@ -62,7 +61,7 @@ class ICVL(Dataset):
             path = self.folder / file
             if not whole and not path.is_file() and len(LABELS[split]) > 1:
                 continue
-            names, values = _read_lines(path, 48)
+            names, values = read_named_rows(path, 48)
             if whole:
                 check_count(str(path), {"frames": len(names)}, {"frames": OFFICIAL[file]})
             depth = path.parent / "Depth"
@@ -79,7 +78,7 @@ class ICVL(Dataset):
             raise InputError(f"{self.folder}: holds no labelled pictures of the split {split}")
         self._points = np.concatenate(points)  # (N, 16, 3) pixels and millimetres
         self._ids = np.array(ids)  # (N, 3)
-        _check_depths(self.folder / LABELS[split][0], self._points[..., 2])
+        check_distance(self._points[..., 2], self.folder / LABELS[split][0])
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
@@ -92,15 +91,10 @@ class ICVL(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         index = range(len(self))[index]
-        valid, joints, joints_2d = torch.zeros(1, 21), torch.zeros(1, 21, 3), torch.zeros(1, 21, 2)
-        valid[:, TIPS] = 1
-        joints[:, TIPS] = self.joints_16(index)[list(TIPS_16)]
-        joints_2d[:, TIPS] = torch.from_numpy(self._points[index, list(TIPS_16), :2])
+        tips = self.joints_16(index)[list(TIPS_16)].numpy()  # (5, 3)
         sample = Sample(
-            sensed_depth=torch.from_numpy(_depth(self._pictures[index]))[None],
-            joints=joints,
-            joints_2d=joints_2d,
-            valid=valid,
+            sensed_depth=as_batch(read_depth(self._pictures[index], 0.001, (WIDTH, HEIGHT), FAR + 1)),
+            **only_tips(np.ones(5, bool), tips, self._points[index, list(TIPS_16), :2]),
             K=torch.tensor([[[FOCAL[0], 0, CENTRE[0]], [0, FOCAL[1], CENTRE[1]], [0, 0, 1]]]),
             ids=torch.from_numpy(self._ids[index])[None],
         )
@@ -117,58 +111,6 @@ def _pictures_below(depth: Path, folders: list[str]) -> set[str]:
     found = set()
     for folder in folders:
         if (depth / folder).is_dir():
-            names = os.listdir(depth / folder)
+            names = list_folder(depth / folder)
             found |= {f"{folder}/{name}" if folder else name for name in names if name.endswith(".png")}
     return found
-
-
-def _read_lines(path: Path, columns: int) -> tuple[list[str], np.ndarray]:
-    """Names at the lines' heads, and the numbers after them as float32 (N, columns)."""
-    read_head(path, 1)  # says what is wrong with a file that is not there
-    lines = path.read_bytes().decode("utf-8", errors="replace").split("\n")
-    numbers = [number for number, line in enumerate(lines, 1) if line.strip()]
-    parts = [lines[number - 1].split(None, 1) for number in numbers]
-    names, rows = [part[0] for part in parts], [part[-1] for part in parts]
-    for number, row in zip(numbers, rows, strict=True):
-        if (found := len(row.split())) != columns:
-            raise InputError(f"{path}: line {number}: a name and {columns} numbers expected, has {found} numbers")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # NumPy warns where text ends that can be read
-        try:
-            values = np.fromstring(" ".join(rows), sep=" ")
-        except (ValueError, DeprecationWarning):
-            values = np.array([_number(word) for row in rows for word in row.split()])
-    if not np.isfinite(values).all():
-        line = numbers[int(np.argmin(np.isfinite(values))) // columns]
-        raise InputError(f"{path}: line {line}: has values that are not numbers")
-    return names, values.astype(np.float32).reshape(-1, columns)
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan
-
-
-def _check_depths(path: Path, depths: np.ndarray) -> None:
-    """Make sure, by how far hands are from the sensor, that depths are in millimetres."""
-    depth = float(np.median(depths))
-    if not 100 <= depth <= 3000:
-        unit = "metres" if 0.1 <= depth <= 3 else "another unit"
-        raise InputError(f"{path}: hands are {depth:.3g} away, so depths seem to be in {unit}, not in mm")
-
-
-def _depth(path: Path) -> np.ndarray:
-    """A depth picture as (240, 320) float32 metres, 0 = no reading."""
-    from PIL import Image
-
-    read_head(path, 1)
-    try:
-        with Image.open(path) as picture:
-            depth = np.array(picture)
-    except Exception as error:  # damaged files make decoders raise anything
-        raise InputError(f"{path}: is truncated, damaged or no picture ({error})") from error
-    if depth.shape != (HEIGHT, WIDTH) or depth.dtype == np.uint8:
-        raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels of 16 bits expected, has {depth.shape} of {depth.dtype}")
-    return np.where(depth > FAR, 0, depth).astype(np.float32) / 1000

@@ -18,16 +18,15 @@ publications. Sources: the authors' readme, moberweger/deep-prior-pp, guohengkai
 
 from __future__ import annotations
 
-import os
-import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head, reason
-from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.core.files import list_folder, read_head
+from phalanx.data.dataset import Dataset, check_count, check_files, inner_folder
+from phalanx.data.labels import as_batch, check_unit, number_rows, project
 from phalanx.data.sample import Sample
 
 ORDER = (0, 17, 18, 19, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
@@ -60,7 +59,7 @@ class MSRA15(Dataset):
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
-        self._root = _root(self.folder)
+        self._root = inner_folder(self.folder, "cvpr15_MSRAHandGestureDB")
         people = PEOPLE if split == "all" else (split,)
         wanted = [(person, gesture) for person in people for gesture in GESTURES]
         if not whole:
@@ -71,7 +70,7 @@ class MSRA15(Dataset):
         for person, gesture in wanted:
             place = self._root / person / gesture
             labels = _read_joints(place / "joint.txt")  # (n, 21, 3) metres
-            pictures = {name for name in _names(place) if name.endswith("_depth.bin")}
+            pictures = {name for name in list_folder(place) if name.endswith("_depth.bin")}
             expected = [f"{frame:06d}_depth.bin" for frame in range(len(labels))]
             if whole:
                 official = OFFICIAL[f"{person}/{gesture}"]
@@ -84,7 +83,7 @@ class MSRA15(Dataset):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        root = _root(folder)
+        root = inner_folder(folder, "cvpr15_MSRAHandGestureDB")
         return any((root / person / gesture / "joint.txt").is_file() for person in PEOPLE for gesture in GESTURES)
 
     def __len__(self) -> int:
@@ -94,29 +93,16 @@ class MSRA15(Dataset):
         person, gesture, frame = self._frames[index]
         joints = torch.from_numpy(self._joints[index])  # (21, 3)
         K = torch.tensor([[FOCAL, 0, CENTRE[0]], [0, FOCAL, CENTRE[1]], [0, 0, 1]])
-        pixels = joints @ K.T
-        depth = torch.from_numpy(_depth(self._root / person / gesture / f"{frame:06d}_depth.bin"))[None]
+        depth = as_batch(_depth(self._root / person / gesture / f"{frame:06d}_depth.bin"))
         return Sample(
             depth=depth,
             sensed_depth=depth,
             joints=joints[None],
-            joints_2d=(pixels[:, :2] / pixels[:, 2:])[None],
+            joints_2d=project(joints, K)[None],
             K=K[None],
             ids=torch.tensor([[PEOPLE.index(person), frame, 0]]),
             gesture=torch.tensor([GESTURES.index(gesture)]),
         ).check()
-
-
-def _root(folder: Path) -> Path:
-    inner = folder / "cvpr15_MSRAHandGestureDB"
-    return inner if inner.is_dir() else folder
-
-
-def _names(folder: Path) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read: {reason(error)}") from error
 
 
 def _read_joints(path: Path) -> np.ndarray:
@@ -130,32 +116,10 @@ def _read_joints(path: Path) -> np.ndarray:
     rows = [line for line in lines[1:] if line.strip()]
     if len(rows) != count:
         raise InputError(f"{path}: has {len(rows)} lines of joints, but its first line says {count}")
-    for number, row in enumerate(rows, 2):
-        if (found := len(row.split())) != 63:
-            raise InputError(f"{path}: line {number}: 63 numbers expected (21 joints), has {found}")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # NumPy warns where text ends that can be read
-        try:
-            values = np.fromstring(" ".join(rows), sep=" ")
-        except (ValueError, DeprecationWarning):
-            values = np.array([_number(word) for row in rows for word in row.split()])
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}: line {2 + np.argmin(np.isfinite(values)) // 63}: has values that are not numbers")
-    joints = values.reshape(count, 21, 3)[:, ORDER] * [0.001, -0.001, -0.001]
-    palm = float(np.median(np.linalg.norm(joints[:, 9] - joints[:, 0], axis=-1))) if count else 0.1
-    if not 0.03 <= palm <= 0.2:
-        unit = "metres" if 0.03 <= palm * 1000 <= 0.2 else "another unit"
-        raise InputError(
-            f"{path}: from wrist to middle knuckle are {palm * 1000:.3g}, so lengths seem to be in {unit}, not in mm"
-        )
-    return joints.astype(np.float32)
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        return np.nan
+    values = number_rows(rows, range(2, 2 + count), 63, "63 numbers (21 joints)", path)
+    joints = values.reshape(count, 21, 3)[:, ORDER]
+    check_unit(joints, "millimetres", path)
+    return (joints * [0.001, -0.001, -0.001]).astype(np.float32)
 
 
 def _depth(path: Path) -> np.ndarray:

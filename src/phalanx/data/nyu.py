@@ -20,7 +20,6 @@ Published errors are of view 1 and 14 of the 36 points (`JOINTS_14`, `NYU.joints
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -28,9 +27,10 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head, reason
-from phalanx.data.dataset import Dataset, check_count, check_files
-from phalanx.data.images import read_image
+from phalanx.core.files import list_folder
+from phalanx.data.dataset import Dataset, check_count, check_files, inner_folder
+from phalanx.data.images import image_batch, read_image_of_size
+from phalanx.data.labels import as_batch, check_unit, project, read_mat
 from phalanx.data.sample import Sample
 
 ORDER = (35, 28, 27, 25, 24, 22, 21, 19, 18, 16, 15, 13, 12, 10, 9, 7, 6, 4, 3, 1, 0)
@@ -61,17 +61,13 @@ class NYU(Dataset):
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
-        self._root = _root(self.folder) / split
+        self._root = inner_folder(self.folder, "dataset") / split
         labels = self._root / "joint_data.mat"
         points = _points(labels)  # (3, N, 36, 3) millimetres
+        check_unit(points[:, :, ORDER], "millimetres", labels)
         self._points = points * np.array([0.001, -0.001, 0.001], dtype=np.float32)
-        _check_hand(labels, self._points)
         count = points.shape[1]
-        try:
-            names = os.listdir(self._root)
-        except OSError as error:
-            raise InputError(f"{self._root}: cannot be read: {reason(error)}") from error
-        pictures = {name for name in names if re.fullmatch(r"(depth|rgb)_\d_\d+\.png", name)}
+        pictures = {name for name in list_folder(self._root) if re.fullmatch(r"(depth|rgb)_\d_\d+\.png", name)}
         expected = [(view, number) for view in range(1, VIEWS + 1) for number in range(1, count + 1)]
         if whole:
             check_count(str(labels), {"frames": count}, {"frames": OFFICIAL[split]})
@@ -82,7 +78,7 @@ class NYU(Dataset):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        root = _root(folder)
+        root = inner_folder(folder, "dataset")
         return any(
             (root / split / "joint_data.mat").is_file() and any((root / split).glob("depth_[123]_*.png"))
             for split in cls.splits
@@ -95,18 +91,16 @@ class NYU(Dataset):
         view, number = self._frames[index]
         joints = torch.from_numpy(self._points[view - 1, number - 1, ORDER, :])  # (21, 3)
         K = torch.tensor([[FOCAL[0], 0, CENTRE[0]], [0, FOCAL[1], CENTRE[1]], [0, 0, 1]])
-        pixels = joints @ K.T
         person = int(self.split == "test" and number > SECOND_PERSON)
         sample = Sample(
-            sensed_depth=torch.from_numpy(_depth(self._root / f"depth_{_name(view, number)}"))[None],
+            sensed_depth=as_batch(_depth(self._root / f"depth_{_name(view, number)}")),
             joints=joints[None],
-            joints_2d=(pixels[:, :2] / pixels[:, 2:])[None],
+            joints_2d=project(joints, K)[None],
             K=K[None],
             ids=torch.tensor([[person, number, view]]),
         )
         if (colour := f"rgb_{_name(view, number)}") in self._colour:
-            image = _picture(self._root / colour)  # (480, 640, 3) uint8
-            sample.image = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+            sample.image = image_batch(read_image_of_size(self._root / colour, WIDTH, HEIGHT))
         return sample.check()
 
     def joints_14(self, index: int) -> torch.Tensor:
@@ -115,26 +109,13 @@ class NYU(Dataset):
         return torch.from_numpy(self._points[view - 1, number - 1, JOINTS_14, :])
 
 
-def _root(folder: Path) -> Path:
-    return folder / "dataset" if (folder / "dataset").is_dir() else folder
-
-
 def _name(view: int, number: int) -> str:
     return f"{view}_{number:07d}.png"
 
 
 def _points(path: Path) -> np.ndarray:
     """`joint_xyz` of a label file as float32 (3, N, 36, 3), millimetres."""
-    from scipy.io import loadmat  # slow to import
-
-    read_head(path, 1)  # says what is wrong with a file that is not there
-    try:
-        contents = loadmat(path, variable_names=["joint_xyz"])
-    except Exception as error:  # a damaged file raises almost anything: ValueError, TypeError, zlib.error, MemoryError
-        raise InputError(f"{path}: is damaged or not a MATLAB file ({type(error).__name__})") from error
-    if "joint_xyz" not in contents:
-        raise InputError(f"{path}: has no variable joint_xyz")
-    points = contents["joint_xyz"]
+    points = read_mat(path, ["joint_xyz"])["joint_xyz"]
     if points.ndim != 4 or points.shape[0] != VIEWS or points.shape[2:] != (36, 3):
         raise InputError(f"{path}: joint_xyz must have shape (3, any, 36, 3), has {points.shape}")
     points = points.astype(np.float32)
@@ -144,26 +125,9 @@ def _points(path: Path) -> np.ndarray:
     return points
 
 
-def _check_hand(path: Path, points: np.ndarray) -> None:
-    """Make sure that points (3, N, 36, 3), in metres if the file is in millimetres, are those of hands."""
-    palm = float(np.median(np.linalg.norm(points[:, :, ORDER[9]] - points[:, :, ORDER[0]], axis=-1)))
-    if not 0.03 <= palm <= 0.2:
-        unit = "metres" if 0.03 <= palm * 1000 <= 0.2 else "another unit"
-        raise InputError(
-            f"{path}: from wrist to middle knuckle are {palm * 1000:.3g}, so lengths seem to be in {unit}, not in mm"
-        )
-
-
-def _picture(path: Path) -> np.ndarray:
-    image = read_image(path)
-    if image.shape != (HEIGHT, WIDTH, 3):
-        raise InputError(f"{path}: {WIDTH}x{HEIGHT} pixels expected, has {image.shape[1]}x{image.shape[0]}")
-    return image
-
-
 def _depth(path: Path) -> np.ndarray:
     """A depth picture as (480, 640) float32 metres, 0 = no reading."""
-    image = _picture(path)
+    image = read_image_of_size(path, WIDTH, HEIGHT)
     if image[..., 0].any():
         raise InputError(f"{path}: has red in it, which pictures of depth have not")
     depth = image[..., 1].astype(np.float32) * 256 + image[..., 2]

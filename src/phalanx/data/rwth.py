@@ -25,8 +25,9 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason
+from phalanx.core.files import numbered_lines
 from phalanx.data.dataset import Dataset, check_count, check_files
+from phalanx.data.images import image_batch
 from phalanx.data.sample import Sample
 from phalanx.data.video import frames_per_second, read_frames
 
@@ -86,7 +87,7 @@ class RWTH(Dataset):
         if frame.shape[:2] != (height, width):
             raise InputError(f"{path}: {width}x{height} pixels expected, has {frame.shape[1]}x{frame.shape[0]}")
         return Sample(
-            image=torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255,  # (1, 3, H, W)
+            image=image_batch(frame),
             time=torch.tensor([number / rate]),
             ids=torch.tensor([[10_000 * signer + 100 * gesture + recording, number, int(self.split[-1])]]),
             gesture=torch.tensor([gesture]),
@@ -94,18 +95,8 @@ class RWTH(Dataset):
 
 
 def _read_names(path: Path) -> dict[int, str]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:  # umlauts of the time
-        text = content.decode("latin-1")
     names = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         key, equals, name = (part.strip() for part in line.partition("="))
         if not (key.isdecimal() and equals and name):
             raise InputError(f"{path}: line {number}: not of the form N = NAME")

@@ -25,7 +25,7 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason
 from phalanx.data.dataset import Dataset, check_files
-from phalanx.data.images import read_image
+from phalanx.data.images import image_batch, read_image_of_size
 from phalanx.data.sample import Sample
 
 OFFICIAL = {"people": 4, "gestures": 11, "repetitions": 30}
@@ -75,11 +75,7 @@ class Senz3D(Dataset):
             readings = self._raw(index, "depth.bin").astype(np.float32)  # (240, 320) millimetres
             return Sample(sensed_depth=torch.from_numpy(readings.clip(min=0) / 1000)[None], **labels).check()
         path = self._path(index, "color.png")
-        image = read_image(path)
-        width, height = SIZES["colour"]
-        if image.shape[:2] != (height, width):
-            raise InputError(f"{path}: {width}x{height} pixels expected, has {image.shape[1]}x{image.shape[0]}")
-        return Sample(image=torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255, **labels).check()
+        return Sample(image=image_batch(read_image_of_size(path, *SIZES["colour"])), **labels).check()
 
     def confidence(self, index: int) -> np.ndarray:
         """The sensor's confidence in its readings `index`: (240, 320) int16, low where they are not to be trusted."""
