@@ -35,10 +35,9 @@ def project(points: Numbers, K: Numbers) -> Numbers:
 
 def only_tips(known: np.ndarray, tips: np.ndarray, pixels: np.ndarray) -> dict[str, torch.Tensor]:
     """`valid`, `joints` and `joints_2d` of a hand of which tips are labelled: which are known (5,), metres (5, 3), pixels (5, 2)."""
-    fields = {"valid": np.zeros(21), "joints": np.zeros((21, 3)), "joints_2d": np.zeros((21, 2))}
-    for name, values in (("valid", 1), ("joints", tips), ("joints_2d", pixels)):
-        fields[name][list(TIPS)] = np.where(known if name == "valid" else known[:, None], values, 0)
-    return {name: as_batch(values) for name, values in fields.items()}
+    rows = np.zeros((21, 6))
+    rows[list(TIPS)] = np.where(known[:, None], np.concatenate([np.ones((5, 1)), tips, pixels], axis=-1), 0)
+    return {"valid": as_batch(rows[:, 0]), "joints": as_batch(rows[:, 1:4]), "joints_2d": as_batch(rows[:, 4:])}
 
 
 def check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
