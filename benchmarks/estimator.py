@@ -57,7 +57,7 @@ def training(batch: int = 64) -> dict[str, float]:
 
         def step() -> None:
             with torch.autocast("cpu", torch.bfloat16):
-                terms, _ = network.losses(sample)  # noqa: B023
+                terms = network.losses(sample)  # noqa: B023
             torch.stack(list(terms.values())).sum().backward()
             for descent in descents:  # noqa: B023
                 descent.step()

@@ -1,14 +1,9 @@
-import math
-
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from phalanx.data.sample import Sample
 from phalanx.train.augment import augment
-from phalanx.train.feed import BufferFeed, drawn_by_error, pack, resize, unpack
+from phalanx.train.feed import BufferFeed, pack, resize, unpack
 
 
 def chunk(index: int, count: int = 5) -> Sample:
@@ -72,39 +67,6 @@ def test_restored_feed_goes_on_with_the_same_bytes():
         again = other.next(4, 64, 1)
         for name, value in sample.present().items():
             assert torch.equal(value, again.present()[name]), name
-
-
-def test_pictures_with_large_errors_come_more_often_on_later_turns():
-    feed = BufferFeed(endless, 20, seed=0)
-    hard = {100 * chunk for chunk in range(20)}  # the first picture of each chunk
-    first = []
-    for _ in range(20):
-        first += names(feed.next(5, 32, 3))
-        feed.record(torch.tensor([4.0 if name in hard else 1.0 for name in first[-5:]]))
-    assert sorted(first) == sorted(100 * chunk + i for chunk in range(20) for i in range(5))
-    second = [name for _ in range(20) for name in names(feed.next(5, 32, 3))]
-    # shares 4 / 1.6 and 1 / 1.6 of the mean
-    assert sum(name in hard for name in second) == pytest.approx(50, abs=4)
-    assert second != sorted(second) and len(set(second)) > 50
-    state = feed.state()
-    expected = names(feed.next(5, 32, 3))
-    other = BufferFeed(endless, 20, seed=0)
-    other.restore(state)
-    assert names(other.next(5, 32, 3)) == expected
-
-
-@given(st.lists(st.floats(0, 10) | st.just(math.nan), min_size=1, max_size=50), st.integers(0, 100))
-def test_no_picture_is_forgotten_nor_takes_all(errors, seed):
-    drawn = drawn_by_error(torch.tensor(errors), np.random.default_rng(seed))
-    assert len(drawn) == len(errors)
-    counts = torch.bincount(drawn, minlength=len(errors))
-    assert len(counts) == len(errors) and int(counts.max()) <= 7  # 3 against 1/2, and rounding
-
-
-def test_equal_or_unknown_errors_give_every_picture_once():
-    for value in (2.0, 0.0, math.nan):
-        drawn = drawn_by_error(torch.full((10,), value), np.random.default_rng(1))
-        assert sorted(drawn.tolist()) == list(range(10)), value
 
 
 def test_too_large_a_batch_is_refused():

@@ -198,22 +198,19 @@ class Estimator(nn.Module):
         )
         return evidence, logits, maps[:, 84]
 
-    def losses(self, batch: Sample) -> tuple[dict[str, Tensor], Tensor]:
+    def losses(self, batch: Sample) -> dict[str, Tensor]:
         """Weighted loss terms by name, scalars, of a batch of labelled crops; terms whose labels are absent are left out.
 
-        The loss to descend is their sum. Beside them, how wrong each picture was (B,): the mean distance of its joints in
-        the picture and in depth, in crop sides, without gradient; 0 without joints.
+        The loss to descend is their sum.
         """
         want = targets(batch)
         assert batch.image is not None
         got, logits, mask = self._read(batch.image)
         weights = self.config.weights
         terms: dict[str, Tensor] = {}
-        wrong = torch.zeros(len(batch), device=batch.image.device)
         with torch.autocast(batch.image.device.type, enabled=False):
             if want.joints_2d is not None:
                 terms |= self._joint_losses(got, logits, want)
-                wrong = _errors(got, want)
             everywhere = torch.ones(len(batch), device=batch.image.device)
             if want.rotations is not None:
                 joints = everywhere[:, None].expand(-1, 16)
@@ -227,7 +224,7 @@ class Estimator(nn.Module):
             if want.mask is not None:
                 coarse = functional.interpolate(want.mask[:, None], size=mask.shape[-2:], mode="area")[:, 0]
                 terms["mask"] = weights.mask * functional.binary_cross_entropy_with_logits(mask, coarse)
-        return terms, wrong
+        return terms
 
     def _joint_losses(self, got: Evidence, logits: Tensor, want: Targets) -> dict[str, Tensor]:
         assert want.joints_2d is not None and want.inside is not None
@@ -249,15 +246,6 @@ class Estimator(nn.Module):
             terms["directions"] = weights.directions * regression.directions(predicted, true, parents, want.inside)
         terms["uncertainty"] = weights.uncertainty * likelihood
         return terms
-
-
-def _errors(got: Evidence, want: Targets) -> Tensor:
-    """(B,) mean distance of the joints inside the picture, in crop sides: across it, and in depth where that is known."""
-    assert want.joints_2d is not None and want.inside is not None
-    distance = (got.joints_2d - want.joints_2d).norm(dim=-1)
-    if want.depth is not None:
-        distance = distance + (got.depth - want.depth).abs()
-    return ((distance * want.inside).sum(1) / want.inside.sum(1).clamp_min(1)).detach()
 
 
 def hand_checksum(hand: HandModel) -> str:

@@ -1,15 +1,13 @@
 """Feeding endless synthesis to the loop: fill a buffer, train on it a few times, fill again.
 
-The next buffer is gathered in the background while the present one is trained on. On a buffer's first turn every picture
-comes once; on later turns a picture comes the more often the more wrong the model was on it. What a batch holds depends only
-on the stream, the seed, the errors told and the feed's state, so that a resumed run sees the same batches.
+The next buffer is gathered in the background while the present one is trained on. What a batch holds depends only on the
+stream, the seed and the feed's state, so that a resumed run sees the same batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +22,7 @@ _KEPT = ("joints", "joints_2d", "rotations", "shape", "orientation", "translatio
 
 
 class BufferFeed:
-    """Batches from a buffer of generated pictures, trained on `reuse` times on average with fresh photometric augmentation.
+    """Batches from a buffer of generated pictures, each trained on `reuse` times with fresh photometric augmentation.
 
     Args:
         open_stream: `open_stream(start)` gives the samples (chunks) of the stream in order from number `start`; the same
@@ -42,8 +40,6 @@ class BufferFeed:
         self._coming: Future[dict[str, Tensor]] | None = None
         self._closed = False
         self._buffer: dict[str, Tensor] = {}
-        self._errors = self._order = torch.empty(0)
-        self._last = torch.empty(0, dtype=torch.int64)
         self._fill, self._turn, self._offset = -1, 0, 0
 
     def next(self, batch: int, size: int, reuse: int) -> Sample:
@@ -56,11 +52,10 @@ class BufferFeed:
             if self._turn >= reuse:
                 self._refill(self._fill + 1)
                 count = len(self._buffer["image"])
-            else:
-                self._order = drawn_by_error(self._errors, generator(self._seed, self._fill, self._turn))
         if batch > count:
             raise ValueError(f"BufferFeed: a batch of {batch} out of a buffer of {count}")
-        self._last = index = self._order[self._offset : self._offset + batch].sort().values
+        order = generator(self._seed, self._fill, self._turn).permutation(count)
+        index = torch.from_numpy(np.sort(order[self._offset : self._offset + batch]))
         random = torch.Generator().manual_seed(
             int(generator(self._seed, self._fill, self._turn, self._offset).integers(2**62))
         )
@@ -71,22 +66,16 @@ class BufferFeed:
         sample.image = augment(sample.image, random).contiguous(memory_format=torch.channels_last)
         return sample
 
-    def record(self, errors: Tensor) -> None:
-        """Be told how wrong the model was on each picture of the last batch (B,)."""
-        self._errors[self._last] = errors
+    def state(self) -> dict[str, int]:
+        """Where the feed stands."""
+        return {"fill": self._fill, "turn": self._turn, "offset": self._offset}
 
-    def state(self) -> dict[str, Any]:
-        """Where the feed stands: numbers, and each picture's error and the order of this turn (tensors)."""
-        place = {"fill": self._fill, "turn": self._turn, "offset": self._offset}
-        return place | {"errors": self._errors.clone(), "order": self._order.clone()}
-
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, int]) -> None:
         """Go on from `state`; the buffer is generated anew."""
         if state["fill"] >= 0:
             self._stream = self._coming = None
             self._refill(state["fill"])
         self._fill, self._turn, self._offset = state["fill"], state["turn"], state["offset"]
-        self._errors, self._order = state["errors"].cpu().clone(), state["order"].cpu().clone()
 
     def close(self) -> None:
         """Stop gathering and end the stream; the feed gives no more batches."""
@@ -104,8 +93,6 @@ class BufferFeed:
         self._buffer = self._coming.result()
         self._coming = self._gatherer.submit(self._gather, self._stream)
         self._fill, self._turn, self._offset = fill, 0, 0
-        self._errors = torch.full((len(next(iter(self._buffer.values()), ())),), torch.nan)
-        self._order = drawn_by_error(self._errors, generator(self._seed, fill, 0))
 
     def _gather(self, stream: Iterator[Sample]) -> dict[str, Tensor]:
         buffer: dict[str, Tensor] = {}
@@ -122,21 +109,6 @@ class BufferFeed:
             for name, value in part.items():
                 buffer[name][number * count : (number + 1) * count] = value
         return buffer
-
-
-def drawn_by_error(errors: Tensor, random: np.random.Generator) -> Tensor:
-    """(N,) numbers of N pictures, drawn with shares that follow their `errors` (N,; NaN: not known), in random order.
-
-    Shares are between half and three times the mean one, so that neither what is learnt is forgotten nor what cannot be
-    learnt (a hidden hand) takes all. Equal errors give every picture once: the draw is systematic (one random offset)
-    along a random order.
-    """
-    count = len(errors)
-    shares = (errors.double() / errors.double().nanmean()).nan_to_num(nan=1.0).clamp(0.5, 3.0).numpy()
-    order = random.permutation(count)
-    ends = np.cumsum(shares[order]) * (count / max(shares.sum(), 1.0))
-    drawn = np.searchsorted(ends, np.arange(count) + random.random(), side="right").clip(max=count - 1)
-    return torch.from_numpy(random.permutation(order[drawn]))
 
 
 def pack(sample: Sample) -> dict[str, Tensor]:

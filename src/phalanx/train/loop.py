@@ -1,5 +1,4 @@
-"""The training loop. It knows no method: it descends the sum of the terms of `model.losses(sample)` over batches it is
-handed, and hands back how wrong the model was on each picture.
+"""The training loop. It knows no method: it descends the sum of `model.losses(sample)` over batches it is handed.
 
 A run is a folder: `checkpoint.pt` (all that is needed to go on exactly), `curve.csv` and `curve.png` (losses and held-out
 figures). Kill it at any moment; started again with `resume=True` it continues from the last checkpoint, and with a budget in
@@ -16,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -80,24 +79,17 @@ class LoopConfig:
 class Trainable(Protocol):
     """What the loop asks of a model, which is an nn.Module too."""
 
-    def losses(self, batch: Sample) -> tuple[dict[str, Tensor], Tensor]:
-        """Loss terms, scalars, whose sum is descended, and how wrong each picture of the batch was, (B,)."""
-        ...
+    def losses(self, batch: Sample) -> dict[str, Tensor]: ...
 
 
 class Feed(Protocol):
-    """What the loop asks of the data: batches in an order that only the constructor's arguments, the errors it was told
-    and the state decide."""
+    """What the loop asks of the data: batches in an order that only the constructor's arguments and the state decide."""
 
     def next(self, batch: int, size: int, reuse: int) -> Sample: ...
 
-    def record(self, errors: Tensor) -> None:
-        """Be told how wrong the model was on each picture of the last batch, (B,)."""
-        ...
+    def state(self) -> dict[str, int]: ...
 
-    def state(self) -> dict[str, Any]: ...
-
-    def restore(self, state: dict[str, Any]) -> None: ...
+    def restore(self, state: dict[str, int]) -> None: ...
 
 
 @dataclass
@@ -186,7 +178,7 @@ def train(
     """Train `model` on `feed` and return the moving average of its weights, in evaluation mode.
 
     Args:
-        model: an nn.Module with `losses(sample) -> (dict of scalars, error of each picture)` (`Trainable`).
+        model: an nn.Module with `losses(sample) -> dict of scalars` (`Trainable`).
         feed: where batches come from.
         evaluate: `(averaged model, picture size) -> figures by name` on held-out data.
         phases: picture sizes over the run.
@@ -232,8 +224,7 @@ def train(
         for descent in descents:
             for group in descent.param_groups:
                 group["lr"] = share * group["peak"]
-        values, errors = _step(model, sample, descents, config)
-        feed.record(errors)
+        values = _step(model, sample, descents, config)
         decay = min(0.5 ** (phase.batch / config.average), (1 + position.step) / (10 + position.step))
         average_into(average, model, decay)
         for name, value in values.items():
@@ -262,20 +253,17 @@ def train(
 
 def _step(
     model: nn.Module, sample: Sample, descents: Sequence[torch.optim.Optimizer], config: LoopConfig
-) -> tuple[dict[str, float], Tensor]:
-    """One step down the sum of the losses; a step whose gradient is not finite is left out.
-
-    Returns the terms' values and each picture's error, on the CPU.
-    """
+) -> dict[str, float]:
+    """One step down the sum of the losses; a step whose gradient is not finite is left out. Returns the terms' values."""
     with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
-        terms, errors = model.losses(sample)  # type: ignore[operator]
+        terms: dict[str, Tensor] = model.losses(sample)  # type: ignore[operator]
     torch.stack(list(terms.values())).sum().backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     for descent in descents:
         if bool(torch.isfinite(norm)):
             descent.step()
         descent.zero_grad(set_to_none=True)
-    return {name: float(value.detach()) for name, value in terms.items()}, errors.detach().cpu()
+    return {name: float(value.detach()) for name, value in terms.items()}
 
 
 def _describe(config: LoopConfig, phases: Sequence[Phase], about: Mapping[str, object]) -> dict[str, object]:
