@@ -141,6 +141,8 @@ def test_bad_rigs_are_one_sentence(tmp_path):
     mirrored = np.diag([-1.0, 1, 1, 1]) @ np.array(camera["world_to_camera"])
     behind = np.array(camera["world_to_camera"])
     behind[2, 3] *= -1
+    far = np.array(camera["world_to_camera"])
+    far[:3, 3] *= 1000  # millimetres
     for number, (changes, says) in enumerate(
         [
             (cameras(K=np.zeros((3, 3)).tolist()), "camera 1: K: the camera matrix is singular"),
@@ -156,6 +158,11 @@ def test_bad_rigs_are_one_sentence(tmp_path):
             ({"reach": -1}, "must be positive"),
             ({"cameras": [{"K": camera["K"]}]}, "is not a rig"),
             ({"cameras": 7}, "is not a rig"),
+            ({"width": 1e400}, "is not a rig"),
+            ({"turn": float("inf")}, "turn must be 0 to 180 degrees, not inf"),
+            ({"turn": -3}, "turn must be 0 to 180"),
+            (cameras(K=[1e-300, 1e-300, 256, 256]), "camera 1 sees a hand at the spot"),
+            (cameras(world_to_camera=far.tolist()), "pixels large .are lengths in metres"),
         ]
     ):
         path = tmp_path / f"bad{number}.json"

@@ -54,7 +54,9 @@ class Sample:
     mask: Tensor | None = None  # (B, H, W) in [0, 1], 1 = hand
     parts: Tensor | None = None  # (B, H, W) uint8, 0 = nothing, else 1 + the segment of the hand model
     hand_masks: Tensor | None = None  # (B, 2, H, W) in [0, 1], what is seen to the wrist of this hand and the other
-    boxes: Tensor | None = None  # (B, 2, 4) x, y, width, height in pixels from the edge, of both; all 0 where nothing is seen
+    boxes: Tensor | None = (
+        None  # (B, 2, 4) x, y, width, height in pixels from the edge, of both; all 0 where nothing is seen
+    )
     joints: Tensor | None = None  # (B, 21, 3) metres, camera frame
     joints_2d: Tensor | None = None  # (B, 21, 2) pixels of `image`, (0, 0) the centre of the top-left pixel
     valid: Tensor | None = (

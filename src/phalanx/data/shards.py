@@ -120,7 +120,7 @@ def decode_pixels(where: str, kind: str, content: bytes, fields: Sequence[str] |
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
             if pixels is None:
                 raise ValueError("no picture")
-            return {field: pixels}
+            return {field: np.stack(cv2.split(pixels)[::-1]) if field == "image" else pixels}  # planes R, G, B
     except Exception as error:  # damaged files raise many kinds
         raise InputError(f"{where} cannot be decoded") from error
     return {}
@@ -148,9 +148,9 @@ _TO_PIXELS: dict[str, Callable[[Tensor], np.ndarray]] = {
     "hand_masks": lambda x: (x * 255).round().byte().flatten(0, 1).numpy(),
 }
 _FROM_PIXELS: dict[str, Callable[[Tensor], Tensor]] = {
-    "image": lambda x: x.flip(-1).permute(0, 3, 1, 2).float() / 255,
+    "image": lambda x: x.float().div_(255),
     "depth": _depth_from_pixels,
     "sensed_depth": _depth_from_pixels,
-    "mask": lambda x: x.float() / 255,
+    "mask": lambda x: x.float().div_(255),
     "hand_masks": lambda x: (x.float() / 255).unflatten(1, (2, -1)),
 }

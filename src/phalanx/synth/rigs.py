@@ -17,6 +17,9 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import reason
 from phalanx.geometry.camera import camera_from_field_of_view
 
+_HAND = 0.18  # metres, the length of a hand
+_LEAST = 8.0  # pixels of it in a picture that is worth making
+
 
 @dataclass(frozen=True, eq=False)
 class Rig:
@@ -45,6 +48,8 @@ class Rig:
             raise InputError(
                 f"rig: width, height and reach must be positive, not {self.width}, {self.height}, {self.reach}"
             )
+        if self.turn is not None and not 0 <= self.turn <= 180:
+            raise InputError(f"rig: turn must be 0 to 180 degrees, not {self.turn}")
         for name, values in (
             ("K", [as_intrinsics(K, f"rig: camera {i}: K") for i, K in enumerate(self.K)]),
             ("world_to_camera", [_as_rigid(m, f"rig: camera {i}") for i, m in enumerate(self.world_to_camera)]),
@@ -55,6 +60,10 @@ class Rig:
             x, y, z = K @ (extrinsics[:3, :3] @ self.spot + extrinsics[:3, 3])
             if z <= 2 * self.reach or not (0 <= x / z < self.width and 0 <= y / z < self.height):
                 raise InputError(f"rig: camera {i} does not see the spot {self.spot.tolist()} from a distance")
+            if (large := min(K[0, 0], K[1, 1]) * _HAND / z) < _LEAST:
+                raise InputError(
+                    f"rig: camera {i} sees a hand at the spot {large:.2g} pixels large (are lengths in metres?)"
+                )
 
     def __len__(self) -> int:
         return len(self.K)
@@ -130,7 +139,7 @@ def load_rig(name: str) -> Rig:
         raise InputError(
             f"{path}: neither a rig ({', '.join(PRESETS)}) nor a readable file: {reason(error)}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a JSON file") from error
     try:
         intrinsics: Any = [camera["K"] for camera in data["cameras"]]
@@ -144,7 +153,7 @@ def load_rig(name: str) -> Rig:
             reach=float(data.get("reach", 0.06)),
             turn=None if data.get("turn") is None else float(data["turn"]),
         )
-    except (KeyError, TypeError, ValueError) as error:  # InputError too
+    except (KeyError, TypeError, ValueError, OverflowError) as error:  # InputError too
         fault = str(error) if isinstance(error, InputError) else f"is not a rig: {error!r}"
         raise InputError(f"{path}: {fault.removeprefix('rig: ')}") from error
 
