@@ -28,7 +28,7 @@ from torch import Tensor
 
 from phalanx.core.errors import InputError
 from phalanx.hand.model import HandPose, HandSurface
-from phalanx.render.mesh import barycentrics, interpolate, shade, vertex_normals
+from phalanx.render.mesh import barycentrics, interpolate, shade, unit, vertex_normals
 from phalanx.render.visibility import visibility
 from phalanx.synth.chunks import make_chunk, of_hands
 from phalanx.synth.config import SynthConfig
@@ -107,7 +107,7 @@ class Hands:
             seen = visibility(vertices, faces, K, self.size, self.size, back_faces=False)
             values = torch.cat([self.normals[rows], vertices[..., 2:]], -1)
             normals, depth = interpolate(values, faces, seen, barycentrics(vertices, faces, K, seen)).split([3, 1], -1)
-            normals = torch.nn.functional.normalize(normals, dim=-1)
+            normals = unit(normals)
             colour = shade(torch.from_numpy(COLOUR), normals, torch.from_numpy(LIGHTS[0]))
             colour += shade(torch.from_numpy(COLOUR), normals, torch.from_numpy(LIGHTS[1]), ambient=0.0)
             pictures.append((colour, depth[..., 0], seen >= 0))

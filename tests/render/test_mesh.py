@@ -12,6 +12,7 @@ from phalanx.render.mesh import (
     interpolate_corners,
     normal_map,
     shade,
+    unit,
     vertex_normals,
 )
 from phalanx.render.visibility import visibility
@@ -173,3 +174,23 @@ def test_depth_gradient_agrees_with_supersampled_pictures(scene, name):
     cosine = np.dot(found, expected) / np.linalg.norm(found) / np.linalg.norm(expected)
     assert cosine > 0.95
     assert 0.9 < np.linalg.norm(found) / np.linalg.norm(expected) < 1.1
+
+
+def test_unit_vectors_and_zeros():
+    vectors = torch.randn(2, 5, 4, 3) * torch.tensor([1e-6, 1.0, 1e3, 1.0])[:, None]
+    vectors[:, :, 3] = 0
+    torch.testing.assert_close(unit(vectors), torch.nn.functional.normalize(vectors, dim=-1, eps=1e-20))
+    assert torch.autograd.gradcheck(unit, torch.randn(3, 3, dtype=torch.float64, requires_grad=True))
+
+
+def test_every_picture_may_have_a_light_of_its_own():
+    normals = unit(torch.randn(2, 5, 4, 3))
+    lights = torch.tensor([[0.0, 0, -2], [1, 2, 2]])
+    colour = torch.rand(2, 5, 4, 3)
+    both = shade(colour, normals, lights, ambient=0.2)
+    for i in range(2):
+        torch.testing.assert_close(
+            both[i : i + 1], shade(colour[i : i + 1], normals[i : i + 1], lights[i], ambient=0.2)
+        )
+    facing = (normals[1] @ (lights[1] / 3)).clamp_min(0)[..., None]
+    torch.testing.assert_close(both[1], colour[1] * (0.2 + 0.8 * facing))
