@@ -351,9 +351,10 @@ def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
         "head:6379",
     ]
     code, out, err = run("--out", tmp_path / "samples", *options, verb="synth")
-    assert (code, err, len(out)) == (0, [], 1)
+    assert (code, err, len(out)) == (0, [], 2)
+    assert out[0] == "36 pictures instead of 33, so that every hand has all of its 4"
     ((plan, folder, workers, ray),) = asked
-    assert (plan.seed, plan.count, workers, folder, ray) == (5, 33, 2, str(tmp_path / "samples"), "head:6379")
+    assert (plan.seed, plan.count, workers, folder, ray) == (5, 36, 2, str(tmp_path / "samples"), "head:6379")
     assert (plan.config.size, plan.config.rig, plan.config.backgrounds) == (32, "ring4", tmp_path)
     for options, says in [
         (["--backgrounds", tmp_path / "none"], tmp_path / "none"),

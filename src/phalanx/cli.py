@@ -340,7 +340,11 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
     if args.out:
         from phalanx.synth.sets import Plan, make_set
 
-        plan = Plan(config, args.seed, args.count or 1024)
+        of_a_hand = config.views * config.times
+        asked = args.count or 1024
+        plan = Plan(config, args.seed, -(-asked // of_a_hand) * of_a_hand)
+        if args.count and plan.count != asked:
+            say(f"{plan.count} pictures instead of {asked}, so that every hand has all of its {of_a_hand}")
         with _progress(args.quiet) as progress:
             manifest = make_set(plan, args.out, args.workers, say, progress, args.ray)
         say(f"{plan.count} pictures of seed {args.seed} in {plan.shards} shards -> {manifest}")
