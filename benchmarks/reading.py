@@ -32,7 +32,7 @@ def measure(index: ShardIndex, fields: tuple[str, ...] | None, workers: int, sec
     while time.perf_counter() - begin < seconds:
         count += len(next(batches))
     rate = count / (time.perf_counter() - begin)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     return rate
 
 

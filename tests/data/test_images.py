@@ -15,6 +15,7 @@ from phalanx.data.images import (
     MIN_SIDE,
     find_inputs,
     image_batch,
+    image_bytes,
     read_depth,
     read_image,
     read_image_of_size,
@@ -281,3 +282,8 @@ def test_faults_of_depth_are_named(tmp_path, spoil, message):
     spoil(path)
     with pytest.raises(InputError, match=rf"a\.png: {message}"):
         read_depth(path, 0.001, (40, 32))
+
+
+def test_pictures_go_to_bytes_and_back():
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    assert np.array_equal(image_bytes(image_batch(image)[0]), image)

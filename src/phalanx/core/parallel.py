@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -20,7 +20,9 @@ Result = TypeVar("Result")
 _AHEAD = 2  # results that wait ready per worker
 
 
-def ordered(make: Callable[[int], Result], workers: int, start: int = 0, stop: int | None = None) -> Iterator[Result]:
+def ordered(
+    make: Callable[[int], Result], workers: int, start: int = 0, stop: int | None = None
+) -> Generator[Result, None, None]:
     """`make(start)`, `make(start + 1)`, ... up to but without `stop`, or without end, in order.
 
     Close the iterator (or let it be collected) to end the workers.

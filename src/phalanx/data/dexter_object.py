@@ -25,10 +25,10 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import list_folder, read_head
+from phalanx.core.files import list_folder
 from phalanx.data.dataset import Dataset, check_count, inner_folder
 from phalanx.data.images import image_batch, read_depth, read_image_of_size
-from phalanx.data.labels import as_batch, check_distance, only_tips, project
+from phalanx.data.labels import as_batch, check_distance, only_tips, project, read_tip_lines
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 
@@ -63,8 +63,8 @@ class DexterObject(Dataset):
         tips, pixels, ids = [np.zeros((0, 5, 3))], [np.zeros((0, 5, 2))], []
         for sequence in sequences:
             place = data / sequence
-            tips.append(_read_lines(place / "annotations" / f"{sequence}3D.txt", 3))
-            pixels.append(_read_lines(place / "annotations" / f"{sequence}2D.txt", 2))
+            tips.append(read_tip_lines(place / "annotations" / f"{sequence}3D.txt", 3, followed=True))
+            pixels.append(read_tip_lines(place / "annotations" / f"{sequence}2D.txt", 2, followed=True))
             colour, depth = (
                 sorted(name for name in list_folder(place / kind) if name.lower().endswith(".png"))
                 for kind in ("color", "depth")
@@ -124,21 +124,3 @@ def _check_pairs(place: Path, colour: list[str], depth: list[str], lines_3d: int
         f"{place}: has {len(colour)} pictures of colour, {len(depth)} of depth, "
         f"{lines_3d} lines of 3D and {lines_2d} of 2D labels, where as many of each are expected"
     )
-
-
-def _read_lines(path: Path, size: int) -> np.ndarray:
-    """The five tips of every line, (N, 5, size)."""
-    read_head(path, 1)  # says what is wrong with a file that is not there
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").rstrip().split("\n"), 1):
-        entries = [entry.split(",") for entry in line.split(";")[:5]]
-        if len(entries) != 5 or any(len(entry) != size for entry in entries):
-            raise InputError(f"{path}: line {number}: five tips of {size} numbers expected, has {line[:60]!r}")
-        try:
-            row = np.array(entries, dtype=np.float64)
-        except ValueError:
-            row = np.full((5, size), np.nan)
-        if not np.isfinite(row).all():
-            raise InputError(f"{path}: line {number}: has values that are not numbers")
-        rows.append(row)
-    return np.stack(rows)

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import list_folder, read_head
+from phalanx.core.files import list_folder
 from phalanx.data.dataset import Dataset, check_count, check_files, inner_folder
 from phalanx.data.images import image_batch, read_depth, read_image_of_size
-from phalanx.data.labels import as_batch, check_distance, only_tips, project
+from phalanx.data.labels import as_batch, check_distance, only_tips, project, read_tip_lines
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 
@@ -54,8 +54,8 @@ class EgoDexter(Dataset):
         for sequence in sequences:
             place = self._data / sequence
             points, places_2d = (
-                _read_lines(place / "annotation.txt_3D.txt", 3),
-                _read_lines(place / "annotation.txt", 2),
+                read_tip_lines(place / "annotation.txt_3D.txt", 3),
+                read_tip_lines(place / "annotation.txt", 2),
             )
             if len(points) != len(places_2d):
                 raise InputError(
@@ -112,21 +112,3 @@ class EgoDexter(Dataset):
 def _names(frame: int) -> tuple[str, str]:
     """The pictures of depth and of colour on depth."""
     return f"depth/image_{frame:05d}_depth.png", f"color_on_depth/image_{frame:05d}_color_on_depth.png"
-
-
-def _read_lines(path: Path, size: int) -> np.ndarray:
-    """The five tips of every line, (N, 5, size)."""
-    read_head(path, 1)  # says what is wrong with a file that is not there
-    rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").rstrip().split("\n"), 1):
-        entries = [entry.split(",") for entry in line.strip().removesuffix(";").split(";")]
-        if len(entries) != 5 or any(len(entry) != size for entry in entries):
-            raise InputError(f"{path}: line {number}: five tips of {size} numbers expected, has {line[:60]!r}")
-        try:
-            row = np.array(entries, dtype=np.float64)
-        except ValueError:
-            row = np.full((5, size), np.nan)
-        if not np.isfinite(row).all():
-            raise InputError(f"{path}: line {number}: has values that are not numbers")
-        rows.append(row)
-    return np.stack(rows)

@@ -82,6 +82,11 @@ def image_batch(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
+def image_bytes(image: torch.Tensor) -> np.ndarray:
+    """A picture (3, H, W) in [0, 1] as (H, W, 3) uint8, rounded: what `image_batch` undoes."""
+    return (image * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+
+
 def read_depth(
     path: str | os.PathLike[str], unit: float, size: tuple[int, int] | None = None, end: int = 1 << 16
 ) -> np.ndarray:

@@ -40,6 +40,29 @@ def only_tips(known: np.ndarray, tips: np.ndarray, pixels: np.ndarray) -> dict[s
     return {"valid": as_batch(rows[:, 0]), "joints": as_batch(rows[:, 1:4]), "joints_2d": as_batch(rows[:, 4:])}
 
 
+def read_tip_lines(path: Path, size: int, followed: bool = False) -> np.ndarray:
+    """The five tips of every line of a text file, (N, 5, size): entries ended by `;`, their numbers parted by commas.
+
+    `followed`: other entries may come after the tips. Raises InputError naming file and line.
+    """
+    read_head(path, 1)  # says what is wrong with a file that is not there
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").rstrip().split("\n"), 1):
+        entries = [entry.split(",") for entry in line.strip().removesuffix(";").split(";")]
+        if followed:
+            entries = entries[:5]
+        if len(entries) != 5 or any(len(entry) != size for entry in entries):
+            raise InputError(f"{path}: line {number}: five tips of {size} numbers expected, has {line[:60]!r}")
+        try:
+            row = np.array(entries, dtype=np.float64)
+        except ValueError:
+            row = np.full((5, size), np.nan)
+        if not np.isfinite(row).all():
+            raise InputError(f"{path}: line {number}: has values that are not numbers")
+        rows.append(row)
+    return np.stack(rows)
+
+
 def check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
     """Make sure, by wrists and middle knuckles, that hands (..., 21, 3) are in `unit`, one of `UNITS`. None at all are."""
     lengths = np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -77,7 +78,7 @@ def load_batches(
     fields: Sequence[str] | None = None,
     seed: int | None = None,
     start: int = 0,
-) -> Iterator[Sample]:
+) -> Generator[Sample, None, None]:
     """Batches of `batch` pictures: once and in order, or, with a `seed`, without end and each time round in another order.
 
     The same arguments give the same batches, however many workers there are; what is left over at the end of a round is dropped.
@@ -97,12 +98,9 @@ def load_batches(
         raise InputError(f"load_batches: a batch of {batch} out of {len(index)} pictures")
     stop = len(index) // batch if seed is None else None
     chosen = None if fields is None else tuple(fields)
-    packed = ordered(partial(_read, index, batch, chosen, seed), workers, start, stop)
-    try:
+    with closing(ordered(partial(_read, index, batch, chosen, seed), workers, start, stop)) as packed:
         for arrays in packed:
             yield Sample(**pixels_to_fields({name: torch.from_numpy(array) for name, array in arrays.items()}))
-    finally:
-        packed.close()  # type: ignore[attr-defined]
 
 
 def _read(
@@ -114,10 +112,9 @@ def _read(
     if seed is not None:
         pictures = _order(seed, rounds, len(index))[pictures]
     parts = [_read_picture(index, int(picture), fields) for picture in pictures]
-    missing = {name for part in parts for name in part} ^ set(parts[0]) if fields is None else set()
+    wanted = {name for part in parts for name in part} if fields is None else set(fields)
     for picture, part in zip(pictures, parts, strict=True):
-        missing |= set(fields or parts[0]) - set(part)
-        if missing:
+        if missing := wanted - set(part):
             raise InputError(f"{index.paths[index.shard[picture]]}: has pictures without {', '.join(sorted(missing))}")
     try:
         return {name: np.stack([part[name] for part in parts]) for name in parts[0]}

@@ -19,11 +19,9 @@ from typing import Any
 import numpy as np
 
 from phalanx.data.freihand import FreiHAND
-from phalanx.evaluate.protocol import Protocol, Truth, joint_figures, of_found
+from phalanx.evaluate.protocol import SCALE_BONE, Protocol, Truth, joint_figures, of_found
 from phalanx.metrics.curves import freihand_0_50
 from phalanx.metrics.joints import end_point_errors, orthogonal_aligned
-
-SCALE_BONE = (9, 10)
 
 
 def to_known_scale(joints: np.ndarray, length: np.ndarray) -> np.ndarray:

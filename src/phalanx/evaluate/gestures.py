@@ -24,9 +24,11 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
 from phalanx.data.dataset import Dataset
 from phalanx.data.folders import PictureFolder
+from phalanx.data.images import image_bytes
 from phalanx.data.rwth import RWTH
 from phalanx.data.sample import Sample
 from phalanx.data.senz3d import Senz3D
+from phalanx.evaluate.predictions import predictor_or_default
 from phalanx.metrics.bootstrap import bootstrap_frames
 from phalanx.metrics.classification import cross_validated, grouped_folds, nearest_neighbour, stratified_folds
 
@@ -87,10 +89,7 @@ def evaluate_gestures(
     if json_path is not None:
         writable_file(json_path)
     dataset = chosen.dataset(folder, chosen.split, whole)
-    if predictor is None:
-        from phalanx.predict.predictor import Predictor  # loads weights: only when they are needed
-
-        predictor = Predictor()
+    predictor = predictor_or_default(predictor)
     features, gestures, persons = [], [], []
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -99,7 +98,7 @@ def evaluate_gestures(
         if name == "rwth" and gesture in MOVED:
             continue
         assert sample.image is not None
-        hands = predictor((sample.image[0] * 255).round().byte().permute(1, 2, 0).numpy())
+        hands = predictor(image_bytes(sample.image[0]))
         features.append(pose_features(hands[0]) if hands else None)
         gestures.append(gesture)
         persons.append(chosen.person(sample))

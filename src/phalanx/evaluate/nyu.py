@@ -21,7 +21,7 @@ import numpy as np
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
 from phalanx.data.joint_lines import read_joint_lines
-from phalanx.metrics.curves import pck_curve
+from phalanx.metrics.frames import frames_with_mean_within, frames_within
 from phalanx.metrics.joints import end_point_errors
 
 SCHEMA = "phalanx.scores/1"
@@ -72,8 +72,8 @@ def score_nyu(predicted: np.ndarray, true: np.ndarray) -> dict[str, Any]:
         "per_joint_mm": dict(zip(JOINTS, errors.mean(0).tolist(), strict=True)),
         **{f"mean_{name}_mm": float(part.mean()) for name, part in subjects.items() if len(true) == TEST_FRAMES},
         "thresholds_mm": THRESHOLDS.tolist(),
-        "frames_with_max_error_within": pck_curve(errors.max(1), THRESHOLDS).tolist(),
-        "frames_with_mean_error_within": pck_curve(errors.mean(1), THRESHOLDS).tolist(),
+        "frames_with_max_error_within": frames_within(errors, THRESHOLDS).tolist(),
+        "frames_with_mean_error_within": frames_with_mean_within(errors, THRESHOLDS).tolist(),
     }
 
 

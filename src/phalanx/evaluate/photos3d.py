@@ -17,7 +17,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
 from phalanx.data.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.groups import VIEWS, curled_fingers, views
-from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
+from phalanx.evaluate.predictions import JointPredictions, load_predictions, predictor_or_default, save_predictions
 from phalanx.evaluate.table import print_table
 from phalanx.evaluate.worst import draw_worst
 from phalanx.metrics.curves import auc, pck_curve
@@ -164,12 +164,9 @@ def report_photos3d(
 
 
 def _both_ways(predictor: Callable[..., Any] | None, side: str, known_focal: bool | None) -> dict[str, Estimator]:
-    if predictor is None:
-        from phalanx.predict.predictor import Predictor  # loads weights: only when they are needed
-
-        predictor = Predictor()
+    chosen = predictor_or_default(predictor)
     ways = {FOCAL_GIVEN: True, FOCAL_NOT_GIVEN: False}
-    return {name: estimator(predictor, side, way) for name, way in ways.items() if known_focal in (None, way)}
+    return {name: estimator(chosen, side, way) for name, way in ways.items() if known_focal in (None, way)}
 
 
 def _errors(photos: Photos3D, predictions: JointPredictions) -> dict[str, np.ndarray]:

@@ -2,9 +2,10 @@
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,3 +79,12 @@ def _run(arrays: Mapping[str, np.ndarray], name: str, count: int, path: Path) ->
         fields[field] = array.astype(np.float64)
     as_array(fields["ms"], (count,), f"{path}: {name}/ms")
     return JointPredictions(**fields)
+
+
+def predictor_or_default(predictor: Callable[..., Any] | None) -> Callable[..., Any]:
+    """`predictor`, or `phalanx.predict.Predictor()` where there is none, whose weights are loaded only then."""
+    if predictor is not None:
+        return predictor
+    from phalanx.predict.predictor import Predictor
+
+    return Predictor()

@@ -17,8 +17,9 @@ import numpy as np
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
 from phalanx.data.dataset import Dataset
+from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
-from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
+from phalanx.evaluate.predictions import JointPredictions, load_predictions, predictor_or_default, save_predictions
 from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints, zimmermann_0_50, zimmermann_20_50
 from phalanx.metrics.joints import bone_scaled, end_point_errors
 from phalanx.metrics.summaries import mean_error, mean_of_joint_means, mean_of_joint_medians, median_error
@@ -102,7 +103,7 @@ def evaluate_set(
         truth = read_truth(dataset, lambda sample: None, progress)
         runs = load_predictions(predictions, truth.keys)
     else:
-        run, truth = predict_set(dataset, _default(predictor), protocol.crop, progress)
+        run, truth = predict_set(dataset, predictor_or_default(predictor), protocol.crop, progress)
         runs = {RUN: run}
         if save is not None:
             save_predictions(save, truth.keys, runs)
@@ -133,7 +134,7 @@ def predict_set(
 
     def predict(sample: Sample) -> None:
         assert sample.image is not None and sample.joints_2d is not None
-        image = (sample.image[0] * 255).round().byte().permute(1, 2, 0).numpy()
+        image = image_bytes(sample.image[0])
         known = sample.joints_2d[0].numpy()
         if sample.valid is not None:
             known = known[sample.valid[0].numpy() > 0]
@@ -224,11 +225,3 @@ def palm_rooted_figures(
         return end_point_errors(bone_scaled(with_palm(joints, knuckle), true[which], SCALE_BONE), true[which])
 
     return joint_figures(of_found(predicted, errors), counted, {"0_50": zimmermann_0_50(), "20_50": zimmermann_20_50()})
-
-
-def _default(predictor: Callable[..., Any] | None) -> Callable[..., Any]:
-    if predictor is not None:
-        return predictor
-    from phalanx.predict.predictor import Predictor  # loads weights: only when they are needed
-
-    return Predictor()

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import InputError
+from phalanx.data.images import image_bytes
 from phalanx.data.photos3d import SIZE, Photos3D
 from phalanx.evaluate.photos3d import FOCAL_GIVEN, FOCAL_NOT_GIVEN, estimator, report_photos3d
-from phalanx.evaluate.predictions import JointPredictions
+from phalanx.evaluate.predictions import JointPredictions, predictor_or_default
 from phalanx.synth import SynthConfig, stream
 
 SEED = 3_000_017
@@ -51,10 +52,7 @@ def evaluate_synth(
     """
     if count < 1:
         raise InputError(f"count: must be 1 or more, got {count}")
-    if predictor is None:
-        from phalanx.predict.predictor import Predictor  # loads weights: only when they are needed
-
-        predictor = Predictor()
+    predictor = predictor_or_default(predictor)
     config = SynthConfig(size=SIZE, scene=scene, domain=domain, dense=False)
     ways = {
         name: estimator(predictor, "right", known) for name, known in ((FOCAL_GIVEN, True), (FOCAL_NOT_GIVEN, False))
@@ -69,7 +67,7 @@ def evaluate_synth(
         assert sample.image is not None and sample.joints is not None
         assert sample.joints_2d is not None and sample.K is not None
         for i in range(min(len(sample), count - len(joints))):
-            image = (sample.image[i] * 255).round().byte().permute(1, 2, 0).numpy()
+            image = image_bytes(sample.image[i])
             joints.append(sample.joints[i].double().numpy())
             joints_2d.append(sample.joints_2d[i].double().numpy())
             K.append(sample.K[i].double().numpy())
@@ -82,7 +80,7 @@ def evaluate_synth(
                     else (np.full((21, 2), np.nan), np.full((21, 3), np.nan), answer.ms)
                 )
             progress(len(joints), count)
-    chunks.close()  # type: ignore[attr-defined]
+    chunks.close()
     names = tuple(f"{SEED}_{i}" for i in range(count))
     truth = Photos3D(Path(), names, np.array(joints), np.array(joints_2d), np.array(K), "right")
     runs = {

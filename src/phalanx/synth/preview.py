@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from phalanx.core.errors import InputError
+from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
@@ -67,7 +68,7 @@ def save_sheet(
 def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:
     """A picture twice as large, with joints or boxes or without, and its sensed depth below it."""
     assert sample.image is not None and sample.joints_2d is not None
-    image = (sample.image[picture].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    image = image_bytes(sample.image[picture])
     if overlaid and sample.boxes is not None:
         tile = draw_boxes(image, sample.boxes[picture].numpy())
     elif overlaid:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from phalanx.synth.config import SynthConfig
 _LEVELS = {"image": 255.0, "mask": 4.0}  # fields that hold multiples of one over this, and travel as bytes
 
 
-def stream(config: SynthConfig, seed: int, workers: int = 0, start: int = 0) -> Iterator[Sample]:
+def stream(config: SynthConfig, seed: int, workers: int = 0, start: int = 0) -> Generator[Sample, None, None]:
     """Chunks `start`, `start + 1`, ... of the stream `seed` without end, on the CPU.
 
     Any number of workers gives the same chunks in the same order, byte for byte. Close the iterator (or let it be collected) to
@@ -36,12 +37,9 @@ def stream(config: SynthConfig, seed: int, workers: int = 0, start: int = 0) -> 
     """
     if workers <= 0:
         yield from ordered(partial(make_chunk, config, seed), 0, start)
-    packed = ordered(partial(_make_packed, config, seed), workers, start)
-    try:
+    with closing(ordered(partial(_make_packed, config, seed), workers, start)) as packed:
         for chunk in packed:
             yield _unpack(chunk)
-    finally:
-        packed.close()  # type: ignore[attr-defined]
 
 
 def _make_packed(config: SynthConfig, seed: int, index: int) -> dict[str, np.ndarray]:

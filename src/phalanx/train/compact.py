@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -114,12 +115,8 @@ def _weights(path: Path) -> dict[str, Tensor]:
 def held_out(config: TrainConfig) -> Sample:
     """The pictures that a run is evaluated on: of its synthesis, but of another stream."""
     count = max(1, config.held_out // config.synth.chunk)
-    source = stream(config.synth, config.seed + HELD_OUT_SEED, config.workers, 0)
-    parts = [_without_surface(next(source)) for _ in range(count)]
-    close = getattr(source, "close", None)
-    if close is not None:
-        close()
-    return concatenate(parts)
+    with closing(stream(config.synth, config.seed + HELD_OUT_SEED, config.workers, 0)) as source:
+        return concatenate([_without_surface(next(source)) for _ in range(count)])
 
 
 def _without_surface(sample: Sample) -> Sample:

@@ -10,6 +10,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_whole
+from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
 from phalanx.geometry.crops import SquareBox, box_around_picture, box_around_points, square_crop
 from phalanx.hand.skeleton import BONES
@@ -117,7 +118,7 @@ def write_sheet(path: str | Path, picture: np.ndarray) -> None:
 def _picture(sample: Sample) -> np.ndarray:
     """`(H, W, 3)` uint8."""
     if sample.image is not None:
-        return np.ascontiguousarray((sample.image[0] * 255).round().byte().permute(1, 2, 0).numpy())
+        return image_bytes(sample.image[0])
     for depth in (sample.sensed_depth, sample.depth):
         if depth is not None:
             return depth_picture(depth[0].numpy())
