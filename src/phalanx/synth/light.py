@@ -77,7 +77,7 @@ def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
     )
     ambient[:, :, 2] -= level * generator.uniform(0, 0.35, (batch, 1))  # more light from above
     # A flat, even light (a phone's flash, an overcast sky) is common: all but remove the direction.
-    flat = generator.random(batch) < 0.15
+    flat = generator.random(batch) < 0.25
     colour[flat] *= 0.3
     ambient[flat] *= 2.2
     wrap = generator.uniform(0.1, 0.4, (batch, 1)) * np.array([1.35, 0.85, 0.7])
@@ -101,7 +101,7 @@ def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
         wrap,
         gloss,
         generator.uniform(0.3, 1.3, batch),
-        generator.uniform(0.6, 1.4, batch),
+        generator.uniform(0.3, 1.4, batch),
     )
     return LightDraw(*(array.astype(np.float32) for array in arrays))
 

@@ -102,12 +102,12 @@ def uniform_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
 def view_rotations(generator: np.random.Generator, count: int, framing: Framing = FRAMINGS["hands"]) -> np.ndarray:
     """Orientations `(count, 3, 3)` of the palm (hand frame -> frame of the viewing ray): how hands are held to cameras.
 
-    Some uniform over all rotations; some raised with the fingers roughly up, over half of those showing the palm, else side or
+    Some uniform over all rotations; some raised with the fingers roughly up, half of those showing the palm, else side or
     back; the rest as seen by their owner. Most of all are seen from the side or back, which are harder to learn.
     """
     # Upright palm towards the camera: hand x, y, z -> camera x, -y, -z.
     upright = np.diag([1.0, -1.0, -1.0])
-    shown = generator.choice([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi], count, p=[0.56, 0.12, 0.16, 0.16])
+    shown = generator.choice([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi], count, p=[0.48, 0.12, 0.2, 0.2])
     turn = shown + generator.normal(0, np.deg2rad(28), count)
     tilt = generator.normal(0, np.deg2rad(22), count)
     roll = np.where(

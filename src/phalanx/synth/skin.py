@@ -368,8 +368,8 @@ def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float
     base = logs[low] * (1 - part) + logs[low + 1] * part
     darker = logs[low + 1] - logs[low]  # direction of more melanin
     dark = tone / (len(_TONES) - 1)
-    flush = generator.normal(0.05, 0.3, (batch, 1))
-    yellow = generator.normal(0, 0.10, (batch, 1)) * np.array([0.2, 0.0, -1.0])
+    flush = generator.normal(0.15, 0.4, (batch, 1))
+    yellow = generator.normal(0, 0.15, (batch, 1)) * np.array([0.2, 0.0, -1.0])
     base = base + flush * _BLOOD * (1.1 - 0.8 * dark[:, None]) + yellow + generator.normal(0, 0.05, (batch, 1))
     palm = -darker * (0.1 + 0.95 * dark[:, None] ** 2) * generator.uniform(
         0.6, 1.2, (batch, 1)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 def augment(images: Tensor, random: torch.Generator) -> Tensor:
-    """Random gain, tint, gamma, grey, loss of resolution, noise and patches: (B, 3, H, W) in [0, 1] to the same.
+    """Random gain, tint, saturation, gamma, grey, loss of resolution, noise and patches: (B, 3, H, W) in [0, 1] to the same.
 
     Each picture draws its own; about a third of them stay nearly as they are. The result depends on `images` and the
     generator only.
@@ -19,10 +19,13 @@ def augment(images: Tensor, random: torch.Generator) -> Tensor:
     count = len(images)
     images = degrade(images, random)
     strength = _uniform(random, count, 1, 1)  # (B, 1, 1) how far colours move
-    mix = torch.eye(3) + 0.2 * strength * (torch.randn(count, 3, 3, generator=random) * 0.5)
+    mix = torch.eye(3) + 0.1 * strength * torch.randn(count, 3, 3, generator=random)
+    mix = mix * torch.exp(0.15 * strength * torch.randn(count, 3, 1, generator=random))  # white balance
     mix = mix * torch.exp(0.25 * strength * torch.randn(count, 1, 1, generator=random))  # gain
-    grey = (_uniform(random, count, 1, 1) < 0.05).float()
-    mix = (1 - grey) * mix + grey / 3
+    # Much of it without colour: what networks learn from the colour of painted skin fails on photographs.
+    fade = strength * (1.2 * _uniform(random, count, 1, 1) - 0.4)
+    fade = torch.where(_uniform(random, count, 1, 1) < 0.15, 1.0, fade)
+    mix = (1 - fade) * mix + fade * mix.mean(1, keepdim=True)
     images = torch.einsum("bij,bjhw->bihw", mix, images)
     images = images + 0.06 * strength[..., None] * torch.randn(count, 1, 1, 1, generator=random)
     gamma = torch.exp(0.25 * strength * torch.randn(count, 1, 1, generator=random))[..., None]
