@@ -242,8 +242,8 @@ def _add_synth(verbs: Any) -> None:
         "--scene",
         default="hands",
         metavar="NAME",
-        help="hands, egocentric, third_person, holding (things), people (full frames with boxes and masks of both hands), or motion "
-        "(clips) (default: hands)",
+        help="hands, egocentric, third_person, holding (things), people or arms (full frames with boxes and masks of both hands), "
+        "or motion (clips) (default: hands)",
     )
     parser.add_argument("--frames", type=int, default=16, help="pictures of a clip, with --scene motion (default: 16)")
     parser.add_argument("--frame-rate", type=float, default=30.0, help="pictures a second of a clip (default: 30)")
@@ -278,7 +278,7 @@ _SYNTH = """\
 A set is WebDataset shards (tar files) and manifest.json with settings, counts and checksums. Each picture has image.png, depth.png
 (uint16, 0.1 mm), mask.png, parts.png and labels.npz: joints (metres, camera frame), joints_2d (pixels), vertices,
 rotations, shape, orientation, translation, K and ids, as phalanx.data.sample.Sample describes them; with a depth sensor also
-sensed_depth.png, with cameras round the hand world_to_camera, in clips time (seconds), of people boxes and hand_masks.png. Then
+sensed_depth.png, with cameras round the hand world_to_camera, in clips time (seconds), of people and arms boxes and hand_masks.png. Then
 ids are (hand or person, frame, view), else (seed, chunk, number). Killed and started again, it goes on. docs/synthesis.md shows
 what there is.
 

@@ -7,9 +7,13 @@ import torch
 from phalanx.core.seeding import generator
 from phalanx.hand.model import HandModel
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.synth.people import LOWER_ARM, PAINTS, UPPER_ARM, draw_people, hand_boxes, mirrored_boxes
+from phalanx.synth.people import LOWER_ARM, PAINTS, UPPER_ARM, draw_arms, draw_people, hand_boxes, mirrored_boxes
+from phalanx.synth.solids import signed_distance
 
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
+
+
+OWN_ARM, OTHER_ARM, OWN_ELBOW, OTHER_ELBOW = -4, -3, -2, -1  # solids of a body
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +22,23 @@ def people():
     return model, draw_people(generator(3), model, 40, 128)
 
 
-def test_arms_lead_from_shoulder_to_wrist(people):
-    _, views = people
-    elbow = views.body.centre[:, PAINTS.index("forearm")]
-    upper = views.body.half[:, PAINTS.index("arm"), 2] - views.body.half[:, PAINTS.index("arm"), 0]
+@pytest.fixture(scope="module")
+def arms():
+    model = HandModel.open_hand()
+    return model, draw_arms(generator(3), model, 40, 128)
+
+
+def pixels_of(points, views):
+    seen = points @ views.K.mT
+    return seen[..., :2] / seen[..., 2:]
+
+
+@pytest.mark.parametrize("scene", ["people", "arms"])
+def test_arms_lead_from_shoulder_to_wrist(scene, request):
+    _, views = request.getfixturevalue(scene)
+    assert PAINTS[OWN_ARM] == "arm" and PAINTS[OWN_ELBOW] == "forearm"
+    elbow = views.body.centre[:, OWN_ELBOW]
+    upper = views.body.half[:, OWN_ARM, 2] - views.body.half[:, OWN_ARM, 0]
     scale = 2 * upper / UPPER_ARM
     assert 0.84 < scale.min() and scale.max() < 1.16
     away = views.pose.translation - elbow
@@ -46,8 +63,7 @@ def test_every_second_picture_is_the_mirror_image_of_the_person(people):
 def test_a_hand_is_in_the_frame_and_none_in_the_body(people):
     model, views = people
     joints = model.joints(views.pose)
-    pixels = joints @ views.K.mT
-    pixels = pixels[..., :2] / pixels[..., 2:]
+    pixels = pixels_of(joints, views)
     inside = ((pixels > 0) & (pixels < 127)).all(-1).all(-1).view(-1, 2)
     assert inside.any(1).all() and 0.3 < inside.float().mean() < 0.95
     extent = (pixels.amax(1) - pixels.amin(1)).amax(1)[inside.view(-1)] / 128
@@ -56,8 +72,46 @@ def test_a_hand_is_in_the_frame_and_none_in_the_body(people):
     assert (joints - head[:, None]).norm(dim=-1).min() > 0.07
 
 
-def test_boxes_hold_masks_and_mirror_images_agree():
-    config = SynthConfig(size=96, chunk=12, scene="people", tiles=6, skins=2, camera="ideal", depth_sensor="ideal")
+def test_arms_come_from_beyond_the_frame(arms):
+    _, views = arms
+    body = views.body
+    assert body.kind.shape == (80, 4)
+    # The far end of the upper arm: the capsule's end that is not the elbow.
+    axis = body.rotation[:, OWN_ARM, :, 2] * (body.half[:, OWN_ARM, 2] - body.half[:, OWN_ARM, 0])[:, None]
+    ends = torch.stack([body.centre[:, OWN_ARM] + axis, body.centre[:, OWN_ARM] - axis], 1)
+    away = (ends - body.centre[:, OWN_ELBOW, None]).norm(dim=-1)
+    shoulder = ends[torch.arange(80), away.argmax(1)]
+    pixel = pixels_of(shoulder[:, None], views)[:, 0]
+    radius = body.half[:, OWN_ARM, 0] * views.K[:, 0, 0] / shoulder[:, 2]
+    beyond = ((pixel < -0.5 - radius[:, None]) | (pixel > 127.5 + radius[:, None])).any(1)
+    assert (beyond | (shoulder[:, 2] < 0)).all()
+    # The right arm of the one picture is the left of the other.
+    assert torch.allclose(body.centre[::2, OWN_ARM], body.centre[1::2, OTHER_ARM] * FLIP, atol=1e-5)
+    assert torch.allclose(body.centre[::2, OTHER_ELBOW], body.centre[1::2, OWN_ELBOW] * FLIP, atol=1e-5)
+
+
+def test_arms_are_seen_from_before_and_from_the_head(arms):
+    _, views = arms
+    elbow = views.body.centre[:, OWN_ELBOW]
+    towards = views.pose.translation[:, 2] - elbow[:, 2]  # the wrist nearer than the elbow, or farther
+    assert 0.2 < (towards < 0).float().mean() < 0.8
+
+
+@pytest.mark.parametrize("scene", ["people", "arms"])
+def test_hands_keep_clear_of_each_other_and_of_the_other_arm(scene, request):
+    model, views = request.getfixturevalue(scene)
+    joints = model.joints(views.pose)
+    assert torch.cdist(joints[::2], joints[1::2] * FLIP).min() > 0.014
+    other = views.body[:, [views.body.kind.shape[1] + OTHER_ARM]]
+    assert signed_distance(other, joints)[..., 1:].min() > 0.014
+    inside = pixels_of(joints, views)
+    assert ((inside > 0) & (inside < 127)).all(-1).all(-1).view(-1, 2).any(1).all()
+    assert joints[..., 2].min() > 0.24
+
+
+@pytest.mark.parametrize("scene", ["people", "arms"])
+def test_boxes_hold_masks_and_mirror_images_agree(scene):
+    config = SynthConfig(size=96, chunk=12, scene=scene, tiles=6, skins=2, camera="ideal", depth_sensor="ideal")
     sample = make_chunk(config, 4, 0).check()
     assert sample.ids.tolist() == [[i // 2, 0, i % 2] for i in range(12)]
     first, second = sample[torch.arange(0, 12, 2)], sample[torch.arange(1, 12, 2)]

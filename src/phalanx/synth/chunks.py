@@ -26,7 +26,7 @@ from phalanx.synth.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
 from phalanx.synth.effects import apply_effects, draw_effects
 from phalanx.synth.ground import draw_ground, scene_depth, spots
 from phalanx.synth.light import LightDraw, draw_light, light_vertices, mirrored, turned
-from phalanx.synth.people import TO_ELBOW, draw_people, hand_boxes, mirrored_boxes, paint_people
+from phalanx.synth.people import TO_ELBOW, draw_arms, draw_people, hand_boxes, mirrored_boxes, paint_people
 from phalanx.synth.rigs import load_rig
 from phalanx.synth.scene import FRAMINGS, Views, draw_hands
 from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
@@ -70,7 +70,7 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
     the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.
     `sensed_depth` is what a depth sensor, if there is one, makes of hand and surroundings (without things put in front). `ids` are
     (seed, chunk, number in the chunk); with a rig or in clips (hand in the stream, frame, view), and samples carry
-    `world_to_camera` and `time`. Whole persons have two pictures each, the second a mirror image for the left hand, with `boxes` and
+    `world_to_camera` and `time`. Whole persons and pairs of arms have two pictures each, the second a mirror image for the left hand, with `boxes` and
     `hand_masks` of both hands; `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
 
     Raises:
@@ -104,7 +104,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         camera = WEBCAM  # the free mixture of effects would flicker
     sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
     views = _draw_views(config, generator, model_cpu, sensor)
-    hands, of, people = config.hands, views.hand, views.body is not None
+    hands, of, people = config.hands, views.hand, config.pairs
     # What one camera sees of one hand, once or in a clip; a person and its mirror image stand before the same.
     place = of if people else of * config.views + views.view
     batch, places = len(of), int(place.max()) + 1
@@ -224,8 +224,9 @@ def _draw_views(
     if sensor is not None:  # nobody holds a hand where the sensor reads nothing
         nearest = max(framing.distance[0], 1.25 * sensor.nearest)
         framing = replace(framing, distance=(nearest, max(framing.distance[1], 1.5 * nearest)))
-    if config.scene == "people":
-        return draw_people(generator, model, config.hands, config.size, build)
+    if config.pairs:
+        draw = draw_people if config.scene == "people" else draw_arms
+        return draw(generator, model, config.hands, config.size, build)
     if times is not None:
         return draw_clips(generator, model, config.hands, config.size, times, framing, build)
     return draw_hands(generator, model, config.hands, config.size, framing, build)

@@ -16,6 +16,7 @@ SCENES = {
     "third_person": "somebody else's hands, seen by a camera in the room",
     "holding": "hands that hold things",
     "people": "full frames with a person, for finding both hands",
+    "arms": "full frames with both arms of somebody, for finding hands close by",
     "motion": "clips of moving hands",
 }
 """What can be seen, by name."""
@@ -80,9 +81,14 @@ class SynthConfig:
             raise InputError(f"effects: must lie in [0, 2], not {self.effects}")
 
     @property
+    def pairs(self) -> bool:
+        """Whether scenes show both hands of a person: in two pictures, the second a mirror image for the left hand."""
+        return self.scene in ("people", "arms")
+
+    @property
     def views(self) -> int:
         """Pictures of a hand, or of a person's two, at once."""
-        if self.scene == "people":
+        if self.pairs:
             return 2
         return 1 if self.rig is None else len(load_rig(self.rig))
 

@@ -1,11 +1,14 @@
-"""Whole persons before a camera: a body of simple solids whose arms end in the hand model, for finding hands in full frames.
+"""Persons and pairs of arms before a camera, for finding hands in full frames: arms end in the hand model.
 
-A person yields two pictures: the frame as it is, for the right hand, and its mirror image, in which the left hand is a right one. All
-that is said of the second is said in the mirrored camera's frame.
+A person has a body of simple solids. Of a pair of arms no body is seen: they come into the frame from beyond its border, as they do in
+photographs, which they may be pasted into; the camera stands before the person, on their head, or anywhere. Both yield two
+pictures: the frame as it is, for the right hand, and its mirror image, in which the left hand is a right one. All that is said of the
+second is said in the mirrored camera's frame.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +40,10 @@ _LIMBS = (  # part, paint, radius, ends
 )
 PAINTS = (*(part[1] for part in _BODY), *(part[1] for part in _LIMBS), "arm", "arm", "forearm", "forearm")
 """What the solids of a body are painted with, in their order: the last are upper arms and elbows, the picture's own side first."""
+
+_ARMS = 4  # solids of both arms
+_HEAD = np.array([0.0, -0.23, -0.12])  # where the camera of a person who looks at their own hands is
+_APART = 0.015  # metres: joints of a hand are this far from whatever is not their own arm
 
 
 @dataclass
@@ -75,23 +82,64 @@ def _draw_arms(generator: np.random.Generator, count: int) -> _Arms:
     return _Arms(elbow, wrist, np.stack([x, y, np.cross(x, y)], -1))
 
 
+@dataclass
+class _Stand:
+    """How N persons stand before their cameras."""
+
+    scale: np.ndarray  # (N,) persons of other sizes
+    turn: np.ndarray  # (N, 3, 3) person -> camera
+    neck: np.ndarray  # (N, 3) metres, in the camera's frame
+    tangent: np.ndarray  # (N,) of half the field of view
+
+
 def draw_people(generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0) -> Views:
     """`people` persons before cameras of their own, in frames of `size` pixels with a hand or two; on the CPU.
 
     Returns:
         Two pictures of each, one after the other, with `body` in each picture's frame.
     """
+
+    def propose(count: int) -> tuple[HandPose, Tensor, Solids, Tensor]:
+        stand = _whole_persons(generator, count)
+        arms = [_draw_arms(generator, count) for _ in range(2)]  # the second of the mirrored person
+        pose, K, body = _posed(generator, stand, arms, size, build)
+        return pose, K, body, torch.ones(count, dtype=torch.bool)
+
+    return _usable(propose, model, people, size)
+
+
+def draw_arms(generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0) -> Views:
+    """The arms of `people` persons before cameras of their own, in frames of `size` pixels with a hand or two; on the CPU.
+
+    No shoulder is seen. Returns the same as `draw_people`; `body` has both upper arms and elbows alone.
+    """
+
+    def propose(count: int) -> tuple[HandPose, Tensor, Solids, Tensor]:
+        arms = [_draw_arms(generator, count) for _ in range(2)]
+        stand = _close_cameras(generator, arms)
+        pose, K, body = _posed(generator, stand, arms, size, build)
+        return pose, K, body[:, -_ARMS:], torch.as_tensor(_leave_the_frame(stand, arms))
+
+    return _usable(propose, model, people, size)
+
+
+def _usable(
+    propose: Callable[[int], tuple[HandPose, Tensor, Solids, Tensor]], model: HandModel, people: int, size: int
+) -> Views:
+    """The first `people` of what `propose(number)` gives, poses, cameras, solids and whether each may be kept, in whose frames a hand is."""
     kept: list[tuple[HandPose, Tensor, Solids]] = []
     while len(kept) < people:
-        count = people - len(kept) + 4
-        pose, K, body = _candidates(generator, model, count, size, build)
+        pose, K, body, good = propose(people - len(kept) + 4)
         joints = model.joints(pose)
         pixels = joints @ K.mT
         pixels = pixels[..., :2] / pixels[..., 2:]
-        inside = ((pixels > 0) & (pixels < size - 1)).all(-1).all(-1).view(count, 2)
-        into = signed_distance(body[:, : len(_BODY) + 2], joints)[..., 1:].amin((1, 2))  # but the wrist
-        clear = ((into > 0.015) & (joints[..., 2].amin(1) > _NEAREST)).view(count, 2)
-        good = inside.any(1) & clear.all(1)
+        inside = ((pixels > 0) & (pixels < size - 1)).all(-1).all(-1).view(-1, 2)
+        others = [i for i in range(-body.centre.shape[1], 0) if i not in (-4, -2)]  # than the own arm and elbow
+        into = signed_distance(body[:, others], joints)[..., 1:].amin((1, 2))  # but the wrist
+        clear = (into > _APART) & (joints[..., 2].amin(1) > _NEAREST)
+        both = joints.unflatten(0, (-1, 2))
+        between = torch.cdist(both[:, 0], both[:, 1] * torch.tensor([-1.0, 1.0, 1.0])).amin((1, 2))
+        good = good & inside.any(1) & clear.view(-1, 2).all(1) & (between > _APART)
         for i in good.nonzero()[:, 0].tolist():
             rows = slice(2 * i, 2 * i + 2)
             kept.append((pose[rows], K[rows], body[rows]))
@@ -108,10 +156,8 @@ def draw_people(generator: np.random.Generator, model: HandModel, people: int, s
     )
 
 
-def _candidates(
-    generator: np.random.Generator, model: HandModel, count: int, size: int, build: int
-) -> tuple[HandPose, Tensor, Solids]:
-    """Poses (2 N), cameras (2 N, 3, 3) and bodies (2 N, M) of N persons, right and mirrored left by turns."""
+def _whole_persons(generator: np.random.Generator, count: int) -> _Stand:
+    """Persons who face their cameras, in frames that show up to all of them."""
     scale = generator.normal(1.0, 0.06, count).clip(0.85, 1.15)  # persons of other sizes: seen from nearer or farther
     tangent = np.tan(0.5 * np.deg2rad(generator.uniform(35, 78, count)))
     high = np.exp(generator.uniform(np.log(0.7), np.log(1.9), count))  # metres of the person that the frame shows
@@ -120,21 +166,70 @@ def _candidates(
     lean = about_axis("z", generator.normal(0, np.deg2rad(4), count)) @ about_axis(
         "x", generator.normal(0, np.deg2rad(8), count)
     )
-    turn = lean @ about_axis("y", yaw)  # person -> camera
     neck = np.stack([generator.normal(0, 0.13 * high), generator.normal(-0.12 * high, 0.1 * high), far], -1)
+    return _Stand(scale, lean @ about_axis("y", yaw), neck, tangent)
+
+
+def _close_cameras(generator: np.random.Generator, arms: list[_Arms]) -> _Stand:
+    """Cameras that look at the hands of persons: from before them, from their heads, or from anywhere."""
+    count = len(arms[0].wrist)
+    scale = generator.normal(1.0, 0.06, count).clip(0.85, 1.15)
+    hands = [arm.wrist + 0.09 * arm.forearm[..., 1] for arm in arms]
+    hands[1] = hands[1] * [-1, 1, 1]
+    share = generator.choice([0.0, 0.5, 1.0], (count, 1))  # at one hand, or between the two
+    goal = hands[0] * share + hands[1] * (1 - share) + generator.normal(0, 0.06, (count, 3))
+    kind = generator.random(count)
+    own = (kind >= 0.5) & (kind < 0.8)
+    before = np.array([0.0, 0.0, 1.0]) + generator.normal(0, 0.35, (count, 3))
+    way = np.where((kind < 0.5)[:, None], before, generator.normal(size=(count, 3)))
+    head = _HEAD + generator.normal(0, 0.05, (count, 3))
+    way = _unit(np.where(own[:, None], goal - head, way))
+    field = np.where(own, generator.uniform(60, 100, count), generator.uniform(35, 78, count))
+    tangent = np.tan(0.5 * np.deg2rad(field))
+    high = np.exp(generator.uniform(np.log(0.3), np.log(1.2), count))  # metres across the frame at the hands
+    far = np.where(own, np.linalg.norm(goal - head, axis=1), np.maximum(0.5 * high / tangent, 0.35))
+    x = _unit(np.cross([0.0, 1.0, 0.0], way))
+    level = np.stack([x, np.cross(way, x), way], 1)  # person -> a camera that is held upright
+    turn = about_axis("z", generator.normal(0, np.deg2rad(10), count)) @ level
+    neck = (turn @ (far[:, None] * way - goal)[..., None])[..., 0] * scale[:, None]
+    return _Stand(scale, turn, neck, tangent)
+
+
+def _leave_the_frame(stand: _Stand, arms: list[_Arms]) -> np.ndarray:
+    """Whether `(N,)` both shoulders are beyond the frame, and no upper arm comes close to the camera."""
+    leave = np.ones(len(stand.scale), bool)
+    for arm, side in zip(arms, ([1, 1, 1], [-1, 1, 1]), strict=True):
+        share = np.linspace(0, 1, 9)[:, None]
+        points = (_SHOULDER * (1 - share) + arm.elbow[:, None] * share) * side  # (N, 9, 3)
+        seen = (stand.scale[:, None, None] * points) @ stand.turn.transpose(0, 2, 1) + stand.neck[:, None]
+        shoulder = seen[:, 0]
+        edge = stand.tangent * shoulder[:, 2] + 0.06 * np.hypot(1.0, stand.tangent)  # how far out the frame's border is
+        leave &= (shoulder[:, 2] < 0) | (np.abs(shoulder[:, :2]).max(1) > edge)
+        leave &= np.linalg.norm(seen, axis=2).min(1) > _NEAREST
+    return leave
+
+
+def _posed(
+    generator: np.random.Generator, stand: _Stand, arms: list[_Arms], size: int, build: int
+) -> tuple[HandPose, Tensor, Solids]:
+    """Poses (2 N), cameras (2 N, 3, 3) and bodies (2 N, M) of N persons, right and mirrored left by turns.
+
+    Args:
+        arms: right arms of the persons and of the mirrored persons.
+    """
+    count, scale = len(stand.scale), stand.scale
     K = np.zeros((count, 3, 3))
-    K[:, 0, 0] = K[:, 1, 1] = 0.5 * size / tangent
+    K[:, 0, 0] = K[:, 1, 1] = 0.5 * size / stand.tangent
     K[:, :2, 2], K[:, 2, 2] = 0.5 * (size - 1), 1.0  # in the middle, so that the mirrored camera is the same
     flip = np.diag([-1.0, 1.0, 1.0])
     shape = draw_shapes(generator, count, build)
-    arms = [_draw_arms(generator, count) for _ in range(2)]  # the second of the mirrored person
     angles = torch.as_tensor(sample_angles(generator, 2 * count), dtype=torch.float32)
     rotations = angles_to_rotations(angles)  # (2 N, 16, 3, 3)
     wrist_turn = rotations[:, 0].double().numpy()
     poses, bodies = [], []
     for side in range(2):
-        to_camera = turn if side == 0 else flip @ turn @ flip
-        at = neck if side == 0 else neck @ flip
+        to_camera = stand.turn if side == 0 else flip @ stand.turn @ flip
+        at = stand.neck if side == 0 else stand.neck @ flip
         own, other = arms[side], arms[1 - side]
         forearm = to_camera @ own.forearm
         orientation = forearm @ wrist_turn[side::2].transpose(0, 2, 1)
@@ -192,7 +287,7 @@ def _body(own: _Arms, other_elbow: np.ndarray, scale: np.ndarray, to_camera: np.
 def paint_people(
     generator: np.random.Generator, body: Solids, skin: np.ndarray, cloth: np.ndarray, sleeved: np.ndarray
 ) -> SolidLook:
-    """What the bodies of B pictures, of a person two and two, are painted with.
+    """What the bodies of B pictures, of a person two and two, are painted with; of arms alone too.
 
     Args:
         skin, cloth: (B, 3) log reflectance, as of the hand and its sleeve.
@@ -214,7 +309,7 @@ def paint_people(
         "arm": np.where(bare_arm, skin, cloth),
         "forearm": np.where(bare_forearm, skin, cloth),
     }
-    for i, paint in enumerate(PAINTS):
+    for i, paint in enumerate(PAINTS[-body.centre.shape[1] :]):
         if paint in colours:  # trousers are of any colour
             look.paint[:, i, :3, 0] = np.exp(colours[paint])
     return look

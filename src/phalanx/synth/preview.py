@@ -25,7 +25,7 @@ def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.nd
     config = replace(config, dense=config.depth_sensor is not None)
     each = config.views * config.times  # pictures of a hand
     shown = np.zeros(1, int)
-    if each > 1 and config.scene != "people":  # of whom the second picture is the mirror image
+    if each > 1 and not config.pairs:  # of which the second picture is the mirror image
         columns = min(columns, each)
         shown = np.linspace(0, each - 1, columns).round().astype(int)
     tiles: list[np.ndarray] = []
