@@ -10,11 +10,12 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder
-from phalanx.core.parallel import _receive, _work, ordered
+from phalanx.core.parallel import _receive, _work, ordered, receive, send
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -36,7 +37,7 @@ def test_complaints_reach_the_consumer(tmp_path):
     (tmp_path / "file").touch()
     ours, theirs = multiprocessing.Pipe(duplex=False)
     _work(theirs, lambda number: writable_folder(tmp_path / "file"), 0, 1, None)  # without a process of its own
-    message = ours.recv()
+    message = receive(ours)
     assert isinstance(message, InputError) and "file" in str(message)
     ready: queue.Queue = queue.Queue()
     _receive(ours, ready, threading.Event())
@@ -44,6 +45,31 @@ def test_complaints_reach_the_consumer(tmp_path):
     ours.close()
     with pytest.raises(RuntimeError, match="failed at number 4"):
         list(ordered(partial(Path.read_text, Path(tmp_path / "none")), 1, 4))
+
+
+def test_arrays_arrive_as_they_were_sent():
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    generator = np.random.default_rng(0)
+    message = {
+        "large": generator.integers(0, 255, (300, 1000), dtype=np.uint8),
+        "turned": generator.random((40, 30)).T,
+        "strided": generator.random((8, 9))[:, ::2],
+        "none": np.zeros((0, 3), np.float32),
+        "number": np.float64(3.5),
+        "words": ["a", None],
+    }
+    sender = threading.Thread(target=send, args=(theirs, message))
+    sender.start()
+    got = receive(ours)
+    sender.join()
+    theirs.close()
+    assert got.keys() == message.keys() and got["words"] == ["a", None] and got["number"] == 3.5
+    for name in ("large", "turned", "strided", "none"):
+        assert got[name].dtype == message[name].dtype and np.array_equal(got[name], message[name])
+    got["large"][0, 0] += 1  # torch takes writable arrays alone
+    with pytest.raises(EOFError):
+        receive(ours)
+    ours.close()
 
 
 def test_workers_do_not_outlive_a_killed_parent():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import queue
 import threading
 from collections.abc import Callable, Generator
@@ -106,9 +107,9 @@ def _work(pipe: Connection, make: Callable[[int], Any], first: int, step: int, s
                 message = make(number)
             except Exception as error:  # handed to the consumer, who raises it
                 known = isinstance(error, InputError)
-                pipe.send(error if known else RuntimeError(f"a worker failed at number {number}: {error!r}"))
+                send(pipe, error if known else RuntimeError(f"a worker failed at number {number}: {error!r}"))
                 return
-            pipe.send(message)
+            send(pipe, message)
             number += step
     except (BrokenPipeError, ConnectionResetError, EOFError, KeyboardInterrupt):
         pass
@@ -116,11 +117,32 @@ def _work(pipe: Connection, make: Callable[[int], Any], first: int, step: int, s
         pipe.close()
 
 
+def send(pipe: Connection, message: Any) -> None:
+    """Send anything that can be pickled; large arrays go as they are, without being copied first."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    views = [buffer.raw() for buffer in buffers]
+    pipe.send_bytes(pickle.dumps((head, [view.nbytes for view in views])))
+    for view in views:
+        if view.nbytes:
+            pipe.send_bytes(view)
+
+
+def receive(pipe: Connection) -> Any:
+    """What `send` sent; arrays are writable. Raises EOFError or OSError if the other end hung up."""
+    head, sizes = pickle.loads(pipe.recv_bytes())
+    buffers = [bytearray(size) for size in sizes]
+    for buffer in buffers:
+        if buffer:
+            pipe.recv_bytes_into(buffer)
+    return pickle.loads(head, buffers=buffers)
+
+
 def _receive(pipe: Connection, ready: queue.Queue, ended: threading.Event) -> None:
     """Keep a few of a worker's results ready, so that workers need not wait for the consumer."""
     while not ended.is_set():
         try:
-            message = pipe.recv()
+            message = receive(pipe)
         except (EOFError, OSError):
             message = RuntimeError("a worker ended unexpectedly")
         while not ended.is_set():
