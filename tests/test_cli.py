@@ -317,6 +317,33 @@ def test_evaluate_refuses_options_that_saved_predictions_leave_no_room_for(run, 
         one_sentence(err, "--predictions: ")
 
 
+def test_evaluate_hgr_prints_the_published_figures_beside(run, weights, tmp_path):
+    for kind in ("images/original_images", "skin/skin_masks", "feature_pts/feature_points"):
+        (tmp_path / f"hgr1_{kind}").mkdir(parents=True)
+    name = "5_P_hgr1_id01_1"
+    Image.new("RGB", (60, 80), "tan").save(tmp_path / f"hgr1_images/original_images/{name}.jpg")
+    skin = np.zeros((80, 60), bool)
+    skin[10:, 20:50] = True
+    Image.fromarray(~skin).save(tmp_path / f"hgr1_skin/skin_masks/{name}.bmp")
+    points = "".join(f'<FeaturePoint category="End" x="{x}" y="12"/>' for x in (20, 30, 45))
+    xml = tmp_path / f"hgr1_feature_pts/feature_points/{name}.xml"
+    xml.write_text(f"<image><hand>{points}</hand></image>")
+    options = ["--split", "hgr1", "--part", "--weights", weights]
+    code, out, err = run("hgr", tmp_path, *options, "--quiet", verb="evaluate")
+    assert (code, out) == (2, [])
+    one_sentence(err, "is a tip by its category; there are End")
+    code, out, err = run("hgr", tmp_path, *options, "--tips", "End,Top", "--save", tmp_path / "p.npz", verb="evaluate")
+    assert (code, err) == (0, []) and any("361.47" in line for line in out)
+    options = ["--split", "hgr1", "--part", "--tips", "end", "--predictions", tmp_path / "p.npz"]
+    code, again, err = run("hgr", tmp_path, *options, verb="evaluate")
+    assert (code, again, err) == (0, out, [])
+    code, out, err = run("hgr", tmp_path, *options, "--save", tmp_path / "q.npz", verb="evaluate")
+    one_sentence(err, "--predictions: ")
+    code, out, err = run("hgr", tmp_path, "--predictions", "p.npz", verb="evaluate")
+    assert code == 2
+    one_sentence(err, "899 pictures expected, 1 found")
+
+
 def test_evaluate_without_data(run, tmp_path):
     code, out, err = run("photos3d", tmp_path / "none", "--predictions", "none.npz", verb="evaluate")
     assert (code, out) == (2, [])

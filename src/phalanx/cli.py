@@ -473,6 +473,7 @@ def _add_evaluate(verbs: Any) -> None:
     _add_evaluate_nyu(protocols)
     for name, set_name in _SETS.items():
         _add_evaluate_set(protocols, name, set_name)
+    _add_evaluate_hgr(protocols)
     _add_evaluate_gestures(protocols)
 
 
@@ -636,6 +637,60 @@ def _evaluate_set(args: argparse.Namespace, rest: Sequence[str]) -> int:
             f"{name} {value:.3f}" if "auc" in name else f"{name} {value:.4g}" for name, value in figures.items()
         )
         _say(args.quiet)(f"{args.protocol} ({report['hands']} hands), {run}: {text}")
+    return 0
+
+
+def _add_evaluate_hgr(protocols: Any) -> None:
+    parser = _add_verb(protocols, "hgr", _evaluate_hgr, "predict and score HGR, fingertips and masks", _HGR)
+    parser.add_argument("folder", metavar="DIR", help="folder that holds hgr1_images, hgr1_skin, ...")
+    parser.add_argument(
+        "--split", choices=("hgr1", "hgr2", "all"), default="all", help="which pictures (default: all 1,558)"
+    )
+    parser.add_argument(
+        "--tips",
+        type=lambda text: text.split(","),
+        metavar="NAMES",
+        help="categories of feature points that are fingertips, with commas between (default: those with tip in their name)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
+    parser.add_argument("--save", metavar="FILE", help="write the predictions to this NPZ file")
+    parser.add_argument("--predictions", metavar="FILE", help="score a file that --save wrote, and predict nothing")
+    parser.add_argument("--part", action="store_true", help="take a set that is not whole")
+    parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+    _add_common(parser)
+
+
+_HGR = """\
+Squared errors of visible fingertips in pictures of 225x225 pixels, and the predicted silhouette against the skin's mask. Boxes are those of
+the skin; nobody says which hand it is. Prints them beside what Dibra et al., CVPRW 2018, Table 3, print. The protocol, and what it
+leaves open, stands in the head of phalanx/evaluate/hgr.py.
+
+example:
+  phalanx evaluate hgr path/to/HGR --json hgr.json && phalanx report hgr.json --out pages
+"""
+
+
+def _evaluate_hgr(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    if args.predictions and (args.weights or args.save):
+        raise InputError("--predictions: saved predictions are scored as they are; give neither --weights nor --save")
+    from phalanx.data.hgr import OFFICIAL
+    from phalanx.evaluate.hgr import evaluate_hgr, hgr_table
+    from phalanx.predict.predictor import Predictor
+
+    predictor = None if args.predictions else Predictor(args.weights, args.device)
+    with _progress(args.quiet) as progress:
+        report = evaluate_hgr(
+            args.folder,
+            predictor,
+            args.predictions,
+            args.save,
+            args.json,
+            not args.part,
+            tuple(OFFICIAL) if args.split == "all" else (args.split,),
+            args.tips,
+            progress,
+        )
+    _say(args.quiet)(hgr_table(report))
     return 0
 
 

@@ -32,6 +32,7 @@ class Kind:
     x_label: str
     y_label: str
     legend: str  # of the figures, by key
+    thresholds: str = "thresholds_mm"  # key of the curve's thresholds
 
 
 _COLOUR_SET = Kind(
@@ -97,6 +98,20 @@ KINDS = {
         "frames with all joints within (%)",
         "{name} ({mean_mm:.2f} mm)",
     ),
+    "hgr": Kind(
+        (
+            ("tips, fitted (px² of 225x225)", "fingertip_squared_error_px2", 1),
+            ("tips as seen (px²)", "fingertip_squared_error_px2_as_seen", 1),
+            ("mask IoU", "mask_iou", 3),
+            ("mask F1", "mask_f1", 3),
+            ("missed", "missed", 0),
+        ),
+        "tips_within",
+        "error threshold (pixels of 225)",
+        "labelled fingertips within (%)",
+        "{name} ({fingertip_median_px_as_seen:.1f} px median)",
+        "thresholds_px",
+    ),
     "photos3d": _PHOTOS,
     "synth": _PHOTOS,
 }
@@ -109,7 +124,7 @@ class Method:
     name: str
     protocol: str
     figures: dict[str, Any]
-    thresholds: np.ndarray  # (T,) millimetres
+    thresholds: np.ndarray  # (T,) millimetres, or as the protocol has them
     shares: np.ndarray  # (T,) in [0, 1]
 
     @property
@@ -151,7 +166,7 @@ def _from_scores(path: Path, scores: Any) -> list[Method]:
         )
         methods = []
         for name, figures in runs.items():
-            thresholds, shares = np.array(scores["thresholds_mm"], float), np.array(figures[kind.curve], float)
+            thresholds, shares = np.array(scores[kind.thresholds], float), np.array(figures[kind.curve], float)
             within = {f"within_{t}_percent": 100 * float(np.interp(t, thresholds, shares)) for t in (20, 40)}
             methods.append(Method(name, protocol, {**figures, **within}, thresholds, shares))
     except (KeyError, TypeError, ValueError) as error:

@@ -8,14 +8,15 @@ from typing import Any
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_whole
+from phalanx.evaluate import hgr
 from phalanx.evaluate.compare import KINDS, Method, as_markdown, read_methods, table_rows
 from phalanx.evaluate.published import beside_published, published
 from phalanx.view.curves import draw_curves
 
-DIFFERS = (
-    "Ours learns from its own synthesis alone, at the size of the default estimator; it has seen no picture of this set. "
-    "Crops come from the true joints."
-)
+OURS = "Ours learns from its own synthesis alone, at the size of the default estimator; it has seen no picture of this set."
+DIFFERS = f"{OURS} Crops come from the true joints."
+DIFFERS_OF = {"hgr": f"{OURS} Scored: {hgr.DIFFERS}."}
+"""What differs on sets whose crops are others."""
 
 
 def write_report(paths: Sequence[str | Path], out: str | Path, command: str = "") -> Path:
@@ -81,6 +82,6 @@ def _beside(methods: Sequence[Method], protocol: str) -> list[str]:
         key = "auc_20_50" if metric == "auc" else metric  # papers that do not say the thresholds show 20 to 50 mm
         measured = {method.name: method.figures[key] for method in methods if method.figures.get(key) is not None}
         if measured:
-            differs = dict.fromkeys(measured, DIFFERS) if protocol != "nyu" else {}
+            differs = dict.fromkeys(measured, DIFFERS_OF.get(protocol, DIFFERS)) if protocol != "nyu" else {}
             parts += [f"## {metric}, beside what papers print\n", beside_published(measured, dataset, metric, differs)]
     return parts
