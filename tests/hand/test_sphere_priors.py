@@ -1,5 +1,7 @@
 """Sphere priors against hands that were not sampled for them: real ones are within ranges, broken ones are not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -22,7 +24,7 @@ def test_pairs_are_sensible():
     bones = {tuple(pair) for pair in priors.bones.tolist()}
     assert sum(a in PALM and b in PALM for a, b in bones) == 55
     for finger in FINGER_SPHERES:  # every finger hangs together, and on the palm
-        assert all((a, b) in bones for a, b in zip(finger, finger[1:], strict=False))
+        assert all((a, b) in bones for a, b in pairwise(finger))
         assert sum((a, finger[0]) in bones for a in PALM) >= 5
     own = {sphere: k for k, finger in enumerate(FINGER_SPHERES) for sphere in finger}
     for a, b in priors.apart.tolist():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -74,7 +75,7 @@ def sphere_priors() -> SpherePriors:
 
 
 def _bones(distance: Tensor) -> Tensor:
-    pairs = [(a, b) for finger in FINGER_SPHERES for a, b in zip(finger, finger[1:], strict=False)]
+    pairs = [(a, b) for finger in FINGER_SPHERES for a, b in pairwise(finger)]
     pairs += [(a, b) for a in PALM for b in PALM if a < b]
     roots = torch.tensor([(a, finger[0]) for finger in FINGER_SPHERES for a in PALM])
     length = distance[:, roots[:, 0], roots[:, 1]]
