@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def main() -> None:
     torch.testing.assert_close(found[0], reference[0], atol=1e-6, rtol=0)
     rates = {}
     for name, draw in (("sphere_depth", sphere_depth), ("broadcast", sphere_depth_broadcast)):
-        rates[name] = arguments.batch / seconds_a_call(lambda draw=draw: both(draw), arguments.device, arguments.seconds)
+        rates[name] = arguments.batch / seconds_a_call(partial(both, draw), arguments.device, arguments.seconds)
     ratio = rates["sphere_depth"] / rates["broadcast"]
     for name, rate in rates.items():
         print(f"{name:14s}{rate:10.0f} maps/s")

@@ -24,8 +24,9 @@ UNIT = 0.01
 def model_to_data(rendered: Tensor, observed: Tensor, weights: Tensor | None = None) -> Tensor:
     """Absolute difference of depth maps, Eq. 5: mean over pixels, then frames, in cm.
 
-    Where a map has no surface it holds its far plane, which counts like any depth. Gradient reaches what is rendered: none moves a model
-    towards surface that it leaves uncovered (`data_to_model` does).
+    Where a map has no surface it holds its far plane, which counts like any depth. All pixels count, of which a hand covers about a tenth
+    in a cube of 0.3 m: unless weighted, a pixel of surface pulls a tenth as hard here as a point does in `data_to_model`. Gradient reaches
+    what is rendered: none moves a model towards surface that it leaves uncovered (`data_to_model` does).
 
     Args:
         rendered, observed: (B, S, S) metres, with the same far plane.
@@ -53,11 +54,14 @@ def data_to_model(
     """
     radii = radii.expand(centres.shape[:2])  # (B, N)
     with torch.no_grad():
-        # products of matrices are quickest here; their rounding, far below a micrometre, only decides between equals
-        gap = (torch.cdist(points, centres) - radii[:, None]).abs()  # (B, P, N) Eq. 10
+        # by differences: products of matrices take half the time here, but lose millimetres where a GPU multiplies in TF32
+        gap = torch.cdist(points, centres, compute_mode="donot_use_mm_for_euclid_dist")
+        gap = (gap - radii[:, None]).abs_()  # (B, P, N) Eq. 10
         nearest = gap.argmin(2)  # (B, P) Eq. 11
     centre = centres.gather(1, nearest[..., None].expand(-1, -1, 3))  # (B, P, 3)
-    distance = ((points - centre).norm(dim=2) - radii.gather(1, nearest)).abs()  # Eq. 10, of the sphere that Eq. 11 takes
+    distance = (
+        (points - centre).norm(dim=2) - radii.gather(1, nearest)
+    ).abs()  # Eq. 10, of the sphere that Eq. 11 takes
     if limit is not None:
         distance = distance.clamp_max(limit)
     return _frame_mean(distance / UNIT, weights)  # Eq. 9

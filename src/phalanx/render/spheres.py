@@ -44,10 +44,10 @@ def sphere_depth(centres: Tensor, radii: Tensor, size: int, extent: float, far: 
     centres, radii, far = _arguments(centres, radii, extent, far)
     index = sphere_index(centres, radii, size, extent, far).flatten()  # (B*S*S,)
     pixel = (index >= 0).nonzero()[:, 0]  # (P,) the pixels that see a sphere
-    number = index.index_select(0, pixel) + pixel // (size * size) * centres.shape[1]  # (P,) in the flattened batch
+    number = _pick(index, pixel) + pixel // (size * size) * centres.shape[1]  # (P,) in the flattened batch
     lines = _lines(size, extent, centres)
-    column, row = lines.index_select(0, pixel % size), lines.index_select(0, pixel // size % size)
-    sphere = torch.cat((centres, radii[..., None]), dim=-1).flatten(0, 1).index_select(0, number)  # (P, 4)
+    column, row = _pick(lines, pixel % size), _pick(lines, pixel // size % size)
+    sphere = _pick(torch.cat((centres, radii[..., None]), dim=-1).flatten(0, 1), number)  # (P, 4)
     x, y, z, r = sphere.unbind(-1)
     depth = z - _height(r.square() - _squared_distance(x, y, column, row), r)  # Eq. 6 of the sphere that Eq. 8 takes
     empty = depth.new_full((len(index),), far)
@@ -142,5 +142,5 @@ def _span(centre: Tensor, half: Tensor, usable: Tensor, size: int, pixels: float
 
 
 def _pick(array: Tensor, index: Tensor) -> Tensor:
-    """`array[index]` for flat tensors, at a fraction of its time."""
+    """`array[index]` along the first dimension, at a fraction of its time."""
     return array.index_select(0, index)
