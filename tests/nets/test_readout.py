@@ -1,6 +1,9 @@
+import math
+
+import pytest
 import torch
 
-from phalanx.nets.readout import read_under, soft_argmax
+from phalanx.nets.readout import integral_with_depth, read_under, soft_argmax
 
 
 def test_soft_argmax_is_the_mean_cell_centre():
@@ -28,3 +31,38 @@ def test_a_peak_is_read_at_its_cell():
 def test_gradients():
     logits = torch.randn(1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: soft_argmax(x)[0], logits)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 10.0])
+def test_integral_with_depth_is_equations_1_and_2(alpha):
+    torch.manual_seed(0)
+    heat, depth = torch.randn(2, 2, 3, 4, 5, dtype=torch.float64)
+    got = integral_with_depth(heat, depth, alpha)
+    for b in range(2):
+        for j in range(3):
+            total = x = y = z = 0.0
+            for r in range(4):
+                for c in range(5):
+                    weight = math.exp(alpha * float(heat[b, j, r, c]))
+                    total += weight
+                    x += weight * (c + 0.5) / 5
+                    y += weight * (r + 0.5) / 4
+                    z += weight * float(depth[b, j, r, c])
+            want = torch.tensor([x / total, y / total, z / total], dtype=torch.float64)
+            torch.testing.assert_close(got[b, j], want)
+
+
+def test_the_paper_sharpens_by_10():
+    heat, depth = torch.randn(2, 1, 2, 6, 6)
+    torch.testing.assert_close(integral_with_depth(heat, depth), integral_with_depth(heat, depth, 10.0))
+    wide, sharp = torch.zeros(2, 1, 1, 8, 8)
+    wide[0, 0, 2, 5] = sharp[0, 0, 2, 5] = 1.5
+    plane = torch.arange(64.0).view(1, 1, 8, 8)
+    peak = torch.tensor([5.5 / 8, 2.5 / 8, 21.0])
+    assert torch.allclose(integral_with_depth(sharp, plane)[0, 0], peak, atol=1e-3)
+    assert not torch.allclose(integral_with_depth(wide, plane, 1.0)[0, 0], peak, atol=0.05)
+
+
+def test_integral_gradients():
+    maps = torch.randn(2, 1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: integral_with_depth(x[0], x[1]), maps)

@@ -31,3 +31,18 @@ def soft_argmax(logits: Tensor) -> tuple[Tensor, Tensor]:
 def read_under(probabilities: Tensor, maps: Tensor) -> Tensor:
     """Expected value of `maps` (B, J, h, w) under `probabilities` (B, J, h, w): (B, J)."""
     return (probabilities * maps).sum(dim=(2, 3))
+
+
+def integral_with_depth(heat: Tensor, depth: Tensor, alpha: float = 10.0) -> Tensor:
+    """Coordinates (B, J, 3) out of heat maps and latent depth maps, Eq. 1 and 2 of Wan et al. 2019.
+
+    Args:
+        heat: (B, J, h, w) heat maps.
+        depth: (B, J, h, w) latent depth maps.
+        alpha: sharpens the softmax of the heat maps; 10 in the paper.
+
+    Returns:
+        x and y in units of the picture (0..1 from edge to edge), z in what unit `depth` has.
+    """
+    position, probabilities = soft_argmax(alpha * heat)
+    return torch.cat((position, read_under(probabilities, depth)[..., None]), dim=-1)
