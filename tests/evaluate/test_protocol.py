@@ -62,6 +62,7 @@ class Made(Dataset):
 class Found:
     joints: np.ndarray
     joints_2d: np.ndarray
+    vertices: np.ndarray | None = None
 
 
 class Told:

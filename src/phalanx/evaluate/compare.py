@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,22 @@ KINDS = {
     "stb": _COLOUR_SET,
     "mhp": _COLOUR_SET,
     "stb_sk": _COLOUR_SET,
-    "freihand": _COLOUR_SET,
+    "freihand": replace(
+        _COLOUR_SET,
+        columns=(
+            ("mean (mm)", "mean_mm", 2),
+            ("aligned (mm)", "mean_mm_aligned", 2),
+            ("AUC 0-50", "auc_0_50", 3),
+            ("AUC aligned", "auc_0_50_aligned", 3),
+            ("mesh (mm)", "mesh_mean_mm", 2),
+            ("mesh aligned (mm)", "mesh_mean_mm_aligned", 2),
+            ("F@5", "f_5_mm", 3),
+            ("F@15", "f_15_mm", 3),
+            ("F@5 aligned by joints", "f_5_mm_aligned_by_joints", 3),
+            ("F@15 aligned by joints", "f_15_mm_aligned_by_joints", 3),
+            ("missed", "missed", 0),
+        ),
+    ),
     "nyu": Kind(
         (
             ("mean (mm)", "mean_mm", 2),

@@ -1,5 +1,5 @@
 """Protocol of FreiHAND (Zimmermann et al., "FreiHAND: A Dataset for Markerless Capture of Hand Pose and Shape from Single RGB
-Images", ICCV 2019), joints only: its surface is MANO's, ours is another.
+Images", ICCV 2019): joints, and surfaces where the predictions have them.
 
 - **Split**: evaluation, 3,960 pictures, whose labels came in a later release.
 - **Joints**: 21. **Root**: none. **Scale**: the length from middle MCP to PIP is given; predictions are scaled to it about the
@@ -8,8 +8,18 @@ Images", ICCV 2019), joints only: its surface is MANO's, ours is another.
 - **Alignment**: `_aligned` after rotation, translation and scale by orthogonal Procrustes, as their code does it, reflections
   included; the others as they are in the camera's frame.
 - **Thresholds**: 100 from 0 to 50 mm, area by the trapezoid rule.
+- **Surfaces**: F-scores at 5 and 15 mm, means over pictures: `f_5_mm` with the surface scaled as the joints are, and
+  `f_5_mm_aligned_by_joints` under the similarity that takes predicted joints nearest to the true (no reflection). If predicted
+  vertices are as many as the truth's, MANO's 778, they are taken for the same, as their code does: then also `mesh_mean_mm` and its area,
+  and all again `_aligned`, by orthogonal Procrustes on the vertices. `f_5_mm_aligned` is what papers with MANO's surface print as F@5.
+- **Our surface** is not MANO's and has 1,555 vertices without the forearm, which is left out: vertices do not correspond, so that
+  F-scores alone hold. They ask for the nearest vertex, not the nearest point of the surface, and at the wrist the two surfaces end
+  differently: a perfect fit does not reach 1. Surfaces are saved as float32 metres, 74 MB before compression; float16 would round by up to
+  a quarter of a millimetre at these distances.
+- **Missed hands** have F-scores of 0.
 
-Source: github.com/lmb-freiburg/freihand (`eval.py`, `utils/eval_util.py`).
+Source: github.com/lmb-freiburg/freihand (`eval.py`, `utils/eval_util.py`). Its transform by joints differs (`aligned_by_joints`
+says how), so that aligned F-scores of other surfaces than MANO's compare with no published ones.
 """
 
 from __future__ import annotations
@@ -18,26 +28,34 @@ from typing import Any
 
 import numpy as np
 
+from phalanx.core.errors import InputError
 from phalanx.data.freihand import FreiHAND
 from phalanx.evaluate.protocol import SCALE_BONE, Protocol, Truth, joint_figures, of_found
 from phalanx.metrics.curves import freihand_0_50
 from phalanx.metrics.joints import end_point_errors, orthogonal_aligned
+from phalanx.metrics.surfaces import FREIHAND_THRESHOLDS, aligned_by_joints, f_scores, vertex_errors
+
+BLOCK = 256
+"""Surfaces that are scored at once."""
 
 
-def to_known_scale(joints: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Joints `(N, 21, 3)` with the bone from middle MCP to PIP as long as `length (N,)`, seen where they were: scaled about the camera."""
-    bone = np.linalg.norm(joints[:, SCALE_BONE[1]] - joints[:, SCALE_BONE[0]], axis=-1)
-    scale = np.divide(length, bone, out=np.ones_like(bone), where=bone > 0)
-    return joints * scale[:, None, None]
+def known_scale(joints: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Factors (N,) that make the bone from middle MCP to PIP of `joints (N, 21, 3)` as long as that of `true (N, 21, 3)`."""
+    bone, length = (
+        np.linalg.norm(points[:, SCALE_BONE[1]] - points[:, SCALE_BONE[0]], axis=-1) for points in (joints, true)
+    )
+    return np.divide(length, bone, out=np.ones_like(bone), where=bone > 0)
 
 
 def score_freihand(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     """Figures of `predicted (N, 21, 3)` metres in the camera's frame."""
     true = truth.joints
-    length = np.linalg.norm(true[:, SCALE_BONE[1]] - true[:, SCALE_BONE[0]], axis=-1)
 
     def raw(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
-        return end_point_errors(to_known_scale(joints, length[which]), true[which])
+        scaled = (
+            joints * known_scale(joints, true[which])[:, None, None]
+        )  # about the camera: they stay where they are seen
+        return end_point_errors(scaled, true[which])
 
     def aligned(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
         return end_point_errors(orthogonal_aligned(joints, true[which]), true[which])
@@ -48,4 +66,41 @@ def score_freihand(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     return figures | {f"{name}_aligned": value for name, value in after.items() if name != "thresholds_mm"}
 
 
-PROTOCOL = Protocol("freihand", FreiHAND, "evaluation", 1.6, score_freihand)
+def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> dict[str, Any]:
+    """Figures of predicted surfaces (N, V, 3) with their joints (N, 21, 3), metres in the camera's frame; NaN where missed.
+
+    Raises InputError if there is not one surface, or the truth has none.
+    """
+    if truth.vertices is None:
+        raise InputError("freihand: there are no true surfaces")
+    found = np.flatnonzero(np.isfinite(vertices).all((1, 2)) & np.isfinite(joints).all((1, 2)))
+    if not len(found):
+        raise InputError("predictions: no surface is there in any picture")
+    count, same = len(vertices), vertices.shape == truth.vertices.shape
+    kinds = ("", "_aligned_by_joints", *(("_aligned",) if same else ()))
+    scores = {kind: np.zeros((count, len(FREIHAND_THRESHOLDS))) for kind in kinds}
+    errors = {kind: np.full(vertices.shape[:2], np.inf) for kind in ("", "_aligned") if same}
+    for start in range(0, len(found), BLOCK):
+        which = found[start : start + BLOCK]
+        surface, true = vertices[which].astype(float), truth.vertices[which].astype(float)
+        versions = {
+            "": surface * known_scale(joints[which], truth.joints[which])[:, None, None],
+            "_aligned_by_joints": aligned_by_joints(surface, joints[which], truth.joints[which]),
+        }
+        if same:
+            versions["_aligned"] = orthogonal_aligned(surface, true)
+        for kind, version in versions.items():
+            scores[kind][which] = f_scores(version, true)
+            if kind in errors:
+                errors[kind][which] = vertex_errors(version, true) * 1e3
+    figures: dict[str, Any] = {}
+    for kind, values in scores.items():
+        for threshold, mean in zip(FREIHAND_THRESHOLDS, values.mean(0).tolist(), strict=True):
+            figures[f"f_{round(threshold * 1e3)}_mm{kind}"] = mean
+    for kind, distances in errors.items():
+        mesh = joint_figures(distances, None, {"0_50": freihand_0_50()})
+        figures |= {f"mesh_{name}{kind}": mesh[name] for name in ("mean_mm", "auc_0_50")}
+    return figures
+
+
+PROTOCOL = Protocol("freihand", FreiHAND, "evaluation", 1.6, score_freihand, score_surfaces)

@@ -1,14 +1,15 @@
 """What the protocols of public sets share: predict and save, then score what was saved.
 
 A protocol is a module of this room with a `PROTOCOL`: which set and split, how the hand is cut out, and its score, a function of
-predicted and true joints alone.
+what was predicted and what is true alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from phalanx.data.dataset import Dataset
 from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
 from phalanx.evaluate.predictions import JointPredictions, load_predictions, predictor_or_default, save_predictions
+from phalanx.hand.model import HandModel
+from phalanx.hand.skeleton import FOREARM
 from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints, zimmermann_0_50, zimmermann_20_50
 from phalanx.metrics.joints import bone_scaled, end_point_errors
 from phalanx.metrics.summaries import mean_error, mean_of_joint_means, mean_of_joint_medians, median_error
@@ -40,6 +43,7 @@ class Truth:
         joints: (N, 21, 3) metres, camera frame.
         joints_2d: (N, 21, 2) pixels.
         valid, visible: (N, 21) bool.
+        vertices: (N, V, 3) float32 metres, camera frame, where the protocol scores surfaces and the set has them.
     """
 
     keys: tuple[str, ...]
@@ -47,6 +51,7 @@ class Truth:
     joints_2d: np.ndarray
     valid: np.ndarray
     visible: np.ndarray
+    vertices: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Protocol:
         split: the one that is scored.
         crop: side of the square that the predictor is given, over that of the square around the true joints.
         score: `(predicted joints (N, 21, 3) metres, truth) -> figures`; predictions of missed hands are NaN.
+        score_surfaces: `(predicted vertices (N, V, 3), predicted joints, truth) -> figures`, where surfaces are scored too.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Protocol:
     split: str
     crop: float
     score: Callable[[np.ndarray, Truth], dict[str, Any]]
+    score_surfaces: Callable[[np.ndarray, np.ndarray, Truth], dict[str, Any]] | None = None
 
 
 def evaluate_set(
@@ -97,20 +104,19 @@ def evaluate_set(
         if target is not None:
             writable_file(target)
     dataset = protocol.dataset(folder, protocol.split, whole)
+    surfaces = protocol.score_surfaces is not None
     if predictions is not None:
         if predictor is not None or save is not None:
             raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
-        truth = read_truth(dataset, lambda sample: None, progress)
+        truth = read_truth(dataset, lambda sample: None, progress, surfaces)
         runs = load_predictions(predictions, truth.keys)
     else:
-        run, truth = predict_set(dataset, predictor_or_default(predictor), protocol.crop, progress)
+        run, truth = predict_set(dataset, predictor_or_default(predictor), protocol.crop, progress, surfaces)
         runs = {RUN: run}
         if save is not None:
             save_predictions(save, truth.keys, runs)
     head = {"schema": "phalanx.scores/1", "protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys)}
-    scores = {
-        name: {"missed": int((~run.found).sum()), **protocol.score(run.joints, truth)} for name, run in runs.items()
-    }
+    scores = {name: _score(protocol, run, truth) for name, run in runs.items()}
     report = {
         **head,
         "whole": whole,
@@ -123,14 +129,26 @@ def evaluate_set(
     return report
 
 
+def _score(protocol: Protocol, run: JointPredictions, truth: Truth) -> dict[str, Any]:
+    figures = {"missed": int((~run.found).sum()), **protocol.score(run.joints, truth)}
+    if protocol.score_surfaces is not None and run.vertices is not None and truth.vertices is not None:
+        figures |= protocol.score_surfaces(run.vertices, run.joints, truth)
+    return figures
+
+
 def predict_set(
     dataset: Dataset,
     predictor: Callable[..., Any],
     crop: float,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    surfaces: bool = False,
 ) -> tuple[JointPredictions, Truth]:
-    """Predictions and labels of every hand; the predictor gets picture, camera and the square around the true joints."""
+    """Predictions and labels of every hand; the predictor gets picture, camera and the square around the true joints.
+
+    Surfaces are kept only where they are scored: they take much room.
+    """
     joints, joints_2d, ms = [], [], []
+    vertices: list[np.ndarray | None] = []
 
     def predict(sample: Sample) -> None:
         assert sample.image is not None and sample.joints_2d is not None
@@ -147,16 +165,49 @@ def predict_set(
         ms.append((time.perf_counter() - started) * 1e3)
         joints.append(hands[0].joints if hands else np.full((21, 3), np.nan))
         joints_2d.append(hands[0].joints_2d if hands else np.full((21, 2), np.nan))
+        vertices.append(without_forearm(hands[0].vertices) if surfaces and hands else None)
 
-    truth = read_truth(dataset, predict, progress)
-    return JointPredictions(np.array(joints_2d, float), np.array(joints, float), np.array(ms)), truth
+    truth = read_truth(dataset, predict, progress, surfaces)
+    return JointPredictions(
+        np.array(joints_2d, float), np.array(joints, float), np.array(ms), stacked_surfaces(vertices)
+    ), truth
+
+
+def without_forearm(vertices: np.ndarray | None) -> np.ndarray | None:
+    """Surface (V, 3) as float32, without the forearm if it is the open hand's; others, told by their number of vertices, as they are."""
+    if vertices is None:
+        return None
+    forearm = _forearm()
+    kept = vertices[~forearm] if len(vertices) == len(forearm) else vertices
+    return np.asarray(kept, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _forearm() -> np.ndarray:
+    """(V,) bool: vertices of the open hand that belong to the forearm."""
+    return HandModel.open_hand().parts.numpy() == FOREARM
+
+
+def stacked_surfaces(surfaces: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """N surfaces (V, 3) as one array (N, V, 3), NaN for those that are None; None if all are."""
+    known = [surface for surface in surfaces if surface is not None]
+    if not known:
+        return None
+    missed = np.full_like(known[0], np.nan)
+    return np.stack([missed if surface is None else surface for surface in surfaces])
 
 
 def read_truth(
-    dataset: Dataset, visit: Callable[[Sample], None], progress: Callable[[int, int], None] = lambda done, total: None
+    dataset: Dataset,
+    visit: Callable[[Sample], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    surfaces: bool = False,
 ) -> Truth:
-    """Labels of every hand of a set; `visit` is handed each sample on the way. Raises InputError for hands without joints."""
-    keys, joints, joints_2d, valid, visible = [], [], [], [], []
+    """Labels of every hand of a set, surfaces if they are wanted and all hands have them.
+
+    `visit` is handed each sample on the way. Raises InputError for hands without joints.
+    """
+    keys, joints, joints_2d, valid, visible, vertices = [], [], [], [], [], []
     for index in range(len(dataset)):
         sample = dataset[index]
         if sample.joints is None or sample.joints_2d is None or sample.image is None or sample.ids is None:
@@ -168,8 +219,17 @@ def read_truth(
         joints_2d.append(sample.joints_2d[0].double().numpy())
         valid.append(known)
         visible.append(known if sample.visible is None else sample.visible[0].numpy() > 0)
+        if surfaces and sample.vertices is not None:
+            vertices.append(sample.vertices[0].float().numpy())
         progress(index + 1, len(dataset))
-    return Truth(tuple(keys), np.array(joints), np.array(joints_2d), np.array(valid), np.array(visible))
+    return Truth(
+        tuple(keys),
+        np.array(joints),
+        np.array(joints_2d),
+        np.array(valid),
+        np.array(visible),
+        np.array(vertices) if vertices and len(vertices) == len(keys) else None,
+    )
 
 
 def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str, np.ndarray]) -> dict[str, Any]:
