@@ -3,7 +3,7 @@ import torch
 
 from phalanx.data.sample import Sample
 from phalanx.train.augment import augment
-from phalanx.train.feed import BufferFeed, pack, resize, unpack
+from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize, unpack
 
 
 def chunk(index: int, count: int = 5) -> Sample:
@@ -37,7 +37,7 @@ def names(sample: Sample) -> list[int]:
 
 
 def test_every_picture_of_a_buffer_comes_once_a_turn():
-    feed = BufferFeed(endless, 2, seed=0)
+    feed = BufferFeed(endless, 2, 0, pack, finish_pictures)
     first = [name for _ in range(2) for name in names(feed.next(5, 64, 2))]
     second = [name for _ in range(2) for name in names(feed.next(5, 64, 2))]
     third = [name for _ in range(2) for name in names(feed.next(5, 64, 2))]
@@ -47,7 +47,7 @@ def test_every_picture_of_a_buffer_comes_once_a_turn():
 
 
 def test_a_picture_used_again_looks_different_but_keeps_its_labels():
-    feed = BufferFeed(endless, 1, seed=0)
+    feed = BufferFeed(endless, 1, 0, pack, finish_pictures)
     first, again = feed.next(5, 64, 2), feed.next(5, 64, 2)
     order = [names(again).index(name) for name in names(first)]
     assert first.image is not None and again.image is not None
@@ -56,12 +56,12 @@ def test_a_picture_used_again_looks_different_but_keeps_its_labels():
 
 
 def test_restored_feed_goes_on_with_the_same_bytes():
-    feed = BufferFeed(endless, 2, seed=4)
+    feed = BufferFeed(endless, 2, 4, pack, finish_pictures)
     for _ in range(5):
         feed.next(4, 32, 2)
     state = feed.state()
     expected = [feed.next(4, 64, 1) for _ in range(4)]
-    other = BufferFeed(endless, 2, seed=4)
+    other = BufferFeed(endless, 2, 4, pack, finish_pictures)
     other.restore(state)
     for sample in expected:
         again = other.next(4, 64, 1)
@@ -71,7 +71,7 @@ def test_restored_feed_goes_on_with_the_same_bytes():
 
 def test_too_large_a_batch_is_refused():
     with pytest.raises(ValueError, match="a batch of 11 out of a buffer of 10"):
-        BufferFeed(endless, 2, seed=0).next(11, 64, 1)
+        BufferFeed(endless, 2, 0, pack, finish_pictures).next(11, 64, 1)
 
 
 def test_packing_keeps_what_training_needs():

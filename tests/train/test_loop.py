@@ -12,7 +12,7 @@ from torch import nn
 
 from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample
-from phalanx.train.feed import BufferFeed
+from phalanx.train.feed import BufferFeed, finish_pictures, pack
 from phalanx.train.loop import LoopConfig, Phase, Position, schedule, train
 
 PHASES = [Phase(0.5, 32, 4, 2), Phase(1.0, 64, 4, 1)]
@@ -52,7 +52,7 @@ def start(out: Path, resume: bool = False, stop_after: int | None = None, **chan
     torch.manual_seed(3)
     return train(
         Tiny(),
-        BufferFeed(endless, 2, 5),
+        BufferFeed(endless, 2, 5, pack, finish_pictures),
         lambda network, size: {"size_again": float(size)},
         PHASES,
         config(**changes),

@@ -70,8 +70,8 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
     the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.
     `sensed_depth` is what a depth sensor, if there is one, makes of hand and surroundings (without things put in front). `ids` are
     (seed, chunk, number in the chunk); with a rig or in clips (hand in the stream, frame, view), and samples carry
-    `world_to_camera` and `time`. Whole persons and pairs of arms have two pictures each, the second a mirror image for the left hand, with `boxes` and
-    `hand_masks` of both hands; `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
+    `world_to_camera` and `time`. Whole persons and pairs of arms have two pictures each, the second a mirror image for the left hand, with
+    `boxes` and `hand_masks` of both hands; `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
 
     Raises:
         InputError: the folder of backgrounds is at fault.

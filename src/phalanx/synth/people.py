@@ -126,7 +126,8 @@ def draw_arms(generator: np.random.Generator, model: HandModel, people: int, siz
 def _usable(
     propose: Callable[[int], tuple[HandPose, Tensor, Solids, Tensor]], model: HandModel, people: int, size: int
 ) -> Views:
-    """The first `people` of what `propose(number)` gives, poses, cameras, solids and whether each may be kept, in whose frames a hand is."""
+    """The first `people` in whose frames a whole hand is, of what `propose(number)` gives: poses, cameras, solids, and whether each
+    may be kept."""
     kept: list[tuple[HandPose, Tensor, Solids]] = []
     while len(kept) < people:
         pose, K, body, good = propose(people - len(kept) + 4)

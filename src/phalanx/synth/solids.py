@@ -41,7 +41,7 @@ class Solids:
     rotation: Tensor
     centre: Tensor
 
-    def __getitem__(self, rows: slice | Tensor | tuple[slice, slice]) -> Solids:
+    def __getitem__(self, rows: slice | Tensor | tuple[slice, slice | list[int]]) -> Solids:
         return map_fields(self, lambda value: value[rows])
 
     def to(self, device: torch.device | str) -> Solids:

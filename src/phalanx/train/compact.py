@@ -21,7 +21,7 @@ from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
 from phalanx.methods.compact import CompactConfig, Estimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
-from phalanx.train.feed import BufferFeed, resize
+from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
 from phalanx.train.loop import CHECKPOINT, LoopConfig, Phase, train
 
 HELD_OUT_SEED = 1_000_003
@@ -80,7 +80,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
     def open_stream(start: int) -> Iterator[Sample]:
         return stream(config.synth, config.seed, config.workers, start)
 
-    feed = BufferFeed(open_stream, chunks, config.seed)
+    feed = BufferFeed(open_stream, chunks, config.seed, pack, finish_pictures)
     try:
         average = train(
             model,

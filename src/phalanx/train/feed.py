@@ -1,4 +1,5 @@
-"""Feeding endless synthesis to the loop: fill a buffer, train on it a few times, fill again.
+"""Feeding endless synthesis to the loop: fill a buffer, train on it a few times, fill again. It knows no method: what is kept of
+synthesis, and what becomes of it when it is trained on, are functions that it is handed; those for colour pictures are here.
 
 The next buffer is gathered in the background while the present one is trained on. What a batch holds depends only on the
 stream, the seed and the feed's state, so that a resumed run sees the same batches.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -21,20 +23,33 @@ from phalanx.train.augment import augment
 _KEPT = ("joints", "joints_2d", "rotations", "shape", "orientation", "translation", "K")
 
 
-class BufferFeed:
-    """Batches from a buffer of generated pictures, each trained on `reuse` times with fresh photometric augmentation.
+Batch = TypeVar("Batch")
+
+
+class BufferFeed(Generic[Batch]):
+    """Batches from a buffer of generated pictures, each trained on `reuse` times with fresh augmentation.
 
     Args:
         open_stream: `open_stream(start)` gives the samples (chunks) of the stream in order from number `start`; the same
             number must give the same sample.
         chunks: samples in a buffer.
         seed: of order and augmentation.
+        keep: what is kept of a sample, by name, one row a picture.
+        finish: `finish(rows, size, random)` makes a batch of `size`-pixel pictures of rows so kept, augmented with `random`.
     """
 
-    def __init__(self, open_stream: Callable[[int], Iterator[Sample]], chunks: int, seed: int) -> None:
+    def __init__(
+        self,
+        open_stream: Callable[[int], Iterator[Sample]],
+        chunks: int,
+        seed: int,
+        keep: Callable[[Sample], dict[str, Tensor]],
+        finish: Callable[[dict[str, Tensor], int, torch.Generator], Batch],
+    ) -> None:
         self._open_stream = open_stream
         self._chunks = chunks
         self._seed = seed
+        self._keep, self._finish = keep, finish
         self._stream: Iterator[Sample] | None = None
         self._gatherer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gather")
         self._coming: Future[dict[str, Tensor]] | None = None
@@ -42,16 +57,16 @@ class BufferFeed:
         self._buffer: dict[str, Tensor] = {}
         self._fill, self._turn, self._offset = -1, 0, 0
 
-    def next(self, batch: int, size: int, reuse: int) -> Sample:
+    def next(self, batch: int, size: int, reuse: int) -> Batch:
         """The next `batch` pictures at `size` x `size`, augmented, as floats."""
         if self._fill < 0:
             self._refill(0)
-        count = len(self._buffer["image"])
+        count = self._count()
         if self._offset + batch > count:
             self._turn, self._offset = self._turn + 1, 0
             if self._turn >= reuse:
                 self._refill(self._fill + 1)
-                count = len(self._buffer["image"])
+                count = self._count()
         if batch > count:
             raise ValueError(f"BufferFeed: a batch of {batch} out of a buffer of {count}")
         order = generator(self._seed, self._fill, self._turn).permutation(count)
@@ -60,11 +75,7 @@ class BufferFeed:
             int(generator(self._seed, self._fill, self._turn, self._offset).integers(2**62))
         )
         self._offset += batch
-        sample = unpack({name: values[index] for name, values in self._buffer.items()})
-        sample = resize(sample, size)
-        assert sample.image is not None
-        sample.image = augment(sample.image, random).contiguous(memory_format=torch.channels_last)
-        return sample
+        return self._finish({name: values[index] for name, values in self._buffer.items()}, size, random)
 
     def state(self) -> dict[str, int]:
         """Where the feed stands."""
@@ -85,6 +96,9 @@ class BufferFeed:
         if close is not None:
             close()
 
+    def _count(self) -> int:
+        return len(next(iter(self._buffer.values())))
+
     def _refill(self, fill: int) -> None:
         if self._stream is None:
             self._stream = self._open_stream(fill * self._chunks)
@@ -99,8 +113,8 @@ class BufferFeed:
         for number in range(self._chunks):
             if self._closed:
                 return {}
-            part = pack(next(stream))
-            count = len(part["image"])
+            part = self._keep(next(stream))
+            count = len(next(iter(part.values())))
             if not buffer:  # in one piece: small tensors kept from each chunk would scatter the heap
                 buffer = {
                     name: torch.empty(self._chunks * count, *value.shape[1:], dtype=value.dtype)
@@ -124,6 +138,14 @@ def pack(sample: Sample) -> dict[str, Tensor]:
 def unpack(kept: dict[str, Tensor]) -> Sample:
     """The sample back, as floats."""
     return Sample(**{n: v.float() / 255 if n in ("image", "mask") else v for n, v in kept.items()})
+
+
+def finish_pictures(kept: dict[str, Tensor], size: int, random: torch.Generator) -> Sample:
+    """Colour pictures so packed at `size` x `size`, with photometric augmentation."""
+    sample = resize(unpack(kept), size)
+    assert sample.image is not None
+    sample.image = augment(sample.image, random).contiguous(memory_format=torch.channels_last)
+    return sample
 
 
 def resize(sample: Sample, size: int) -> Sample:

@@ -1,4 +1,4 @@
-"""The training loop. It knows no method: it descends the sum of `model.losses(sample)` over batches it is handed.
+"""The training loop. It knows no method: it descends the sum of `model.losses(batch)` over batches it is handed.
 
 A run is a folder: `checkpoint.pt` (all that is needed to go on exactly), `curve.csv` and `curve.png` (losses and held-out
 figures). Kill it at any moment; started again with `resume=True` it continues from the last checkpoint, and with a budget in
@@ -15,14 +15,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_whole
-from phalanx.data.sample import Sample
 from phalanx.train.curve import write_curve
 from phalanx.train.muon import Muon
 
@@ -76,16 +75,22 @@ class LoopConfig:
     """Convolutions and products in bfloat16 (autocast)."""
 
 
+class Batch(Protocol):
+    """What the loop asks of a batch."""
+
+    def to(self, device: torch.device) -> Batch: ...
+
+
 class Trainable(Protocol):
     """What the loop asks of a model, which is an nn.Module too."""
 
-    def losses(self, batch: Sample) -> dict[str, Tensor]: ...
+    def losses(self, batch: Any) -> dict[str, Tensor]: ...
 
 
 class Feed(Protocol):
     """What the loop asks of the data: batches in an order that only the constructor's arguments and the state decide."""
 
-    def next(self, batch: int, size: int, reuse: int) -> Sample: ...
+    def next(self, batch: int, size: int, reuse: int) -> Any: ...  # a `Batch`, `to` its own kind
 
     def state(self) -> dict[str, int]: ...
 
@@ -178,7 +183,7 @@ def train(
     """Train `model` on `feed` and return the moving average of its weights, in evaluation mode.
 
     Args:
-        model: an nn.Module with `losses(sample) -> dict of scalars` (`Trainable`).
+        model: an nn.Module with `losses(batch) -> dict of scalars` (`Trainable`).
         feed: where batches come from.
         evaluate: `(averaged model, picture size) -> figures by name` on held-out data.
         phases: picture sizes over the run.
@@ -219,12 +224,12 @@ def train(
 
     while position.progress(config) < 1.0:
         phase = next(p for p in phases if position.progress(config) < p.until)
-        sample = feed.next(phase.batch, phase.size, phase.reuse).to(device)
+        batch = feed.next(phase.batch, phase.size, phase.reuse).to(device)
         share = schedule(config, position)
         for descent in descents:
             for group in descent.param_groups:
                 group["lr"] = share * group["peak"]
-        values = _step(model, sample, descents, config)
+        values = _step(model, batch, descents, config)
         decay = min(0.5 ** (phase.batch / config.average), (1 + position.step) / (10 + position.step))
         average_into(average, model, decay)
         for name, value in values.items():
@@ -252,11 +257,11 @@ def train(
 
 
 def _step(
-    model: nn.Module, sample: Sample, descents: Sequence[torch.optim.Optimizer], config: LoopConfig
+    model: nn.Module, batch: Batch, descents: Sequence[torch.optim.Optimizer], config: LoopConfig
 ) -> dict[str, float]:
     """One step down the sum of the losses; a step whose gradient is not finite is left out. Returns the terms' values."""
     with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
-        terms: dict[str, Tensor] = model.losses(sample)  # type: ignore[operator]
+        terms: dict[str, Tensor] = model.losses(batch)  # type: ignore[operator]
     torch.stack(list(terms.values())).sum().backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
     for descent in descents:

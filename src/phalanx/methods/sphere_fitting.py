@@ -1,0 +1,250 @@
+"""Learning hands from unlabelled depth by fitting spheres.
+
+Wan, Probst, Van Gool and Yao, "Self-supervised 3D hand pose estimation through training by fitting", CVPR 2019.
+
+    depth map -> hourglass -> heat maps and latent depth of 41 spheres -> centres (Eq. 1, 2)
+        synthetic maps:  against their labels (Eq. 3)
+        real maps:       against themselves: spheres drawn (Eq. 5-8), points to spheres (Eq. 9-11), views to each other (Eq. 12),
+                         and priors on pose, bone lengths and collisions (Eq. 13-16); their sum is Eq. 4
+
+The network is started on synthetic maps with noise, then trained on the sum of both kinds. Inference is one forward pass.
+
+What the paper leaves unsaid, and what was chosen:
+
+- **Weights** lambda of Eq. 4 (`FittingWeights`): none are given. Terms are in cm (`losses.sphere_fitting`); the weights were chosen on
+  frames that no score is computed on.
+- **Where nothing is read**, the drawn map is held against the cube's back, as Eq. 6 has it. In print spheres that stand out
+  beside the hand are so pushed away from the camera, although what was seen beside the hand says nothing about their depth;
+  here such pixels move spheres sideways alone.
+- **The forearm** is in the maps and not in the spheres. Points farther than `reach` from all spheres do not pull (Eq. 9).
+- **The drawn map** is orthographic (Eq. 7); so are the maps that come in (`geometry.cubes`), which makes it exact.
+- **Radii** are those of the open hand's mean shape, for everybody, as in print.
+- **Supervision** is on maps (Eq. 3) and on coordinates: the paper found both alike, and Eq. 1-2 carry the gradients of fitting.
+- **Views** of a frame: centres go from every view into every other, its own included, and are drawn there (Fig. 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from phalanx.data.cube_views import CubeViews
+from phalanx.geometry.cubes import EXTENT
+from phalanx.hand.sphere_priors import sphere_priors
+from phalanx.hand.spheres import PALM, RADII, sphere_centres
+from phalanx.losses import latent_depth, sphere_fitting
+from phalanx.nets.hourglass import StackedHourglass
+from phalanx.nets.pose_vae import PoseVAE
+from phalanx.nets.readout import integral_with_depth
+from phalanx.render.spheres import sphere_depth, sphere_index
+
+SPHERES = len(RADII)
+ALPHA = 10.0
+"""Sharpness of the softmax of heat maps, Eq. 1."""
+
+
+@dataclass
+class FittingWeights:
+    """Factors of the terms: of Eq. 4, and of the synthetic maps mixed in. 0 leaves a term out."""
+
+    maps: float = 10.0
+    """Heat maps and latent depth of synthetic frames, Eq. 3."""
+    coordinates: float = 400.0
+    """Coordinates of synthetic frames, in sides of the cube, squared."""
+    model_to_data: float = 2.0
+    """Eq. 5; its own weight is 1 in print."""
+    data_to_model: float = 1.0
+    """lambda 1, Eq. 9."""
+    multi_view: float = 0.1
+    """lambda 2, Eq. 12."""
+    vae: float = 0.1
+    """lambda 3, Eq. 13."""
+    bone_length: float = 0.02
+    """lambda 4, Eq. 14."""
+    collision: float = 0.02
+    """lambda 5, Eq. 16."""
+
+
+@dataclass
+class SphereFittingConfig:
+    """The network and its losses."""
+
+    size: int = 128
+    """Side of the depth maps, cells."""
+    width: int = 64
+    """Channels of the hourglass."""
+    stacks: int = 1
+    """Hourglasses one behind the other; 1 or 2 in the paper."""
+    points: int = 512
+    """Points drawn from a map for Eq. 9."""
+    reach: float = 0.03
+    """Points farther than this from all spheres do not pull, metres."""
+    weights: FittingWeights = field(default_factory=FittingWeights)
+    """Factors of the loss terms."""
+
+
+@dataclass
+class FittingBatch:
+    """What a step learns from; what is None is not there."""
+
+    labelled: CubeViews | None = None
+    """Synthetic maps with joints; each view counts as a frame."""
+    unlabelled: tuple[CubeViews, ...] = ()
+    """Real maps: frames of several views and of one, each kind by itself."""
+
+    def to(self, device: torch.device | str) -> FittingBatch:
+        """The same on `device`."""
+        labelled = None if self.labelled is None else self.labelled.to(device)
+        return FittingBatch(labelled, tuple(views.to(device) for views in self.unlabelled))
+
+
+def moved(transforms: Tensor, points: Tensor) -> Tensor:
+    """Points `(..., N, 3)` under rigid motions `(..., 4, 4)`."""
+    return points @ transforms[..., :3, :3].mT + transforms[..., None, :3, 3]
+
+
+class SphereEstimator(nn.Module):
+    """`estimator(maps (B, S, S))`, depth in the cube frame in metres, gives the centres `(B, 41, 3)` of the hand's spheres there.
+
+    `losses(batch)` trains it.
+
+    Args:
+        config: of network and losses.
+        prior: of poses; trained, it stays as it is. None: an untrained one, whose term must be left out (`weights.vae` 0).
+    """
+
+    def __init__(self, config: SphereFittingConfig | None = None, prior: PoseVAE | None = None) -> None:
+        super().__init__()
+        self.config = config or SphereFittingConfig()
+        self.hourglass = StackedHourglass(1, 2 * SPHERES, self.config.width, self.config.stacks)
+        self.prior = untrained_prior() if prior is None else prior
+        self.prior.requires_grad_(False)
+        self.register_buffer("radii", torch.tensor(RADII), persistent=False)
+
+    radii: Tensor
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.read(self.hourglass(maps[:, None] / (0.5 * EXTENT))[-1])
+
+    def read(self, maps: Tensor) -> Tensor:
+        """Centres `(B, 41, 3)` in metres out of a stack's maps `(B, 82, h, w)`: heat maps, then latent depth in sides of the cube."""
+        heat, depth = maps.split(SPHERES, dim=1)
+        places = integral_with_depth(heat, depth, ALPHA)  # Eq. 1, 2
+        return (places - places.new_tensor([0.5, 0.5, 0.0])) * EXTENT
+
+    def losses(self, batch: FittingBatch) -> dict[str, Tensor]:
+        """Weighted terms by name, scalars; Eq. 4, and the supervision of synthetic maps. The loss to descend is their sum."""
+        parts = [] if batch.labelled is None else [batch.labelled]
+        parts += batch.unlabelled
+        maps = torch.cat([part.maps.flatten(0, 1) for part in parts])  # (N, S, S), all that is to be seen
+        stacks = self.hourglass(maps[:, None] / (0.5 * EXTENT))
+        counts = [part.maps.shape[:2].numel() for part in parts]
+        terms: dict[str, Tensor] = {}
+        with torch.autocast(maps.device.type, enabled=False):
+            for stack in stacks:
+                shares = list(stack.float().split(counts))
+                if batch.labelled is not None:
+                    _add(terms, self._supervised(shares.pop(0), batch.labelled), len(stacks))
+                for share, views in zip(shares, batch.unlabelled, strict=True):
+                    centres = self.read(share).unflatten(0, views.maps.shape[:2])
+                    _add(terms, self.fitting_terms(centres, views), len(stacks))
+        return terms
+
+    def _supervised(self, stack: Tensor, views: CubeViews) -> dict[str, Tensor]:
+        assert views.joints is not None
+        weights = self.config.weights
+        target = sphere_centres(views.joints.flatten(0, 1)) / EXTENT  # (N, 41, 3)
+        target[..., :2] += 0.5
+        inside = ((target[..., :2] > 0) & (target[..., :2] < 1)).all(-1).float()
+        heat, depth = stack.split(SPHERES, dim=1)
+        heat_error, depth_error = latent_depth.map_error(heat, depth, target, inside)  # Eq. 3
+        error = latent_depth.coordinate_error(integral_with_depth(heat, depth, ALPHA), target, inside)
+        return {"maps": weights.maps * (heat_error + depth_error), "coordinates": weights.coordinates * error}
+
+    def fitting_terms(self, centres: Tensor, views: CubeViews) -> dict[str, Tensor]:
+        """The weighted terms of Eq. 4 for centres `(F, V, 41, 3)` estimated from `views`, each in its own cube frame."""
+        weights, count = self.config.weights, views.maps.shape[1]
+        first = moved(views.to_first, centres)  # (F, V, 41, 3) in the first view's frame, T_v(c)
+        back = torch.linalg.inv(views.to_first)[:, None]  # (F, 1, V, 4, 4)
+        seen = moved(back.expand(-1, count, -1, -1, -1), first[:, :, None]).flatten(0, 2)  # (F V V, 41, 3)
+        observed = views.maps[:, None].expand(-1, count, -1, -1, -1).flatten(0, 2)  # (F V V, S, S)
+        points, drawn = sphere_fitting.depth_points(views.maps.flatten(0, 1), EXTENT, None, self.config.points)
+        # Every view's points for the estimates of all views: (F V, ...) -> (F V V, ...)
+        points, drawn = (
+            value.unflatten(0, (-1, count)).repeat_interleave(count, 0).flatten(0, 1) for value in (points, drawn)
+        )
+        terms = {
+            "model_to_data": weights.model_to_data
+            * sphere_fitting.model_to_data(self._drawn(seen, observed), observed),
+            "data_to_model": weights.data_to_model
+            * sphere_fitting.data_to_model(points, seen, self.radii, drawn, self.config.reach),
+        }
+        if count > 2:  # the median of two is their mean, which outliers spoil
+            terms["multi_view"] = weights.multi_view * sphere_fitting.multi_view_consistency(first)
+        return terms | self._priors(centres.flatten(0, 1))
+
+    def _drawn(self, centres: Tensor, observed: Tensor) -> Tensor:
+        """Spheres drawn as Eq. 6-8 have it; where nothing was observed, without a gradient in their depth."""
+        size = observed.shape[-1]
+        rendered = sphere_depth(centres, self.radii, size, EXTENT)
+        with torch.no_grad():
+            stray = (observed >= 0.5 * EXTENT) & (rendered < 0.5 * EXTENT)
+            winner = sphere_index(centres, self.radii, size, EXTENT)
+        depth = centres[..., 2].gather(1, winner.clamp_min(0).flatten(1)).view_as(observed)
+        return rendered - torch.where(stray, depth - depth.detach(), 0.0)
+
+    def _priors(self, centres: Tensor) -> dict[str, Tensor]:
+        """Of hands `(N, 41, 3)` in any frame: Eq. 13-16."""
+        weights, priors = self.config.weights, sphere_priors()
+        bones, apart = priors.bones.to(centres.device), priors.apart.to(centres.device)
+        shortest, longest = priors.shortest.to(centres), priors.longest.to(centres)
+        terms = {}
+        if weights.vae:
+            noise = torch.randn(1, len(centres), self.prior.latent, device=centres.device)
+            bound = self.prior.elbo(centres, noise)  # Eq. 13
+            terms["vae"] = -weights.vae * bound.mean() / (3 * SPHERES)
+        if weights.bone_length:
+            terms["bone_length"] = weights.bone_length * sphere_fitting.bone_lengths(centres, bones, shortest, longest)
+        if weights.collision:
+            terms["collision"] = weights.collision * sphere_fitting.collision(centres, self.radii, apart)
+        return terms
+
+
+def untrained_prior() -> PoseVAE:
+    """A prior over the 41 spheres; its anchors are those of the palm."""
+    from phalanx.hand.model import HandModel, HandPose
+
+    template = sphere_centres(HandModel.open_hand().joints(HandPose.zero(1)))[0]
+    return PoseVAE(template, PALM)
+
+
+def add_noise(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Depth maps `(B, S, S)` in the cube frame with random noise: what the network is started on (Sec. 4.1).
+
+    The paper shows such maps (Fig. 4 b) and names no distribution. Here, strength drawn for each map: Gaussian noise of up to 4 mm,
+    cells that take a neighbour's depth (ragged edges), and up to a tenth of the cells lost.
+    """
+    count, size = len(maps), maps.shape[-1]
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    strength = uniform(count, 1, 1)
+    step = (2 * uniform(2, count, size, size) - 1) * 1.5 * strength  # cells
+    line = torch.arange(size)
+    row = (line[:, None] + step[0].round().long()).clamp(0, size - 1)
+    column = (line + step[1].round().long()).clamp(0, size - 1)
+    noisy = maps.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(maps)
+    noise = 0.004 * uniform(count, 1, 1) * torch.randn(maps.shape, generator=generator)
+    lost = uniform(*maps.shape) < 0.1 * uniform(count, 1, 1).square()
+    surface = noisy < 0.5 * EXTENT
+    noisy = torch.where(surface, (noisy + noise).clamp(-0.5 * EXTENT, 0.499 * EXTENT), noisy)
+    return torch.where(lost, 0.5 * EXTENT, noisy)
+
+
+def _add(terms: dict[str, Tensor], more: dict[str, Tensor], parts: int) -> None:
+    """Add the mean over `parts` to terms of the same names."""
+    for name, value in more.items():
+        terms[name] = terms.get(name, 0.0) + value / parts
