@@ -1,0 +1,98 @@
+"""Training by fitting in miniature: it learns, goes on exactly after a stop, and never looks at labels of recordings."""
+
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.core.seeding import generator
+from phalanx.data.cube_views import CubeViews
+from phalanx.hand.sphere_priors import sample_joints
+from phalanx.hand.spheres import sphere_centres
+from phalanx.methods.sphere_fitting import SphereFittingConfig
+from phalanx.synth import SynthConfig
+from phalanx.train.loop import LoopConfig
+from phalanx.train.sphere_fitting import (
+    FitConfig,
+    FittingFeed,
+    StartConfig,
+    draw_views,
+    fit,
+    joint_errors,
+    start,
+    train_prior,
+)
+
+SYNTH = SynthConfig(size=64, chunk=8, tiles=2, skins=1, depth_sensor="ideal", dense=True)
+
+
+def config(samples: int, **loop) -> StartConfig:
+    settings = LoopConfig(samples=samples, evaluate_every=64, warmup=16, average=64, bf16=False, **loop)
+    model = SphereFittingConfig(size=64, width=16, points=64)
+    return StartConfig(model, settings, SYNTH, batch=8, workers=0, buffer=32, prior_steps=20)
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    return draw_views(SynthConfig(size=64, chunk=6, rig="ring3", tiles=2, skins=1, depth_sensor="kinect1"), 5, 4, 64)
+
+
+def test_a_run_learns_and_leaves_its_figures(tmp_path):
+    held_out = draw_views(SYNTH, 77, 16, 64)
+    model = start(config(192), tmp_path / "run", {"synthetic": held_out})
+    rows = (tmp_path / "run" / "curve.csv").read_text().splitlines()
+    assert rows[0].endswith("synthetic_mm") and len(rows) == 4
+    errors = [float(row.rsplit(",", 1)[1]) for row in rows[1:]]
+    assert errors == sorted(errors, reverse=True) and errors[-1] < errors[0] - 1
+    assert float(joint_errors(model, held_out).mean()) == pytest.approx(errors[-1], rel=1e-3)
+
+
+def test_fitting_goes_on_exactly_and_does_not_look_at_labels(tmp_path, recordings):
+    begun = start(config(32), tmp_path / "start", {})
+    state = {name: value.clone() for name, value in begun.state_dict().items()}
+    blind = CubeViews(recordings.maps, recordings.to_first, recordings.middles)
+    loop = LoopConfig(samples=80, evaluate_every=1000, warmup=8, bf16=False, average=40, learning_rate=1e-3)
+    settings = FitConfig(loop, frames=2, labelled=2)
+    parts = [recordings, recordings.single_views()]
+    synthetic = config(32)
+
+    def run(folder, sources):
+        begun.load_state_dict(state)
+        return fit(begun, sources, synthetic, settings, tmp_path / folder, {}).state_dict()
+
+    first = run("a", parts)
+    assert any(not torch.equal(first[name], state[name]) for name in state if "hourglass" in name)
+    assert all(torch.equal(first[name], state[name]) for name in state if name.startswith("prior."))
+    second = run("b", [blind, blind.single_views()])
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_feed_goes_on_where_it_stood(recordings):
+    def feed():
+        return FittingFeed([recordings], None, FitConfig(frames=2), 3)
+
+    first = feed()
+    first.next(2, 64, 1)
+    state = first.state()
+    expected = [first.next(2, 64, 1).unlabelled[0].maps for _ in range(3)]
+    second = feed()
+    second.restore(state)
+    for maps in expected:
+        assert torch.equal(second.next(2, 64, 1).unlabelled[0].maps, maps)
+    assert expected[0].dtype == torch.float32 and first.next(2, 64, 1).unlabelled[0].joints is None
+    with pytest.raises(InputError, match="no recorded frames"):
+        FittingFeed([recordings[:0]], None, FitConfig(), 0)
+
+
+def test_the_prior_prefers_hands():
+    prior = train_prior(0, 150)
+    points = sphere_centres(sample_joints(generator(9), 64))
+    noise = torch.zeros(1, 64, prior.latent)
+    bound = prior.elbo(points, noise)
+    wrong = prior.elbo(points + 0.015 * torch.randn(points.shape, generator=torch.Generator().manual_seed(0)), noise)
+    assert (bound > wrong).all() and not prior.training
+
+
+def test_the_same_stream_gives_the_same_frames(recordings):
+    again = draw_views(SynthConfig(size=64, chunk=6, rig="ring3", tiles=2, skins=1, depth_sensor="kinect1"), 5, 4, 64)
+    assert torch.equal(again.maps, recordings.maps) and torch.equal(again.joints, recordings.joints)
+    assert recordings.maps.shape == (4, 3, 64, 64) and recordings.maps.dtype == torch.float16
