@@ -174,10 +174,11 @@ def spoil(path, how: str, hand: HandModel) -> HandModel:
         import safetensors.torch
 
         path.write_bytes(safetensors.torch.save({"a": torch.zeros(2)}))
-    elif how == "later":
+    elif how in ("later", "other method"):
+        change = {"format": 99} if how == "later" else {"method": "spheres"}
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
-        about = json.loads(header["__metadata__"]["phalanx"]) | {"format": 99}
+        about = json.loads(header["__metadata__"]["phalanx"]) | change
         header["__metadata__"]["phalanx"] = json.dumps(about)
         text = json.dumps(header).encode()
         path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
@@ -197,8 +198,9 @@ def spoil(path, how: str, hand: HandModel) -> HandModel:
         ("truncated", "not a readable weights file"),
         ("text", "not a readable weights file"),
         ("flipped", "damaged"),
-        ("foreign", "not a weights file of the default estimator"),
+        ("foreign", "not a weights file of this project"),
         ("later", "format 99"),
+        ("other method", "weights of spheres, not of compact"),
         ("other hand", "another hand model"),
     ],
 )

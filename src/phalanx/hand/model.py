@@ -7,6 +7,7 @@ a hand can be posed without knowing its arm.
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,13 @@ class HandModel(nn.Module):
     def open_hand() -> HandModel:
         """The open hand that ships with the package (CC0 data, `scripts/build_open_hand.py`)."""
         return _from_arrays(_frozen_arrays())
+
+    def checksum(self) -> str:
+        """SHA-256 of the rest joints and their shape basis: what joints and shapes mean, for weights that speak of them."""
+        digest = hashlib.sha256()
+        for part in (self.rest_joints, self.joint_basis):
+            digest.update(part.detach().cpu().float().numpy().round(7).tobytes())
+        return digest.hexdigest()
 
     def joint_positions(self, shape: Tensor) -> Tensor:
         """Rest joints (B, 21, 3) of a shape (B, 10), hand frame."""

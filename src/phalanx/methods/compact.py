@@ -8,8 +8,6 @@ pooled trunk the hand-model parameters. Everything is measured in *crop units*: 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -17,14 +15,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import write_whole
 from phalanx.core.records import map_fields
 from phalanx.data.sample import Sample
 from phalanx.fit.joints import DEPTH_ROOT as ROOT
@@ -32,12 +27,13 @@ from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
 from phalanx.losses import heatmaps, regression
-from phalanx.nets.blocks import can_pack, fold_batch_norm, pack_convolutions
+from phalanx.nets.blocks import fold_batch_norm, inference_precision, pack_convolutions
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
+from phalanx.nets.weights import read_weights, write_weights
 
-FORMAT = 1
-"""Version of the weights file."""
+METHOD = "compact"
+"""What its weights files say they are of."""
 
 
 @dataclass
@@ -248,34 +244,9 @@ class Estimator(nn.Module):
         return terms
 
 
-def hand_checksum(hand: HandModel) -> str:
-    """SHA-256 of what the network's output means: the hand's rest joints and shape basis."""
-    digest = hashlib.sha256()
-    for part in (hand.rest_joints, hand.joint_basis):
-        digest.update(part.detach().cpu().float().numpy().round(7).tobytes())
-    return digest.hexdigest()
-
-
-def inference_precision() -> torch.dtype:
-    """bfloat16 where the CPU has instructions for it, else float32."""
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-    return torch.bfloat16 if supported and can_pack() else torch.float32
-
-
 def save_weights(network: Estimator, path: str | Path, hand: HandModel) -> None:
-    """Write the network as a float16 safetensors file with the metadata that `load` checks; the file appears whole.
-
-    Raises InputError if the file cannot be written.
-    """
-    tensors = {name: _storable(value) for name, value in network.state_dict().items()}
-    about = {
-        "format": FORMAT,
-        "config": asdict(network.config),
-        "weights": _checksum(tensors),
-        "hand": hand_checksum(hand),
-    }
-    with write_whole(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors, metadata={"phalanx": json.dumps(about)}))
+    """Write the network's weights for `load`. Raises InputError if the file cannot be written."""
+    write_weights(path, network.state_dict(), METHOD, asdict(network.config), hand.checksum())
 
 
 def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estimator:
@@ -290,31 +261,12 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
     """
     if path is None:
         path = Path(str(resources.files("phalanx") / "predict" / "weights" / "compact.safetensors"))
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such weights file")
+    values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: not a readable weights file ({error})") from error
-    try:
-        about = json.loads(metadata["phalanx"])
-        version, checksum, trained_for = about["format"], about["weights"], about["hand"]
-        config = _config(about["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a weights file of the default estimator") from error
-    if version != FORMAT:
-        raise InputError(f"{path}: weights file of format {version}, this version reads {FORMAT}")
-    if checksum != _checksum(tensors):
-        raise InputError(f"{path}: the weights are damaged (checksum differs)")
-    if trained_for != hand_checksum(hand or HandModel.open_hand()):
-        raise InputError(f"{path}: the weights were trained for another hand model")
-    network = Estimator(config)
-    try:
+        config = _config(values)
+        network = Estimator(config)
         network.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{path}: the weights do not fit the network they name") from error
     network.eval().requires_grad_(False)
     fold_batch_norm(network)
@@ -323,19 +275,6 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
     network.precision = inference_precision()
     pack_convolutions(network.pyramid, example, network.precision)
     return network
-
-
-def _storable(value: Tensor) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    return value.half() if value.is_floating_point() else value
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _config(values: dict[str, Any]) -> CompactConfig:

@@ -25,20 +25,29 @@ What the paper leaves unsaid, and what was chosen:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from phalanx.core.errors import InputError
 from phalanx.data.cube_views import CubeViews
 from phalanx.geometry.cubes import EXTENT
+from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.sphere_priors import sphere_priors
 from phalanx.hand.spheres import PALM, RADII, sphere_centres
 from phalanx.losses import latent_depth, sphere_fitting
-from phalanx.nets.hourglass import StackedHourglass
+from phalanx.nets.blocks import inference_precision
+from phalanx.nets.hourglass import StackedHourglass, prepare
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.nets.readout import integral_with_depth
+from phalanx.nets.weights import read_weights, write_weights
 from phalanx.render.spheres import sphere_depth, sphere_index
+
+METHOD = "sphere_fitting"
+"""What its weights files say they are of."""
 
 SPHERES = len(RADII)
 ALPHA = 10.0
@@ -214,8 +223,6 @@ class SphereEstimator(nn.Module):
 
 def untrained_prior() -> PoseVAE:
     """A prior over the 41 spheres; its anchors are those of the palm."""
-    from phalanx.hand.model import HandModel, HandPose
-
     template = sphere_centres(HandModel.open_hand().joints(HandPose.zero(1)))[0]
     return PoseVAE(template, PALM)
 
@@ -242,6 +249,33 @@ def add_noise(maps: Tensor, generator: torch.Generator) -> Tensor:
     surface = noisy < 0.5 * EXTENT
     noisy = torch.where(surface, (noisy + noise).clamp(-0.5 * EXTENT, 0.499 * EXTENT), noisy)
     return torch.where(lost, 0.5 * EXTENT, noisy)
+
+
+def save_weights(network: SphereEstimator, path: str | Path, hand: HandModel) -> None:
+    """Write network and prior for `load`. Raises InputError if the file cannot be written."""
+    write_weights(path, network.state_dict(), METHOD, asdict(network.config), hand.checksum())
+
+
+def load(path: str | Path, hand: HandModel | None = None, trainable: bool = False) -> SphereEstimator:
+    """The network with the weights of `path`: ready for inference, or as it was, for training on.
+
+    Raises:
+        InputError: the file is at fault (`nets.weights.read_weights`), or its weights do not fit the network it names.
+    """
+    values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
+    try:
+        network = SphereEstimator(_config(values))
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"{path}: the weights do not fit the network they name") from error
+    if not trainable:
+        network.eval().requires_grad_(False)
+        prepare(network.hourglass, network.config.size, inference_precision())
+    return network
+
+
+def _config(values: dict[str, Any]) -> SphereFittingConfig:
+    return SphereFittingConfig(**(values | {"weights": FittingWeights(**values["weights"])}))
 
 
 def _add(terms: dict[str, Tensor], more: dict[str, Tensor], parts: int) -> None:

@@ -68,6 +68,12 @@ def can_pack() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
+def inference_precision() -> torch.dtype:
+    """bfloat16 where the CPU has instructions for it, else float32."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    return torch.bfloat16 if supported and can_pack() else torch.float32
+
+
 class PackedConvolution(nn.Module):
     """A convolution with its ReLU, if it has one, for inference on CPUs: one call of oneDNN, weights laid out for it beforehand.
 

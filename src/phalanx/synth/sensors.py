@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from phalanx.data.depth_cameras import DEPTH_CAMERAS
+
 
 @dataclass(frozen=True)
 class DepthSensor:
@@ -68,10 +70,10 @@ IDEAL = DepthSensor(name="ideal", triangulates=False, focal=1.0)
 KINECT1 = DepthSensor(
     name="kinect1",
     triangulates=True,
-    focal=585.0,
+    focal=DEPTH_CAMERAS["kinect1"].focal,
     nearest=0.5,
     farthest=5.0,
-    unit=1e-3,
+    unit=DEPTH_CAMERAS["kinect1"].unit,
     baseline=0.075,
     levels=8.0,
     axial=(0.0, 0.0, 1.425e-3),
@@ -89,10 +91,10 @@ KINECT1 = DepthSensor(
 SR300 = DepthSensor(
     name="sr300",
     triangulates=True,
-    focal=476.0,
+    focal=DEPTH_CAMERAS["sr300"].focal,
     nearest=0.2,
     farthest=1.5,
-    unit=0.125e-3,
+    unit=DEPTH_CAMERAS["sr300"].unit,
     baseline=-0.044,
     axial=(0.0, 0.0, 0.6e-3),
     slant=(3e-5, 0.0),
@@ -113,10 +115,10 @@ SR305 = replace(SR300, name="sr305")  # the same module in another case
 D415 = DepthSensor(
     name="d415",
     triangulates=True,
-    focal=1004.0,
+    focal=DEPTH_CAMERAS["d415"].focal,
     nearest=1004.0 * 0.055 / 128,
     farthest=10.0,
-    unit=1e-3,
+    unit=DEPTH_CAMERAS["d415"].unit,
     baseline=0.055,
     levels=32.0,
     axial=(0.0, 0.0, 0.08 / (1004.0 * 0.055)),
@@ -132,10 +134,10 @@ D415 = DepthSensor(
 D435 = DepthSensor(
     name="d435",
     triangulates=True,
-    focal=424.0,
+    focal=DEPTH_CAMERAS["d435"].focal,
     nearest=424.0 * 0.05 / 128,
     farthest=10.0,
-    unit=1e-3,
+    unit=DEPTH_CAMERAS["d435"].unit,
     baseline=0.05,
     levels=32.0,
     axial=(0.0, 0.0, 0.08 / (424.0 * 0.05)),
@@ -154,10 +156,10 @@ D435 = DepthSensor(
 KINECT2 = DepthSensor(
     name="kinect2",
     triangulates=False,
-    focal=365.0,
+    focal=DEPTH_CAMERAS["kinect2"].focal,
     nearest=0.5,
     farthest=4.5,
-    unit=1e-3,
+    unit=DEPTH_CAMERAS["kinect2"].unit,
     axial=(1.5e-3, -0.5e-3, 0.3e-3),
     slant=(1e-4, 1.5),
     lateral=0.4,
@@ -174,10 +176,10 @@ KINECT2 = DepthSensor(
 AZURE = DepthSensor(
     name="azure",
     triangulates=False,
-    focal=504.0,
+    focal=DEPTH_CAMERAS["azure"].focal,
     nearest=0.5,
     farthest=3.86,
-    unit=1e-3,
+    unit=DEPTH_CAMERAS["azure"].unit,
     axial=(0.6e-3, 0.0, 0.25e-3),
     slant=(1e-4, 1.5),
     lateral=0.3,

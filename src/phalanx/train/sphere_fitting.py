@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -33,7 +33,10 @@ from phalanx.synth import SynthConfig, stream
 from phalanx.train.feed import BufferFeed
 from phalanx.train.loop import CHECKPOINT, LoopConfig, Phase, train
 
-_LOOSE, _ASTRAY = 0.012, 0.08  # metres: spread of a cube's middle about the hand's, and how far one that was searched for may be
+_LOOSE, _ASTRAY = (
+    0.012,
+    0.08,
+)  # metres: spread of a cube's middle about the hand's, and how far one that was searched for may be
 
 
 @dataclass
@@ -193,7 +196,9 @@ def joint_errors(network: SphereEstimator, views: CubeViews) -> Tensor:
     return 1000 * (estimate_joints(network, views.maps.flatten(0, 1)) - views.joints.flatten(0, 1)).norm(dim=-1)
 
 
-def start(config: StartConfig, out: str | Path, held_out: dict[str, CubeViews], resume: bool = False) -> SphereEstimator:
+def start(
+    config: StartConfig, out: str | Path, held_out: dict[str, CubeViews], resume: bool = False
+) -> SphereEstimator:
     """Train on synthetic depth in the folder `out`; returns the averaged network.
 
     Args:
@@ -264,7 +269,7 @@ def _descend(
     out: str | Path,
     held_out: dict[str, CubeViews],
     resume: bool,
-    about: dict[str, object],
+    about: Mapping[str, object],
 ) -> SphereEstimator:
     folder = writable_folder(out)
     if not (folder / CHECKPOINT).exists():  # else the run that is there keeps its own

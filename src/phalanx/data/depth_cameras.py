@@ -1,0 +1,101 @@
+"""Depth cameras by name: what their numbers mean and how they look out, for frames that come without calibration.
+
+Sizes and focal lengths are those that makers give for the modes usually recorded; a camera's own calibration is better. Units:
+`docs/synthesis.md` and the heads of the readers name sources.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from phalanx.core.checks import as_intrinsics
+from phalanx.core.errors import InputError
+from phalanx.data.images import read_depth
+
+_LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
+
+
+@dataclass(frozen=True)
+class DepthCamera:
+    """How a camera's depth frames are to be read."""
+
+    name: str
+    width: int
+    """Pixels of the mode that `focal` is of."""
+    height: int
+    focal: float
+    """Pixels."""
+    unit: float
+    """Metres that a value of 1 stands for."""
+
+    def K(self, width: int, height: int) -> np.ndarray:
+        """Camera matrix (3, 3) of frames of another size, cut or scaled from the same field of view; the axis is in the middle."""
+        focal = self.focal * max(width / self.width, height / self.height)
+        return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
+
+DEPTH_CAMERAS = {
+    camera.name: camera
+    for camera in (
+        DepthCamera("kinect1", 640, 480, 585.0, 1e-3),
+        DepthCamera("kinect2", 512, 424, 365.0, 1e-3),
+        DepthCamera("azure", 640, 576, 504.0, 1e-3),
+        DepthCamera("sr300", 640, 480, 476.0, 0.125e-3),
+        DepthCamera("sr305", 640, 480, 476.0, 0.125e-3),
+        DepthCamera("d415", 1280, 720, 1004.0, 1e-3),
+        DepthCamera("d435", 848, 480, 424.0, 1e-3),
+    )
+}
+"""By name."""
+
+
+def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A 16-bit depth frame in metres `(H, W)`, 0 = no reading, and its camera matrix `(3, 3)`.
+
+    Args:
+        path: of the picture.
+        camera: a name in `DEPTH_CAMERAS`, or `fx,fy,cx,cy` in pixels.
+        unit: metres that a value of 1 stands for; none: the named camera's.
+
+    Raises:
+        InputError: no such camera, a camera of numbers without a unit, a file that cannot be read, a frame without readings, or one
+            whose distances no hand could have: the unit is wrong.
+    """
+    known = DEPTH_CAMERAS.get(camera)
+    if unit is None and known is None:
+        raise InputError(f"unit: a camera given as {camera!r} needs the metres that a value of 1 stands for")
+    metres = known.unit if unit is None and known is not None else unit
+    assert metres is not None
+    if not metres > 0:
+        raise InputError(f"unit: must be positive, not {metres}")
+    K = None if known else _intrinsics(camera)
+    depth = read_depth(path, metres)
+    if not (depth > 0).any():
+        raise InputError(f"{path}: is empty, no pixel has a depth")
+    typical = float(np.median(depth[depth > 0]))
+    if not _LIKELY[0] < typical < _LIKELY[1]:
+        fitting = [f"{name} ({c.unit:g} m)" for name, c in DEPTH_CAMERAS.items() if _within(typical / metres * c.unit)]
+        hint = f"; it would fit {', '.join(fitting)}" if fitting else ""
+        raise InputError(f"{path}: is {typical:.3g} m away if 1 stands for {metres:g} m: the unit is wrong{hint}")
+    height, width = depth.shape
+    if known is not None:
+        K = known.K(width, height)
+    assert K is not None
+    return depth, K
+
+
+def _within(distance: float) -> bool:
+    return _LIKELY[0] < distance < _LIKELY[1]
+
+
+def _intrinsics(text: str) -> np.ndarray:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 4:
+        raise InputError(f"camera: {text!r} is neither one of {', '.join(DEPTH_CAMERAS)} nor fx,fy,cx,cy")
+    return as_intrinsics(numbers, "camera")

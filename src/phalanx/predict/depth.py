@@ -1,0 +1,182 @@
+"""`DepthPredictor`: a depth frame in, the hand in it out, in metres.
+
+depth frame -> what is nearest (or in a box, or in a mask) -> cube -> spheres -> joints -> a cube about them -> spheres
+    -> hand model posed on the joints -> DepthHand
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.errors import InputError
+from phalanx.fit.joints import fit_joints
+from phalanx.geometry.cubes import EXTENT, cube_maps, nearest_hand
+from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
+from phalanx.hand.model import HandModel
+from phalanx.hand.prediction import SIDES, HandPrediction, Side
+from phalanx.hand.sphere_priors import joints_of_spheres
+from phalanx.hand.spheres import RADII
+from phalanx.methods.sphere_fitting import load
+from phalanx.predict.predictor import as_device
+from phalanx.render.spheres import sphere_depth
+
+_LOOKS = 2  # cubes: where something is nearest, then about the joints found there
+_NEAR = 0.01  # metres: drawn and read depth that agree
+
+
+@dataclass(frozen=True)
+class DepthHand:
+    """A hand in a depth frame; metres, camera frame of the frame as it was given.
+
+    Attributes:
+        hand: joints, angles and mesh of the hand model posed on the spheres.
+        spheres: (41, 3) centres as the network gives them.
+        radii: (41,).
+        fit_error: mean absolute difference of the depth of the drawn spheres from what was read, where both are, metres.
+    """
+
+    hand: HandPrediction
+    spheres: np.ndarray
+    radii: np.ndarray
+    fit_error: float
+
+
+class DepthPredictor:
+    """Finds the hand in a depth frame: `DepthPredictor(weights)(depth, K)` gives a `DepthHand`.
+
+    Args:
+        weights: of `methods.sphere_fitting`.
+        device: where the network runs, as PyTorch names it.
+
+    Raises:
+        InputError: the weights are missing or damaged, or there is no such device.
+    """
+
+    def __init__(self, weights: str | os.PathLike[str], device: str = "cpu") -> None:
+        self.device = as_device(device)
+        self.estimator = load(Path(weights)).to(self.device)
+        self.model = HandModel.open_hand()
+
+    def __call__(
+        self,
+        depth: np.ndarray,
+        K: Any,
+        side: Side | Literal["auto"] = "auto",
+        box: Any = None,
+        mask: np.ndarray | None = None,
+    ) -> DepthHand:
+        """Predict the hand in `depth`.
+
+        Args:
+            depth: (H, W) metres, 0 = no reading.
+            K: camera matrix (3, 3), or (fx, fy, cx, cy).
+            side: which of the person's hands it is; "auto" tries both and keeps the one that fits better.
+            box: (x, y, width, height) in pixels that the hand is in; none: the nearest thing is taken for it.
+            mask: (H, W) where the hand may be.
+
+        Raises:
+            InputError: an argument is at fault, or nothing is read where the hand should be.
+        """
+        depth = as_array(depth, (None, None), "depth").astype(np.float32)
+        if (depth < 0).any():
+            raise InputError("depth: holds negative values")
+        if side not in (*SIDES, "auto"):
+            raise InputError(f"side: must be 'left', 'right' or 'auto', not {side!r}")
+        intrinsics = as_intrinsics(K)
+        seen = _within(depth, box, mask)
+        if not (seen > 0).any():
+            raise InputError("depth: nothing is read where the hand should be")
+        sides: tuple[Side, ...] = SIDES if side == "auto" else (side,)
+        found = [self._look(seen, intrinsics, each) for each in sides]
+        best = min(range(len(found)), key=lambda k: -found[k][3])
+        spheres, middle, error, agreement = found[best]
+        return self._assemble(depth, intrinsics, sides[best], side == "auto", spheres, middle, error, agreement)
+
+    @torch.no_grad()
+    def _look(self, depth: np.ndarray, K: np.ndarray, side: Side) -> tuple[Tensor, Tensor, float, float]:
+        """Spheres (41, 3) in the frame of the (for a left hand, mirrored) camera, cube's middle, fit error, and share that agrees."""
+        flip = side == "left"
+        frame = torch.from_numpy(np.ascontiguousarray(depth[:, ::-1] if flip else depth))[None]
+        camera = torch.from_numpy(K).float()[None].clone()
+        if flip:
+            camera[:, 0, 2] = depth.shape[1] - 1 - camera[:, 0, 2]
+        size = self.estimator.config.size
+        middle = nearest_hand(frame, camera)
+        for look in range(_LOOKS):
+            maps = cube_maps(frame, camera, middle, size)
+            centres = self.estimator(maps.to(self.device)).cpu()  # (1, 41, 3)
+            if look + 1 < _LOOKS:
+                middle = middle + joints_of_spheres(centres).mean(1)
+        drawn = sphere_depth(centres, torch.tensor(RADII), size, EXTENT)
+        either = (drawn < EXTENT / 2) & (maps < EXTENT / 2)
+        apart = (drawn - maps).abs()[either]
+        shown = (drawn < EXTENT / 2).sum().clamp_min(1)
+        error = float(apart.mean()) if len(apart) else EXTENT
+        return centres[0] + middle, middle[0], error, float((apart < _NEAR).sum() / shown)
+
+    def _assemble(
+        self,
+        depth: np.ndarray,
+        K: np.ndarray,
+        side: Side,
+        guessed: bool,
+        spheres: Tensor,
+        middle: Tensor,
+        error: float,
+        agreement: float,
+    ) -> DepthHand:
+        height, width = depth.shape
+        pose = fit_joints(self.model, joints_of_spheres(spheres)[None])
+        with torch.no_grad():
+            surface = self.model(pose)
+            angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))[0].tolist()
+        mirror = np.array([-1.0, 1.0, 1.0]) if side == "left" else np.ones(3)
+        joints = surface.joints[0].double().numpy() * mirror
+        # The mirrored camera looks along another ray: x is negated in the plain one, whose axis is where it was.
+        pixels = joints @ K.T
+        pixels = pixels[:, :2] / pixels[:, 2:]
+        faces = self.model.faces.numpy()
+        centre = middle.double().numpy() * mirror
+        half = 0.5 * EXTENT * K[[0, 1], [0, 1]] / centre[2]
+        corner = (K @ centre)[:2] / centre[2] - half
+        hand = HandPrediction(
+            side=side,
+            score=float(np.clip(agreement, 0, 1)),
+            box=np.array([*corner, *(2 * half)]),
+            width=width,
+            height=height,
+            joints_2d=pixels,
+            joints=joints,
+            uncertainty=np.full(21, error * K[0, 0] / centre[2]),
+            rotations=pose.rotations[0].double().numpy(),
+            orientation=pose.orientation[0].double().numpy(),
+            angles_degrees=dict(zip(ANGLE_NAMES, angles, strict=True)),
+            shape=pose.shape[0].double().numpy(),
+            K=K,
+            camera="given",
+            scale_source="depth",
+            side_source="guessed" if guessed else "given",
+            vertices=surface.vertices[0].double().numpy() * mirror,
+            faces=faces[:, ::-1] if side == "left" else faces,
+        )
+        return DepthHand(hand, spheres.double().numpy() * mirror, np.array(RADII), error)
+
+
+def _within(depth: np.ndarray, box: Any, mask: np.ndarray | None) -> np.ndarray:
+    """`depth` with 0 outside box and mask."""
+    seen = depth
+    if box is not None:
+        x, y, width, height = as_array(box, (4,), "box").tolist()
+        rows, columns = np.indices(depth.shape)
+        inside = (columns >= x - 0.5) & (columns <= x + width - 0.5) & (rows >= y - 0.5) & (rows <= y + height - 0.5)
+        seen = np.where(inside, seen, 0)
+    if mask is not None:
+        where = as_array(mask, depth.shape, "mask") > 0.5
+        seen = np.where(where, seen, 0)
+    return seen.astype(np.float32)

@@ -1,0 +1,116 @@
+"""A hand in a depth frame, with a network that knows the answer: geometry of frames, sides, boxes and masks."""
+
+import numpy as np
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.hand.model import HandModel
+from phalanx.hand.spheres import sphere_centres
+from phalanx.methods.sphere_fitting import SphereEstimator, SphereFittingConfig, save_weights
+from phalanx.predict import depth as module
+from phalanx.predict.depth import DepthPredictor
+from phalanx.synth import SynthConfig, make_chunk
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "spheres.safetensors"
+    torch.manual_seed(0)
+    save_weights(SphereEstimator(SphereFittingConfig(size=64, width=16)), path, HandModel.open_hand())
+    return path
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return make_chunk(SynthConfig(size=96, chunk=4, tiles=2, skins=1, depth_sensor="ideal"), 8, 0)
+
+
+class Oracle:
+    """Gives the true spheres in whatever cube it is shown, if the frame is not the mirrored one."""
+
+    def __init__(self, monkeypatch, spheres, K):
+        self.config = SphereFittingConfig(size=64)
+        original = module.cube_maps
+
+        def spy(frame, camera, middle, size, *rest):
+            self.middle, self.straight = middle, bool(torch.allclose(camera, K, atol=1e-3))
+            return original(frame, camera, middle, size, *rest)
+
+        monkeypatch.setattr(module, "cube_maps", spy)
+        self.spheres = spheres
+
+    def __call__(self, maps):
+        away = 0.0 if self.straight else 0.05
+        return (self.spheres - self.middle)[None] + away
+
+
+def predictor(weights, monkeypatch, sample, index, flip=False):
+    made = DepthPredictor(weights)
+    spheres = sphere_centres(sample.joints[[index]])[0]
+    K = sample.K[[index]].clone()
+    made.estimator = Oracle(monkeypatch, spheres, K)
+    return made
+
+
+def test_joints_spheres_and_mesh_are_where_the_hand_is(weights, monkeypatch, sample):
+    for index in range(2):
+        made = predictor(weights, monkeypatch, sample, index)
+        depth, K = sample.depth[index].numpy(), sample.K[index].numpy()
+        got = made(depth, K, side="right")
+        assert np.abs(got.spheres - sphere_centres(sample.joints[[index]])[0].numpy()).max() < 1e-4
+        error = np.linalg.norm(got.hand.joints - sample.joints[index].numpy(), axis=1)
+        assert error.mean() < 0.005
+        assert np.linalg.norm(got.hand.joints_2d - sample.joints_2d[index].numpy(), axis=1).mean() < 4
+        assert got.hand.scale_source == "depth" and got.hand.side == "right" and got.hand.side_source == "given"
+        assert got.fit_error < 0.01 and got.hand.score > 0.4
+        tips = got.hand.joints[[4, 8, 12, 16, 20]]
+        gap = np.linalg.norm(got.hand.vertices[:, None] - tips, axis=2).min(0)
+        assert gap.max() < 0.012
+
+
+def test_a_left_hand_is_the_mirror_image(weights, monkeypatch, sample):
+    made = predictor(weights, monkeypatch, sample, 0)
+    K = sample.K[0].numpy().astype(float)
+    mirrored = K.copy()
+    mirrored[0, 2] = 95 - K[0, 2]
+    depth = np.ascontiguousarray(sample.depth[0].numpy()[:, ::-1])
+    got = made(depth, mirrored, side="left")
+    assert np.abs(got.spheres * [-1, 1, 1] - sphere_centres(sample.joints[[0]])[0].numpy()).max() < 1e-4
+    pixels = got.hand.joints @ mirrored.T
+    assert np.allclose(pixels[:, :2] / pixels[:, 2:], got.hand.joints_2d, atol=1e-6)
+    auto = made(depth, mirrored)
+    assert auto.hand.side == "left" and auto.hand.side_source == "guessed"
+
+
+def test_box_and_mask_say_where_the_hand_is(weights, sample):
+    made = DepthPredictor(weights)
+    depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
+    depth[:6, :6] = 0.15  # something nearer
+    seen = []
+    original = module.nearest_hand
+
+    def spy(frame, camera, *rest):
+        seen.append(frame.clone())
+        return original(frame, camera, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "nearest_hand", spy)
+        made(depth, K, "right", box=(10, 0, 80, 96))
+        made(depth, K, "right", mask=depth > 0.2)
+    assert (seen[0][0, :, :10] == 0).all() and (seen[0][0, :6, 10:] == torch.from_numpy(depth[:6, 10:])).all()[()]
+    assert (seen[1][0, :6, :6] == 0).all()
+
+
+def test_bad_input_is_said_in_a_sentence(weights, sample):
+    made = DepthPredictor(weights)
+    depth, K = sample.depth[0].numpy(), sample.K[0].numpy()
+    for arguments, words in (
+        ((np.zeros_like(depth), K), "nothing is read"),
+        ((-depth, K), "negative"),
+        ((depth[None], K), "depth"),
+        ((depth, K, "both"), "side"),
+        ((depth, K, "right", (500, 500, 10, 10)), "nothing is read"),
+    ):
+        with pytest.raises(InputError, match=words):
+            made(*arguments)
