@@ -137,7 +137,7 @@ def keep_cubes(size: int, sample: Sample) -> dict[str, Tensor]:
     return {"maps": views.maps.half(), "joints": views.joints, "middles": views.middles}
 
 
-def finish_cubes(noise: bool, kept: dict[str, Tensor], size: int, random: torch.Generator) -> FittingBatch:
+def finish_cubes(noise: bool, kept: Mapping[str, Tensor], size: int, random: torch.Generator) -> FittingBatch:
     """A batch of labelled frames out of what was kept."""
     maps = kept["maps"].float()
     if noise:
@@ -181,6 +181,30 @@ class FittingFeed:
         self._step = state["step"]
         if self._labelled is not None:
             self._labelled.restore({name: value for name, value in state.items() if name != "step"})
+
+
+class LabelledFeed:
+    """Batches of recorded frames with their labels, each view by itself: what an upper bound is trained on."""
+
+    def __init__(self, recordings: CubeViews, noise: bool, seed: int) -> None:
+        self._views, self._noise, self._seed, self._step = recordings.single_views(), noise, seed, 0
+
+    def next(self, batch: int, size: int, reuse: int) -> FittingBatch:
+        """The next `batch` frames."""
+        random = generator(self._seed, self._step)
+        self._step += 1
+        drawn = self._views[torch.from_numpy(random.integers(0, len(self._views), batch))]
+        if drawn.joints is None:
+            raise InputError("supervise: the recordings have no labels")
+        kept = {"maps": drawn.maps, "joints": drawn.joints, "middles": drawn.middles}
+        noise = torch.Generator().manual_seed(int(random.integers(2**62)))
+        return finish_cubes(self._noise, kept, size, noise)
+
+    def state(self) -> dict[str, int]:
+        return {"step": self._step}
+
+    def restore(self, state: dict[str, int]) -> None:
+        self._step = state["step"]
 
 
 @torch.no_grad()
@@ -249,6 +273,22 @@ def fit(
             feed.close()
 
 
+def supervise(
+    model: SphereEstimator,
+    recordings: CubeViews,
+    loop: LoopConfig,
+    batch: int,
+    out: str | Path,
+    held_out: dict[str, CubeViews],
+    resume: bool = False,
+) -> SphereEstimator:
+    """Train a network, which is changed, on recordings with their labels in the folder `out`; returns the averaged one."""
+    model.train().requires_grad_(True)
+    model.prior.requires_grad_(False)
+    feed = LabelledFeed(recordings, True, loop.seed)
+    return _descend(model, feed, batch, 1, loop, out, held_out, resume, {"model": asdict(model.config)})
+
+
 def labelled_feed(config: StartConfig) -> BufferFeed[FittingBatch]:
     """Endless labelled frames as `config` has them."""
 
@@ -262,7 +302,7 @@ def labelled_feed(config: StartConfig) -> BufferFeed[FittingBatch]:
 
 def _descend(
     model: SphereEstimator,
-    feed: BufferFeed[FittingBatch] | FittingFeed,
+    feed: BufferFeed[FittingBatch] | FittingFeed | LabelledFeed,
     batch: int,
     reuse: int,
     loop: LoopConfig,
