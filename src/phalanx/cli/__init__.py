@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from phalanx import __version__
 from phalanx.cli.common import Parser, complain
 from phalanx.cli.hands import add_fit, add_predict
-from phalanx.cli.make import add_synth, add_train
-from phalanx.cli.measure import add_compare, add_data, add_evaluate, add_report
+from phalanx.cli.make import add_adapt, add_synth, add_train
+from phalanx.cli.measure import add_compare, add_data, add_evaluate, add_report, add_reproduce
 from phalanx.core.errors import InputError
 
 
@@ -52,10 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     add_fit(verbs)
     add_synth(verbs)
     add_train(verbs)
+    add_adapt(verbs)
     add_data(verbs)
     add_evaluate(verbs)
     add_compare(verbs)
     add_report(verbs)
+    add_reproduce(verbs)
     return parser
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from phalanx.cli.common import add_common, add_verb, complain, numbers, sayer
+from phalanx.core.errors import InputError
 
 
 def add_predict(verbs: Any) -> None:
@@ -38,6 +39,17 @@ def add_predict(verbs: Any) -> None:
         help="wrist to tip of the stretched middle finger; settles the size (default: what the model finds likely)",
     )
     parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+    parser.add_argument(
+        "--depth", action="store_true", help="inputs are 16-bit depth frames; needs --camera and --weights"
+    )
+    parser.add_argument(
+        "--camera",
+        metavar="NAME",
+        help="depth camera: kinect1, kinect2, azure, sr300, sr305, d415, d435, or fx,fy,cx,cy with --unit",
+    )
+    parser.add_argument(
+        "--unit", type=float, metavar="METRES", help="what 1 stands for in depth frames (default: the camera's)"
+    )
     parser.add_argument("--json", metavar="FILE", help="also write what was found and what was skipped to one file")
     add_common(parser)
 
@@ -67,11 +79,24 @@ def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
     writable_folder(args.out)
     if args.json:
         writable_file(args.json)
+    summary = _predict_depth(args) if args.depth else _predict_colour(args)
+    if args.json:
+        write_json(args.json, {"done": summary.done, "skipped": summary.skipped}, indent=1)
+    if summary.skipped:
+        total = len(summary.done) + len(summary.skipped)
+        print(f"phalanx: {len(summary.skipped)} of {total} inputs were passed over", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _predict_colour(args: argparse.Namespace) -> Any:
+    if args.camera or args.unit:
+        raise InputError("--camera, --unit: are for depth frames (--depth); a colour camera is given as --K")
     from phalanx.predict.files import predict_files
     from phalanx.predict.predictor import Predictor, check_options
 
     check_options(args.box, args.K, args.side, args.hand_length)
-    summary = predict_files(
+    return predict_files(
         args.paths,
         args.out,
         box=args.box,
@@ -83,13 +108,20 @@ def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
         say=sayer(args.quiet),
         complain=complain,
     )
-    if args.json:
-        write_json(args.json, {"done": summary.done, "skipped": summary.skipped}, indent=1)
-    if summary.skipped:
-        total = len(summary.done) + len(summary.skipped)
-        print(f"phalanx: {len(summary.skipped)} of {total} inputs were passed over", file=sys.stderr)
-        return 2
-    return 0
+
+
+def _predict_depth(args: argparse.Namespace) -> Any:
+    if args.K or args.mirrored or args.hand_length:
+        raise InputError("--K, --mirrored, --hand-length: are for pictures; depth frames take --camera")
+    if not args.camera or not args.weights:
+        raise InputError("--depth: say which --camera took the frames, and give --weights of a depth network")
+    from phalanx.predict.depth import DepthPredictor
+    from phalanx.predict.files import predict_depth_files
+
+    predictor = DepthPredictor(args.weights, args.device)
+    return predict_depth_files(
+        args.paths, args.out, predictor, args.camera, args.unit, args.side, args.box, sayer(args.quiet), complain
+    )
 
 
 def add_fit(verbs: Any) -> None:

@@ -1,10 +1,10 @@
-"""`phalanx synth` and `phalanx train`: pictures and weights out of nothing."""
+"""`phalanx synth`, `train` and `adapt`: pictures and weights out of nothing, or out of recordings without labels."""
 
 import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from phalanx.cli.common import add_verb, progress_bar, sayer
+from phalanx.cli.common import Parser, add_verb, complain, progress_bar, sayer
 from phalanx.core.errors import InputError
 
 
@@ -195,3 +195,62 @@ def _describe(parser: argparse.ArgumentParser, config: type) -> None:
         for name, text in field_descriptions(part).items():
             # argparse takes a % for a format, in some releases of jsonargparse only
             actions[f"{prefix}.{name}".lstrip(".")].help = text.replace("%", "per cent")
+
+
+def add_adapt(verbs: Any) -> None:
+    parser = add_verb(verbs, "adapt", None, "fit a network to recordings of your own camera, without labels", "")
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True, parser_class=Parser)
+    depth = add_verb(kinds, "depth", _adapt_depth, "fit the sphere network to 16-bit depth frames", _ADAPT_DEPTH)
+    depth.add_argument("--data", required=True, metavar="DIR", help="folder of depth frames (PNG, 16 bits)")
+    depth.add_argument(
+        "--camera",
+        required=True,
+        metavar="NAME",
+        help="kinect1, kinect2, azure, sr300, sr305, d415, d435, or fx,fy,cx,cy in pixels with --unit",
+    )
+    depth.add_argument(
+        "--unit", type=float, metavar="METRES", help="what a value of 1 stands for (default: the camera's)"
+    )
+    depth.add_argument("--out", required=True, metavar="DIR", help="folder for weights, picture and figures")
+    depth.add_argument("--weights", required=True, metavar="FILE", help="weights to begin with")
+    depth.add_argument("--side", choices=("left", "right"), default="right", help="which hand it is (default: right)")
+    depth.add_argument("--minutes", type=float, default=10.0, help="of training (default: 10)")
+    depth.add_argument("--workers", type=int, default=1, help="processes that make synthetic frames (default: 1)")
+    depth.add_argument("--resume", action="store_true", help="go on with a run that was killed")
+    depth.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_ADAPT_DEPTH = """\
+Learns from the frames alone: spheres are drawn where the network says and held against the depth that was measured (Wan et al. 2019).
+What is nearest to the camera is taken for the hand. With a rig.json in the folder (docs/data.md) and a folder for each of
+three or more calibrated cameras, their views are held against each other too, which is worth most.
+
+Frames without a hand, empty or of another size are named and passed over.
+
+example:
+  phalanx adapt depth --data recordings/ --camera sr305 --weights start.safetensors --out mine
+  phalanx predict frame.png --depth --camera sr305 --weights mine/spheres.safetensors
+"""
+
+
+def _adapt_depth(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.core.allocator import keep_freed_memory
+    from phalanx.predict.adapt_depth import adapt_depth
+
+    keep_freed_memory()
+    with progress_bar(args.quiet) as progress:
+        figures = adapt_depth(
+            args.data,
+            args.camera,
+            args.out,
+            args.weights,
+            args.unit,
+            args.side,
+            args.minutes,
+            args.workers,
+            args.resume,
+            sayer(args.quiet),
+            complain,
+            progress,
+        )
+    return 2 if figures["skipped"] else 0

@@ -1,4 +1,4 @@
-"""`phalanx data`, `evaluate`, `compare`, `report`: what sets hold and how good predictions are."""
+"""`phalanx data`, `evaluate`, `compare`, `report`, `reproduce`: what sets hold and how good predictions are."""
 
 import argparse
 from collections.abc import Sequence
@@ -407,4 +407,36 @@ def _evaluate_photos3d(args: argparse.Namespace, rest: Sequence[str]) -> int:
         worst=args.worst,
         quiet=args.quiet,
     )
+    return 0
+
+
+def add_reproduce(verbs: Any) -> None:
+    parser = add_verb(verbs, "reproduce", None, "make a paper's table again, measured beside published", "")
+    papers = parser.add_subparsers(dest="paper", metavar="PAPER", required=True, parser_class=Parser)
+    wan = add_verb(papers, "wan2019", _reproduce_wan2019, "training by fitting spheres to depth (Table 1)", _WAN2019)
+    wan.add_argument("--out", required=True, metavar="DIR", help="folder of the run; started again it goes on")
+    wan.add_argument("--scale", choices=("smoke", "cpu", "paper"), default="cpu", help="how much (default: cpu)")
+    wan.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the main rows (default: 1 2 3)")
+    wan.add_argument("--rows", nargs="+", metavar="ROW", help="names as in the table (default: all)")
+    wan.add_argument("--quiet", action="store_true", help="say nothing but complaints")
+
+
+_WAN2019 = """\
+Trains on synthetic depth of the domain studio, fits to unlabelled depth of the domain field seen by three cameras, and tests there.
+Writes wan2019.md (the table), wan2019.png (frames within an error) and wan2019.json. smoke takes seconds, cpu an evening.
+
+example:
+  phalanx reproduce wan2019 --out runs/wan2019
+  phalanx reproduce wan2019 --out runs/few --seeds 1 --rows "synth(aug. with noise)" "100% single view"
+"""
+
+
+def _reproduce_wan2019(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.core.allocator import keep_freed_memory
+    from phalanx.evaluate.wan2019 import ROWS, SCALES, reproduce
+
+    keep_freed_memory()
+    say = sayer(args.quiet)
+    reproduce(args.out, SCALES[args.scale], args.seeds, args.rows or ROWS, say)
+    say(f"-> {args.out}/wan2019.md, .png, .json")
     return 0

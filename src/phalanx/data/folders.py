@@ -188,7 +188,14 @@ class DepthFolder(Dataset):
 
 
 class RigFolder(Dataset):
-    """Pictures of a rig, frame by frame, the cameras of a frame in the order of `cameras`. `ids`: 0, frame, camera."""
+    """Pictures of a rig, frame by frame, the cameras of a frame in the order of `cameras`. `ids`: 0, frame, camera.
+
+    Attributes:
+        cameras: names of V cameras, which are those of their folders.
+        frames: names of the pictures that all cameras have.
+        K, world_to_camera: (V, 3, 3) and (V, 4, 4), metres.
+        size: width and height of all pictures.
+    """
 
     name = "rig"
     splits = ("all",)
@@ -200,9 +207,9 @@ class RigFolder(Dataset):
         data = read_json(path)
         try:
             entries = list(data["cameras"])
-            self._size = int(data["width"]), int(data["height"])
-            self._K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
-            self._motions = np.array([_motion(e, f"{path}: camera {i}") for i, e in enumerate(entries)])
+            self.size = int(data["width"]), int(data["height"])
+            self.K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
+            self.world_to_camera = np.array([_motion(e, f"{path}: camera {i}") for i, e in enumerate(entries)])
             names = [entry["name"] for entry in entries if "name" in entry]
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
@@ -218,8 +225,8 @@ class RigFolder(Dataset):
         if whole:
             for name, pictures in zip(self.cameras, found, strict=True):
                 check_files(self.folder / name, set[str]().union(*found), pictures)
-        self._frames = sorted(found[0].intersection(*found), key=_natural)
-        if not self._frames:
+        self.frames = sorted(found[0].intersection(*found), key=_natural)
+        if not self.frames:
             raise InputError(f"{self.folder}: no frame has pictures of all cameras")
 
     @classmethod
@@ -227,15 +234,15 @@ class RigFolder(Dataset):
         return (Path(folder) / _RIG).is_file()
 
     def __len__(self) -> int:
-        return len(self._frames) * len(self.cameras)
+        return len(self.frames) * len(self.cameras)
 
     def __getitem__(self, index: int) -> Sample:
         frame, camera = divmod(range(len(self))[index], len(self.cameras))
-        path = self.folder / self.cameras[camera] / self._frames[frame]
+        path = self.folder / self.cameras[camera] / self.frames[frame]
         return Sample(
-            image=image_batch(read_image_of_size(path, *self._size)),
-            K=as_batch(self._K[camera]),
-            world_to_camera=as_batch(self._motions[camera]),
+            image=image_batch(read_image_of_size(path, *self.size)),
+            K=as_batch(self.K[camera]),
+            world_to_camera=as_batch(self.world_to_camera[camera]),
             ids=torch.tensor([[0, frame, camera]]),
         ).check()
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json, write_whole
+from phalanx.data.depth_cameras import read_frame
 from phalanx.data.images import find_inputs, is_video, read_image, real_path
 from phalanx.data.video import frames_per_second, read_frames, write_video
 from phalanx.hand.export import save_mesh
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
+from phalanx.predict.depth import DepthPredictor
 from phalanx.predict.predictor import Predictor, check_options
 
 PICTURE_SCHEMA = "phalanx.picture/1"
@@ -22,6 +24,9 @@ VIDEO_SCHEMA = "phalanx.video/1"
 FRAMES_FOR_SIDE = 9  # frames that decide which hand a video shows
 UNSURE = 0.5  # score below which the line for people says so
 TRACKED = 0.3  # score above which the next frame of a video is looked at where the hand was
+
+
+Say = Callable[[str], None]
 
 
 @dataclass
@@ -99,6 +104,86 @@ def predict_files(
     return summary
 
 
+def predict_depth_files(
+    paths: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    predictor: DepthPredictor,
+    camera: str,
+    unit: float | None = None,
+    side: Side | Literal["auto"] = "auto",
+    box: Sequence[float] | None = None,
+    say: Callable[[str], None] = print,
+    complain: Callable[[str], object] = print,
+) -> Summary:
+    """Predict 16-bit depth frames (PNG), and folders of them, and write what is found into the folder `out`.
+
+    For a frame `name.png`: `name.json` (schema `phalanx.picture/1`, with `spheres` and `fit_error_mm`), `name_overlay.png` and `name.glb`.
+    A frame at fault is complained about and passed over; the others are done.
+
+    Args:
+        paths, out, say, complain: as `predict_files` takes them.
+        predictor: with weights of `methods.sphere_fitting`.
+        camera, unit: as `data.depth_cameras.read_frame` takes them.
+        side, box: as `DepthPredictor` takes them, for every frame.
+
+    Raises:
+        InputError: before any work: there are no paths, or `out` cannot be written.
+    """
+    named = [Path(path) for path in paths]
+    if not named:
+        raise InputError("paths: name a depth frame, or a folder of them")
+    folder = writable_folder(out)
+    summary = Summary()
+    found: dict[str, Path] = {}
+    for given in named:
+        inside = sorted(p for p in given.rglob("*") if p.suffix.lower() == ".png") if given.is_dir() else [given]
+        if not inside:
+            complain(f"{given}: holds no PNG frames")
+            summary.skipped.append({"input": str(given), "problem": "holds no PNG frames"})
+        for path in inside:
+            found.setdefault(real_path(path), path)
+    for path, stem in zip(found.values(), output_stems(list(found.values())), strict=True):
+        try:
+            summary.done.append(
+                _predict_depth(predictor, path, folder / stem, camera, unit, side, box, set(found), say)
+            )
+        except InputError as error:
+            problem = str(error) if str(path) in str(error) else f"{path}: {error}"
+            summary.skipped.append({"input": str(path), "problem": problem})
+            complain(problem)
+    return summary
+
+
+def _predict_depth(
+    predictor: DepthPredictor,
+    path: Path,
+    target: Path,
+    camera: str,
+    unit: float | None,
+    side: Side | Literal["auto"],
+    box: Sequence[float] | None,
+    inputs: set[str],
+    say: Say,
+) -> dict[str, Any]:
+    from phalanx.view.overlay import draw_overlay
+    from phalanx.view.samples import depth_picture
+
+    outputs = [_beside(target, ending, inputs) for ending in (".json", "_overlay.png", ".glb")]
+    depth, K = read_frame(path, camera, unit)
+    found = predictor(depth, K, side, box)
+    hand = found.hand
+    height, width = depth.shape
+    listed = hand.to_json(mesh=False) | {"spheres": found.spheres.tolist(), "fit_error_mm": 1000 * found.fit_error}
+    head = {"schema": PICTURE_SCHEMA, "input": str(path), "width": width, "height": height}
+    write_json(outputs[0], {**head, "hands": [listed]})
+    near = np.where(np.abs(depth - hand.joints[9, 2]) < 0.25, depth, 0)
+    _write_png(outputs[1], draw_overlay(depth_picture(near), [hand]))
+    assert hand.vertices is not None and hand.faces is not None
+    save_mesh(outputs[2], [(hand.vertices, hand.faces)])
+    say(f"{path}: {describe(hand)}, spheres {1000 * found.fit_error:.1f} mm off -> {outputs[1]}")
+    return {"input": str(path), "outputs": [str(p) for p in outputs], "hands": [listed]}
+
+
 def output_stems(paths: Sequence[Path]) -> list[str]:
     """A different name for each input: its own without the suffix where that is free, else with _2, _3, ... behind.
 
@@ -132,8 +217,6 @@ def describe(hand: HandPrediction) -> str:
 
 
 _LONG_FINGERS = ("index", "middle", "ring", "little")
-
-Say = Callable[[str], None]
 
 
 def _predict_picture(
