@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.evaluate.nyu import JOINTS, evaluate_nyu, score_nyu, to_millimetres
+from phalanx.data.joint_lines import read_joint_lines
+from phalanx.evaluate.nyu import JOINTS, evaluate_nyu, joints_14, predict_nyu, score_nyu, to_millimetres
 
 REAL = Path(__file__).parents[3] / "shared" / "real" / "nyu_published"
 PUBLISHED = {
@@ -84,3 +85,52 @@ def test_compressed_predictions_are_named_without_their_endings(tmp_path):
     path.write_bytes(gzip.compress(write(tmp_path / "true.txt", truth()).read_bytes()))
     assert evaluate_nyu(path, tmp_path / "true.txt")["name"] == "mine"
     assert evaluate_nyu(path, tmp_path / "true.txt", name="ours")["name"] == "ours"
+
+
+class Predictor:
+    """Knows where the hand is in frames whose depth is above zero."""
+
+    def __init__(self, joints):
+        self.joints = joints
+
+    def __call__(self, depth, K, side):
+        assert depth.shape == (480, 640) and side == "right" and K == (588.03, 587.07, 320.0, 240.0)
+        if not (depth > 0).any():
+            raise InputError("depth: nothing is read where the hand should be")
+        return type("Found", (), {"hand": type("Hand", (), {"joints": self.joints + [0, 0, float(depth.max())]})})()
+
+
+def test_frames_are_predicted_into_a_file_that_is_scored(tmp_path):
+    from PIL import Image
+
+    joints = np.random.default_rng(1).normal(0, 0.05, (21, 3))
+    folder = tmp_path / "dataset" / "test"
+    folder.mkdir(parents=True)
+    for number, depth in enumerate((2001, 700, 2001, 800)):
+        pixels = np.full((480, 640), depth)
+        image = np.stack([0 * pixels, pixels // 256, pixels % 256], -1).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"depth_1_{number + 1:07d}.png", compress_level=1)
+        Image.fromarray(image).save(folder / f"depth_2_{number + 1:07d}.png", compress_level=1)
+    said = []
+    out = tmp_path / "ours.txt"
+    assert predict_nyu(tmp_path, out, Predictor(joints), said.append) == 4
+    assert len(said) == 2 and "depth_1_0000001.png" in said[0] and "nothing is read" in said[0]
+    lines = read_joint_lines(out, 14)
+    points = to_millimetres(lines) * [1, -1, 1] / 1000
+    for frame, depth in enumerate((0.7, 0.7, 0.7, 0.8)):  # the first stands in for what was before it, too
+        assert np.allclose(points[frame], joints_14(joints + [0, 0, depth]), atol=2e-5)
+    for frame in folder.glob("depth_1_*"):
+        frame.unlink()
+    with pytest.raises(InputError, match="holds no depth_1"):
+        predict_nyu(tmp_path, out, Predictor(joints))
+
+
+def test_our_joints_as_the_sets_points():
+    joints = np.zeros((21, 3))
+    joints[[5, 9, 13, 17], 0] = [0.03, 0.01, -0.01, -0.03]
+    joints[[5, 9, 13, 17], 1] = -0.09
+    joints[[20, 4], 2] = [0.5, 0.7]
+    points = dict(zip(JOINTS, joints_14(joints), strict=True))
+    assert points["little_tip"][2] == 0.5 and points["thumb_tip"][2] == 0.7
+    assert points["wrist_side_1"].tolist() == [-0.015, 0, 0] and points["wrist_side_2"].tolist() == [0.015, 0, 0]
+    assert np.allclose(points["palm"], [0, -0.045, 0])

@@ -93,7 +93,7 @@ class NYU(Dataset):
         K = torch.tensor([[FOCAL[0], 0, CENTRE[0]], [0, FOCAL[1], CENTRE[1]], [0, 0, 1]])
         person = int(self.split == "test" and number > SECOND_PERSON)
         sample = Sample(
-            sensed_depth=as_batch(_depth(self._root / f"depth_{_name(view, number)}")),
+            sensed_depth=as_batch(read_nyu_depth(self._root / f"depth_{_name(view, number)}")),
             joints=joints[None],
             joints_2d=project(joints, K)[None],
             K=K[None],
@@ -125,7 +125,7 @@ def _points(path: Path) -> np.ndarray:
     return points
 
 
-def _depth(path: Path) -> np.ndarray:
+def read_nyu_depth(path: Path) -> np.ndarray:
     """A depth picture as (480, 640) float32 metres, 0 = no reading."""
     image = read_image_of_size(path, WIDTH, HEIGHT)
     if image[..., 0].any():

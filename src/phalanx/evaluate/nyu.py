@@ -7,20 +7,24 @@ Networks", ACM TOG 2014), as the depth community keeps to it.
 - **Camera**: `x = (u - 320) d / 588.03`, `y = (240 - v) d / 587.07`.
 - **Figures**: mean distance over joints and frames; share of frames whose largest (and whose mean) error is at most t, t = 0 .. 80 mm.
 
-Source: github.com/xinghaochen/awesome-hand-pose-estimation, `evaluation/`; joints and constants as there. Predictions are saved by
-whoever made them, in the community's text form (`data/joint_lines.py`); this file is the second step, scoring.
+Source: github.com/xinghaochen/awesome-hand-pose-estimation, `evaluation/`; joints and constants as there. Predictions are saved in the
+community's text form (`data/joint_lines.py`), by `predict_nyu` or whoever else; scoring is the second step and knows the files alone.
+
+Ours are other points than the set's: two sides of the wrist and the palm's middle are placed between our joints (`joints_14`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, write_json
+from phalanx.core.files import writable_file, write_json, write_whole
 from phalanx.data.joint_lines import read_joint_lines
+from phalanx.data.nyu import read_nyu_depth
 from phalanx.metrics.frames import frames_with_mean_within, frames_within
 from phalanx.metrics.joints import end_point_errors
 
@@ -75,6 +79,75 @@ def score_nyu(predicted: np.ndarray, true: np.ndarray) -> dict[str, Any]:
         "frames_with_max_error_within": frames_within(errors, THRESHOLDS).tolist(),
         "frames_with_mean_error_within": frames_with_mean_within(errors, THRESHOLDS).tolist(),
     }
+
+
+def joints_14(joints: np.ndarray) -> np.ndarray:
+    """The 14 points `(..., 14, 3)` of right hands with our 21 joints `(..., 21, 3)`.
+
+    The sides of the wrist lie a quarter of the knuckles' breadth beside ours, the little finger's first; the palm's middle
+    half-way between wrist and knuckles.
+    """
+    wrist, knuckles = joints[..., 0, :], joints[..., [5, 9, 13, 17], :]
+    breadth = 0.25 * (knuckles[..., 3, :] - knuckles[..., 0, :])  # from index to little finger
+    palm = 0.5 * (wrist + knuckles.mean(-2))
+    fingers = joints[..., [20, 18, 16, 14, 12, 10, 8, 6, 4, 3, 2], :]
+    return np.concatenate([fingers, np.stack([wrist + breadth, wrist - breadth, palm], -2)], -2)
+
+
+def predict_nyu(
+    folder: str | Path,
+    save: str | Path,
+    predictor: Callable[..., Any],
+    complain: Callable[[str], object] = print,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Predict the first camera's depth frames in a folder (or its `test`, or `dataset/test`) and save them as text; returns how many.
+
+    A frame in which no hand is found has the frame's before, as a user would have.
+
+    Args:
+        folder: with `depth_1_0000001.png` and so on.
+        save: text file, a line a frame: u v d of 14 joints.
+        predictor: `predictor(depth (H, W) metres, K, side)` gives a `predict.depth.DepthHand`.
+        complain: is given a sentence for every frame without a hand.
+        progress: is given how many are done, and how many there are.
+
+    Raises:
+        InputError: there are no frames, or none with a hand; or the file cannot be written.
+    """
+    writable_file(save)
+    root = next(
+        (
+            p
+            for p in (Path(folder), Path(folder) / "test", Path(folder) / "dataset" / "test")
+            if any(p.glob("depth_1_*.png"))
+        ),
+        None,
+    )
+    if root is None:
+        raise InputError(f"{folder}: holds no depth_1_*.png, nor does its test or dataset/test")
+    frames = sorted(root.glob("depth_1_*.png"))
+    K = (*FOCAL, *CENTRE)
+    found: list[np.ndarray | None] = []
+    for number, path in enumerate(frames):
+        try:
+            points = joints_14(predictor(read_nyu_depth(path), K, "right").hand.joints)
+            x, y, z = points.T
+            found.append(np.stack([x / z * FOCAL[0] + CENTRE[0], y / z * FOCAL[1] + CENTRE[1], 1000 * z], -1))
+        except InputError as error:
+            found.append(None)
+            complain(f"{path}: {error}")
+        progress(number + 1, len(frames))
+    known = [points for points in found if points is not None]
+    if not known:
+        raise InputError(f"{root}: no hand was found in any of {len(frames)} frames")
+    last, lines = known[0], []
+    for frame in found:
+        last = last if frame is None else frame
+        lines.append(" ".join(f"{value:.3f}" for value in last.ravel()))
+    with write_whole(save) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+    return len(frames)
 
 
 def evaluate_nyu(
