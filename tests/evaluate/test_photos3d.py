@@ -203,6 +203,7 @@ def test_bad_files_of_predictions_are_named(tmp_path, spoil, message):
     save_predictions(path, ["a.png", "b.png"], {"run": run})
     loaded = load_predictions(path, ["a.png", "b.png"])
     np.testing.assert_array_equal(loaded["run"].joints, run.joints)
+    assert loaded["run"].made_by == ""
     spoil(path)
     with pytest.raises(InputError, match=rf"saved\.npz: .*{message}|saved\.npz: {message}"):
         load_predictions(path, ["a.png", "b.png"])

@@ -123,6 +123,40 @@ def test_missed_hands_count_as_wrong(tmp_path):
         evaluate_set(RHD, tmp_path, Told(lambda joints: joints, missed=range(COUNT)))
 
 
+@pytest.mark.parametrize("missed", [(1, 2), (1, 2, 3)])
+def test_a_median_of_many_missed_hands_is_none_and_the_file_is_written(tmp_path, missed):
+    """Of five joints three are always missed: their median is infinite, which JSON does not hold."""
+    report = evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6, missed), json_path=tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json").read_text()) == report
+    figures = report["phalanx"]
+    assert (figures["median_mm"] is None) == (figures["median_over_all_mm"] is None) == (len(missed) == 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "sentence"),
+    [
+        ("joints", lambda a: a.__setitem__((1, 7, 2), np.nan), "hand 0_1_0: joints has numbers that are not finite"),
+        ("joints", lambda a: a.__setitem__((2, 3), np.inf), "hand 0_2_0: joints has numbers"),
+        ("joints", lambda a: a.__setitem__(2, np.inf), "hand 0_2_0: joints has numbers"),
+        ("joints_2d", lambda a: a.__setitem__((4, 0, 0), np.nan), "hand 0_4_0: joints_2d has numbers"),
+        ("joints_2d", lambda a: a.__setitem__(slice(1, 3), np.nan), "hand 0_1_0: joints_2d are NaN but joints are not"),
+        ("joints", lambda a: a.__setitem__(3, np.nan), "hand 0_3_0: joints are NaN but joints_2d are not"),
+    ],
+)
+def test_a_hand_is_missed_or_whole(tmp_path, field, change, sentence):
+    evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6), save=tmp_path / "p.npz")
+    arrays = dict(np.load(tmp_path / "p.npz"))
+    change(arrays[f"phalanx/{field}"])
+    np.savez(tmp_path / "q.npz", **arrays)
+    with pytest.raises(InputError, match=f"q.npz: phalanx: {sentence}"):
+        evaluate_set(RHD, tmp_path, predictions=tmp_path / "q.npz")
+
+
+def test_a_predictor_that_answers_with_half_a_hand_is_named(tmp_path):
+    with pytest.raises(InputError, match="predictor: hand 0_0_0: joints has numbers that are not finite"):
+        evaluate_set(RHD, tmp_path, Told(lambda joints: np.where(np.arange(21)[:, None] == 5, np.nan, joints)))
+
+
 def test_freihand_compares_in_the_cameras_frame_and_aligned(tmp_path):
     perfect = evaluate_set(FREIHAND, tmp_path, Told(lambda joints: 2.0 * joints))["phalanx"]
     assert perfect["mean_mm"] == pytest.approx(0, abs=1e-6)  # twice as large, twice as far: the scale is known

@@ -47,7 +47,14 @@ from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
 from phalanx.evaluate.compare import as_markdown
 from phalanx.evaluate.hgr_labels import BEYOND, SIZE, HGRTruth, read_hgr, to_square
-from phalanx.evaluate.predictions import JointPredictions, load_predictions, predictor_or_default, save_predictions
+from phalanx.evaluate.predictions import (
+    JointPredictions,
+    check_hands,
+    load_predictions,
+    maker,
+    predictor_or_default,
+    save_predictions,
+)
 from phalanx.evaluate.protocol import RUN
 from phalanx.evaluate.published import beside_published
 from phalanx.geometry.camera import Camera
@@ -150,7 +157,9 @@ def predict_hgr(
         masks.append(silhouette(hands[0], square) if hands else np.zeros((SIZE, SIZE), bool))
 
     truth = read_hgr(sets, tip_categories, predict, progress)
-    run = JointPredictions(np.array(joints_2d, float), np.array(joints, float), np.array(ms), masks=np.array(masks))
+    pixels, metres = np.array(joints_2d, float), np.array(joints, float)
+    run = JointPredictions(pixels, metres, np.array(ms), masks=np.array(masks), made_by=maker(predictor))
+    check_hands(run, truth.keys, "predictor")
     return run, truth
 
 
@@ -196,7 +205,7 @@ def score_hgr(run: JointPredictions, truth: HGRTruth) -> dict[str, Any]:
     if run.masks is not None:
         figures |= _mask_figures(run.masks, truth.masks)
     figures["ms_per_image"] = float(run.ms.mean())
-    return figures
+    return figures | ({"made_by": run.made_by} if run.made_by else {})
 
 
 def paired_tips(

@@ -17,7 +17,14 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
 from phalanx.data.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.groups import VIEWS, curled_fingers, views
-from phalanx.evaluate.predictions import JointPredictions, load_predictions, predictor_or_default, save_predictions
+from phalanx.evaluate.predictions import (
+    JointPredictions,
+    check_hands,
+    load_predictions,
+    maker,
+    predictor_or_default,
+    save_predictions,
+)
 from phalanx.evaluate.table import print_table
 from phalanx.evaluate.worst import draw_worst
 from phalanx.metrics.curves import auc, pck_curve
@@ -40,22 +47,33 @@ class Estimate:
 Estimator = Callable[[np.ndarray, np.ndarray], Estimate]  # (256, 256, 3) uint8 RGB, K (3, 3) -> estimate
 
 
-def estimator(predictor: Callable[..., Any], side: str, known_focal: bool) -> Estimator:
+@dataclass(frozen=True)
+class TimedPredictor:
     """A `Predictor`, or what is called like it, as an `Estimator` that times its calls.
 
-    `predictor(image, box=, K=, side=)` returns a list of hands with `joints_2d` and `joints`, best first.
+    Attributes:
+        predictor: `predictor(image, box=, K=, side=)` returns a list of hands with `joints_2d` and `joints`, best first.
+        side: of the hand.
+        known_focal: whether it is told the camera.
     """
 
-    def estimate(image: np.ndarray, K: np.ndarray) -> Estimate:
+    predictor: Callable[..., Any]
+    side: str
+    known_focal: bool
+
+    def __call__(self, image: np.ndarray, K: np.ndarray) -> Estimate:
         height, width = image.shape[:2]
         start = time.perf_counter()
-        hands = predictor(image, box=(0, 0, width, height), K=K if known_focal else None, side=side)
+        hands = self.predictor(image, box=(0, 0, width, height), K=K if self.known_focal else None, side=self.side)
         ms = (time.perf_counter() - start) * 1e3
         if not hands:
             return Estimate(None, None, ms)
         return Estimate(np.asarray(hands[0].joints_2d), np.asarray(hands[0].joints), ms)
 
-    return estimate
+
+def estimator(predictor: Callable[..., Any], side: str, known_focal: bool) -> TimedPredictor:
+    """A `TimedPredictor`."""
+    return TimedPredictor(predictor, side, known_focal)
 
 
 def predict_photos3d(photos: Photos3D, estimators: Mapping[str, Estimator]) -> dict[str, JointPredictions]:
@@ -65,9 +83,12 @@ def predict_photos3d(photos: Photos3D, estimators: Mapping[str, Estimator]) -> d
     """
     runs = {
         name: JointPredictions(
-            np.full((len(photos), 21, 2), np.nan), np.full((len(photos), 21, 3), np.nan), np.zeros(len(photos))
+            np.full((len(photos), 21, 2), np.nan),
+            np.full((len(photos), 21, 3), np.nan),
+            np.zeros(len(photos)),
+            made_by=maker(estimate.predictor) if isinstance(estimate, TimedPredictor) else "",
         )
-        for name in estimators
+        for name, estimate in estimators.items()
     }
     for estimate in estimators.values():
         estimate(photos.image(0), photos.K[0])
@@ -91,6 +112,7 @@ def score_photos3d(photos: Photos3D, predictions: JointPredictions) -> dict[str,
     everything = np.ones(len(photos), dtype=bool)
     return {
         **_figures(errors, found, predictions.ms, everything),
+        **({"made_by": predictions.made_by} if predictions.made_by else {}),
         "joints_within": pck_curve(errors["epe_3d_root_scaled_mm"], THRESHOLDS).tolist(),
         "by_view": {name: _figures(errors, found, predictions.ms, view == name) for name in VIEWS},
         "by_curled": {str(count): _figures(errors, found, predictions.ms, curled == count) for count in range(6)},
@@ -132,7 +154,7 @@ def evaluate_photos3d(
             raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
         runs = load_predictions(predictions, photos.image_paths)
     else:
-        runs = predict_photos3d(photos, _both_ways(predictor, photos.side, known_focal))
+        runs = predict_photos3d(photos, _both_ways(predictor_or_default(predictor), photos.side, known_focal))
         if save is not None:
             save_predictions(save, photos.image_paths, runs)
     return report_photos3d(photos, runs, json_path=json_path, worst=worst, worst_count=worst_count, quiet=quiet)
@@ -151,6 +173,8 @@ def report_photos3d(
 
     `about` stands at the head of the figures.
     """
+    for name, run in runs.items():
+        check_hands(run, photos.image_paths, name)
     scores = {name: score_photos3d(photos, run) for name, run in runs.items()}
     head = {**about, "thresholds_mm": THRESHOLDS.tolist(), "runs": list(scores)}
     report = {**head, **next(iter(scores.values())), **scores}
@@ -163,10 +187,9 @@ def report_photos3d(
     return report
 
 
-def _both_ways(predictor: Callable[..., Any] | None, side: str, known_focal: bool | None) -> dict[str, Estimator]:
-    chosen = predictor_or_default(predictor)
+def _both_ways(predictor: Callable[..., Any], side: str, known_focal: bool | None) -> dict[str, Estimator]:
     ways = {FOCAL_GIVEN: True, FOCAL_NOT_GIVEN: False}
-    return {name: estimator(chosen, side, way) for name, way in ways.items() if known_focal in (None, way)}
+    return {name: estimator(predictor, side, way) for name, way in ways.items() if known_focal in (None, way)}
 
 
 def _errors(photos: Photos3D, predictions: JointPredictions) -> dict[str, np.ndarray]:

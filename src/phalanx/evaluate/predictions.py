@@ -14,9 +14,15 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
 
 
+DEFAULT = "phalanx, weights of the package"
+"""What runs of the default estimator say of who made them; nobody else's do."""
+
+
 @dataclass(frozen=True)
 class JointPredictions:
     """Joints predicted for N pictures by one estimator.
+
+    A missed hand is NaN in all numbers of all arrays; `check_hands` refuses what is neither missed nor whole.
 
     Attributes:
         joints_2d: (N, 21, 2) pixels; NaN where the hand was missed.
@@ -25,6 +31,7 @@ class JointPredictions:
         vertices: (N, V, 3) float32 metres, the surface in the frame of the joints; NaN where the hand was missed. None where
             there are none, or nobody scores them.
         masks: (N, H, W) bool, where the hand is seen; all False where it was missed. Or None.
+        made_by: `DEFAULT` for runs of the default estimator with the package's weights; empty for all others.
     """
 
     joints_2d: np.ndarray
@@ -32,6 +39,7 @@ class JointPredictions:
     ms: np.ndarray
     vertices: np.ndarray | None = None
     masks: np.ndarray | None = None
+    made_by: str = ""
 
     @property
     def found(self) -> np.ndarray:
@@ -39,11 +47,36 @@ class JointPredictions:
         return np.isfinite(self.joints_2d).all(axis=(1, 2)) & np.isfinite(self.joints).all(axis=(1, 2))
 
 
+def check_hands(run: JointPredictions, names: Sequence[str], where: str) -> None:
+    """Make sure that each hand is either missed, NaN in all its numbers, or all of its numbers are finite.
+
+    Raises InputError with the name of the first hand that is neither; the sentence starts with `where`.
+    """
+    parts = {"joints": run.joints, "joints_2d": run.joints_2d}
+    if run.vertices is not None:
+        parts["vertices"] = run.vertices
+    for field, values in parts.items():
+        finite = np.isfinite(values).all((1, 2))
+        missed = np.isnan(values).all((1, 2))
+        if (broken := ~finite & ~missed).any():
+            name = names[int(np.argmax(broken))]
+            raise InputError(
+                f"{where}: hand {name}: {field} has numbers that are not finite (a missed hand is NaN in all of them)"
+            )
+    one_sided = np.isnan(run.joints).all((1, 2)) != np.isnan(run.joints_2d).all((1, 2))
+    if one_sided.any():
+        index = int(np.argmax(one_sided))
+        lacking, there = ("joints_2d", "joints") if np.isfinite(run.joints[index]).all() else ("joints", "joints_2d")
+        raise InputError(
+            f"{where}: hand {names[index]}: {lacking} are NaN but {there} are not (a missed hand is NaN in both)"
+        )
+
+
 def save_predictions(path: str | Path, image_paths: Sequence[str], runs: Mapping[str, JointPredictions]) -> None:
     """Write several runs over the same pictures into one NPZ, whole or not at all.
 
     Arrays: `image_path (N,)` and for each run `<run>/joints_2d`, `<run>/joints`, `<run>/ms`, and where it has them
-    `<run>/vertices` and `<run>/masks`. Raises InputError if the file cannot be written.
+    `<run>/vertices`, `<run>/masks` and `<run>/made_by`. Raises InputError if the file cannot be written.
     """
     arrays = {"image_path": np.array(image_paths)}
     for name, run in runs.items():
@@ -52,6 +85,8 @@ def save_predictions(path: str | Path, image_paths: Sequence[str], runs: Mapping
             arrays[f"{name}/vertices"] = run.vertices.astype(np.float32)
         if run.masks is not None:
             arrays[f"{name}/masks"] = run.masks
+        if run.made_by:
+            arrays[f"{name}/made_by"] = np.array(run.made_by)
     with write_whole(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes all keys for flags
 
@@ -60,9 +95,21 @@ def load_predictions(path: str | Path, image_paths: Sequence[str]) -> dict[str, 
     """Read what `save_predictions` wrote for these pictures; runs in the order in which they were saved.
 
     Raises InputError naming the file and the fault: missing, damaged, for other pictures, an array missing or of
-    another shape.
+    another shape, a hand that is neither missed nor whole.
     """
     path = Path(path)
+    arrays, names = read_runs(path, image_paths)
+    runs = {name: _run(arrays, name, len(image_paths), path) for name in names}
+    for name, run in runs.items():
+        check_hands(run, image_paths, f"{path}: {name}")
+    return runs
+
+
+def read_runs(path: Path, image_paths: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """All arrays of an NPZ of predictions for these pictures, and the names of the runs in it.
+
+    Raises InputError naming the file: missing, damaged, for other pictures, without a run.
+    """
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in file.files}
@@ -75,7 +122,7 @@ def load_predictions(path: str | Path, image_paths: Sequence[str]) -> dict[str, 
     names = list(dict.fromkeys(name.partition("/")[0] for name in arrays if "/" in name))
     if not names:
         raise InputError(f"{path}: holds no predictions")
-    return {name: _run(arrays, name, len(image_paths), path) for name in names}
+    return arrays, names
 
 
 def _run(arrays: Mapping[str, np.ndarray], name: str, count: int, path: Path) -> JointPredictions:
@@ -89,6 +136,7 @@ def _run(arrays: Mapping[str, np.ndarray], name: str, count: int, path: Path) ->
     as_array(fields["ms"], (count,), f"{path}: {name}/ms")
     fields["vertices"] = _optional(arrays, f"{name}/vertices", "floats", (count, "any", 3), path)
     fields["masks"] = _optional(arrays, f"{name}/masks", "booleans", (count, "any", "any"), path)
+    fields["made_by"] = made_by(arrays, name)
     return JointPredictions(**fields)
 
 
@@ -108,10 +156,29 @@ def _optional(
     return array
 
 
-def predictor_or_default(predictor: Callable[..., Any] | None) -> Callable[..., Any]:
-    """`predictor`, or `phalanx.predict.Predictor()` where there is none, whose weights are loaded only then."""
-    if predictor is not None:
-        return predictor
-    from phalanx.predict.predictor import Predictor
+def made_by(arrays: Mapping[str, np.ndarray], name: str) -> str:
+    """Who made a run, as it says itself; empty if it does not."""
+    return str(arrays[f"{name}/made_by"]) if f"{name}/made_by" in arrays else ""
 
-    return Predictor()
+
+class DefaultPredictor:
+    """`phalanx.predict.Predictor` with the weights of the package, so that its runs are known to be those."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        from phalanx.predict.predictor import Predictor
+
+        self.predict = Predictor(None, device)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """As `Predictor`."""
+        return self.predict(*args, **options)
+
+
+def maker(predictor: Callable[..., Any]) -> str:
+    """`JointPredictions.made_by` of a predictor's runs."""
+    return DEFAULT if isinstance(predictor, DefaultPredictor) else ""
+
+
+def predictor_or_default(predictor: Callable[..., Any] | None) -> Callable[..., Any]:
+    """`predictor`, or a `DefaultPredictor` where there is none, whose weights are loaded only then."""
+    return DefaultPredictor() if predictor is None else predictor

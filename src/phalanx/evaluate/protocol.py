@@ -20,7 +20,14 @@ from phalanx.core.files import writable_file, write_json
 from phalanx.data.dataset import Dataset
 from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
-from phalanx.evaluate.predictions import JointPredictions, load_predictions, predictor_or_default, save_predictions
+from phalanx.evaluate.predictions import (
+    JointPredictions,
+    check_hands,
+    load_predictions,
+    maker,
+    predictor_or_default,
+    save_predictions,
+)
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FOREARM
 from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints, zimmermann_0_50, zimmermann_20_50
@@ -131,6 +138,8 @@ def evaluate_set(
 
 def _score(protocol: Protocol, run: JointPredictions, truth: Truth) -> dict[str, Any]:
     figures = {"missed": int((~run.found).sum()), **protocol.score(run.joints, truth)}
+    if run.made_by:
+        figures["made_by"] = run.made_by
     if protocol.score_surfaces is not None and run.vertices is not None and truth.vertices is not None:
         figures |= protocol.score_surfaces(run.vertices, run.joints, truth)
     return figures
@@ -168,9 +177,10 @@ def predict_set(
         vertices.append(without_forearm(hands[0].vertices) if surfaces and hands else None)
 
     truth = read_truth(dataset, predict, progress, surfaces)
-    return JointPredictions(
-        np.array(joints_2d, float), np.array(joints, float), np.array(ms), stacked_surfaces(vertices)
-    ), truth
+    pixels, metres = np.array(joints_2d, float), np.array(joints, float)
+    run = JointPredictions(pixels, metres, np.array(ms), stacked_surfaces(vertices), made_by=maker(predictor))
+    check_hands(run, truth.keys, "predictor")
+    return run, truth
 
 
 def without_forearm(vertices: np.ndarray | None) -> np.ndarray | None:
@@ -239,12 +249,15 @@ def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str,
     """
     curves = {name: pck_curve_of_joints(errors, grid, valid) for name, grid in grids.items()}
     first = next(iter(grids))
-    finite = np.isfinite(errors if valid is None else errors[valid]).all()
-    return {
-        "mean_mm": mean_of_joint_means(errors, valid) if finite else None,
+    pooled = {
+        "mean_mm": mean_of_joint_means(errors, valid),
         "median_mm": mean_of_joint_medians(errors, valid),
-        "mean_over_all_mm": mean_error(errors, valid) if finite else None,
+        "mean_over_all_mm": mean_error(errors, valid),
         "median_over_all_mm": median_error(errors, valid),
+    }
+    return {
+        # Missed hands make a mean infinite, half of them a median: there is no such figure then
+        **{name: value if np.isfinite(value) else None for name, value in pooled.items()},
         **{f"auc_{name}": curve_area_trapezoid(curves[name], grid) for name, grid in grids.items()},
         "thresholds_mm": grids[first].tolist(),
         "joints_within": curves[first].tolist(),
