@@ -62,6 +62,9 @@ def test_what_does_not_fit_is_refused(tmp_path):
         evaluate_nyu(write(tmp_path / "short.txt", truth()[:5]), true)
     with pytest.raises(InputError, match="metres.txt: .*0.001 times the true ones .metres"):
         evaluate_nyu(write(tmp_path / "metres.txt", truth() * [1, 1, 1e-3]), true)
+    metres = write(tmp_path / "metres.txt", truth() * [1, 1, 1e-3])
+    with pytest.raises(InputError, match="metres.txt: hands are 0.7.* away, so lengths seem to be in metres"):
+        evaluate_nyu(metres, metres)
     with pytest.raises(InputError, match="is a folder"):
         evaluate_nyu(true, true, tmp_path)
 

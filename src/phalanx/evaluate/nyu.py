@@ -24,6 +24,7 @@ import numpy as np
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json, write_whole
 from phalanx.data.joint_lines import read_joint_lines
+from phalanx.data.labels import check_distance
 from phalanx.data.nyu import read_nyu_depth
 from phalanx.metrics.frames import frames_with_mean_within, frames_within
 from phalanx.metrics.joints import end_point_errors
@@ -160,6 +161,7 @@ def evaluate_nyu(
     if json_path is not None:
         writable_file(json_path)
     true = read_joint_lines(ground_truth, len(JOINTS))
+    check_distance(true[..., 2], Path(ground_truth))  # both files in metres would agree with each other
     predicted = read_joint_lines(predictions, len(JOINTS))
     try:
         scores = {"name": name or method_name(predictions), **score_nyu(predicted, true)}
