@@ -14,13 +14,12 @@ REAL = Path(__file__).parents[3] / "shared" / "real" / "photos_3d"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three photos of random joints, 40 cm from the camera."""
-    rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()
     for index in range(3):
         picture = np.full((256, 256, 3), (index, 100, 200), np.uint8)  # blue = index
         cv2.imwrite(str(tmp_path / f"images/{index}.png"), picture)
     save_params(tmp_path)
-    save_poses(tmp_path, rng.normal(size=(3, 21, 3)) * 4 + [0, 5, 40])
+    save_poses(tmp_path, poses())
     return tmp_path
 
 
@@ -34,18 +33,27 @@ def save_params(folder: Path, **changes) -> None:
     savemat(folder / "params.mat", {name: value for name, value in values.items() if value is not None})
 
 
+def poses(second: float | None = None) -> np.ndarray:
+    """(3, 21, 3) centimetres, at 40 cm; all numbers of the second hand are `second`, if it is given."""
+    hands = np.random.default_rng(1).normal(size=(3, 21, 3)) * 4 + [0, 5, 40]
+    if second is not None:
+        hands[1] = second
+    return hands
+
+
 def save_poses(folder: Path, poses: np.ndarray) -> None:
     savemat(folder / "pose_gt.mat", {"pose_gt": poses.astype(np.float32)})
 
 
 def test_labels_are_metres_and_pixels_of_the_crop(folder):
-    poses = np.tile(np.array([8.0, -4.0, 40.0]), (3, 21, 1))
-    save_poses(folder, poses)
+    joints = np.tile(np.array([8.0, -4.0, 40.0]), (3, 21, 1))
+    joints[:, 9:] = 0.0, 4.0, 40.0
+    save_poses(folder, joints)
     photos = read_photos3d(folder)
     assert (len(photos), photos.side) == (3, "left")
-    np.testing.assert_allclose(photos.joints, poses / 100)
+    np.testing.assert_allclose(photos.joints, joints / 100)
     expected = [(8 / 40 * 900 + 640 - 380) * 256 / 512, (-4 / 40 * 910 + 360 - 164) * 256 / 512]
-    np.testing.assert_allclose(photos.joints_2d[0], [expected] * 21)
+    np.testing.assert_allclose(photos.joints_2d[0, :9], [expected] * 9)
     np.testing.assert_allclose(photos.K[0], [[450, 0, 130], [0, 455, 98], [0, 0, 1]])
 
 
@@ -68,10 +76,15 @@ def truncate(path: Path, size: int) -> None:
         (lambda f: (f / "params.mat").write_text("hello" * 100), r"params\.mat: is damaged or not a MATLAB file"),
         (lambda f: save_params(f, bbox=None), r"params\.mat: has no variable bbox"),
         (lambda f: save_poses(f, np.ones((2, 21, 3))), r"pose_gt: must have shape \(3, 21, 3\), has \(2, 21, 3\)"),
-        (lambda f: save_poses(f, np.full((3, 21, 3), np.nan)), r"pose_gt: has values that are not finite"),
-        (lambda f: save_poses(f, -np.ones((3, 21, 3))), r"pose_gt has a joint behind the camera"),
-        (lambda f: save_params(f, bbox=np.zeros((3, 4))), "a box without width"),
-        (lambda f: save_params(f, cam_param=np.zeros((3, 4))), "a focal length that is not positive"),
+        (lambda f: save_poses(f, poses(second=np.nan)), r"pose_gt: photo 1: has values that are not finite"),
+        (lambda f: save_poses(f, poses() * [1, 1, -1]), r"pose_gt: photo 0: has a joint behind the camera"),
+        (lambda f: save_poses(f, poses(second=40.0)), r"pose_gt: photo 1: has all joints in one point"),
+        (lambda f: save_poses(f, poses(second=0.0)), r"pose_gt: photo 1: has all joints in one point"),
+        (lambda f: save_poses(f, poses() / 100), r"pose_gt\.mat: .* in centimetres, but seem to be in metres"),
+        (lambda f: save_poses(f, poses() * 10), r"pose_gt\.mat: .* in centimetres, but seem to be in millimetres"),
+        (lambda f: save_params(f, bbox=np.zeros((3, 4))), "bbox: photo 0: has a box without width"),
+        (lambda f: save_params(f, bbox=np.full((3, 4), np.inf)), "bbox: photo 0: has values that are not finite"),
+        (lambda f: save_params(f, cam_param=np.zeros((3, 4))), "photo 0: has a focal length that is not positive"),
         (lambda f: save_params(f, cam_param=np.array([["a"] * 4] * 3)), "cam_param"),
         (lambda f: save_params(f, image_path=np.array([], dtype="U1")), "lists no pictures"),
         (lambda f: (f / "images/1.png").unlink(), r"images/1\.png: listed in params\.mat but missing"),

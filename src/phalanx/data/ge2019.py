@@ -147,7 +147,6 @@ class Ge2019Real(Dataset):
     def __init__(self, folder: str | Path, split: str = "test", whole: bool = True) -> None:
         super().__init__(folder, split, whole)
         self.photos = read_photos3d(self.folder)  # which makes sure that no listed picture is missing
-        check_unit(self.photos.joints * 100, "centimetres", self.folder / "pose_gt.mat")
         listed = {Path(path).as_posix() for path in self.photos.image_paths}
         self.meshes = self.folder / "real_hand_3D_mesh"
         if whole:

@@ -63,6 +63,29 @@ def read_tip_lines(path: Path, size: int, followed: bool = False) -> np.ndarray:
     return np.stack(rows)
 
 
+def check_rows(good: np.ndarray, name: str, fault: str) -> None:
+    """Raise InputError `name i: fault` for the first row i, from 0, of an array that is not `good` (N,)."""
+    if not good.all():
+        raise InputError(f"{name} {int(np.argmin(good))}: {fault}")
+
+
+def as_rows(values: np.ndarray, shape: Sequence[int | None], name: str, row: str) -> np.ndarray:
+    """`as_array(values, shape, name)`, whose sentence also names the row that holds NaN or infinity, `name: row i`."""
+    if values.dtype.kind == "f" and values.ndim == len(shape):
+        finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+        check_rows(finite, f"{name}: {row}", "has values that are not finite numbers")
+    return as_array(values, shape, name)
+
+
+def check_hands(joints: np.ndarray, name: str) -> None:
+    """Raise InputError `name i: ...` for the first of the hands (N, J, 3), in the camera's frame and any unit, that is none.
+
+    That is one with all joints in one point, as missing labels are sometimes filled, or with a joint behind the camera.
+    """
+    check_rows((joints != joints[:, :1]).any((-1, -2)), name, "has all joints in one point")
+    check_rows((joints[..., 2] > 0).all(-1), name, "has a joint behind the camera")
+
+
 def check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
     """Make sure, by wrists and middle knuckles, that hands (..., 21, 3) are in `unit`, one of `UNITS`. None at all are."""
     lengths = np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)

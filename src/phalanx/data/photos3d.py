@@ -16,10 +16,9 @@ from typing import Literal
 
 import numpy as np
 
-from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.data.images import read_image_of_size
-from phalanx.data.labels import read_mat
+from phalanx.data.labels import as_rows, check_hands, check_rows, check_unit, read_mat
 
 SIZE = 256  # pixels, both sides of every crop
 
@@ -56,8 +55,8 @@ def read_photos3d(folder: str | Path) -> Photos3D:
     """Read the labels of a folder and make sure that every picture is there.
 
     Raises InputError naming the file and the fault: a folder or file that is missing, a MATLAB file that cannot be
-    read or lacks a variable, counts that differ, values that make no camera or no hand in front of it, a picture that
-    is missing.
+    read or lacks a variable, counts that differ, values that make no camera or no hand in front of it, joints in another
+    unit, a picture that is missing. A photo is named by its number, from 0.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -69,18 +68,17 @@ def read_photos3d(folder: str | Path) -> Photos3D:
     count = len(paths)
     if count == 0:
         raise InputError(f"{folder / 'params.mat'}: image_path lists no pictures")
-    box = as_array(parameters["bbox"], (count, 4), f"{folder / 'params.mat'}: bbox")
-    camera = as_array(parameters["cam_param"], (count, 4), f"{folder / 'params.mat'}: cam_param")
-    joints = (
-        as_array(poses["pose_gt"], (count, 21, 3), f"{folder / 'pose_gt.mat'}: pose_gt") / 100
-    )  # centimetres -> metres
+    names = {key: f"{folder / 'params.mat'}: {key}" for key in ("bbox", "cam_param")}
+    box = as_rows(parameters["bbox"], (count, 4), names["bbox"], "photo")
+    camera = as_rows(parameters["cam_param"], (count, 4), names["cam_param"], "photo")
+    check_rows((box[:, 2:] > 0).all(1), f"{names['bbox']}: photo", "has a box without width or height")
+    check_rows((camera[:, :2] > 0).all(1), f"{names['cam_param']}: photo", "has a focal length that is not positive")
 
-    if (box[:, 2:] <= 0).any():
-        raise InputError(f"{folder / 'params.mat'}: bbox has a box without width or height")
-    if (camera[:, :2] <= 0).any():
-        raise InputError(f"{folder / 'params.mat'}: cam_param has a focal length that is not positive")
-    if (joints[..., 2] <= 0).any():
-        raise InputError(f"{folder / 'pose_gt.mat'}: pose_gt has a joint behind the camera")
+    name = f"{folder / 'pose_gt.mat'}: pose_gt"
+    joints = as_rows(poses["pose_gt"], (count, 21, 3), name, "photo")  # centimetres
+    check_hands(joints, f"{name}: photo")
+    check_unit(joints, "centimetres", folder / "pose_gt.mat")
+    joints = joints / 100
     for path in paths:
         if not (folder / path).is_file():
             raise InputError(f"{folder / path}: listed in params.mat but missing")
