@@ -69,14 +69,17 @@ def test_perfect_surfaces_have_no_error_and_saved_ones_score_the_same(folder):
     predictor = told(2.0 * joints, 2.0 * surfaces)  # twice as large, twice as far: the scale is known
     report = evaluate_set(PROTOCOL, folder, predictor, save=folder / "p.npz", json_path=folder / "s.json")
     figures = report["phalanx"]
-    for kind in ("", "_aligned_by_joints", "_aligned"):
+    for kind in ("_scaled", "_aligned_by_joints", "_aligned"):
         assert (figures[f"f_5_mm{kind}"], figures[f"f_15_mm{kind}"]) == (1, 1)
-    assert figures["mesh_mean_mm"] == pytest.approx(0, abs=1e-3) and figures["mesh_mean_mm_aligned"] < 1e-3
-    assert figures["mesh_auc_0_50"] > 0.99
+    assert figures["mesh_mean_mm_scaled"] == pytest.approx(0, abs=1e-3) and figures["mesh_mean_mm_aligned"] < 1e-3
+    assert figures["mesh_auc_0_50_scaled"] > 0.99
+    # as predicted, which is how their code takes them, all is wrong
+    assert figures["mesh_mean_mm"] > 500 and figures["f_15_mm"] == 0 and figures["mean_mm"] > 500
+    assert figures["mean_mm_scaled"] == pytest.approx(0, abs=1e-3)
     assert evaluate_set(PROTOCOL, folder, predictions=folder / "p.npz") == report
     assert np.load(folder / "p.npz")["phalanx/vertices"].dtype == np.float32
     (method,) = compare([folder / "s.json"], folder / "out")
-    assert method.figures["f_5_mm"] == 1 and "| 1.000 |" in (folder / "out/comparison.md").read_text()
+    assert method.figures["f_5_mm_scaled"] == 1 and "| 1.000 |" in (folder / "out/comparison.md").read_text()
 
 
 def test_a_shift_is_an_error_until_it_is_aligned(folder):
@@ -131,6 +134,41 @@ def test_damaged_surfaces_are_named(folder):
         evaluate_set(PROTOCOL, folder, predictions=folder / "q.npz")
 
 
+def test_the_authors_form_is_read_and_scored_as_it_is(folder):
+    joints, surfaces = hands()
+    joints[:, 3] += [0, 0.021, 0]
+    path = folder / "pred.json"
+    path.write_text(json.dumps([joints.tolist(), surfaces[:, :700].tolist()]))
+    figures = evaluate_set(PROTOCOL, folder, predictions=path)["pred"]
+    assert figures["mean_mm"] == pytest.approx(1, rel=1e-4) and figures["missed"] == 0 and 0.9 < figures["f_5_mm"] < 1
+    twice = evaluate_set(PROTOCOL, folder, told(2 * joints, None), save=folder / "p.npz")["phalanx"]
+    assert twice["mean_mm"] > 500 and twice["mean_mm_scaled"] == pytest.approx(1, rel=1e-4)
+    # a part of the set takes its entries by their numbers
+    (folder / "evaluation/rgb/00000001.jpg").unlink()
+    part = evaluate_set(PROTOCOL, folder, predictions=path, whole=False)
+    assert part["hands"] == 2 and part["pred"]["mean_mm"] == pytest.approx(1, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda pred: pred.pop(), "is not .joints, vertices., two lists"),
+        (lambda pred: pred[0].pop(), "joints of 3 pictures expected, has 2"),
+        (lambda pred: pred[1].pop(), "vertices of 3 pictures expected, has 2"),
+        (lambda pred: pred[0][1].pop(), r"joints of picture 1: must have shape \(21, 3\), has \(20, 3\)"),
+        (lambda pred: pred[1][2][5].__setitem__(0, float("nan")), "vertices of picture 2: has values that are not"),
+        (lambda pred: pred[1].__setitem__(2, None), "vertices of picture 2: must have shape"),
+    ],
+)
+def test_what_is_wrong_in_the_authors_form_is_named(folder, change, sentence):
+    joints, surfaces = hands()
+    pred = [joints.tolist(), surfaces.tolist()]
+    change(pred)
+    (folder / "pred.json").write_text(json.dumps(pred))
+    with pytest.raises(InputError, match=f"pred.json: {sentence}"):
+        evaluate_set(PROTOCOL, folder, predictions=folder / "pred.json")
+
+
 def their_alignment(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     """One set of points (P, 3) as FreiHAND's code aligns it: orthogonal Procrustes between sets of mean 0 and norm 1."""
     first, second = (points - points.mean(0) for points in (true, predicted))
@@ -162,7 +200,7 @@ def test_figures_agree_with_a_slow_twin(vertices):
     slow: dict[str, list[float]] = {name: [] for name in figures if "auc" not in name}
     for n in range(COUNT):
         bones = [np.linalg.norm(points[n, 9] - points[n, 10]) for points in (joints, predicted_joints)]
-        versions = {"": predicted[n] * bones[0] / bones[1]}
+        versions = {"": predicted[n], "_scaled": predicted[n] * bones[0] / bones[1]}
         # the similarity that the joints ask for, read off from where they come out
         moved = procrustes_aligned(predicted_joints[n : n + 1], joints[n : n + 1])[0]
         affine = np.linalg.lstsq(np.c_[predicted_joints[n], np.ones(21)], moved, rcond=None)[0]  # (4, 3)
@@ -174,8 +212,9 @@ def test_figures_agree_with_a_slow_twin(vertices):
                 slow[f"f_{millimetres}_mm{kind}"].append(f_of_all_pairs(surface, true[n], millimetres / 1e3))
             if f"mesh_mean_mm{kind}" in slow:
                 slow[f"mesh_mean_mm{kind}"].append(1e3 * np.linalg.norm(surface - true[n], axis=-1).mean())
-    assert len(slow) == (8 if vertices == 60 else 4)
+    assert len(slow) == (11 if vertices == 60 else 6)
     assert 0.1 < figures["f_5_mm"] != figures["f_5_mm_aligned_by_joints"] < 0.9
+    assert figures["f_5_mm"] != figures["f_5_mm_scaled"]
     for name, values in slow.items():
         assert figures[name] == pytest.approx(np.mean(values), abs=1e-5), name
 

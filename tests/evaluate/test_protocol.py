@@ -159,7 +159,8 @@ def test_a_predictor_that_answers_with_half_a_hand_is_named(tmp_path):
 
 def test_freihand_compares_in_the_cameras_frame_and_aligned(tmp_path):
     perfect = evaluate_set(FREIHAND, tmp_path, Told(lambda joints: 2.0 * joints))["phalanx"]
-    assert perfect["mean_mm"] == pytest.approx(0, abs=1e-6)  # twice as large, twice as far: the scale is known
+    assert perfect["mean_mm_scaled"] == pytest.approx(0, abs=1e-6)  # twice as large, twice as far: the scale is known
+    assert perfect["mean_mm"] == pytest.approx(1e3 * np.linalg.norm(hands(), axis=-1).mean())  # theirs: as it is
     beside = evaluate_set(FREIHAND, tmp_path, Told(lambda joints: joints + [0.03, 0, 0.04]))["phalanx"]
     assert beside["mean_mm"] == pytest.approx(50) and beside["mean_mm_aligned"] == pytest.approx(0, abs=1e-6)
     assert beside["auc_0_50_aligned"] > 0.99

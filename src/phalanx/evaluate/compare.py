@@ -87,8 +87,10 @@ KINDS = {
         _COLOUR_SET,
         columns=(
             ("mean (mm)", "mean_mm", 2),
+            ("scaled (mm)", "mean_mm_scaled", 2),
             ("aligned (mm)", "mean_mm_aligned", 2),
             ("AUC 0-50", "auc_0_50", 3),
+            ("AUC scaled", "auc_0_50_scaled", 3),
             ("AUC aligned", "auc_0_50_aligned", 3),
             ("mesh (mm)", "mesh_mean_mm", 2),
             ("mesh aligned (mm)", "mesh_mean_mm_aligned", 2),

@@ -2,14 +2,15 @@
 Images", ICCV 2019): joints, and surfaces where the predictions have them.
 
 - **Split**: evaluation, 3,960 pictures, whose labels came in a later release.
-- **Joints**: 21. **Root**: none. **Scale**: the length from middle MCP to PIP is given; predictions are scaled to it about the
-  camera, so that they stay where they are seen.
+- **Joints**: 21. **Root**: none. **Scale**: figures without an ending are theirs, of joints as they are predicted, in the camera's frame.
+  `_scaled` is ours: the length from middle MCP to PIP is given with the set (their predictors may use it), and predictions are scaled to
+  it about the camera, so that they stay where they are seen.
 - **Crop**: the square around the true joints, 1.6 times as wide; the pictures are cut out already.
 - **Alignment**: `_aligned` after rotation, translation and scale by orthogonal Procrustes, as their code does it, reflections
-  included; the others as they are in the camera's frame.
+  included.
 - **Thresholds**: 100 from 0 to 50 mm, area by the trapezoid rule.
-- **Surfaces**: F-scores at 5 and 15 mm, means over pictures: `f_5_mm` with the surface scaled as the joints are, and
-  `f_5_mm_aligned_by_joints` under the similarity that takes predicted joints nearest to the true (no reflection). If predicted
+- **Surfaces**: F-scores at 5 and 15 mm, means over pictures: `f_5_mm` of the surface as it is predicted, `f_5_mm_scaled` scaled as the
+  joints are, and `f_5_mm_aligned_by_joints` under the similarity that takes predicted joints nearest to the true (no reflection). If predicted
   vertices are as many as the truth's, MANO's 778, they are taken for the same, as their code does: then also `mesh_mean_mm` and its area,
   and all again `_aligned`, by orthogonal Procrustes on the vertices. `f_5_mm_aligned` is what papers with MANO's surface print as F@5.
 - **Our surface** is not MANO's and has 1,555 vertices without the forearm, which is left out: vertices do not correspond, so that
@@ -17,19 +18,25 @@ Images", ICCV 2019): joints, and surfaces where the predictions have them.
   differently: a perfect fit does not reach 1. Surfaces are saved as float32 metres, 74 MB before compression; float16 would round by up to
   a quarter of a millimetre at these distances.
 - **Missed hands** have F-scores of 0.
+- **Saved predictions** may also be in their form, `pred.json`: two lists with an entry a picture, in the order of the numbers: joints
+  (21, 3) and vertices (V, 3), metres. It knows no missed hands and no pixels.
 
-Source: github.com/lmb-freiburg/freihand (`eval.py`, `utils/eval_util.py`). Its transform by joints differs (`aligned_by_joints`
+Source: github.com/lmb-freiburg/freihand (`eval.py`, `pred.py`, `utils/eval_util.py`). Its transform by joints differs (`aligned_by_joints`
 says how), so that aligned F-scores of other surfaces than MANO's compare with no published ones.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.data.freihand import FreiHAND
+from phalanx.core.files import read_json
+from phalanx.data.freihand import OFFICIAL, FreiHAND
+from phalanx.data.labels import stacked
+from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import SCALE_BONE, Protocol, Truth, joint_figures, of_found
 from phalanx.metrics.curves import freihand_0_50
 from phalanx.metrics.joints import end_point_errors, orthogonal_aligned
@@ -52,18 +59,20 @@ def score_freihand(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     true = truth.joints
 
     def raw(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
-        scaled = (
-            joints * known_scale(joints, true[which])[:, None, None]
-        )  # about the camera: they stay where they are seen
-        return end_point_errors(scaled, true[which])
+        return end_point_errors(joints, true[which])
+
+    def scaled(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
+        return end_point_errors(joints * known_scale(joints, true[which])[:, None, None], true[which])
 
     def aligned(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
         return end_point_errors(orthogonal_aligned(joints, true[which]), true[which])
 
     grids = {"0_50": freihand_0_50()}
-    after = joint_figures(of_found(predicted, aligned), None, grids)
     figures = joint_figures(of_found(predicted, raw), None, grids)
-    return figures | {f"{name}_aligned": value for name, value in after.items() if name != "thresholds_mm"}
+    for ending, measure in (("scaled", scaled), ("aligned", aligned)):
+        others = joint_figures(of_found(predicted, measure), None, grids)
+        figures |= {f"{name}_{ending}": value for name, value in others.items() if name != "thresholds_mm"}
+    return figures
 
 
 def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> dict[str, Any]:
@@ -77,14 +86,15 @@ def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> di
     if not len(found):
         raise InputError("predictions: no surface is there in any picture")
     count, same = len(vertices), vertices.shape == truth.vertices.shape
-    kinds = ("", "_aligned_by_joints", *(("_aligned",) if same else ()))
+    kinds = ("", "_scaled", "_aligned_by_joints", *(("_aligned",) if same else ()))
     scores = {kind: np.zeros((count, len(FREIHAND_THRESHOLDS))) for kind in kinds}
-    errors = {kind: np.full(vertices.shape[:2], np.inf) for kind in ("", "_aligned") if same}
+    errors = {kind: np.full(vertices.shape[:2], np.inf) for kind in ("", "_scaled", "_aligned") if same}
     for start in range(0, len(found), BLOCK):
         which = found[start : start + BLOCK]
         surface, true = vertices[which].astype(float), truth.vertices[which].astype(float)
         versions = {
-            "": surface * known_scale(joints[which], truth.joints[which])[:, None, None],
+            "": surface,
+            "_scaled": surface * known_scale(joints[which], truth.joints[which])[:, None, None],
             "_aligned_by_joints": aligned_by_joints(surface, joints[which], truth.joints[which]),
         }
         if same:
@@ -103,4 +113,31 @@ def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> di
     return figures
 
 
-PROTOCOL = Protocol("freihand", FreiHAND, "evaluation", 1.6, score_freihand, score_surfaces)
+def read_pred_json(path: Path, truth: Truth) -> dict[str, JointPredictions]:
+    """The one run in a file of the authors' form, named as the file is; see the head of this module.
+
+    Raises InputError naming the file and the entry: not JSON, not two lists of 3,960 entries, not finite numbers of these shapes.
+    """
+    contents = read_json(path)
+    if not isinstance(contents, list) or len(contents) != 2 or not all(isinstance(part, list) for part in contents):
+        raise InputError(f"{path}: is not [joints, vertices], two lists with an entry for each picture")
+    pictures = OFFICIAL["evaluation"]["hands"]
+    for what, part in zip(("joints", "vertices"), contents, strict=True):
+        if len(part) != pictures:
+            raise InputError(f"{path}: {what} of {pictures} pictures expected, has {len(part)}")
+    numbers = [int(key.split("_")[1]) for key in truth.keys]  # (0, hand, 0): of a part of the set some
+    joints, vertices = ([part[number] for number in numbers] for part in contents)
+    size = len(vertices[0]) if isinstance(vertices[0], list) else 0
+    return {
+        path.stem: JointPredictions(
+            joints_2d=np.zeros((len(numbers), 21, 2)),  # nobody scores them
+            joints=stacked(joints, (21, 3), (f"{path}: joints of picture {number}" for number in numbers)),
+            ms=np.zeros(len(numbers)),
+            vertices=stacked(
+                vertices, (size, 3), (f"{path}: vertices of picture {number}" for number in numbers), np.float32
+            ),
+        )
+    }
+
+
+PROTOCOL = Protocol("freihand", FreiHAND, "evaluation", 1.6, score_freihand, score_surfaces, read_pred_json)

@@ -72,6 +72,7 @@ class Protocol:
         crop: side of the square that the predictor is given, over that of the square around the true joints.
         score: `(predicted joints (N, 21, 3) metres, truth) -> figures`; predictions of missed hands are NaN.
         score_surfaces: `(predicted vertices (N, V, 3), predicted joints, truth) -> figures`, where surfaces are scored too.
+        read_theirs: `(path, truth) -> runs` of a JSON file in the form of the set's authors, where they have one.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Protocol:
     crop: float
     score: Callable[[np.ndarray, Truth], dict[str, Any]]
     score_surfaces: Callable[[np.ndarray, np.ndarray, Truth], dict[str, Any]] | None = None
+    read_theirs: Callable[[Path, Truth], dict[str, JointPredictions]] | None = None
 
 
 def evaluate_set(
@@ -98,7 +100,7 @@ def evaluate_set(
         protocol: which.
         folder: of the set, as its reader takes it.
         predictor: called like `phalanx.predict.Predictor()`, which is the default.
-        predictions: a file written through `save`; it is scored and nothing is predicted.
+        predictions: a file written through `save`, or in the form of the set's authors; it is scored and nothing is predicted.
         save: NPZ to write the predictions to.
         json_path: file to write the figures to.
         whole: refuse a set that is not whole; figures of a part do not compare with published ones.
@@ -116,7 +118,10 @@ def evaluate_set(
         if predictor is not None or save is not None:
             raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
         truth = read_truth(dataset, lambda sample: None, progress, surfaces)
-        runs = load_predictions(predictions, truth.keys)
+        if protocol.read_theirs is not None and Path(predictions).suffix == ".json":
+            runs = protocol.read_theirs(Path(predictions), truth)
+        else:
+            runs = load_predictions(predictions, truth.keys)
     else:
         run, truth = predict_set(dataset, predictor_or_default(predictor), protocol.crop, progress, surfaces)
         runs = {RUN: run}
