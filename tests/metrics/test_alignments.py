@@ -207,6 +207,45 @@ def test_swapped_units_are_noticed(function):
     function(predicted * 100, true)  # centimetres, or the unit of a network without a scale
 
 
+def test_collapsed_hands_are_told_from_swapped_units():
+    predicted, true = hands(2)
+    with pytest.raises(InputError, match=r"in millimetres \(or the predicted joints of a frame lie nearly in one point"):
+        end_point_errors(predicted / 1000, true)
+    with pytest.raises(InputError, match=r"in millimetres \(or the true joints of a frame lie nearly in one point"):
+        end_point_errors(predicted, true / 1000)
+
+
+SIZED = [root_scaled, root_scaled_errors, procrustes_aligned, procrustes_errors, orthogonal_aligned, centroid_scaled]
+
+
+@pytest.mark.parametrize("function", SIZED)
+@pytest.mark.parametrize("point", [[0, 0, 0], [0.1, 0.2, 0.5]])
+def test_true_hands_without_size_are_refused(function, point):
+    """A prediction that is given their size would be a point too, and have no error."""
+    predicted, true = hands(4)
+    true[2] = np.float32(point)
+    with pytest.raises(InputError, match="true: the joints of frame 2 .* all lie in one point"):
+        function(predicted, true)
+    assert end_point_errors(predicted, true)[2].min() > 0  # an error that is one may be counted
+    if function is not orthogonal_aligned:
+        true[2, :3] += 0.05  # of these all but one do not count
+        mask = np.ones((4, 21), dtype=bool)
+        mask[2, 1:3] = False
+        true[2, 0] = true[2, 5]
+        with pytest.raises(InputError, match="true: the joints of frame 2 .* all lie in one point"):
+            function(predicted, true, valid=mask)
+        mask[2, 1] = True
+        assert np.isfinite(function(predicted, true, valid=mask)[2, 3:]).all()
+
+
+def test_true_bones_without_length_are_refused():
+    predicted, true = hands(4)
+    true[3, 10] = true[3, 9]
+    with pytest.raises(InputError, match=r"true: the bone \(9, 10\) of frame 3 .* has no length"):
+        bone_scaled(predicted, true, (9, 10))
+    assert np.isfinite(bone_scaled(predicted, true, (10, 11))).all()
+
+
 def test_swapped_units_are_noticed_among_joints_that_count():
     predicted, true = hands(3)
     mask = np.zeros((4, 21), dtype=bool)

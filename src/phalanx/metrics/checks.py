@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 
+_ONE_POINT = 1e-6
+"""Of the largest coordinate: distances that are nothing but rounding, of single precision too."""
+
 Valid = ArrayLike | None
 """`(N, J)` booleans: which joints of which frames count; None means all of them."""
 
@@ -94,9 +97,32 @@ def check_units(predicted: np.ndarray, true: np.ndarray, valid: np.ndarray | Non
         return
     factor = sizes[0] / sizes[1]
     if 500 < max(factor, 1 / factor) < 2000:
+        small = "predicted" if factor < 1 else "true"
         raise InputError(
             f"predicted: is {factor:.4g} times as large as the truth; "
             "one seems to be in metres and the other in millimetres"
+            f" (or the {small} joints of a frame lie nearly in one point)"
+        )
+
+
+def check_extent(true: np.ndarray, valid: np.ndarray | None = None) -> None:
+    """Refuse true points `(N, J, D)` of which all valid ones of a frame, three or more, lie in one point.
+
+    That is a label that is missing, not a hand: a prediction that is given its size would become a point too, without an error.
+    """
+    if true.shape[1] < 3:
+        return
+    if valid is None:
+        extent, enough = np.ptp(true, axis=1).max(-1), np.ones(len(true), dtype=bool)  # (N,) each
+    else:
+        enough = valid.sum(1) >= 3
+        high, low = (np.where(valid[..., None], true, fill) for fill in (-np.inf, np.inf))
+        extent = np.where(enough, (high.max(1) - low.min(1)).max(-1), np.inf)
+    wrong = enough & (extent <= _ONE_POINT * np.abs(true).max((1, 2), initial=0))
+    if wrong.any():
+        raise InputError(
+            f"true: the joints of frame {int(np.argmax(wrong))} (of those given, from 0) all lie in one point, "
+            "so that it is no label of a hand: leave it out"
         )
 
 

@@ -9,7 +9,8 @@ anything; they take no part in an alignment, and come out of it as NaN, as do th
 is noticed.
 
 All functions raise InputError: for arrays of different shapes, for values that are not finite, and where one array
-seems to be in metres and the other in millimetres.
+seems to be in metres and the other in millimetres. Those that give the prediction the size of the truth refuse a true
+hand without one, all of whose joints lie in one point.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from phalanx.core.errors import InputError
 from phalanx.geometry.alignment import equal_norm_scale, rigid_align, similarity_align
-from phalanx.metrics.checks import Valid, as_floats, checked_pair, checked_points
+from phalanx.metrics.checks import Valid, as_floats, check_extent, checked_pair, checked_points
 
 BLOCK = 4096
 """Frames that are aligned at once: their arrays stay in the processor's cache."""
@@ -103,6 +104,7 @@ def root_scaled(predicted: ArrayLike, true: ArrayLike, valid: Valid = None) -> n
     one point has no scale: it stays a point and pays for all of the hand.
     """
     first, second, mask = checked_points(predicted, true, valid, 3)
+    check_extent(second, mask)
     _check_joint(0, first, mask, "root")
     relative, target = first - first[:, :1], second - second[:, :1]  # (N, J, 3)
     if mask is not None:
@@ -136,6 +138,11 @@ def bone_scaled(
         _check_joint(joint, first, mask, name)
     length = np.linalg.norm(first[:, bone[1]] - first[:, bone[0]], axis=-1)  # (N,)
     wanted = np.linalg.norm(second[:, bone[1]] - second[:, bone[0]], axis=-1)
+    if (wanted == 0).any():
+        raise InputError(
+            f"true: the bone {tuple(bone)} of frame {int(np.argmin(wanted))} (of those given, from 0) has no length, "
+            "so that it tells no scale"
+        )
     scale = np.divide(wanted, length, out=np.zeros_like(length), where=length > 0)
     return _counted(scale[:, None, None] * (first - first[:, [root]]) + second[:, [root]], mask)
 
@@ -148,6 +155,7 @@ def centroid_scaled(predicted: ArrayLike, true: ArrayLike, valid: Valid = None) 
     A prediction with all joints in one point stays one.
     """
     first, second, mask = checked_points(predicted, true, valid)
+    check_extent(second, mask)
     weight = _weights(first, mask, least=2)
     weight = weight / weight.sum(1, keepdims=True)  # (N, J)
     first_mean, second_mean = (np.einsum("nj,njd->nd", weight, points)[:, None] for points in (first, second))
@@ -168,12 +176,14 @@ def procrustes_aligned(predicted: ArrayLike, true: ArrayLike, valid: Valid = Non
     parameters between two point patterns", PAMI 1991. ("PA-MPJPE" is the mean error afterwards.)
     """
     first, second, mask = checked_points(predicted, true, valid, 3)
+    check_extent(second, mask)
     return _in_blocks(similarity_align, first, second, mask)
 
 
 def procrustes_errors(predicted: ArrayLike, true: ArrayLike, valid: Valid = None) -> np.ndarray:
     """Error after the best similarity transform (see `procrustes_aligned`): `(N, J, 3) x 2 -> (N, J)`."""
     first, second, mask = checked_points(predicted, true, valid, 3)
+    check_extent(second, mask)
     return _distances(_in_blocks(similarity_align, first, second, mask), second, mask)
 
 
@@ -194,6 +204,7 @@ def orthogonal_aligned(predicted: ArrayLike, true: ArrayLike) -> np.ndarray:
     `procrustes_aligned`. For comparison with their tables.
     """
     first, second, _ = checked_points(predicted, true, None, 3)
+    check_extent(second)
     centred, target = first - first.mean(1, keepdims=True), second - second.mean(1, keepdims=True)
     u, singular, vt = np.linalg.svd(target.transpose(0, 2, 1) @ centred)  # target = R source: R = U V^T
     spread = np.square(centred).sum((1, 2))

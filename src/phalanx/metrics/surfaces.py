@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.geometry.alignment import similarity_alignment
-from phalanx.metrics.checks import check_units, checked_points
+from phalanx.metrics.checks import check_extent, check_units, checked_points
 from phalanx.metrics.joints import end_point_errors
 
 FREIHAND_THRESHOLDS = (0.005, 0.015)
@@ -66,6 +66,7 @@ def aligned_by_joints(vertices: ArrayLike, predicted_joints: ArrayLike, true_joi
     """
     surface = as_array(vertices, (None, None, 3), "vertices")
     first, second, _ = checked_points(predicted_joints, true_joints, None, 3)
+    check_extent(second)
     if len(surface) != len(first):
         raise InputError(f"vertices: has {len(surface)} frames, the joints have {len(first)}")
     found = similarity_alignment(torch.tensor(first), torch.tensor(second))
