@@ -1,5 +1,6 @@
 import os
 import pickle
+import resource
 import struct
 from pathlib import Path
 
@@ -81,6 +82,25 @@ class Call:
 
     def __reduce__(self):
         return self.made_of
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02}r" + struct.pack("<I", 1 << 30) + b".",  # a memo with a billion places
+        b"\x80\x05\x96" + struct.pack("<Q", 1 << 34) + b".",  # a byte array of 16 GB
+        b"\x80\x02cnumpy\nndarray\nQ.",  # a persistent id
+    ],
+)
+def test_numbers_that_ask_for_memory_get_none(tmp_path, content):
+    path = tmp_path / "bomb.pkl"
+    path.write_bytes(content)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        read_pickle(path)
+    except InputError as error:
+        assert "\n" not in str(error)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])

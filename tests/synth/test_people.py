@@ -7,7 +7,18 @@ import torch
 from phalanx.core.seeding import generator
 from phalanx.hand.model import HandModel
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.synth.people import LOWER_ARM, PAINTS, UPPER_ARM, draw_arms, draw_people, hand_boxes, mirrored_boxes
+from phalanx.synth import surface as surfaces
+from phalanx.synth.dress import draw_dress, dress
+from phalanx.synth.people import (
+    LOWER_ARM,
+    PAINTS,
+    UPPER_ARM,
+    draw_arms,
+    draw_people,
+    hand_boxes,
+    mirrored_boxes,
+    to_elbow,
+)
 from phalanx.synth.solids import signed_distance
 
 FLIP = torch.tensor([-1.0, 1.0, 1.0])
@@ -139,6 +150,33 @@ def test_boxes_end_at_the_frame_and_vanish_with_the_hand():
     pixels = torch.tensor([[[-20.0, 5.0], [9.0, 12.0]], [[3.0, 4.0], [8.0, 40.0]], [[3.0, 4.0], [8.0, 9.0]]])
     masks = torch.ones(3, 16, 16)
     masks[2] = 0
-    boxes = hand_boxes(pixels, masks)
+    boxes = hand_boxes(pixels, masks * 0.0 + torch.nn.functional.pad(masks[:, 7:9, 5:6], (5, 10, 7, 7)))
     assert boxes.tolist() == [[0.0, 5.5, 9.5, 7.0], [3.5, 4.5, 5.0, 11.5], [0.0, 0.0, 0.0, 0.0]]
     assert torch.equal(mirrored_boxes(mirrored_boxes(boxes, 16), 16), boxes)
+
+
+def test_boxes_hold_gloves_too():
+    pixels = torch.tensor([[[5.0, 5.0], [9.0, 9.0]]])
+    masks = torch.zeros(1, 16, 16)
+    masks[0, 4:11, 6:12] = 0.5
+    assert hand_boxes(pixels, masks).tolist() == [[5.5, 4.0, 6.5, 7.0]]
+
+
+@pytest.mark.parametrize("scene", ["people", "arms"])
+def test_forearms_end_in_their_elbows(scene, request):
+    model, views = request.getfixturevalue(scene)
+    _, topology = surfaces.hand("cpu")
+    surface = model(views.pose)
+    stretch = to_elbow(surface, topology, views.body)
+    assert 0.5 < stretch.min() and stretch.max() < 3.5
+    draw = draw_dress(generator(0), len(views.K))
+    vertices, _, _ = dress(surface, topology, topology.rest_normals, draw, stretch)
+    end = topology.rest[:, 1] < topology.rest[:, 1].min() + 0.015
+    away = (vertices[:, end].mean(1) - views.body.centre[:, OWN_ELBOW]).norm(dim=1)
+    assert away.max() < 0.025 and away.mean() < 0.012  # within the elbow's ball
+
+
+@pytest.mark.parametrize("scene", ["people", "arms"])
+def test_hands_are_where_a_depth_sensor_reads(scene):
+    sample = make_chunk(SynthConfig(size=64, chunk=6, scene=scene, tiles=2, skins=1, depth_sensor="azure"), 1, 0)
+    assert sample.joints[..., 2].min() > 0.5

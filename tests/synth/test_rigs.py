@@ -186,3 +186,24 @@ def test_rig_needs_as_many_extrinsics_as_intrinsics():
     rig = ring(2)
     with pytest.raises(InputError, match="not 2 and 1"):
         Rig(rig.K, rig.world_to_camera[:1], 512, 512, np.zeros(3))
+
+
+def test_pictures_of_one_camera_are_numbered_as_of_several():
+    sample = make_chunk(SynthConfig(size=32, chunk=4, rig="ring1", tiles=2, skins=1), 3, 2)
+    assert sample.ids.tolist() == [[8, 0, 0], [9, 0, 0], [10, 0, 0], [11, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"width": 640.7}, "width must be a whole number of pixels, not 640.7"),
+        ({"cameras": "two"}, "cameras must be a list of objects"),
+        ({"cameras": [3]}, "cameras must be a list of objects"),
+    ],
+)
+def test_rig_files_of_another_form_are_refused(tmp_path, change, fault):
+    camera = {"K": [600, 600, 320, 240], "world_to_camera": np.eye(4).tolist()}
+    path = tmp_path / "rig.json"
+    path.write_text(json.dumps({"width": 640, "height": 480, "spot": [0, 0, 0.6], "cameras": [camera]} | change))
+    with pytest.raises(InputError, match=fault):
+        load_rig(str(path))

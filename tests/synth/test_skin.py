@@ -82,3 +82,11 @@ def test_skins_run_from_light_to_dark():
     assert (
         ratio[luminance < 0.08].mean() > 1.2 > ratio[luminance > 0.5].mean()
     )  # the darker the back, the lighter the palm beside it
+
+
+def test_skins_of_two_ranges_of_tones_do_not_meet():
+    light = skin_matrices(generator(0), 4000, (0.0, 0.4))[:, :, 0].mean(1)
+    dark = skin_matrices(generator(1), 4000, (0.5, 1.0))[:, :, 0].mean(1)
+    assert light.min() > dark.max() + 0.05
+    everybody = skin_matrices(generator(2), 4000)[:, :, 0].mean(1)
+    assert everybody.max() > light.max() - 0.3 and everybody.min() < dark.min() + 0.3

@@ -68,7 +68,7 @@ sensed_depth.png, with cameras round the hand world_to_camera, in clips time (se
 ids are (hand or person, frame, view), else (seed, chunk, number). Killed and started again, it goes on. docs/synthesis.md shows
 what there is.
 
-A rig file is JSON: width, height, spot [x, y, z], cameras [{K: 3x3, world_to_camera: 4x4}, ...], in metres.
+A rig file is JSON: width, height, spot [x, y, z], cameras [{K: 3x3 or [fx, fy, cx, cy], world_to_camera: 4x4}, ...], in metres.
 
 examples:
   phalanx synth --preview sheet.png --seed 3

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import pickle
 import re
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,18 +40,35 @@ def read_pickle(path: str | os.PathLike[str], largest: int = LARGEST) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
     try:
-        return _arrays(_Unpickler(BytesIO(content), encoding="latin1").load(), {})
+        return _arrays(AllowList(content, _stand_ins(), "plain data have").load(), {})
     except Exception as error:  # a damaged pickle may raise anything, MemoryError and RecursionError too
         text = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path}: not a readable pickle ({text})") from error
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows the names below and no others."""
+class AllowList(pickle._Unpickler):
+    """Knows the names that it is given and no others, which are refused unrun.
 
-    def __init__(self, file: BytesIO, encoding: str) -> None:
-        super().__init__(file, encoding=encoding)
-        self.known = _stand_ins()
+    It is Python's own unpickler: that in C takes as much memory as a damaged number asks for. So would byte arrays here.
+
+    Args:
+        content: of the file; strings of Python 2 are taken as Latin-1.
+        known: by module and name, what the pickle gets.
+        users: who has no use for other names, for the message.
+    """
+
+    def __init__(self, content: bytes, known: Mapping[tuple[str, str], Any], users: str) -> None:
+        super().__init__(BytesIO(content), encoding="latin1")
+        self.known, self.users = known, users
+        self._most = len(content)
+
+    def load_bytearray8(self) -> None:
+        size = int.from_bytes(self.read(8), "little")
+        if size > self._most:
+            raise pickle.UnpicklingError("an array larger than the file")
+        self.append(bytearray(self.read(size)))
+
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray8}
 
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -58,8 +76,11 @@ class _Unpickler(pickle.Unpickler):
         except KeyError:
             wanted = repr(f"{module}.{name}")
             raise pickle.UnpicklingError(
-                f"it asks for {wanted}, which plain data do not need and was not run"
+                f"it asks for {wanted}, which {self.users} no use for and was not run"
             ) from None
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it asks for something outside the file")
 
 
 def _stand_ins() -> dict[tuple[str, str], Any]:

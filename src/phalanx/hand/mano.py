@@ -15,7 +15,6 @@ import os
 import pickle
 import re
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_head
+from phalanx.core.pickles import AllowList
 from phalanx.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose, HandSurface
 from phalanx.hand.prediction import Side
@@ -278,7 +278,7 @@ def _read(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _LARGEST_FILE:
         raise InputError(f"{path}: too large for a MANO file")
     try:
-        entries = _Unpickler(BytesIO(path.read_bytes()), encoding="latin1").load()
+        entries = AllowList(path.read_bytes(), _stand_ins(), "MANO has").load()
     except Exception as error:  # a damaged pickle may raise anything, MemoryError too
         raise InputError(f"{path}: not a readable MANO file ({str(error) or type(error).__name__})") from error
     if not isinstance(entries, dict):
@@ -286,23 +286,10 @@ def _read(path: Path) -> dict[str, Any]:
     return entries
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows the names below and no others. None of them leads to code outside this module but the harmless `set`, `object`."""
-
-    def __init__(self, file: BytesIO, encoding: str) -> None:
-        super().__init__(file, encoding=encoding)
-        self.known = _stand_ins()
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.known[module, name]
-        except KeyError:
-            wanted = repr(f"{module}.{name}")
-            raise pickle.UnpicklingError(f"it asks for {wanted}, which MANO has no use for and was not run") from None
-
-
 def _stand_ins() -> dict[tuple[str, str], Any]:
-    """By module and name, what the pickle gets. Functions are made anew for each file: nothing that one does to them lasts."""
+    """By module and name, what the pickle gets; none leads to code outside this module but the harmless `set`, `object`.
+
+    Functions are made anew for each file: nothing that one does to them lasts."""
 
     def reconstruct(*_: object) -> _Array:
         return _Array()

@@ -26,7 +26,7 @@ from phalanx.synth.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
 from phalanx.synth.effects import apply_effects, draw_effects
 from phalanx.synth.ground import draw_ground, scene_depth, spots
 from phalanx.synth.light import LightDraw, draw_light, light_vertices, mirrored, turned
-from phalanx.synth.people import TO_ELBOW, draw_arms, draw_people, hand_boxes, mirrored_boxes, paint_people
+from phalanx.synth.people import draw_arms, draw_people, hand_boxes, mirrored_boxes, paint_people, to_elbow
 from phalanx.synth.rigs import load_rig
 from phalanx.synth.scene import FRAMINGS, Views, draw_hands
 from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
@@ -115,7 +115,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
 
     behind = backgrounds(draw_backgrounds(generator, places, config.tiles), tiles, size).square_()  # linear light
     dress_draw = of_hands(draw_dress(generator, hands), of)
-    stretch = TO_ELBOW if people else FOREARM_STRETCH
+    stretch = FOREARM_STRETCH if views.body is None else to_elbow(surface, topology, views.body.to(device))
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, dress_draw, stretch)
     light = of_hands(domain.light(draw_light(generator, hands)), of)
     if views.world_to_camera is not None:
@@ -178,7 +178,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         noise = draw_depth_noise(sensing, batch, size, sensor, views.turn)
         sensed = sense_depth(whole, K, sensor, noise, albedo)
 
-    single = config.views * config.times == 1
+    single = config.rig is None and config.scene != "motion" and not config.pairs
     ids = (seed, index, np.arange(batch)) if single else (index * hands + of, views.frame, views.view)
     return Sample(
         image=image,
@@ -226,7 +226,7 @@ def _draw_views(
         framing = replace(framing, distance=(nearest, max(framing.distance[1], 1.5 * nearest)))
     if config.pairs:
         draw = draw_people if config.scene == "people" else draw_arms
-        return draw(generator, model, config.hands, config.size, build)
+        return draw(generator, model, config.hands, config.size, build, 0.0 if sensor is None else sensor.nearest)
     if times is not None:
         return draw_clips(generator, model, config.hands, config.size, times, framing, build)
     return draw_hands(generator, model, config.hands, config.size, framing, build)

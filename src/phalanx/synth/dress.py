@@ -112,14 +112,18 @@ def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
 
 
 def dress(
-    surface: HandSurface, topology: Topology, rest_normals: Tensor, draw: DressDraw, stretch: float = FOREARM_STRETCH
+    surface: HandSurface,
+    topology: Topology,
+    rest_normals: Tensor,
+    draw: DressDraw,
+    stretch: float | Tensor = FOREARM_STRETCH,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Clothe a posed hand.
 
     Args:
         surface: the posed hand.
         rest_normals: `(V, 3)` of the template.
-        stretch: how far the forearm is drawn out.
+        stretch: how far the forearm is drawn out, for all or `(B,)` for each.
 
     Returns:
         Vertices `(B, V, 3)` with cloth standing off and the forearm drawn out, so that its cut end stays out of pictures;
@@ -139,11 +143,12 @@ def dress(
     wave = folds[:, :1] * torch.sin(folds[:, 1:2] * (y + 0.4 * x * slant[:, :1].sign() + 0.3 * z) + folds[:, 2:])
     stand_off = (thickness[:, :1] + thickness[:, 1:] * inside.clamp(0, 0.2) + wave) * (inside > 0)  # (B, V)
     arm = surface.transforms[:, 1, :3, :3]
-    down = (FOREARM_FROM - y).clamp_min(0.0) * (stretch - 1.0)  # (V,) the arm goes on further than the model's
+    further = torch.as_tensor(stretch, device=device).reshape(-1, 1) - 1.0  # (B or 1, 1)
+    down = (FOREARM_FROM - y).clamp_min(0.0) * further  # (B or 1, V) the arm goes on further than the model's
     vertices = (
         surface.vertices
         + stand_off[..., None] * (rest_normals @ arm.transpose(1, 2))
-        - down[:, None] * arm[:, None, :, 1]
+        - down[..., None] * arm[:, None, :, 1]
     )
     phase = stripes @ torch.stack([y, x, z])
     return vertices, cover, phase

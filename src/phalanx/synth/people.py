@@ -17,13 +17,14 @@ from torch import Tensor
 
 from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.anatomy import angles_to_rotations
-from phalanx.hand.model import HandModel, HandPose, concatenate_poses
+from phalanx.hand.model import HandModel, HandPose, HandSurface, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
+from phalanx.synth.dress import FOREARM_FROM
 from phalanx.synth.scene import Views, about_axis, draw_shapes
 from phalanx.synth.solids import CAPSULE, ELLIPSOID, SolidLook, Solids, draw_looks, signed_distance
+from phalanx.synth.surface import Topology
 
 UPPER_ARM, LOWER_ARM = 0.29, 0.26  # metres, between the joints
-TO_ELBOW = 1.45  # how far the model's forearm is drawn out to end in the elbow
 _NEAREST = 0.25  # metres: no part of an arm comes nearer to the camera
 _SHOULDER = np.array([-0.19, 0.03, 0.0])  # the right one; the person looks along -z, y is down
 _BODY = (  # part, paint, kind, half sizes, centre; metres, from the base of the neck
@@ -42,7 +43,9 @@ PAINTS = (*(part[1] for part in _BODY), *(part[1] for part in _LIMBS), "arm", "a
 """What the solids of a body are painted with, in their order: the last are upper arms and elbows, the picture's own side first."""
 
 _ARMS = 4  # solids of both arms
+_OWN_ARM, _OWN_ELBOW = -4, -2  # of the picture's own side
 _HEAD = np.array([0.0, -0.23, -0.12])  # where the camera of a person who looks at their own hands is
+_RING = 0.015  # metres of the rest hand above its lowest point within which the forearm is cut off, aslant
 _APART = 0.015  # metres: joints of a hand are this far from whatever is not their own arm
 
 
@@ -92,8 +95,14 @@ class _Stand:
     tangent: np.ndarray  # (N,) of half the field of view
 
 
-def draw_people(generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0) -> Views:
+def draw_people(
+    generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0, nearest: float = 0.0
+) -> Views:
     """`people` persons before cameras of their own, in frames of `size` pixels with a hand or two; on the CPU.
+
+    Args:
+        build: as in `scene.draw_shapes`.
+        nearest: metres that no hand comes nearer than.
 
     Returns:
         Two pictures of each, one after the other, with `body` in each picture's frame.
@@ -105,10 +114,12 @@ def draw_people(generator: np.random.Generator, model: HandModel, people: int, s
         pose, K, body = _posed(generator, stand, arms, size, build)
         return pose, K, body, torch.ones(count, dtype=torch.bool)
 
-    return _usable(propose, model, people, size)
+    return _usable(propose, model, people, size, max(nearest, _NEAREST))
 
 
-def draw_arms(generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0) -> Views:
+def draw_arms(
+    generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0, nearest: float = 0.0
+) -> Views:
     """The arms of `people` persons before cameras of their own, in frames of `size` pixels with a hand or two; on the CPU.
 
     No shoulder is seen. Returns the same as `draw_people`; `body` has both upper arms and elbows alone.
@@ -120,11 +131,15 @@ def draw_arms(generator: np.random.Generator, model: HandModel, people: int, siz
         pose, K, body = _posed(generator, stand, arms, size, build)
         return pose, K, body[:, -_ARMS:], torch.as_tensor(_leave_the_frame(stand, arms))
 
-    return _usable(propose, model, people, size)
+    return _usable(propose, model, people, size, max(nearest, _NEAREST))
 
 
 def _usable(
-    propose: Callable[[int], tuple[HandPose, Tensor, Solids, Tensor]], model: HandModel, people: int, size: int
+    propose: Callable[[int], tuple[HandPose, Tensor, Solids, Tensor]],
+    model: HandModel,
+    people: int,
+    size: int,
+    nearest: float,
 ) -> Views:
     """The first `people` in whose frames a whole hand is, of what `propose(number)` gives: poses, cameras, solids, and whether each
     may be kept."""
@@ -135,9 +150,9 @@ def _usable(
         pixels = joints @ K.mT
         pixels = pixels[..., :2] / pixels[..., 2:]
         inside = ((pixels > 0) & (pixels < size - 1)).all(-1).all(-1).view(-1, 2)
-        others = [i for i in range(-body.centre.shape[1], 0) if i not in (-4, -2)]  # than the own arm and elbow
+        others = [i for i in range(-body.centre.shape[1], 0) if i not in (_OWN_ARM, _OWN_ELBOW)]
         into = signed_distance(body[:, others], joints)[..., 1:].amin((1, 2))  # but the wrist
-        clear = (into > _APART) & (joints[..., 2].amin(1) > _NEAREST)
+        clear = (into > _APART) & (joints[..., 2].amin(1) > nearest)
         both = joints.unflatten(0, (-1, 2))
         between = torch.cdist(both[:, 0], both[:, 1] * torch.tensor([-1.0, 1.0, 1.0])).amin((1, 2))
         good = good & inside.any(1) & clear.view(-1, 2).all(1) & (between > _APART)
@@ -248,6 +263,15 @@ def _posed(
     return join_fields(poses, _by_turns), cameras, join_fields(bodies, _by_turns)
 
 
+def to_elbow(surface: HandSurface, topology: Topology, body: Solids) -> Tensor:
+    """How far `(B,)` forearms are to be drawn out (`dress.dress`), so that they end at the middle of their elbows."""
+    y = topology.rest[:, 1]  # (V,)
+    ring = y < y.amin() + _RING  # where the model's forearm is cut off
+    arm = surface.transforms[:, 1, :3, 1]  # (B, 3) up the forearm
+    along = ((surface.vertices[:, ring].mean(1) - body.centre[:, _OWN_ELBOW]) * arm).sum(-1)  # still to go
+    return 1.0 + along / (FOREARM_FROM - y[ring].mean())
+
+
 def _by_turns(parts: list[Tensor]) -> Tensor:
     """Rows (N, ...) of several tensors by turns: (2 N, ...) of two."""
     return torch.stack(parts, 1).flatten(0, 1)
@@ -317,7 +341,9 @@ def paint_people(
 
 
 def hand_boxes(pixels: Tensor, masks: Tensor) -> Tensor:
-    """Boxes `(B, 4)` of hands as x, y, width, height in pixels from the frame's edge, hidden parts included, cut off at the frame.
+    """Boxes `(B, 4)` of hands as x, y, width, height in pixels from the frame's edge, cut off at the frame.
+
+    They hold the hand's surface, hidden parts too, and all that is seen of it with what it wears.
 
     All 0 for a hand of which nothing is seen.
 
@@ -328,6 +354,12 @@ def hand_boxes(pixels: Tensor, masks: Tensor) -> Tensor:
     size = masks.shape[-1]
     low, high = ((bound + 0.5).clamp(0.0, size) for bound in (pixels.amin(1), pixels.amax(1)))
     seen = masks.flatten(1).sum(1) >= 1
+    # Gloves stand off the skin.
+    line = torch.arange(size, device=masks.device, dtype=pixels.dtype)
+    for axis, shown in enumerate(((masks > 0).any(1), (masks > 0).any(2))):  # columns, rows
+        first = torch.where(shown, line, float(size)).amin(1)
+        last = torch.where(shown, line + 1.0, 0.0).amax(1)
+        low[:, axis], high[:, axis] = torch.minimum(low[:, axis], first), torch.maximum(high[:, axis], last)
     return torch.cat([low, high - low], 1) * seen[:, None]
 
 

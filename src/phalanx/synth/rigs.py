@@ -142,6 +142,11 @@ def load_rig(name: str) -> Rig:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a JSON file") from error
     try:
+        if not isinstance(data["cameras"], list) or not all(isinstance(camera, dict) for camera in data["cameras"]):
+            raise InputError("cameras must be a list of objects with K and world_to_camera")
+        for side in ("width", "height"):
+            if float(data[side]) != int(data[side]):
+                raise InputError(f"{side} must be a whole number of pixels, not {data[side]}")
         intrinsics: Any = [camera["K"] for camera in data["cameras"]]
         extrinsics: Any = [camera["world_to_camera"] for camera in data["cameras"]]
         return Rig(

@@ -166,8 +166,12 @@ def _announce(plan: Plan, missing: list[int], folder: Path, workers: int, say: C
     )
     if estimate.bytes * _SPARE > estimate.free:
         raise InputError(
-            f"{folder}: the set needs about {estimate.bytes / 1e9:.2f} GB and {estimate.free / 1e9:.2f} GB are free"
+            f"{folder}: the set needs about {_amount(estimate.bytes)} and {_amount(estimate.free)} are free"
         )
+
+
+def _amount(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
 
 
 def make_shard(plan: Plan, shard: int, folder: Path) -> dict[str, Any]:

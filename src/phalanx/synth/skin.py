@@ -347,6 +347,17 @@ def skin_bank(variants: int, side: int, device: str) -> Tensor:
     return torch.from_numpy(np.stack(bank)).view(variants, side, side).to(device)
 
 
+def _kept_within(base: np.ndarray, logs: np.ndarray, tones: tuple[float, float]) -> np.ndarray:
+    """What to add `(B,)` to the log reflectances `base (B, 3)` so that skins are no lighter and no darker on average than `tones`.
+
+    Blood and chance would carry some of them past the border of two domains. There is none at the ends of the scale.
+    """
+    places = np.linspace(0, 1, len(logs))
+    lightest, darkest = (np.interp(tone, places, logs.mean(1)) for tone in tones)
+    mean = base.mean(1)
+    return np.clip(mean, darkest if tones[1] < 1 else -np.inf, lightest if tones[0] > 0 else np.inf) - mean
+
+
 # Skin from the lightest to the darkest, sRGB of photographs in neutral light.
 _TONES = (
     np.array([[242, 214, 198], [228, 190, 168], [208, 162, 134], [174, 126, 98], [124, 86, 66], [70, 50, 42]]) / 255.0
@@ -358,7 +369,8 @@ def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float
     """Colours of `batch` skins: `(batch, 3, 6)`, log reflectance (linear light) from [1, palm, melanin, blood, cavity, nail].
 
     Tones run evenly from the lightest to the darkest; palms are lighter than backs, the more so the darker the skin; nails are
-    the skin's colour with more blood, or polished. `tones` are the least and greatest, from 0, the lightest, to 1, the darkest.
+    the skin's colour with more blood, or polished. `tones` are the least and greatest, from 0, the lightest, to 1, the darkest; no
+    skin's mean log reflectance lies beyond an inner one.
     """
     spread = generator.uniform(0, 1, batch) ** 1.15
     tone = (tones[0] + (tones[1] - tones[0]) * spread) * (len(_TONES) - 1)
@@ -371,6 +383,7 @@ def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float
     flush = generator.normal(0.15, 0.4, (batch, 1))
     yellow = generator.normal(0, 0.15, (batch, 1)) * np.array([0.2, 0.0, -1.0])
     base = base + flush * _BLOOD * (1.1 - 0.8 * dark[:, None]) + yellow + generator.normal(0, 0.05, (batch, 1))
+    base = base + _kept_within(base, logs, tones)[:, None]
     palm = -darker * (0.1 + 0.95 * dark[:, None] ** 2) * generator.uniform(
         0.6, 1.2, (batch, 1)
     ) + _BLOOD * 0.35 * generator.uniform(0, 1.6, (batch, 1))
