@@ -30,6 +30,11 @@ def save(folder: Path, split: str, **labels) -> None:
         (folder / f"{split}_{key}.json").write_text(text)
 
 
+def second(hand: np.ndarray) -> list:
+    """The two hands, `hand` in place of the second."""
+    return [right_hands()[0].tolist(), hand.tolist()]
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two hands for training in four versions each, and one for evaluation."""
@@ -97,13 +102,20 @@ def test_removed_and_added_files_are_named(folder):
     [
         ({"xyz": right_hands()[:1]}, "training_xyz.json: 2 hands expected, 1 found"),
         ({"verts": surfaces()[:1]}, "training_verts.json: 2 hands expected, 1 found"),
-        ({"xyz": right_hands()[:, :20]}, r"training_xyz.json: must have shape \(any, 21, 3\), has \(2, 20, 3\)"),
+        ({"xyz": right_hands()[:, :20]}, r"training_xyz.json: entry 0: must have shape \(21, 3\), has \(20, 3\)"),
+        ({"xyz": second(right_hands()[1, :20])}, r"xyz.json: entry 1: must have shape \(21, 3\), has \(20, 3\)"),
+        ({"xyz": second(right_hands()[1] * np.nan)}, "training_xyz.json: entry 1: has values that are not finite"),
+        ({"xyz": [right_hands()[0].tolist(), None]}, "training_xyz.json: entry 1: "),
+        ({"xyz": second(np.full((21, 3), 0.5))}, "training_xyz.json: entry 1: has all joints in one point"),
+        ({"xyz": {"0": 1}}, "training_xyz.json: is not a list of hands"),
         ({"xyz": right_hands() * 1000}, "should be in metres, but seem to be in millimetres"),
-        ({"xyz": [right_hands()[0].tolist(), [[1, 2]]]}, "training_xyz.json: not an array of numbers"),
-        ({"xyz": right_hands() * [1, 1, -1]}, "behind the camera"),
-        ({"K": np.stack((K, K * np.nan))}, "training_K.json: has values that are not finite"),
-        ({"K": np.stack((K, K * 0))}, "no camera's"),
-        ({"scale": ["a", "b"]}, "training_scale.json: not an array"),
+        ({"xyz": [right_hands()[0].tolist(), [[1, 2], [3]]]}, "training_xyz.json: entry 1: not an array of numbers"),
+        ({"xyz": second(right_hands()[1] * [1, 1, -1])}, "xyz.json: entry 1: has a joint behind the camera"),
+        ({"K": np.stack((K, K * np.nan))}, "training_K.json: entry 1: has values that are not finite"),
+        ({"K": np.stack((K, K * 0))}, "training_K.json: entry 1: is no camera's matrix"),
+        ({"scale": ["a", "b"]}, "training_scale.json: entry 0: not a number"),
+        ({"scale": [0.03, -0.03]}, "training_scale.json: entry 1: is not the length of a finger's bone in metres"),
+        ({"scale": [30.0, 30.0]}, "training_scale.json: entry 0: is not the length of a finger's bone in metres"),
     ],
 )
 def test_bad_labels_are_named(folder, labels, message):
@@ -127,6 +139,10 @@ def test_bad_surfaces_and_pictures_are_named(folder):
     save(folder, "training", verts=surfaces()[:, :700])
     with pytest.raises(InputError, match=r"training_verts.json: entry 1: must have shape \(778, 3\), has \(700, 3\)"):
         FreiHAND(folder, "training")[1]
+    save(folder, "training", verts=surfaces() * 1000)
+    with pytest.raises(InputError, match="training_verts.json: entry 1: is .* across; is that in metres"):
+        FreiHAND(folder, "training")[1]
+    save(folder, "training", verts=surfaces())
     text = (folder / "training_verts.json").read_text()
     (folder / "training_verts.json").write_text(text.replace(",", ";", 1))
     with pytest.raises(InputError, match="training_verts.json: entry 0: is not JSON"):
@@ -147,7 +163,7 @@ def test_real_pictures_share_labels_as_the_reader_says(tmp_path):
     pixels = {hand["image_id"]: np.array(hand["keypoints"]).reshape(21, 3)[:, :2] for hand in content["annotations"]}
     (tmp_path / "training").mkdir()
     (tmp_path / "training/rgb").symlink_to(REAL)
-    save(tmp_path, "training", K=np.tile(K, (18000, 1, 1)), scale=np.ones(18000))
+    save(tmp_path, "training", K=np.tile(K, (18000, 1, 1)), scale=np.full(18000, 0.03))
     dataset = FreiHAND(tmp_path, "training", whole=False)
     assert len(dataset) == 8
     first: dict[int, np.ndarray] = {}

@@ -104,6 +104,7 @@ def test_missing_and_surplus_files_are_named(miniature, monkeypatch):
         (line(1, hand(0.5)) + "\n" + line(2, hand(0.5)).rsplit("\t", 2)[0], "line 3: a name and 63 .* has 62"),
         (line(1, hand(0.5)) + line(2, hand(0.5)) + line(3, hand(np.nan)), "line 3: has values that are not"),
         (line(1, hand(0.5)) + line(2, hand(0.5)).replace("500.0", "5oo.0", 1), "line 2: has values that are not"),
+        (line(1, hand(0.5) * [1, 1, -1]), "so behind it; is the sign of z right"),
         (line(1, hand(0.5) / 1000), "should be in millimetres, but seem to be in metres"),
         ("", "the file is empty"),
     ],

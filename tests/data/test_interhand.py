@@ -173,6 +173,9 @@ FIRST = "images/test/Capture5/0001_right/cam400026/image10.jpg"
         (lambda f: change(f, "camera", lambda d: [d["5"][k].pop("410053") for k in d["5"]]),
          r"camera\.json: has no entry 410053 of capture 5"),
         (lambda f: change(f, "camera", lambda d: d["5"]["camrot"].update({"400026": [[1, 0, 0]] * 3})), "is no rotation"),
+        (lambda f: change(f, "camera", lambda d: d["5"].update(
+            campos={c: [x / 1000 for x in p] for c, p in d["5"]["campos"].items()})),
+         r"capture 5: campos: all cameras lie within 0\.1 mm; is it in another unit"),
         (lambda f: change(f, "camera", lambda d: d["5"]["focal"].update({"400026": [0, 0]})), "singular"),
     ],
 )  # fmt: skip

@@ -155,6 +155,12 @@ def test_bad_files_are_named(folder):
     cv2.imwrite(str(path), np.zeros((48, 64, 3), np.uint8))
     with pytest.raises(InputError, match="0_webcam_1.jpg: 640x480 pixels expected, has 64x48"):
         dataset[0]
+    shift = folder / "calibrations/data_1/webcam_2/tvec.pkl"
+    for values, unit in ((SHIFTS[1] / 1000, "metres, not in mm"), (SHIFTS[1] * 1000, "another unit")):
+        shift.write_bytes(pickle.dumps(values.reshape(3, 1), 0))
+        with pytest.raises(InputError, match=f"tvec.pkl: is .* long, which seems to be in {unit}"):
+            MHP(folder, "test")
+    shift.write_bytes(pickle.dumps(SHIFTS[1].reshape(3, 1), 0))
     rotation = folder / "calibrations/data_1/webcam_2/rvec.pkl"
     rotation.write_bytes(pickle.dumps(np.ones((4, 1))))
     with pytest.raises(InputError, match=r"rvec.pkl: must have shape \(3,\), has \(4,\)"):

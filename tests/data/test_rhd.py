@@ -120,12 +120,29 @@ def changed(**values) -> dict:
         (changed(K=None), "picture 0: K is missing"),
         (changed(uv_vis=np.full((42, 3), np.nan)), "picture 0: uv_vis: has values that are not finite"),
         ({n: label() | {"xyz": label()["xyz"] * 1000} for n in range(2)}, "in metres, but seem to be in millimetres"),
+        ({0: label(), 1: label() | {"K": K * 0}}, "picture 1: K: is no camera's matrix"),
+        (
+            {0: label(), 1: label() | {"xyz": label()["xyz"] * [1, 1, -1]}},
+            "picture 1: xyz: has a joint behind the camera",
+        ),
+        ({n: label() | {"uv_vis": label()["uv_vis"][:, [1, 0, 2]]} for n in range(2)}, "are u and v swapped"),
     ],
 )
 def test_bad_labels_are_named(folder, labels, message):
     save(folder / "evaluation", labels)
     with pytest.raises(InputError, match=message):
         RHD(folder, "evaluation")
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.5])
+def test_a_hand_in_one_point_is_refused_where_it_is_the_one_shown(folder, fill):
+    point = label()
+    point["xyz"][21:], point["uv_vis"][21:] = fill, 0  # the right hand's labels are missing
+    save(folder / "evaluation", {0: point, 1: point})
+    dataset = RHD(folder, "evaluation")
+    with pytest.raises(InputError, match="xyz of picture 0: has all joints of the hand shown in one point"):
+        dataset[0]
+    np.testing.assert_allclose(dataset[1].joints[0], right_hand(), atol=1e-6)
 
 
 def test_bad_files_are_named(folder):

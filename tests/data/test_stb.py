@@ -122,8 +122,11 @@ def test_removed_and_added_files_are_named(folder):
         (file_order(left_hands())[..., :1], r"handPara: must have shape \(3, 21, 2\), has \(3, 21, 1\)"),
         (file_order(left_hands())[:, :20], r"handPara: must have shape \(3, 21, 2\), has \(3, 20, 2\)"),
         (file_order(left_hands()) / 1000, "should be in millimetres, but seem to be in metres"),
-        (file_order(left_hands()) * np.nan, "not finite"),
-        (-file_order(left_hands()), "behind the camera"),
+        (file_order(left_hands()) * [1, np.nan], "handPara: frame 1: has values that are not finite"),
+        (file_order(left_hands()) * [1, -1], "handPara: frame 1: has a joint behind the camera"),
+        (file_order(left_hands()) * [1, 0], "handPara: frame 1: has all joints in one point"),
+        (np.array([["a"]]), r"handPara: must have shape \(3, 21, 2\), has"),
+        (np.full((3, 21, 2), "a"), "handPara: .*numbers"),
     ],
 )
 def test_bad_labels_are_named(folder, values, message):

@@ -209,7 +209,9 @@ def test_swapped_units_are_noticed(function):
 
 def test_collapsed_hands_are_told_from_swapped_units():
     predicted, true = hands(2)
-    with pytest.raises(InputError, match=r"in millimetres \(or the predicted joints of a frame lie nearly in one point"):
+    with pytest.raises(
+        InputError, match=r"in millimetres \(or the predicted joints of a frame lie nearly in one point"
+    ):
         end_point_errors(predicted / 1000, true)
     with pytest.raises(InputError, match=r"in millimetres \(or the true joints of a frame lie nearly in one point"):
         end_point_errors(predicted, true / 1000)

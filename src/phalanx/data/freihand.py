@@ -29,7 +29,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import read_head, read_json
 from phalanx.data.dataset import Dataset, check_count, check_files
 from phalanx.data.images import image_batch, read_image_of_size
-from phalanx.data.labels import as_batch, check_unit, project
+from phalanx.data.labels import as_batch, check_hands, check_rows, check_unit, project, stacked
 from phalanx.data.sample import Sample
 
 OFFICIAL = {
@@ -39,6 +39,10 @@ OFFICIAL = {
 
 SIZE = 224  # pixels, both sides
 VERTICES = 778
+LENGTHS = (0.005, 0.1)
+"""Metres that a bone of a finger, which `scale` is, cannot fall short of or exceed."""
+EXTENTS = (0.03, 0.6)
+"""The same of a hand's surface along its longest axis."""
 
 
 class FreiHAND(Dataset):
@@ -67,13 +71,15 @@ class FreiHAND(Dataset):
         if not len(self.pictures):
             raise InputError(f"{root / 'rgb'}: has no pictures")
 
-        self.K = self._labels("K", (None, 3, 3))
-        if (self.K[:, [0, 1], [0, 1]] <= 0).any() or (self.K[:, 2] != [0, 0, 1]).any():
-            raise InputError(f"{self._path('K')}: has a matrix that is no camera's")
-        self.scale = self._labels("scale", (None,))
+        self.K = self._labels("K", (3, 3))
+        cameras = (self.K[:, [0, 1], [0, 1]] > 0).all(1) & (self.K[:, 2] == [0, 0, 1]).all(1)
+        check_rows(cameras, f"{self._path('K')}: entry", "is no camera's matrix")
+        self.scale = self._labels("scale", ())
+        lengths = (self.scale > LENGTHS[0]) & (self.scale < LENGTHS[1])
+        check_rows(lengths, f"{self._path('scale')}: entry", "is not the length of a finger's bone in metres")
         later = ("xyz", "verts")  # absent from the first release of the evaluation split
         have = {key for key in later if self._path(key).exists() or (whole and split == "training")}
-        self.xyz = self._labels("xyz", (None, 21, 3)) if "xyz" in have else None
+        self.xyz = self._labels("xyz", (21, 3)) if "xyz" in have else None
         self.vertex_ends = _ends_of_entries(self._path("verts")) if "verts" in have else None
         counts = {"K": len(self.K), "scale": len(self.scale)}
         counts |= {} if self.xyz is None else {"xyz": len(self.xyz)}
@@ -84,8 +90,7 @@ class FreiHAND(Dataset):
             if count <= (last := int((self.pictures % official["hands"]).max())):
                 raise InputError(f"{self._path(key)}: has {count} entries, but there is a picture of hand {last}")
         if self.xyz is not None:
-            if (self.xyz[..., 2] <= 0).any():
-                raise InputError(f"{self._path('xyz')}: has a joint behind the camera")
+            check_hands(self.xyz, f"{self._path('xyz')}: entry")
             check_unit(self.xyz, "metres", self._path("xyz"))
 
     @classmethod
@@ -110,14 +115,22 @@ class FreiHAND(Dataset):
         if self.xyz is not None:
             sample.joints, sample.joints_2d = as_batch(self.xyz[hand]), as_batch(project(self.xyz[hand], self.K[hand]))
         if self.vertex_ends is not None:
-            sample.vertices = as_batch(_entry(self._path("verts"), self.vertex_ends, hand))
+            surface = _entry(self._path("verts"), self.vertex_ends, hand)
+            if not EXTENTS[0] < (extent := float(np.ptp(surface, axis=0).max())) < EXTENTS[1]:
+                raise InputError(f"{self._path('verts')}: entry {hand}: is {extent:.3g} across; is that in metres?")
+            sample.vertices = as_batch(surface)
         return sample.check()
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{self.split}_{key}.json"
 
-    def _labels(self, key: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        return as_array(read_json(self._path(key)), shape, str(self._path(key)))
+    def _labels(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
+        """The entries of a file as `(hands, *shape)`."""
+        path = self._path(key)
+        entries = read_json(path)
+        if not isinstance(entries, list):
+            raise InputError(f"{path}: is not a list of hands")
+        return stacked(entries, shape, (f"{path}: entry {number}" for number in range(len(entries))))
 
 
 def _ends_of_entries(path: Path) -> np.ndarray:

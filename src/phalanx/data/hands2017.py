@@ -23,7 +23,7 @@ import torch
 from phalanx.core.files import list_folder
 from phalanx.data.dataset import Dataset, check_count, check_files
 from phalanx.data.images import read_depth
-from phalanx.data.labels import as_batch, check_unit, project, read_named_rows
+from phalanx.data.labels import as_batch, check_distance, check_unit, project, read_named_rows
 from phalanx.data.sample import Sample
 
 ORDER = (0, 1, 6, 7, 8, 2, 9, 10, 11, 3, 12, 13, 14, 4, 15, 16, 17, 5, 18, 19, 20)
@@ -60,6 +60,7 @@ class HANDS2017(Dataset):
         if split == "training":
             self._values = self._values.reshape(-1, 21, 3)[:, ORDER]
             check_unit(self._values, "millimetres", labels)
+            check_distance(self._values[..., 2], labels)
             self._values /= 1000  # (N, 21, 3) metres
 
     @classmethod

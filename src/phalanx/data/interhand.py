@@ -40,6 +40,9 @@ OFFICIAL = {"train": 1_361_062, "val": 380_125, "test": 849_160}
 ORDER = (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16)
 """For each of our joints its number in the set, right hand; of a left hand 21 more."""
 
+NEAREST = 20
+"""Millimetres that the cameras of a capture, which stand around a room, lie more than apart, were there only two of them."""
+
 _WRIST, _KNUCKLE = ORDER[0], ORDER[9]  # the middle finger's
 _SIDES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}
 
@@ -176,6 +179,11 @@ def _cameras(path: Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
                 focal = as_array(entry["focal"][camera], (2,), f"{label}: focal")
                 centre = as_array(entry["princpt"][camera], (2,), f"{label}: princpt")
                 cameras[capture, camera] = world_to_camera, as_intrinsics([*focal, *centre], label)
+            centres = np.array(list(entry["campos"].values()), dtype=np.float64).reshape(-1, 3)
+            if len(centres) > 1 and (apart := float(np.ptp(centres, axis=0).max())) < NEAREST:
+                raise InputError(
+                    f"{path}: capture {capture}: campos: all cameras lie within {apart:.3g} mm; is it in another unit?"
+                )
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: is not a file of cameras by capture ({error!r})") from error
     return cameras

@@ -98,8 +98,12 @@ def check_unit(joints: np.ndarray, unit: str, path: Path) -> None:
 
 
 def check_distance(millimetres: np.ndarray, path: Path) -> None:
-    """Make sure, by how far hands are from the camera, that lengths are in millimetres."""
+    """Make sure, by how far hands are before the camera, that lengths are in millimetres, and z of the right sign."""
     distance = float(np.median(millimetres)) if millimetres.size else 500.0
+    if distance <= 0:
+        raise InputError(
+            f"{path}: hands are {distance:.3g} mm before the camera, so behind it; is the sign of z right?"
+        )
     if not 100 <= distance <= 3000:
         unit = "metres" if 0.1 <= distance <= 3 else "another unit"
         raise InputError(f"{path}: hands are {distance:.3g} away, so lengths seem to be in {unit}, not in mm")

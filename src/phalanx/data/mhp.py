@@ -170,6 +170,9 @@ def _read_motion(folder: Path) -> np.ndarray:
     for path in (folder / "rvec.pkl", folder / "tvec.pkl"):
         value = read_pickle(path)  # (3, 1), as OpenCV gives it
         vectors.append(as_array(value.ravel() if isinstance(value, np.ndarray) else value, (3,), str(path)))
+    if not 10 <= (distance := float(np.linalg.norm(vectors[1]))) <= 10_000:
+        unit = "metres" if 0.01 <= distance < 10 else "another unit"
+        raise InputError(f"{folder / 'tvec.pkl'}: is {distance:.3g} long, which seems to be in {unit}, not in mm")
     motion = np.eye(4)
     motion[:3, :3] = rotvec_to_rotmat(torch.from_numpy(vectors[0])).numpy()
     motion[:3, 3] = vectors[1] / 1000

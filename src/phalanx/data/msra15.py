@@ -26,7 +26,7 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder, read_head
 from phalanx.data.dataset import Dataset, check_count, check_files, inner_folder
-from phalanx.data.labels import as_batch, check_unit, number_rows, project
+from phalanx.data.labels import as_batch, check_distance, check_unit, number_rows, project
 from phalanx.data.sample import Sample
 
 ORDER = (0, 17, 18, 19, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
@@ -119,6 +119,7 @@ def _read_joints(path: Path) -> np.ndarray:
     values = number_rows(rows, range(2, 2 + count), 63, "63 numbers (21 joints)", path)
     joints = values.reshape(count, 21, 3)[:, ORDER]
     check_unit(joints, "millimetres", path)
+    check_distance(-joints[..., 2], path)
     return (joints * [0.001, -0.001, -0.001]).astype(np.float32)
 
 

@@ -30,7 +30,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder
 from phalanx.data.dataset import Dataset, check_count, check_files, inner_folder
 from phalanx.data.images import image_batch, read_image_of_size
-from phalanx.data.labels import as_batch, check_unit, project, read_mat
+from phalanx.data.labels import as_batch, check_distance, check_unit, project, read_mat
 from phalanx.data.sample import Sample
 
 ORDER = (35, 28, 27, 25, 24, 22, 21, 19, 18, 16, 15, 13, 12, 10, 9, 7, 6, 4, 3, 1, 0)
@@ -65,6 +65,7 @@ class NYU(Dataset):
         labels = self._root / "joint_data.mat"
         points = _points(labels)  # (3, N, 36, 3) millimetres
         check_unit(points[:, :, ORDER], "millimetres", labels)
+        check_distance(points[..., 2], labels)
         self._points = points * np.array([0.001, -0.001, 0.001], dtype=np.float32)
         count = points.shape[1]
         pictures = {name for name in list_folder(self._root) if re.fullmatch(r"(depth|rgb)_\d_\d+\.png", name)}

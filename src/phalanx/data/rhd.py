@@ -39,6 +39,7 @@ ORDER = (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 1
 OFFICIAL = {"training": 41258, "evaluation": 2728}  # pictures
 
 SIZE = 320  # pixels, both sides
+FAR_OFF = 8  # pixels between labels in pixels and in space that must be wrong; they agree to a fraction of one
 
 _KINDS = ("color", "depth", "mask")
 # `Sample.parts` of a hand's 16 classes: fingers from the last segment to the first, then the palm.
@@ -73,10 +74,30 @@ class RHD(Dataset):
         self.uv_vis = _stack(chosen, "uv_vis", (42, 3), path)  # (N, 42, 3)
         self.K = _stack(chosen, "K", (3, 3), path)  # (N, 3, 3)
         check_unit(self.xyz[:, :21][:, ORDER], "metres", path)
+        self._check_pixels(path)
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         return any((folder / split / f"anno_{split}.pickle").is_file() for split in cls.splits)
+
+    def _check_pixels(self, path: Path) -> None:
+        """Make sure that joints that are seen lie before the camera, and on the whole where the camera puts them."""
+        cameras = (self.K[:, [0, 1], [0, 1]] > 0).all(1) & (self.K[:, 2] == [0, 0, 1]).all(1)  # (N,)
+        seen = self.uv_vis[..., 2] == 1  # (N, 42)
+        before = ((self.xyz[..., 2] > 0) | ~seen).all(1)
+        for good, fault in (
+            (cameras, "K: is no camera's matrix"),
+            (before, "xyz: has a joint behind the camera that is seen"),
+        ):
+            if not good.all():
+                raise InputError(f"{path}: picture {self.numbers[int(np.argmin(good))]}: {fault}")
+        if seen.any():
+            projected = np.einsum("nij,nkj->nki", self.K, self.xyz)[seen]  # (S, 3)
+            off = np.linalg.norm(projected[:, :2] / projected[:, 2:] - self.uv_vis[seen][:, :2], axis=-1)
+            if (typical := float(np.median(off))) > FAR_OFF:
+                raise InputError(
+                    f"{path}: uv_vis is {typical:.3g} px from where K puts xyz, median of the joints seen; are u and v swapped?"
+                )
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -94,6 +115,8 @@ class RHD(Dataset):
         mine = hands == (0 if left else 1)  # (320, 320)
         metres = (256.0 * depth[..., 0] + depth[..., 1]) * (5.0 / 65535)
         joints = slice(0, 21) if left else slice(21, 42)
+        if (self.xyz[index, joints] == self.xyz[index, joints][0]).all():
+            raise InputError(f"{self.folder}: xyz of picture {number}: has all joints of the hand shown in one point")
         seen = self.uv_vis[index, joints][ORDER, :]  # (21, 3)
         sample = Sample(
             image=image_batch(image),

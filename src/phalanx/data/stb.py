@@ -23,11 +23,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.checks import as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.data.dataset import Dataset, check_files
 from phalanx.data.images import image_batch, read_image_of_size
-from phalanx.data.labels import as_batch, check_unit, project, read_mat
+from phalanx.data.labels import as_batch, as_rows, check_hands, check_unit, project, read_mat
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 from phalanx.geometry.rotations import rotvec_to_rotmat
@@ -137,10 +137,13 @@ def label_to_camera(name: str) -> np.ndarray:
 def _read_labels(path: Path, frames: int | None) -> np.ndarray:
     """Joints (frames, 21, 3) of a sequence in metres, in our order, with a wrist."""
     contents = read_mat(path, ["handPara"])
-    values = as_array(contents["handPara"], (3, 21, frames), f"{path}: handPara").transpose(2, 1, 0)  # (frames, 21, 3)
-    joints = values[:, ORDER]
-    if not len(joints) or (joints[..., 2] <= 0).any():
-        raise InputError(f"{path}: handPara has no frames or a joint behind the camera")
+    values, name = contents["handPara"], f"{path}: handPara"
+    if values.ndim != 3 or values.shape[:2] != (3, 21) or values.shape[2] != (frames or values.shape[2]):
+        raise InputError(f"{name}: must have shape (3, 21, {frames or 'any'}), has {values.shape}")
+    joints = as_rows(values.transpose(2, 1, 0), (None, 21, 3), name, "frame")[:, ORDER]  # (frames, 21, 3)
+    if not len(joints):
+        raise InputError(f"{name}: has no frames")
+    check_hands(joints, f"{name}: frame")
     joints[:, 0] = joints[:, 13] + 2 * (joints[:, 0] - joints[:, 13])
     check_unit(joints, "millimetres", path)
     return joints / 1000
