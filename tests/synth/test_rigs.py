@@ -157,7 +157,7 @@ def test_bad_rigs_are_one_sentence(tmp_path):
             ({"width": 0}, "must be positive"),
             ({"reach": -1}, "must be positive"),
             ({"cameras": [{"K": camera["K"]}]}, "is not a rig"),
-            ({"cameras": 7}, "is not a rig"),
+            ({"cameras": 7}, "cameras must be a list of objects"),
             ({"width": 1e400}, "is not a rig"),
             ({"turn": float("inf")}, "turn must be 0 to 180 degrees, not inf"),
             ({"turn": -3}, "turn must be 0 to 180"),
