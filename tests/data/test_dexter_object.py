@@ -119,7 +119,7 @@ def test_counts(miniature, tmp_path, monkeypatch):
     monkeypatch.setattr(dexter_object, "OFFICIAL", {"frames": 13})
     with pytest.raises(InputError, match="data: 13 frames expected, 12 found"):
         DexterObject(miniature, "depth")
-    with pytest.raises(InputError, match="holds none of the sequences Grasp1"):
+    with pytest.raises(InputError, match="holds no <sequence>/annotations/<sequence>3D.txt of Grasp1"):
         DexterObject(tmp_path, "depth", whole=False)
 
 

@@ -172,7 +172,7 @@ def test_missing_and_surplus_files_are_named(tmp_path):
     with pytest.raises(InputError, match=r"has no folder <date>-subject-10"):
         DexYCB(folder, "s0_train")
     assert len(DexYCB(folder, "s0_train", whole=False)) == 71
-    with pytest.raises(InputError, match="holds no pictures of the split s0_val"):
+    with pytest.raises(InputError, match="holds no pictures with depth and labels of the split s0_val"):
         DexYCB(folder, "s0_val", whole=False)
 
 

@@ -105,7 +105,7 @@ def test_counts(miniature, tmp_path, monkeypatch):
     monkeypatch.setattr(ego_dexter, "OFFICIAL", {"labelled frames": 9})
     with pytest.raises(InputError, match="data: 9 labelled frames expected, 8 found"):
         EgoDexter(miniature)
-    with pytest.raises(InputError, match="no labelled pictures of the sequences Desk"):
+    with pytest.raises(InputError, match="holds no pictures and <sequence>/annotation.txt of Desk"):
         EgoDexter(tmp_path, whole=False)
 
 

@@ -31,6 +31,10 @@ class Dataset(ABC):
     splits: tuple[str, ...]
     licence: str
     """What the authors ask of users, in a few words."""
+    marks: tuple[str, ...] = ()
+    """Patterns of paths below the set's folder, any of which tells it: pictures too, so that a set without its labels is told."""
+    files: tuple[str, ...] = ()
+    """Patterns of names that the set's files have and no others, wherever they lie."""
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         if split not in self.splits:
@@ -38,9 +42,12 @@ class Dataset(ABC):
         self.folder, self.split, self.whole = Path(folder), split, whole
 
     @classmethod
-    @abstractmethod
     def recognises(cls, folder: Path) -> bool:
-        """Whether `folder` looks like this set, or a part of it, by its folders and a few files; reads no content."""
+        """Whether `folder` looks like this set, or a part of it, by its folders and a few files; reads no content.
+
+        What looks like the set need not open: it may lack what it cannot be read without, which opening it names.
+        """
+        return any(next(Path(folder).glob(mark), None) is not None for mark in cls.marks)
 
     @abstractmethod
     def __len__(self) -> int:

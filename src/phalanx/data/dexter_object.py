@@ -54,6 +54,13 @@ class DexterObject(Dataset):
     name = "Dexter+Object"
     splits = ("colour", "depth")
     licence = "the authors' page states the terms; cite Sridhar et al. 2016"
+    marks = tuple(
+        f"{above}data/{sequence}/{name}"
+        for above in ("", "dexter+object/")
+        for sequence in SEQUENCES
+        for name in (f"annotations/{sequence}[23]D.txt", "color")
+    )
+    files = tuple(f"{sequence}[23]D.txt" for sequence in SEQUENCES)
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -77,16 +84,11 @@ class DexterObject(Dataset):
         if whole:
             check_count(str(data), {"frames": len(ids)}, OFFICIAL)
         if not ids:
-            raise InputError(f"{data}: holds none of the sequences {', '.join(SEQUENCES)}")
+            raise InputError(f"{data}: holds no <sequence>/annotations/<sequence>3D.txt of {', '.join(SEQUENCES)}")
         self._tips = np.concatenate(tips)  # (N, 5, 3) as in the files
         self._pixels = np.concatenate(pixels)  # (N, 5, 2)
         self._ids = np.array(ids)  # (N, 3)
         check_distance(self._tips[..., 2][self._tips[..., 2] != MISSING], data)
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        data = inner_folder(folder, "dexter+object") / "data"
-        return any((data / sequence / "annotations" / f"{sequence}3D.txt").is_file() for sequence in SEQUENCES)
 
     def __len__(self) -> int:
         return len(self._pictures)

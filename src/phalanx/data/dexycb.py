@@ -77,6 +77,7 @@ class DexYCB(Dataset):
     name = "DexYCB"
     splits = tuple(f"{setup}_{part}" for setup in ("s0", "s1", "s2", "s3") for part in ("train", "val", "test"))
     licence = "CC BY-NC 4.0"
+    marks = ("[0-9]*-subject-[0-9][0-9]",)
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -96,17 +97,13 @@ class DexYCB(Dataset):
                 )
         self._pictures = np.concatenate(pictures)
         if not len(self._pictures):
-            raise InputError(f"{self.folder}: holds no pictures of the split {split}")
+            raise InputError(f"{self.folder}: holds no pictures with depth and labels of the split {split}")
         if whole and split in OFFICIAL:
             check_count(f"{self.folder} ({split})", {"pictures": len(self)}, {"pictures": OFFICIAL[split]})
         calibration = self.folder / "calibration"
         self._K = {c: _intrinsics(calibration / "intrinsics" / f"{SERIALS[c]}_640x480.yml") for c in cameras}
         worlds = sorted({sequence.world for sequence in self._sequences})
         self._motions = {w: _extrinsics(calibration / f"extrinsics_{w}" / "extrinsics.yml", cameras) for w in worlds}
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return any(folder.glob("*-subject-[0-9][0-9]/*/meta.yml"))
 
     def __len__(self) -> int:
         return len(self._pictures)

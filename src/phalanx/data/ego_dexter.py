@@ -45,6 +45,13 @@ class EgoDexter(Dataset):
     name = "EgoDexter"
     splits = ("test",)
     licence = "the authors' page states the terms; cite Mueller et al. 2017"
+    marks = tuple(
+        f"{above}data/{sequence}/{name}"
+        for above in ("", "EgoDexter/")
+        for sequence in SEQUENCES
+        for name in ("annotation.txt", "color_on_depth")
+    )
+    files = ("annotation.txt_3D.txt", "image_[0-9]*_color_on_depth.png")
 
     def __init__(self, folder: str | Path, split: str = "test", whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -77,16 +84,11 @@ class EgoDexter(Dataset):
         if whole:
             check_count(str(self._data), {"labelled frames": len(ids)}, OFFICIAL)
         if not ids:
-            raise InputError(f"{self._data}: holds no labelled pictures of the sequences {', '.join(SEQUENCES)}")
+            raise InputError(f"{self._data}: holds no pictures and <sequence>/annotation.txt of {', '.join(SEQUENCES)}")
         self._tips = np.concatenate(tips)  # (N, 5, 3) millimetres
         self._pixels = np.concatenate(pixels)  # (N, 5, 2)
         self._ids = np.array(ids)  # (N, 3)
         check_distance(self._tips[..., 2][self._tips[..., 2] > 0], self._data)
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        data = inner_folder(folder, "EgoDexter") / "data"
-        return any((data / sequence / "annotation.txt").is_file() for sequence in SEQUENCES)
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -55,6 +55,14 @@ class FreiHAND(Dataset):
     name = "FreiHAND"
     splits = ("training", "evaluation")
     licence = "research only, no commercial use; cite the paper"
+    marks = tuple(
+        name.format(split)
+        for split in splits
+        for name in ("{}_xyz.json", "{}_scale.json", "{}/rgb/" + "[0-9]" * 8 + ".jpg")
+    )
+    files = tuple(
+        f"{split}_{key}.json" for split in ("training", "evaluation") for key in ("K", "xyz", "verts", "mano")
+    )
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -92,10 +100,6 @@ class FreiHAND(Dataset):
         if self.xyz is not None:
             check_hands(self.xyz, f"{self._path('xyz')}: entry")
             check_unit(self.xyz, "metres", self._path("xyz"))
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return any((folder / f"{split}_{key}.json").is_file() for split in cls.splits for key in ("xyz", "scale"))
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -63,6 +63,8 @@ class Ge2019Synthetic(Dataset):
     name = "Ge 2019 synthetic"
     splits = ("train", "val")
     licence = "non-commercial research"
+    marks = ("3D_labels/handGestures.txt", "3D_labels/camPosition.txt", "images/l[0-9][0-9]/cam[0-9][0-9]")
+    files = ("handGestures.txt", "camPosition.txt", "handV2_rgt01_*.png")
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -106,10 +108,6 @@ class Ge2019Synthetic(Dataset):
         if set(path.read_text(encoding="latin1").split()) != expected:
             raise InputError(f"{path}: is not the official list {', '.join(sorted(expected))}")
 
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return (folder / "3D_labels" / "handGestures.txt").is_file()
-
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -143,6 +141,7 @@ class Ge2019Real(Dataset):
     name = "Ge 2019 real-world"
     splits = ("test",)
     licence = "non-commercial research"
+    files = ("pose_gt.mat",)
 
     def __init__(self, folder: str | Path, split: str = "test", whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -159,7 +158,9 @@ class Ge2019Real(Dataset):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        return (folder / "params.mat").is_file() and (folder / "pose_gt.mat").is_file()
+        return (folder / "pose_gt.mat").is_file() or (
+            (folder / "params.mat").is_file() and (folder / "images").is_dir()
+        )
 
     def __len__(self) -> int:
         return len(self.photos)

@@ -44,6 +44,11 @@ class HANDS2017(Dataset):
     name = "HANDS 2017"
     splits = ("training", "frame")
     licence = "the challenge's page states the terms; cite Yuan et al. 2017"
+    marks = (
+        *(f"{split}/{name}" for split, name in FILES.items()),
+        *(f"{split}/images/image_D{'[0-9]' * 8}.png" for split in FILES),
+    )
+    files = ("Training_Annotation.txt", "image_D" + "[0-9]" * 8 + ".png")
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -62,10 +67,6 @@ class HANDS2017(Dataset):
             check_unit(self._values, "millimetres", labels)
             check_distance(self._values[..., 2], labels)
             self._values /= 1000  # (N, 21, 3) metres
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return any((folder / split / name).is_file() for split, name in FILES.items())
 
     def __len__(self) -> int:
         return len(self._names)

@@ -42,6 +42,12 @@ class HGR(Dataset):
     name = "HGR"
     splits = tuple(OFFICIAL)
     licence = "not stated with the layout; cite Kawulok et al. 2014"
+    marks = tuple(
+        f"{part}_{name}"
+        for part in ("hgr1", "hgr2a", "hgr2b")
+        for name in ("images/original_images", "skin/skin_masks", "feature_pts/feature_points")
+    )
+    files = ("*_hgr1_id[0-9]*_[0-9]*.*", "*_hgr2[ab]_id[0-9]*_[0-9]*.*")
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -64,13 +70,10 @@ class HGR(Dataset):
         if whole:
             check_count(str(self.folder), {"pictures": len(self._items)}, {"pictures": OFFICIAL[split]})
         if not self._items:
-            raise InputError(f"{self.folder}: holds no pictures of {split} with masks")
+            raise InputError(
+                f"{self.folder}: holds no pictures of {split} with masks ({PARTS[split][0]}_skin/skin_masks/<id>.bmp)"
+            )
         self._ids = [_numbers(picture) for picture, _, _ in self._items]
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        parts = [part for parts in PARTS.values() for part in parts]
-        return any((Path(folder) / f"{part}_images" / "original_images").is_dir() for part in parts)
 
     def __len__(self) -> int:
         return len(self._items)

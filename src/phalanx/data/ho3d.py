@@ -60,6 +60,11 @@ class HO3D(Dataset):
     name = "HO-3D"
     splits = ("train", "evaluation")
     licence = "academic research only, no commercial use, no redistribution"
+    marks = tuple(
+        f"{split}/{name}"
+        for split in ("train", "evaluation")
+        for name in ("*/meta", "[A-Z]*/rgb/[0-9][0-9][0-9][0-9].jpg", "[A-Z]*/rgb/[0-9][0-9][0-9][0-9].png")
+    )
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -87,6 +92,10 @@ class HO3D(Dataset):
             for sequence, frame in listed
             if whole or there[sequence].issuperset(self._names(frame))
         ]
+        if not self.frames:
+            sequence, frame = listed[0]
+            lacking = next(name for name in self._names(frame) if name not in there[sequence])
+            raise InputError(f"{self.folder / split / sequence / lacking}: is missing, and so from every listed frame")
 
     def _names(self, frame: str) -> tuple[str, str, str]:
         return f"rgb/{frame}{self._suffix}", f"depth/{frame}.png", f"meta/{frame}.pkl"
@@ -103,10 +112,6 @@ class HO3D(Dataset):
         if not listed:
             raise InputError(f"{path}: lists no frames")
         return list(listed)
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return any((folder / f"{split}.txt").is_file() and any((folder / split).glob("*/meta")) for split in cls.splits)
 
     def __len__(self) -> int:
         return len(self.frames)

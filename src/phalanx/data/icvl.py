@@ -52,6 +52,7 @@ class ICVL(Dataset):
     name = "ICVL hand posture"
     splits = ("train", "test")
     licence = "the authors' page states the terms; cite Tang et al. 2014"
+    files = ("test_seq_1.txt", "test_seq_2.txt")
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -75,13 +76,17 @@ class ICVL(Dataset):
             self._pictures += [depth / names[index] for index in there]
             ids += [(number, index, 0) for index in there]
         if not ids:
-            raise InputError(f"{self.folder}: holds no labelled pictures of the split {split}")
+            raise InputError(
+                f"{self.folder}: holds none of the pictures of {' and '.join(LABELS[split])}, or not these files"
+            )
         self._points = np.concatenate(points)  # (N, 16, 3) pixels and millimetres
         self._ids = np.array(ids)  # (N, 3)
         check_distance(self._points[..., 2], self.folder / LABELS[split][0])
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
+        if any((folder / "Testing" / "Depth" / sequence).is_dir() for sequence in ("test_seq_1", "test_seq_2")):
+            return True  # with labels or without
         return any((folder / file).is_file() for files in LABELS.values() for file in files) and any(
             (folder / part / "Depth").is_dir() for part in ("Training", "Testing")
         )

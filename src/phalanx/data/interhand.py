@@ -53,6 +53,8 @@ class InterHand(Dataset):
     name = "InterHand2.6M"
     splits = ("train", "val", "test")
     licence = "CC BY-NC 4.0"
+    marks = ("annotations/*/InterHand2.6M_*.json", "images/*/Capture[0-9]*")
+    files = ("InterHand2.6M_*.json",)
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -106,10 +108,6 @@ class InterHand(Dataset):
         hands, known = self._world.reshape(-1, 21, 3), world_valid.reshape(-1, 21)
         # The median of them, since single hands of automatic annotations may be wrong.
         check_unit(1000 * hands[known[:, _WRIST] & known[:, _KNUCKLE]][:, ORDER], "millimetres", files["joint_3d"])
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return next((Path(folder) / "annotations").glob("*/InterHand2.6M_*_data.json"), None) is not None
 
     def __len__(self) -> int:
         return len(self._picture)

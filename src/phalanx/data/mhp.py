@@ -70,6 +70,7 @@ class MHP(Dataset):
     name = "MHP"
     splits = ("all", "train", "test")
     licence = "none is stated in the sources; ask the authors"
+    marks = ("calibrations/data_*/webcam_*/rvec.pkl", "annotated_frames/data_[0-9]*")
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -89,7 +90,9 @@ class MHP(Dataset):
                 path = self.folder / "calibrations" / f"data_{sequence}" / f"webcam_{camera + 1}"
                 self.motions[sequence, camera] = _read_motion(path)
         if not self.items:
-            raise InputError(f"{self.folder / 'annotated_frames'}: has no frames of the split {split}")
+            raise InputError(
+                f"{self.folder / 'annotated_frames'}: has no frames of the split {split} with <frame>_joints.txt"
+            )
 
     def _find(self, sequence: int) -> dict[int, set[int]]:
         """The webcams (from 0) whose pictures are there, by frames that have joints."""
@@ -115,10 +118,6 @@ class MHP(Dataset):
         frames = pictures.keys() & joints.keys()
         self.joint_files |= {(sequence, frame): joints[frame] for frame in frames}
         return {frame: pictures[frame] for frame in frames}
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return any((folder / "calibrations").glob("data_*/webcam_*/rvec.pkl"))
 
     def __len__(self) -> int:
         return len(self.items)

@@ -56,6 +56,12 @@ class MSRA15(Dataset):
     name = "MSRA15"
     splits = ("all", *PEOPLE)
     licence = "the authors' readme states the terms; cite Sun et al. 2015"
+    marks = tuple(
+        f"{above}P[0-8]/*/{name}"
+        for above in ("", "cvpr15_MSRAHandGestureDB/")
+        for name in ("joint.txt", "[0-9]" * 6 + "_depth.bin")
+    )
+    files = ("[0-9]" * 6 + "_depth.bin",)
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -80,11 +86,6 @@ class MSRA15(Dataset):
             joints.append(labels[there])
             self._frames += [(person, gesture, frame) for frame in there]
         self._joints = np.concatenate(joints)  # (N, 21, 3) metres
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        root = inner_folder(folder, "cvpr15_MSRAHandGestureDB")
-        return any((root / person / gesture / "joint.txt").is_file() for person in PEOPLE for gesture in GESTURES)
 
     def __len__(self) -> int:
         return len(self._frames)

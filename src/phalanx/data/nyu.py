@@ -58,6 +58,16 @@ class NYU(Dataset):
     name = "NYU hand pose"
     splits = ("train", "test")
     licence = "the authors' page states the terms; cite Tompson et al. 2014"
+    marks = tuple(
+        f"{above}{split}/{name}"
+        for above in ("", "dataset/")
+        for split in ("train", "test")
+        for name in ("joint_data.mat", "depth_[123]_" + "[0-9]" * 7 + ".png")
+    )
+    files = (
+        *("joint_data.mat", "nyu_*_label.txt*"),  # the second in the community's form, `phalanx.data.joint_lines`
+        *(f"{kind}_[123]_{'[0-9]' * 7}.png" for kind in ("depth", "rgb", "synthdepth")),
+    )
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -76,14 +86,6 @@ class NYU(Dataset):
             check_files(self._root, (f"{kind}_{_name(*frame)}" for kind in kinds for frame in expected), pictures)
         self._frames = [frame for frame in expected if f"depth_{_name(*frame)}" in pictures]
         self._colour = {name for name in pictures if name.startswith("rgb")}
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        root = inner_folder(folder, "dataset")
-        return any(
-            (root / split / "joint_data.mat").is_file() and any((root / split).glob("depth_[123]_*.png"))
-            for split in cls.splits
-        )
 
     def __len__(self) -> int:
         return len(self._frames)

@@ -53,6 +53,14 @@ class PanopticHands(Dataset):
     name = "CMU Panoptic hands"
     splits = tuple(OFFICIAL)
     licence = "pictures under the terms of the sets that they come from; cite Simon et al. 2017"
+    marks = (
+        f"{_STUDIO}/{_STUDIO_LIST}",
+        f"{_STUDIO}/imgs",
+        "hand_labels/manual_train",
+        "hand_labels/manual_test",
+        "hand_labels_synth/synth[1-4]",
+    )
+    files = (_STUDIO_LIST,)
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -65,16 +73,9 @@ class PanopticHands(Dataset):
         if whole:
             check_count(str(self._pictures), {"hands": len(paths)}, {"hands": OFFICIAL[split]})
         if not paths:
-            raise InputError(f"{self._pictures}: holds no hands")
+            raise InputError(f"{self._pictures}: holds no picture with a JSON file of its name")
         self._paths, self._left = paths, left
         self._points = stacked(points, (21, 3), sources)  # (N, 21, 3) x, y, 1 where known
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        folder = Path(folder)
-        manual = (folder / "hand_labels" / part for part in ("manual_train", "manual_test"))
-        synth = (folder / "hand_labels_synth" / f"synth{number}" for number in range(1, 5))
-        return (folder / _STUDIO / _STUDIO_LIST).is_file() or any(path.is_dir() for path in (*manual, *synth))
 
     def __len__(self) -> int:
         return len(self._paths)

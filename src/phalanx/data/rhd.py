@@ -52,6 +52,7 @@ class RHD(Dataset):
     name = "RHD"
     splits = ("training", "evaluation")
     licence = "research only, no commercial use"
+    files = ("anno_training.pickle", "anno_evaluation.pickle")
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -78,7 +79,10 @@ class RHD(Dataset):
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
-        return any((folder / split / f"anno_{split}.pickle").is_file() for split in cls.splits)
+        roots = [folder / split for split in cls.splits]
+        return any((root / f"anno_{root.name}.pickle").is_file() for root in roots) or any(
+            all((root / kind).is_dir() for kind in _KINDS) for root in roots
+        )
 
     def _check_pixels(self, path: Path) -> None:
         """Make sure that joints that are seen lie before the camera, and on the whole where the camera puts them."""

@@ -44,6 +44,7 @@ class RWTH(Dataset):
     name = "RWTH fingerspelling"
     splits = tuple(SIZES)
     licence = "freely available; cite Dreuw et al. 2006"
+    files = ("[0-9]*_[0-9]*_[0-9]*_cam[12].mpg",)
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)

@@ -42,6 +42,8 @@ class Senz3D(Dataset):
     name = "Senz3D"
     splits = tuple(SIZES)
     licence = "not stated; cite Memo et al. 2015"
+    marks = tuple(f"data/S[0-9]*/G[0-9]*/*-{kind}" for kind in KINDS)
+    files = ("[0-9]*-conf.bin",)
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -60,10 +62,6 @@ class Senz3D(Dataset):
         self._items = sorted((int(match[1]), int(match[2]), int(match[3])) for match in matches)
         if not self._items:
             raise InputError(f"{self._data}: holds no files S<n>/G<n>/<n>-{kind}")
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return next((Path(folder) / "data").glob("S*/G*/*-depth.bin"), None) is not None
 
     def __len__(self) -> int:
         return len(self._items)

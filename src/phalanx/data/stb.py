@@ -66,6 +66,14 @@ class STB(Dataset):
     name = "STB"
     splits = ("train_bb", "test_bb", "train_sk", "test_sk", "train_sk_depth", "test_sk_depth")
     licence = "MIT"
+    marks = (
+        *("labels/B[1-6]Counting_??.mat", "labels/B[1-6]Random_??.mat"),
+        *("images/B[1-6]Counting", "images/B[1-6]Random"),
+    )
+    files = (
+        *("B[1-6]Counting_??.mat", "B[1-6]Random_??.mat"),
+        *(f"{camera}_[0-9]*.png" for camera in CAMERAS),
+    )
 
     def __init__(self, folder: str | Path, split: str, whole: bool = True) -> None:
         super().__init__(folder, split, whole)
@@ -93,10 +101,6 @@ class STB(Dataset):
             self.items += [(number, frame, view) for frame, view in found]
         if not self.items:
             raise InputError(f"{self.folder / 'images'}: has no pictures of the split {split}")
-
-    @classmethod
-    def recognises(cls, folder: Path) -> bool:
-        return any((folder / "labels" / f"{name}_{rig}.mat").is_file() for name in SEQUENCES for rig in ("BB", "SK"))
 
     def __len__(self) -> int:
         return len(self.items)
