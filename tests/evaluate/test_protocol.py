@@ -12,7 +12,8 @@ from phalanx.core.errors import InputError
 from phalanx.data.dataset import Dataset
 from phalanx.data.sample import Sample
 from phalanx.evaluate import dexter_object, freihand, mhp, rhd, stb
-from phalanx.evaluate.protocol import Protocol, Truth, evaluate_set, joint_figures, with_palm
+from phalanx.evaluate.protocol import Protocol, Truth, evaluate_set, joint_figures
+from phalanx.evaluate.rooted import known_depth_joints, with_palm
 from phalanx.metrics.curves import zimmermann_0_50
 
 COUNT = 5
@@ -207,6 +208,65 @@ def test_protocols_name_their_set_and_split():
     for protocol in (*(module.PROTOCOL for module in (rhd, stb, mhp, freihand, dexter_object)), stb.PROTOCOL_SK):
         assert isinstance(protocol, Protocol) and protocol.split in protocol.dataset.splits
         assert Path(rhd.__file__).with_name(f"{protocol.name.removesuffix('_sk')}.py").is_file()
+
+
+class Beside(Told):
+    """Joints, and pixels of its own."""
+
+    def __init__(self, joints, pixels):
+        super().__init__(lambda joints: joints)
+        self.joints, self.pixels = joints, pixels
+
+    def __call__(self, image, box, K, side):
+        index = len(self.asked)
+        super().__call__(image, box, K, side)
+        return [Found(self.joints[index], self.pixels[index])]
+
+
+def test_with_the_wrists_depth_known_joints_lie_where_they_are_seen(tmp_path):
+    """Another root and scale are taken out of depth; the place in the picture is not, though roots and scales agree."""
+    true = hands()
+    elsewhere = 0.7 * (true - true[:, :1]) + [0.3, 0.2, 0.1]  # in a frame of its own
+    figures = evaluate_set(RHD, tmp_path, Beside(elsewhere, seen(true)))["phalanx"]
+    assert figures["mean_mm_known_depth"] == pytest.approx(0, abs=1e-6) and figures["auc_0_50_known_depth"] > 0.97
+    assert figures["z_mean_mm_known_depth"] == pytest.approx(0, abs=1e-6)
+    shifted = seen(true) + [4.0, 3.0]  # pixels: 5 / 200 of the depth
+    figures = evaluate_set(RHD, tmp_path, Beside(elsewhere, shifted))["phalanx"]
+    seen_joints = np.arange(21) != Made.hidden
+    assert figures["mean_mm_known_depth"] == pytest.approx(1e3 * 5 / 200 * true[:, seen_joints, 2].mean())
+    assert figures["mean_mm"] == pytest.approx(0, abs=1e-6)
+    assert figures["z_mean_mm_known_depth"] == pytest.approx(0, abs=1e-6)
+
+
+def test_errors_in_depth_are_those_of_the_scaled_hand_about_its_wrist(tmp_path):
+    """Joint by joint by hand: z of the true wrist, and the scaled difference of predicted depths."""
+    true, random = hands(), np.random.default_rng(3)
+    predicted = true + 0.01 * random.standard_normal(true.shape)
+    figures = evaluate_set(RHD, tmp_path, Beside(predicted, seen(true) + random.standard_normal((COUNT, 21, 2))))
+    expected = []
+    for n in range(COUNT):
+        lengths = [np.linalg.norm(points[n, 10] - points[n, 9]) for points in (true, predicted)]
+        for j in set(range(21)) - {Made.hidden}:
+            z = true[n, 0, 2] + lengths[0] / lengths[1] * (predicted[n, j, 2] - predicted[n, 0, 2])
+            expected.append(abs(z - true[n, j, 2]))
+    assert figures["phalanx"]["z_mean_mm_known_depth"] == pytest.approx(1e3 * np.mean(expected))
+
+
+def test_joints_of_known_depth_are_seen_where_they_were_predicted():
+    random = np.random.default_rng(1)
+    pixels = seen(hands()) + random.standard_normal((COUNT, 21, 2))
+    placed = known_depth_joints(hands() * 1.3, pixels, hands(), np.tile(K, (COUNT, 1, 1)))
+    np.testing.assert_allclose(seen(placed), pixels, atol=1e-9)
+    np.testing.assert_allclose(placed[:, 0, 2], hands()[:, 0, 2])
+
+
+def test_sets_without_cameras_have_no_figures_of_known_depth(tmp_path):
+    class Blind(Made):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), K=None)
+
+    figures = evaluate_set(replace(RHD, dataset=Blind), tmp_path, Told(lambda joints: joints))["phalanx"]
+    assert "mean_mm" in figures and "mean_mm_known_depth" not in figures
 
 
 def test_stbs_palm_lies_between_wrist_and_ring_finger(tmp_path):

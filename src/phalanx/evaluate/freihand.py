@@ -10,9 +10,10 @@ Images", ICCV 2019): joints, and surfaces where the predictions have them.
   included.
 - **Thresholds**: 100 from 0 to 50 mm, area by the trapezoid rule.
 - **Surfaces**: F-scores at 5 and 15 mm, means over pictures: `f_5_mm` of the surface as it is predicted, `f_5_mm_scaled` scaled as the
-  joints are, and `f_5_mm_aligned_by_joints` under the similarity that takes predicted joints nearest to the true (no reflection). If predicted
-  vertices are as many as the truth's, MANO's 778, they are taken for the same, as their code does: then also `mesh_mean_mm` and its area,
-  and all again `_aligned`, by orthogonal Procrustes on the vertices. `f_5_mm_aligned` is what papers with MANO's surface print as F@5.
+  joints are, and `f_5_mm_aligned_by_joints` under the similarity that takes predicted joints nearest to the true (no reflection). If
+  predicted vertices are as many as the truth's, MANO's 778, they are taken for the same, as their code does: then also `mesh_mean_mm` and
+  its area, and all again `_aligned`, by orthogonal Procrustes on the vertices. `f_5_mm_aligned` is what papers with MANO's surface print
+  as F@5.
 - **Our surface** is not MANO's and has 1,555 vertices without the forearm, which is left out: vertices do not correspond, so that
   F-scores alone hold. They ask for the nearest vertex, not the nearest point of the surface, and at the wrist the two surfaces end
   differently: a perfect fit does not reach 1. Surfaces are saved as float32 metres, 74 MB before compression; float16 would round by up to
@@ -140,4 +141,4 @@ def read_pred_json(path: Path, truth: Truth) -> dict[str, JointPredictions]:
     }
 
 
-PROTOCOL = Protocol("freihand", FreiHAND, "evaluation", 1.6, score_freihand, score_surfaces, read_pred_json)
+PROTOCOL = Protocol("freihand", FreiHAND, "evaluation", 1.6, score_freihand, score_surfaces, read_theirs=read_pred_json)

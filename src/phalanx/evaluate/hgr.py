@@ -48,6 +48,7 @@ from phalanx.data.sample import Sample
 from phalanx.evaluate.compare import as_markdown
 from phalanx.evaluate.hgr_labels import BEYOND, SIZE, HGRTruth, read_hgr, to_square
 from phalanx.evaluate.predictions import (
+    RUN,
     JointPredictions,
     check_hands,
     load_predictions,
@@ -55,7 +56,6 @@ from phalanx.evaluate.predictions import (
     predictor_or_default,
     save_predictions,
 )
-from phalanx.evaluate.protocol import RUN
 from phalanx.evaluate.published import beside_published
 from phalanx.geometry.camera import Camera
 from phalanx.geometry.crops import SquareBox

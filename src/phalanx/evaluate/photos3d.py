@@ -1,7 +1,18 @@
-"""Scores on colour photos with 3D joints (`data/photos3d.py`): predict and save, then score what was saved.
+"""Protocol of colour photos with 3D joints (`data/photos3d.py`), ours: predict and save, then score what was saved.
 
-The whole 256x256 crop is given as the hand's box, and the hand's side is given. Each photo is predicted twice: with the
-crop's camera, and without. Figures, groups and JSON keys: `docs/evaluation.md`.
+- **Data**: 256x256 photos of left hands in the layout of the real-world test set of Ge et al., "3D Hand Shape and Pose Estimation from a
+  Single RGB Image", CVPR 2019. All photos of the folder are scored; how many there are stands in the figures.
+- **Crop**: theirs: the whole photo is the hand's box. The side is told. Each photo is predicted twice, with its camera and without.
+- **Joints**: 21. **Root**: the wrist. **Scale**: one a photo, which gives the root-relative joints their true norm
+  (`metrics.joints.root_scaled`), so that the hand's size is taken out and its rotation is not: `epe_3d_root_scaled_mm`, and all areas.
+- **Alignment**: none there; `epe_3d_procrustes_mm` is after the best similarity without reflection (Umeyama, PAMI 1991).
+- **Definition map**: `_mapped` figures, `metrics/definition_map.py`: joints put where the set has them, fitted on the other half.
+- **Thresholds**: areas from 0 and from 20 to 50 mm, exact integrals (`metrics.curves.auc`); the curve at 0, 1, ... 50 mm.
+- **Source**: root, scale, alignment and thresholds are after Zimmermann and Brox, ICCV 2017, and what the field has made of them; the scale
+  by the norm of all joints, the map, the groups and that missed hands are wrong at every threshold are ours. None of the five papers
+  whose figures are kept here (`published.py`) prints figures on this set.
+
+Figures, groups and JSON keys: `docs/evaluation.md`.
 """
 
 import time

@@ -13,6 +13,8 @@ from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
 
+RUN = "phalanx"
+"""Name of our own run in a file of predictions."""
 
 DEFAULT = "phalanx, weights of the package"
 """What runs of the default estimator say of who made them; nobody else's do."""

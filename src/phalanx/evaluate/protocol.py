@@ -21,6 +21,7 @@ from phalanx.data.dataset import Dataset
 from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
 from phalanx.evaluate.predictions import (
+    RUN,
     JointPredictions,
     check_hands,
     load_predictions,
@@ -30,15 +31,11 @@ from phalanx.evaluate.predictions import (
 )
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FOREARM
-from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints, zimmermann_0_50, zimmermann_20_50
-from phalanx.metrics.joints import bone_scaled, end_point_errors
+from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints
 from phalanx.metrics.summaries import mean_error, mean_of_joint_means, mean_of_joint_medians, median_error
 
 SCALE_BONE = (9, 10)
 """From middle MCP to PIP: the bone whose length is given where the scale is known."""
-
-RUN = "phalanx"
-"""Name of our own run in a file of predictions."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +48,7 @@ class Truth:
         joints_2d: (N, 21, 2) pixels.
         valid, visible: (N, 21) bool.
         vertices: (N, V, 3) float32 metres, camera frame, where the protocol scores surfaces and the set has them.
+        K: (N, 3, 3) camera matrices, where the set has them.
     """
 
     keys: tuple[str, ...]
@@ -59,6 +57,7 @@ class Truth:
     valid: np.ndarray
     visible: np.ndarray
     vertices: np.ndarray | None = None
+    K: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,8 @@ class Protocol:
         crop: side of the square that the predictor is given, over that of the square around the true joints.
         score: `(predicted joints (N, 21, 3) metres, truth) -> figures`; predictions of missed hands are NaN.
         score_surfaces: `(predicted vertices (N, V, 3), predicted joints, truth) -> figures`, where surfaces are scored too.
+        score_pixels: `(predictions, truth) -> figures` that need predicted pixels and true cameras beside joints; is called where the set
+            has cameras.
         read_theirs: `(path, truth) -> runs` of a JSON file in the form of the set's authors, where they have one.
     """
 
@@ -81,6 +82,7 @@ class Protocol:
     crop: float
     score: Callable[[np.ndarray, Truth], dict[str, Any]]
     score_surfaces: Callable[[np.ndarray, np.ndarray, Truth], dict[str, Any]] | None = None
+    score_pixels: Callable[[JointPredictions, Truth], dict[str, Any]] | None = None
     read_theirs: Callable[[Path, Truth], dict[str, JointPredictions]] | None = None
 
 
@@ -143,6 +145,8 @@ def evaluate_set(
 
 def _score(protocol: Protocol, run: JointPredictions, truth: Truth) -> dict[str, Any]:
     figures = {"missed": int((~run.found).sum()), **protocol.score(run.joints, truth)}
+    if protocol.score_pixels is not None and truth.K is not None:
+        figures |= protocol.score_pixels(run, truth)
     if run.made_by:
         figures["made_by"] = run.made_by
     if protocol.score_surfaces is not None and run.vertices is not None and truth.vertices is not None:
@@ -222,7 +226,7 @@ def read_truth(
 
     `visit` is handed each sample on the way. Raises InputError for hands without joints.
     """
-    keys, joints, joints_2d, valid, visible, vertices = [], [], [], [], [], []
+    keys, joints, joints_2d, valid, visible, vertices, K = [], [], [], [], [], [], []
     for index in range(len(dataset)):
         sample = dataset[index]
         if sample.joints is None or sample.joints_2d is None or sample.image is None or sample.ids is None:
@@ -236,6 +240,8 @@ def read_truth(
         visible.append(known if sample.visible is None else sample.visible[0].numpy() > 0)
         if surfaces and sample.vertices is not None:
             vertices.append(sample.vertices[0].float().numpy())
+        if sample.K is not None:
+            K.append(sample.K[0].double().numpy())
         progress(index + 1, len(dataset))
     return Truth(
         tuple(keys),
@@ -244,6 +250,7 @@ def read_truth(
         np.array(valid),
         np.array(visible),
         np.array(vertices) if vertices and len(vertices) == len(keys) else None,
+        np.array(K) if K and len(K) == len(keys) else None,
     )
 
 
@@ -279,27 +286,3 @@ def of_found(predicted: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], 
     errors = np.full((len(predicted), some.shape[1]), np.inf)
     errors[found] = some
     return errors
-
-
-def with_palm(joints: np.ndarray, knuckle: int) -> np.ndarray:
-    """Joints `(N, 21, 3)` with the palm, halfway between wrist and the MCP number `knuckle`, in place of the wrist."""
-    return np.concatenate([(joints[:, :1] + joints[:, [knuckle]]) / 2, joints[:, 1:]], axis=1)
-
-
-def palm_rooted_figures(
-    predicted: np.ndarray, truth: Truth, knuckle: int, counted: np.ndarray | None
-) -> dict[str, Any]:
-    """Figures as Zimmermann and Brox, ICCV 2017, have them: the palm is the root, the true length of `SCALE_BONE` the scale.
-
-    Args:
-        predicted: (N, 21, 3) metres.
-        truth: the labels.
-        knuckle: the palm lies between it and the wrist.
-        counted: (N, 21) bool, the joints that count; None: all.
-    """
-    true = with_palm(truth.joints, knuckle)
-
-    def errors(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
-        return end_point_errors(bone_scaled(with_palm(joints, knuckle), true[which], SCALE_BONE), true[which])
-
-    return joint_figures(of_found(predicted, errors), counted, {"0_50": zimmermann_0_50(), "20_50": zimmermann_20_50()})

@@ -8,6 +8,8 @@
   distance from the middle MCP.
 - **Alignment**: none beside. **Thresholds**: 20 from 0 to 50 mm, area by the trapezoid rule; means and medians of each joint,
   then over joints.
+- **With the wrist's depth known** (`_known_depth`, with errors in depth): as Cai et al., ECCV 2018, score; the head of `rooted.py` says
+  how, and what of it is ours. The wrist is the root in the thesis of Chen, too.
 
 Source: github.com/lmb-freiburg/hand3d (`eval_full.py`, `utils/general.py`, `data/BinaryDbReader.py`).
 """
@@ -19,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from phalanx.data.rhd import RHD
-from phalanx.evaluate.protocol import Protocol, Truth, palm_rooted_figures
+from phalanx.evaluate.protocol import Protocol, Truth
+from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures
 
 MIDDLE_MCP = 9
 
@@ -31,4 +34,4 @@ def score_rhd(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     return palm_rooted_figures(predicted, truth, MIDDLE_MCP, visible)
 
 
-PROTOCOL = Protocol("rhd", RHD, "evaluation", 1.6, score_rhd)
+PROTOCOL = Protocol("rhd", RHD, "evaluation", 1.6, score_rhd, score_pixels=known_depth_figures)
