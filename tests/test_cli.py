@@ -344,6 +344,25 @@ def test_evaluate_hgr_prints_the_published_figures_beside(run, weights, tmp_path
     one_sentence(err, "899 pictures expected, 1 found")
 
 
+def test_evaluate_gestures_and_synth_in_two_steps(run, weights, tmp_path):
+    for gesture in ("fist", "open"):
+        (tmp_path / "signs" / gesture).mkdir(parents=True)
+        for i in range(5):
+            noise = np.random.default_rng(i).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / "signs" / gesture / f"{i}.png")
+    for options in (["gestures", "folders", tmp_path / "signs"], ["synth", "--count", 2]):
+        saved, scores = tmp_path / f"{options[0]}.npz", tmp_path / f"{options[0]}.json"
+        code, out, err = run(*options, "--weights", weights, "--save", saved, verb="evaluate")
+        assert (code, err) == (0, [])
+        code, again, err = run(*options, "--predictions", saved, "--json", scores, verb="evaluate")
+        assert (code, again, err) == (0, out, []) and scores.exists()
+        code, out, err = run(*options, "--predictions", saved, "--save", saved, verb="evaluate")
+        assert (code, out) == (2, [])
+        one_sentence(err, "--predictions: ")
+    code, out, err = run(tmp_path / "gestures.json", "--out", tmp_path / "pages", verb="report")
+    assert (code, err) == (0, []) and (tmp_path / "pages/gestures_folders.md").exists()
+
+
 def test_evaluate_without_data(run, tmp_path):
     code, out, err = run("photos3d", tmp_path / "none", "--predictions", "none.npz", verb="evaluate")
     assert (code, out) == (2, [])

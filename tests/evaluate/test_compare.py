@@ -52,14 +52,39 @@ def test_runs_of_one_file_are_methods_of_their_own(tmp_path):
     methods = compare([photos(tmp_path)], tmp_path / "out")
     assert [method.name for method in methods] == ["photos: focal_given", "photos: focal_not_given"]
     text = (tmp_path / "out" / "comparison.csv").read_text().splitlines()
-    assert text[1] == "photos: focal_given,8.0,17.0,,0.600,,0"
+    assert text[1] == "photos: focal_given,,8.0,17.0,,0.600,,0"
+
+
+def test_methods_of_one_name_go_by_their_files(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        photos(tmp_path / name)
+    methods = compare([tmp_path / name / "photos.json" for name in ("first", "second")], tmp_path / "out")
+    assert [method.name for method in methods] == [
+        f"photos: {run} ({name}/photos.json)" for name in ("first", "second") for run in ("focal_given", "focal_not_given")
+    ]  # fmt: skip
+    one, other = scored(tmp_path / "first", "same", 1.0), tmp_path / "other.json"
+    other.write_text(one.read_text())
+    assert [method.name for method in compare([one, other], tmp_path / "out")] == [
+        "same (same.json)", "same (other.json)"
+    ]  # fmt: skip
+
+
+def test_a_part_of_a_set_is_said_to_be_one(tmp_path):
+    methods = compare([scored(tmp_path, "few", 2.0)], tmp_path / "out")  # 30 frames of 8,252
+    assert methods[0].count == 30 and methods[0].part and methods[0].legend.endswith("part of the set")
+    assert "| few | 30 (part) |" in (tmp_path / "out" / "comparison.md").read_text()
+    scores = json.loads(scored(tmp_path, "all", 2.0).read_text())
+    (tmp_path / "all.json").write_text(json.dumps({**scores, "frames": 8252}))
+    (method,) = compare([tmp_path / "all.json"], tmp_path / "out")
+    assert method.scored == "8252" and not method.part
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
     nyu = scored(tmp_path, "a", 1.0)
     with pytest.raises(InputError, match="several protocols .nyu, photos3d"):
         compare([nyu, photos(tmp_path)], tmp_path / "out")
-    with pytest.raises(InputError, match="two methods are called a"):
+    with pytest.raises(InputError, match="a.json: is given twice"):
         compare([nyu, nyu], tmp_path / "out")
     for name, text in (
         ("x.json", "{"),

@@ -36,8 +36,20 @@ def test_pictures_are_those_of_the_seed_and_perfect_answers_have_no_error(tmp_pa
     expected = (oracle.sample.image[0] * 255).round().byte().permute(1, 2, 0).numpy()
     assert np.array_equal(image, expected) and box == (0, 0, 256, 256) and side == "right"
     assert K is not None and oracle.asked[1][2] is None
+    assert "made_by" not in report["focal_given"]
     methods = read_methods(tmp_path / "scores.json")
     assert [method.name for method in methods] == ["scores: focal_given", "scores: focal_not_given"]
+
+
+def test_saved_predictions_score_the_same_and_belong_to_their_pictures(tmp_path):
+    first = evaluate_synth(3, predictor=Oracle(), save=tmp_path / "p.npz", quiet=True)
+    assert evaluate_synth(3, predictions=tmp_path / "p.npz", quiet=True) == first
+    with pytest.raises(InputError, match="p.npz: predictions are of other pictures"):
+        evaluate_synth(2, predictions=tmp_path / "p.npz", quiet=True)
+    with pytest.raises(InputError, match="p.npz: predictions are of other pictures"):
+        evaluate_synth(3, domain="studio", predictions=tmp_path / "p.npz", quiet=True)
+    with pytest.raises(InputError, match="give no predictor"):
+        evaluate_synth(3, predictor=Oracle(), predictions=tmp_path / "p.npz")
 
 
 def test_what_makes_no_sense_is_refused():

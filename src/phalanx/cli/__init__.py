@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from phalanx import __version__
 from phalanx.cli.common import Parser, complain
+from phalanx.cli.evaluate import add_evaluate
 from phalanx.cli.hands import add_fit, add_predict
 from phalanx.cli.make import add_adapt, add_synth, add_train
-from phalanx.cli.measure import add_compare, add_data, add_evaluate, add_report, add_reproduce
+from phalanx.cli.measure import add_compare, add_data, add_report, add_reproduce
 from phalanx.core.errors import InputError
 
 

@@ -19,135 +19,49 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_whole
+from phalanx.evaluate.kinds import KINDS
 from phalanx.evaluate.nyu import evaluate_nyu
 from phalanx.view.curves import draw_curves
 
-
-@dataclass(frozen=True)
-class Kind:
-    """How scores of one protocol are shown: columns of the table (heading, key, decimals) and the curve's axes and legend."""
-
-    columns: tuple[tuple[str, str, int], ...]
-    curve: str
-    x_label: str
-    y_label: str
-    legend: str  # of the figures, by key
-    thresholds: str = "thresholds_mm"  # key of the curve's thresholds
-
-
-_COLOUR_SET = Kind(
-    (
-        ("mean (mm)", "mean_mm", 2),
-        ("median (mm)", "median_mm", 2),
-        ("AUC 0-50", "auc_0_50", 3),
-        ("AUC 20-50", "auc_20_50", 3),
-        ("missed", "missed", 0),
-    ),
-    "joints_within",
-    "error threshold (mm)",
-    "joints within (%)",
-    "{name} (AUC 0-50 {auc_0_50:.3f})",
-)
-
-_PHOTOS = Kind(
-    (
-        ("2D (px of 256)", "epe_2d_px", 1),
-        ("root-relative, scaled (mm)", "epe_3d_root_scaled_mm", 1),
-        ("Procrustes (mm)", "epe_3d_procrustes_mm", 1),
-        ("AUC 0-50", "auc_0_50", 3),
-        ("AUC 20-50", "auc_20_50", 3),
-        ("missed", "missed", 0),
-    ),
-    "joints_within",
-    "error threshold (mm), root-relative and scaled",
-    "joints within (%)",
-    "{name} (AUC 0-50 {auc_0_50:.3f})",
-)
-
-_TIPS = Kind(
-    (
-        ("mean (mm)", "mean_mm", 2),
-        ("median (mm)", "median_mm", 2),
-        ("AUC 20-50", "auc_20_50", 3),
-        ("missed", "missed", 0),
-    ),
-    "joints_within",
-    "error threshold (mm)",
-    "fingertips within (%)",
-    "{name} (AUC 20-50 {auc_20_50:.3f})",
-)
-
-KINDS = {
-    "dexter_object": _TIPS,
-    "rhd": _COLOUR_SET,
-    "stb": _COLOUR_SET,
-    "mhp": _COLOUR_SET,
-    "stb_sk": _COLOUR_SET,
-    "freihand": replace(
-        _COLOUR_SET,
-        columns=(
-            ("mean (mm)", "mean_mm", 2),
-            ("scaled (mm)", "mean_mm_scaled", 2),
-            ("aligned (mm)", "mean_mm_aligned", 2),
-            ("AUC 0-50", "auc_0_50", 3),
-            ("AUC scaled", "auc_0_50_scaled", 3),
-            ("AUC aligned", "auc_0_50_aligned", 3),
-            ("mesh (mm)", "mesh_mean_mm", 2),
-            ("mesh aligned (mm)", "mesh_mean_mm_aligned", 2),
-            ("F@5", "f_5_mm", 3),
-            ("F@15", "f_15_mm", 3),
-            ("F@5 aligned by joints", "f_5_mm_aligned_by_joints", 3),
-            ("F@15 aligned by joints", "f_15_mm_aligned_by_joints", 3),
-            ("missed", "missed", 0),
-        ),
-    ),
-    "nyu": Kind(
-        (
-            ("mean (mm)", "mean_mm", 2),
-            ("median (mm)", "median_mm", 2),
-            ("first subject (mm)", "mean_first_subject_mm", 2),
-            ("second subject (mm)", "mean_second_subject_mm", 2),
-            ("frames within 20 mm (%)", "within_20_percent", 1),
-            ("frames within 40 mm (%)", "within_40_percent", 1),
-        ),
-        "frames_with_max_error_within",
-        "error threshold (mm)",
-        "frames with all joints within (%)",
-        "{name} ({mean_mm:.2f} mm)",
-    ),
-    "hgr": Kind(
-        (
-            ("tips, fitted (px² of 225x225)", "fingertip_squared_error_px2", 1),
-            ("tips as seen (px²)", "fingertip_squared_error_px2_as_seen", 1),
-            ("mask IoU", "mask_iou", 3),
-            ("mask F1", "mask_f1", 3),
-            ("missed", "missed", 0),
-        ),
-        "tips_within",
-        "error threshold (pixels of 225)",
-        "labelled fingertips within (%)",
-        "{name} ({fingertip_median_px_as_seen:.1f} px median)",
-        "thresholds_px",
-    ),
-    "photos3d": _PHOTOS,
-    "synth": _PHOTOS,
-}
+_COUNTS = ("hands", "pictures", "frames", "photos")
 
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the table and one line of the plot."""
+    """One row of the table and one line of the plot.
+
+    Attributes:
+        name, protocol, figures: of it.
+        thresholds: (T,) of the curve, millimetres, or as the protocol has them; none where the protocol has no curve.
+        shares: (T,) in [0, 1].
+        path: of the file.
+        count: hands, frames or pictures that were scored; None: not known.
+        part: only a part of the set was scored, so that figures compare with no others.
+    """
 
     name: str
     protocol: str
     figures: dict[str, Any]
-    thresholds: np.ndarray  # (T,) millimetres, or as the protocol has them
-    shares: np.ndarray  # (T,) in [0, 1]
+    thresholds: np.ndarray
+    shares: np.ndarray
+    path: Path
+    count: int | None = None
+    part: bool = False
+
+    @property
+    def scored(self) -> str:
+        """How many were scored, and whether that is a part of the set, as a cell of a table."""
+        return ("" if self.count is None else str(self.count)) + (" (part)" if self.part else "")
 
     @property
     def legend(self) -> str:
         """What the plot says of it."""
-        return KINDS[self.protocol].legend.format(name=self.name, **_numbers(self.figures))
+        legend = KINDS[self.protocol].legend
+        try:
+            text = legend.format(name=self.name, **_numbers(self.figures))
+        except KeyError:  # there is no such figure, as where half of the hands were missed
+            text = self.name
+        return f"{text}, part of the set" if self.part else text
 
 
 def read_methods(path: str | Path) -> list[Method]:
@@ -164,6 +78,39 @@ def read_methods(path: str | Path) -> list[Method]:
     except ValueError as error:
         raise InputError(f"{path}: is not the JSON that `phalanx evaluate --json` writes") from error
     return _from_scores(path, scores)
+
+
+def read_files(paths: Sequence[str | Path], ground_truth: str | Path | None = None) -> list[Method]:
+    """The methods of several files of one protocol, in their order, under names that tell them apart.
+
+    Args:
+        paths: JSON files of scores; with `ground_truth` also text files of predictions for NYU.
+        ground_truth: text file of the true joints of NYU's test set, as `evaluate_nyu` takes it.
+
+    Raises:
+        InputError: a file is at fault or given twice, or the files are of several protocols.
+    """
+    methods = [method for path in paths for method in _methods(Path(path), ground_truth)]
+    protocols = list(dict.fromkeys(method.protocol for method in methods))
+    if len(protocols) > 1:
+        raise InputError(f"scores of several protocols ({', '.join(protocols)}) do not go into one figure")
+    return _told_apart(methods)
+
+
+def _told_apart(methods: Sequence[Method]) -> list[Method]:
+    """The methods, those of the same name with as much of their files' paths as tells them apart."""
+    named = list(methods)
+    for name in dict.fromkeys(method.name for method in methods):
+        same = [index for index, method in enumerate(methods) if method.name == name]
+        paths = [methods[index].path.absolute() for index in same]
+        if len(same) == 1:
+            continue
+        if len(set(paths)) < len(paths):
+            raise InputError(f"{methods[same[0]].path}: is given twice")
+        length = next(n for n in range(1, 1000) if len({path.parts[-n:] for path in paths}) == len(paths))
+        for index, path in zip(same, paths, strict=True):
+            named[index] = replace(methods[index], name=f"{name} ({Path(*path.parts[-length:])})")
+    return named
 
 
 def _methods(path: Path, ground_truth: str | Path | None) -> list[Method]:
@@ -183,35 +130,32 @@ def _from_scores(path: Path, scores: Any) -> list[Method]:
         )
         methods = []
         for name, figures in runs.items():
-            thresholds, shares = np.array(scores[kind.thresholds], float), np.array(figures[kind.curve], float)
-            within = {f"within_{t}_percent": 100 * float(np.interp(t, thresholds, shares)) for t in (20, 40)}
-            methods.append(Method(name, protocol, {**figures, **within}, thresholds, shares))
+            thresholds, shares, within = np.zeros(0), np.zeros(0), {}
+            if kind.curve:
+                thresholds, shares = np.array(scores[kind.thresholds], float), np.array(figures[kind.curve], float)
+                within = {f"within_{t}_percent": 100 * float(np.interp(t, thresholds, shares)) for t in (20, 40)}
+            counts = [source[key] for key in _COUNTS for source in (scores, figures) if key in source]
+            count = int(counts[0]) if counts else None
+            part = scores.get("whole") is False or kind.expected not in (None, count)
+            methods.append(Method(name, protocol, {**figures, **within}, thresholds, shares, path, count, part))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: holds no scores of a known protocol ({', '.join(KINDS)})") from error
     return methods
 
 
 def compare(paths: Sequence[str | Path], out: str | Path, ground_truth: str | Path | None = None) -> list[Method]:
-    """Write `comparison.png`, `.md`, `.csv` and `.tex` into the folder `out`; returns the methods, in the order of the files.
+    """Write `comparison.md`, `.csv`, `.tex` and, where the protocol has a curve, `.png` into the folder `out`; returns the methods.
 
     Args:
-        paths: JSON files of scores; with `ground_truth` also text files of predictions for NYU.
+        paths, ground_truth: as for `read_files`.
         out: a folder.
-        ground_truth: text file of the true joints of NYU's test set, as `evaluate_nyu` takes it.
 
     Raises:
-        InputError: a file is at fault, the files are of several protocols, two methods have one name, or `out` cannot be written.
+        InputError: as `read_files`, or `out` cannot be written.
     """
-    methods = [method for path in paths for method in _methods(Path(path), ground_truth)]
-    protocols = list(dict.fromkeys(method.protocol for method in methods))
-    if len(protocols) > 1:
-        raise InputError(f"compare: scores of several protocols ({', '.join(protocols)}) do not go into one figure")
-    names = [method.name for method in methods]
-    if doubled := [name for name in names if names.count(name) > 1]:
-        raise InputError(f"compare: two methods are called {doubled[0]}; score one again with another --name")
-    folder, kind = writable_folder(out), KINDS[protocols[0]]
-    curves = {method.legend: (method.thresholds, method.shares) for method in methods}
-    draw_curves(folder / "comparison.png", curves, kind.x_label, kind.y_label)
+    methods = read_files(paths, ground_truth)
+    folder = writable_folder(out)
+    draw_methods(methods, folder / "comparison.png")
     rows = table_rows(methods)
     for ending, text in (("md", as_markdown(rows)), ("csv", as_csv(rows)), ("tex", as_latex(rows))):
         with write_whole(folder / f"comparison.{ending}") as temporary:
@@ -219,11 +163,21 @@ def compare(paths: Sequence[str | Path], out: str | Path, ground_truth: str | Pa
     return methods
 
 
+def draw_methods(methods: Sequence[Method], path: Path) -> bool:
+    """Draw the curves of methods of one protocol; whether it has any."""
+    kind = KINDS[methods[0].protocol]
+    if kind.curve:
+        curves = {method.legend: (method.thresholds, method.shares) for method in methods}
+        draw_curves(path, curves, kind.x_label, kind.y_label)
+    return bool(kind.curve)
+
+
 def table_rows(methods: Sequence[Method]) -> list[list[str]]:
     """Head and one row a method, all of one protocol, as texts."""
     columns = KINDS[methods[0].protocol].columns
-    head = ["method", *(heading for heading, _, _ in columns)]
-    return [head, *([m.name, *(_cell(m.figures.get(key), decimals) for _, key, decimals in columns)] for m in methods)]
+    head = ["method", "scored", *(heading for heading, _, _ in columns)]
+    rows = ([m.name, m.scored, *(_cell(m.figures.get(key), digits) for _, key, digits in columns)] for m in methods)
+    return [head, *rows]
 
 
 def as_markdown(rows: Sequence[Sequence[str]]) -> str:
