@@ -2,8 +2,9 @@
 
 One JSON file a paper in `published_data/`: the paper, its metrics as it defines them, and its figures. A figure is one number of a
 table or a sentence, as printed, with its place there. Names of metrics are those of this package's scores (`mean_mm`,
-`auc_20_50`); `auc` is an area whose thresholds the paper's text does not give. Datasets go by the names of protocols (`rhd`,
-`stb`, ...); `none` is for figures of no dataset. Where a paper contradicts itself, the note of the figure says so.
+`auc_20_50`); `auc` is an area whose thresholds neither the paper's text nor another source tells (where another does, the note says
+which). Datasets go by the names of protocols (`rhd`, `stb`, ...); `none` is for figures of no dataset. Where a paper contradicts
+itself, the note of the figure says so.
 
 Only numbers that stand in tables and sentences are here. These exist only as plots, or as words, and are absent:
 
