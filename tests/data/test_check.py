@@ -5,7 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from phalanx.cli import main
 from phalanx.core.errors import InputError
+from phalanx.data import catalogue
 from phalanx.data.catalogue import PLAIN_FOLDERS, PUBLIC_SETS
 from phalanx.data.check import check_splits, recognise, reprojection_error, some_samples
 from phalanx.data.dataset import Dataset, check_files
@@ -84,6 +86,18 @@ def test_missing_and_surplus_files_are_named_and_the_rest_is_read(tmp_path):
     assert "train/9.dot: does not belong to the set" in train.fault
     with pytest.raises(InputError, match="the split all is none of train, test"):
         Dots(tmp_path, "all")
+
+
+def test_the_exit_code_is_that_of_all_splits(tmp_path, monkeypatch, capsys):
+    """One split that is whole does not speak for the other."""
+    monkeypatch.setattr(catalogue, "PUBLIC_SETS", (Dots,))
+    make(make(tmp_path / "dots", "train", 3), "test", 3)
+    command = ["data", "check", str(tmp_path / "dots"), "--sheet", str(tmp_path / "sheet.png"), "--quiet"]
+    assert main(command) == 0
+    (tmp_path / "dots/test/1.dot").unlink()
+    assert main(command) == 2
+    complaint = capsys.readouterr().err
+    assert "1 of 2 splits not whole, the first: test: " in complaint and "test/1.dot: is missing" in complaint
 
 
 def test_samples_are_spread_evenly_and_their_labels_compared(tmp_path):

@@ -118,7 +118,9 @@ def test_counts_and_parts(miniature):
     with pytest.raises(InputError, match=r"test_seq_1.txt: 2 frames expected, 1 found"):
         ICVL(miniature, "test")
     file.write_text(line("test_seq_1/image_0009.png", points(0.3)))
-    with pytest.raises(InputError, match="holds none of the pictures of Testing/test_seq_1.txt and Testing/test_seq_2.txt"):
+    with pytest.raises(
+        InputError, match="holds none of the pictures of Testing/test_seq_1.txt and Testing/test_seq_2.txt"
+    ):
         ICVL(miniature, "test", whole=False)
 
 

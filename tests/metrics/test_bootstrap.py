@@ -62,6 +62,15 @@ def test_any_metric_of_predictions_and_truths_will_do():
     assert gain.low > 0  # the same frames on both sides: the difference is sure
 
 
+def test_missed_hands_make_bounds_infinite_and_not_nan():
+    values = np.array([1.0, 1.0, 1.0, 1.0, np.inf])
+    mean = bootstrap_frames(lambda frames: float(values[frames].mean()), 5, seed=0, resamples=200)
+    assert mean == (np.inf, 1.0, np.inf)  # about a third of the resamples leave the missed hand out
+    median = bootstrap_frames(lambda frames: float(np.median(values[frames])), 5, seed=0, resamples=200, level=0.5)
+    assert median == (1.0, 1.0, 1.0)
+    assert bootstrap_frames(lambda frames: np.inf, 5, seed=0, resamples=3) == (np.inf, np.inf, np.inf)
+
+
 def test_sequences_are_drawn_whole_and_in_order():
     sequences = np.array(["b", "a", "b", "c", "a", "b"])
     drawn: list[list[int]] = []

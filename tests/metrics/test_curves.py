@@ -63,8 +63,15 @@ def test_no_errors_or_nan_are_refused(errors):
         auc(errors, 0, 50)
     with pytest.raises(InputError, match="at least one expected, and no NaN"):
         pck_curve(errors, [1.0])
-    with pytest.raises(InputError, match="low < high"):
-        auc([1.0], 50, 50)
+    for low, high in ((50, 50), (0, np.inf), (-np.inf, 50), (0, np.nan)):
+        with pytest.raises(InputError, match="finite bounds with low < high"):
+            auc([1.0], low, high)
+    for area in (lambda e: auc(e, 0, 50), lambda e: pck_curve(e, [1.0]), lambda e: auc_trapezoid(e, [0.0, 1.0])):
+        with pytest.raises(InputError, match="errors: must be at least 0, has -2"):
+            area([1.0, -2.0])
+    for threshold in (np.nan, np.inf):  # a missed hand would be within infinity
+        with pytest.raises(InputError, match="thresholds: finite numbers expected"):
+            pck_curve([1.0, np.inf], [1.0, threshold])
 
 
 def test_grids_are_those_of_the_public_code():

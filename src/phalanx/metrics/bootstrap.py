@@ -12,6 +12,7 @@ Percentile intervals: Efron and Tibshirani, "An Introduction to the Bootstrap", 
 sequences (below about 20) they too are somewhat narrow.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,7 +24,10 @@ from phalanx.core.seeding import generator
 
 
 class Interval(NamedTuple):
-    """A figure on all frames, and between what bounds it lies in `level` of the resamples."""
+    """A figure on all frames, and between what bounds it lies in `level` of the resamples.
+
+    Where missed hands make the figure infinite, as they do a mean, bounds may be infinite too.
+    """
 
     value: float
     low: float
@@ -85,5 +89,8 @@ def _interval(
         if np.isnan(figures[k]):
             raise InputError("metric: is not a number on a resample (do some frames have no valid joint?)")
     tail = (1 - level) / 2
-    low, high = np.quantile(figures, (tail, 1 - tail))
+    if np.isfinite(figures).all():
+        low, high = np.quantile(figures, (tail, 1 - tail))
+    else:  # there is nothing between a finite figure and an infinite one
+        low, high = np.sort(figures)[[math.floor(p * (resamples - 1) + 0.5) for p in (tail, 1 - tail)]]
     return Interval(float(metric(frames_of(np.arange(count)))), float(low), float(high))

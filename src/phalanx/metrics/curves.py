@@ -13,7 +13,7 @@ or third decimal. Here a grid and a sum are two things, each with a name: say wh
 | any two bounds | none: exact | `auc` |
 
 `errors` may have any shape; where joints are missing, give `errors[valid]`. Infinite errors (missed hands) are joints that
-are never correct. Functions raise InputError if there are no errors or one is NaN.
+are never correct. Functions raise InputError if there are no errors, or one is NaN or negative.
 """
 
 import numpy as np
@@ -26,11 +26,14 @@ from phalanx.metrics.checks import Valid, as_floats, checked_errors
 def pck_curve(errors: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     """Fraction of joints with an error of at most each threshold: `(...,), (T,) -> (T,)`.
 
-    Infinite errors (missed hands) are joints that are never correct. Raises InputError if there are no errors or one
-    is NaN. Definition: Simon et al., CVPR 2017, with the threshold in the unit of the errors.
+    Infinite errors (missed hands) are joints that are never correct. Raises InputError if there are no errors, if one is
+    NaN or negative, or a threshold not finite. Definition: Simon et al., CVPR 2017, with the threshold in the unit of
+    the errors.
     """
-    ordered = np.sort(_flat(errors))
-    return np.searchsorted(ordered, as_floats(thresholds, "thresholds"), side="right") / ordered.size
+    ordered, limits = np.sort(_flat(errors)), as_floats(thresholds, "thresholds")
+    if not np.isfinite(limits).all():  # a missed hand is not within any threshold, and so not within infinity
+        raise InputError("thresholds: finite numbers expected")
+    return np.searchsorted(ordered, limits, side="right") / ordered.size
 
 
 def pck_curve_of_joints(errors: ArrayLike, thresholds: ArrayLike, valid: Valid = None) -> np.ndarray:
@@ -50,8 +53,8 @@ def auc(errors: ArrayLike, low: float, high: float) -> float:
     The curve is a staircase and the integral over it is exact: each error e adds `high - max(e, low)`, if that is
     positive. Sums over a grid of thresholds, as often used, tend to this value as the grid gets finer.
     """
-    if not low < high:
-        raise InputError(f"auc: low < high expected, got {low} and {high}")
+    if not (low < high and np.isfinite([low, high]).all()):
+        raise InputError(f"auc: finite bounds with low < high expected, got {low} and {high}")
     return float(((high - np.clip(_flat(errors), low, high)) / (high - low)).mean())
 
 
@@ -60,7 +63,7 @@ def auc_trapezoid(errors: ArrayLike, thresholds: ArrayLike) -> float:
 
     Zimmermann and Brox, ICCV 2017 (`calc_auc` and `EvalUtil` of their evaluation code), and most who came after.
     """
-    return curve_area_trapezoid(pck_curve(errors, thresholds), thresholds)
+    return curve_area_trapezoid(pck_curve(errors, _grid(thresholds)), thresholds)
 
 
 def auc_mean_of_steps(errors: ArrayLike, thresholds: ArrayLike) -> float:
@@ -115,4 +118,6 @@ def _flat(errors: ArrayLike) -> np.ndarray:
     flat = as_floats(errors, "errors").ravel()
     if flat.size == 0 or np.isnan(flat).any():
         raise InputError("errors: at least one expected, and no NaN (a missed hand has infinite errors)")
+    if (flat < 0).any():
+        raise InputError(f"errors: must be at least 0, has {flat.min():.4g}")
     return flat

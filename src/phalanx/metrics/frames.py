@@ -46,7 +46,7 @@ def frames_with_mean_within(errors: ArrayLike, thresholds: ArrayLike, valid: Val
 
 def _shares(figures: np.ndarray, thresholds: ArrayLike) -> np.ndarray:
     limits = as_floats(thresholds, "thresholds")
-    if limits.ndim != 1 or limits.size == 0 or np.isnan(limits).any():
-        raise InputError("thresholds: a list of numbers expected")
+    if limits.ndim != 1 or limits.size == 0 or not np.isfinite(limits).all():
+        raise InputError("thresholds: a list of finite numbers expected")
     ordered = np.sort(figures[~np.isnan(figures)])
     return np.searchsorted(ordered, limits, side="right") / ordered.size
