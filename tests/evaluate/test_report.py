@@ -88,7 +88,7 @@ def test_sets_without_published_figures_say_so(tmp_path):
     path = tmp_path / "p.json"
     path.write_text(json.dumps({**head, "ours": {**figures, "made_by": DEFAULT}, "theirs": figures}))
     page = write_report([path], tmp_path).read_text()
-    assert "None of the papers whose figures are kept here" in page and "cai_2018" in page and "rhd" in page
+    assert "None of the papers whose figures are kept here" in page and "Cai 2018" in page and "rhd" in page
     assert f"- p: ours: {OURS}." in page and "p: theirs:" not in page and CROPS not in page
     assert "one scale a photo" in page
 

@@ -13,7 +13,7 @@ from phalanx.evaluate.kinds import KINDS
 from phalanx.evaluate.predictions import DEFAULT
 from phalanx.evaluate.published import beside_published, published
 
-OURS = "learnt from synthesis alone, at the size of the default estimator: has seen no picture of this set"
+OURS = "learnt from synthesis alone, at the size of the default estimator; has seen no picture of this set"
 """Of runs of the default estimator, and of no others."""
 
 CROPS = "crops come from the true joints"
@@ -150,7 +150,7 @@ def _learnt(method: Method) -> str:
 
 def _alone(methods: Sequence[Method], protocol: str) -> list[str]:
     """What is said where no paper prints figures that could stand beside the measured ones."""
-    papers = {figure.paper.key: figure.paper for figure in published()}
+    papers = {f"{f.paper.authors.split(',')[0].split()[-1]} {f.paper.year}": None for f in published()}
     shown = {kind.dataset or name for name, kind in KINDS.items()}
     sets = [name for name in dict.fromkeys(figure.dataset for figure in published()) if name in shown]
     lines = [
@@ -162,5 +162,6 @@ def _alone(methods: Sequence[Method], protocol: str) -> list[str]:
     ]
     if protocol in ALONE:
         lines.append(f"- here: {ALONE[protocol]}.")
-    lines += [f"- {method.name}: {text}." for method in methods if (text := _learnt(method))]
+    if own := [method for method in methods if _learnt(method)]:
+        lines.append(f"- {', '.join(method.name for method in own)}: {_learnt(own[0])}.")
     return ["\n".join(lines) + "\n"]
