@@ -7,7 +7,10 @@ from phalanx.core.errors import InputError
 from phalanx.data import labels
 from phalanx.data.labels import (
     as_batch,
+    as_rows,
     check_distance,
+    check_hands,
+    check_rows,
     check_unit,
     number_rows,
     only_tips,
@@ -24,6 +27,34 @@ def hands(length: float) -> np.ndarray:
     joints = np.zeros((3, 21, 3))
     joints[:2, 9, 1] = length
     return joints
+
+
+def test_the_first_row_at_fault_is_named():
+    check_rows([True, True], "f: frame", "is wrong")
+    with pytest.raises(InputError, match="^f: frame 1: is wrong$"):
+        check_rows(np.array([True, False, False]), "f: frame", "is wrong")
+    values = np.arange(12.0).reshape(3, 2, 2)
+    assert as_rows(values, (3, 2, 2), "f", "frame").tolist() == values.tolist()
+    values[2, 0, 1] = np.inf
+    with pytest.raises(InputError, match="^f: frame 2: has values that are not finite numbers$"):
+        as_rows(values, (None, 2, 2), "f", "frame")
+    with pytest.raises(InputError, match=r"^f: must have shape \(any, 2\), has \(3, 2, 2\)"):
+        as_rows(values, (None, 2), "f", "frame")
+    with pytest.raises(InputError, match="^f: not an array of numbers"):
+        as_rows(np.array([["a"]]), (None, 1), "f", "frame")
+
+
+def test_what_is_no_hand_is_named():
+    joints = np.random.default_rng(0).random((4, 21, 3)) + [0, 0, 1]
+    check_hands(joints, "f: hand")
+    for spoil, fault in (
+        (lambda hand: hand * [1, 1, -1], "a joint behind the camera"),
+        (lambda hand: hand * 0, "in one point"),
+    ):
+        spoilt = joints.copy()
+        spoilt[2] = spoil(spoilt[2])
+        with pytest.raises(InputError, match=f"^f: hand 2: has .*{fault}"):
+            check_hands(spoilt, "f: hand")
 
 
 def test_a_batch_of_one_is_contiguous_float32():

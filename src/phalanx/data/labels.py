@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
@@ -63,9 +64,9 @@ def read_tip_lines(path: Path, size: int, followed: bool = False) -> np.ndarray:
     return np.stack(rows)
 
 
-def check_rows(good: np.ndarray, name: str, fault: str) -> None:
+def check_rows(good: ArrayLike, name: str, fault: str) -> None:
     """Raise InputError `name i: fault` for the first row i, from 0, of an array that is not `good` (N,)."""
-    if not good.all():
+    if not np.all(good):
         raise InputError(f"{name} {int(np.argmin(good))}: {fault}")
 
 
