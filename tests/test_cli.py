@@ -344,6 +344,13 @@ def test_evaluate_hgr_prints_the_published_figures_beside(run, weights, tmp_path
     one_sentence(err, "899 pictures expected, 1 found")
 
 
+def test_evaluate_nyu_says_what_is_a_part_of_the_set(run, tmp_path):
+    (tmp_path / "true.txt").write_text((" ".join(["100 200 700"] * 14) + "\n") * 3)
+    options = ["--predictions", tmp_path / "true.txt", "--ground-truth", tmp_path / "true.txt"]
+    code, out, err = run("nyu", *options, verb="evaluate")
+    assert (code, err) == (0, []) and "0.00 mm (median 0.00) over 3 frames, a part of the 8,252" in out[0]
+
+
 def test_evaluate_gestures_and_synth_in_two_steps(run, weights, tmp_path):
     for gesture in ("fist", "open"):
         (tmp_path / "signs" / gesture).mkdir(parents=True)

@@ -149,7 +149,7 @@ example:
 
 
 def _evaluate_nyu(args: argparse.Namespace, rest: Sequence[str]) -> int:
-    from phalanx.evaluate.nyu import evaluate_nyu, predict_nyu
+    from phalanx.evaluate.nyu import TEST_FRAMES, evaluate_nyu, predict_nyu
 
     if (args.frames is None) != (args.weights is None) or not (args.frames or args.ground_truth):
         raise InputError("nyu: give --ground-truth to score, --frames with --weights to predict, or all of them")
@@ -164,7 +164,8 @@ def _evaluate_nyu(args: argparse.Namespace, rest: Sequence[str]) -> int:
     scores = evaluate_nyu(args.predictions, args.ground_truth, args.json, args.name)
     within = dict(zip(scores["thresholds_mm"], scores["frames_with_max_error_within"], strict=True))
     sayer(args.quiet)(
-        f"{scores['name']}: mean joint error {scores['mean_mm']:.2f} mm (median {scores['median_mm']:.2f}) over {scores['frames']} frames; "
+        f"{scores['name']}: mean joint error {scores['mean_mm']:.2f} mm (median {scores['median_mm']:.2f}) over {scores['frames']} frames"
+        + ("; " if scores["frames"] == TEST_FRAMES else f", a part of the {TEST_FRAMES:,} of the test set; ")
         + "frames with all joints within "
         + ", ".join(f"{t} mm: {100 * within[t]:.1f} %" for t in (20, 40, 80))
     )

@@ -18,7 +18,7 @@ class Kind:
         legend: what the plot says of a method; figures by key.
         thresholds: key of the curve's thresholds.
         dataset: name of the set in `published`; empty: the protocol's name.
-        expected: how many frames the whole set has, where scores do not say whether it was whole.
+        expected: how many frames or pictures the whole set has, where scores may be of fewer without saying so.
     """
 
     columns: tuple[tuple[str, str, int], ...]
@@ -140,6 +140,7 @@ KINDS = {
         "labelled fingertips within (%)",
         "{name} ({fingertip_median_px_as_seen:.1f} px median)",
         "thresholds_px",
+        expected=1558,
     ),
     "gestures_rwth": replace(_GESTURES, dataset="rwth"),
     "gestures_senz3d": replace(_GESTURES, dataset="senz3d"),
