@@ -260,6 +260,17 @@ def test_joints_of_known_depth_are_seen_where_they_were_predicted():
     np.testing.assert_allclose(placed[:, 0, 2], hands()[:, 0, 2])
 
 
+def test_the_file_is_named_when_its_hands_cannot_be_scored_and_pixels_may_be_left_out(tmp_path):
+    evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6), save=tmp_path / "p.npz")
+    arrays = dict(np.load(tmp_path / "p.npz"))
+    np.savez(tmp_path / "q.npz", **(arrays | {"phalanx/joints": 1e3 * arrays["phalanx/joints"]}))
+    with pytest.raises(InputError, match="q.npz: predicted: .*metres and the other in millimetres"):
+        evaluate_set(RHD, tmp_path, predictions=tmp_path / "q.npz")
+    np.savez(tmp_path / "q.npz", **(arrays | {"phalanx/joints_2d": np.zeros((COUNT, 21, 2))}))
+    figures = evaluate_set(RHD, tmp_path, predictions=tmp_path / "q.npz")["phalanx"]
+    assert figures["mean_mm"] < 1e-3 and "mean_mm_known_depth" not in figures
+
+
 def test_sets_without_cameras_have_no_figures_of_known_depth(tmp_path):
     class Blind(Made):
         def __getitem__(self, index):

@@ -130,7 +130,10 @@ def evaluate_set(
         if save is not None:
             save_predictions(save, truth.keys, runs)
     head = {"schema": "phalanx.scores/1", "protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys)}
-    scores = {name: _score(protocol, run, truth) for name, run in runs.items()}
+    try:
+        scores = {name: _score(protocol, run, truth) for name, run in runs.items()}
+    except InputError as error:
+        raise error if predictions is None else InputError(f"{predictions}: {error}") from error
     report = {
         **head,
         "whole": whole,

@@ -70,8 +70,13 @@ def known_depth_joints(joints: np.ndarray, joints_2d: np.ndarray, true: np.ndarr
 
 
 def known_depth_figures(run: JointPredictions, truth: Truth) -> dict[str, Any]:
-    """Figures with the wrist's depth and the scale known, those joints that are visible counting; the head of this module says more."""
+    """Figures with the wrist's depth and the scale known, those joints that are visible counting; the head of this module says more.
+
+    None for predictions whose pixels are all 0: they do not say where hands are seen.
+    """
     assert truth.K is not None
+    if not run.joints_2d[run.found].any():
+        return {}
     cameras = truth.K
 
     def place(joints: np.ndarray, which: np.ndarray) -> np.ndarray:
