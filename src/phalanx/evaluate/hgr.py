@@ -261,7 +261,12 @@ def hgr_table(report: dict[str, Any]) -> str:
     rows = [["run", *(heading for heading, _, _ in columns)]]
     for run in report["runs"]:
         values = [(report[run].get(key), digits) for _, key, digits in columns]
-        rows.append([run if report["whole"] else f"{run} (part of the set)", *("" if value is None else f"{value:.{digits}f}" for value, digits in values)])
+        rows.append(
+            [
+                run if report["whole"] else f"{run} (part of the set)",
+                *("" if value is None else f"{value:.{digits}f}" for value, digits in values),
+            ]
+        )
     name = "fingertip_squared_error_px2"
     measured = {run: report[run][name] for run in report["runs"] if report[run][name] is not None}
     beside = beside_published(measured, "hgr", name, dict.fromkeys(measured, DIFFERS)) if measured else ""
