@@ -58,9 +58,9 @@ def predict(folder: str, mediapipe_python: str | None, with_phalanx: bool) -> di
     mediapipe = MediaPipe(mediapipe_python) if mediapipe_python else None
     try:
         if with_phalanx:
-            from phalanx.predict.predictor import Predictor
+            from phalanx.evaluate.predictions import DefaultPredictor
 
-            predictor = Predictor()
+            predictor = DefaultPredictor()
             for name, known_focal in ((FOCAL_GIVEN, True), (FOCAL_NOT_GIVEN, False)):
                 estimators[f"phalanx_{name}"] = estimator(predictor, photos.side, known_focal)
         if mediapipe:

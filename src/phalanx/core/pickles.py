@@ -63,10 +63,10 @@ class AllowList(pickle._Unpickler):
         self._most = len(content)
 
     def load_bytearray8(self) -> None:
-        size = int.from_bytes(self.read(8), "little")
+        size = int.from_bytes(self.read(8), "little")  # type: ignore[attr-defined]
         if size > self._most:
             raise pickle.UnpicklingError("an array larger than the file")
-        self.append(bytearray(self.read(size)))
+        self.append(bytearray(self.read(size)))  # type: ignore[attr-defined]
 
     dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray8}
 
