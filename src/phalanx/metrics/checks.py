@@ -110,20 +110,28 @@ def check_extent(true: np.ndarray, valid: np.ndarray | None = None) -> None:
 
     That is a label that is missing, not a hand: a prediction that is given its size would become a point too, without an error.
     """
-    if true.shape[1] < 3:
+    if len(true) == 0 or true.shape[1] < 3:
         return
     if valid is None:
-        extent, enough = np.ptp(true, axis=1).max(-1), np.ones(len(true), dtype=bool)  # (N,) each
+        first, last, enough = true[:, 0], true[:, -1], np.ones(len(true), dtype=bool)
     else:
+        frames, columns = np.arange(len(true)), true.shape[1] - 1
+        first, last = true[frames, valid.argmax(1)], true[frames, columns - valid[:, ::-1].argmax(1)]  # (N, D)
         enough = valid.sum(1) >= 3
-        high, low = (np.where(valid[..., None], true, fill) for fill in (-np.inf, np.inf))
-        extent = np.where(enough, (high.max(1) - low.min(1)).max(-1), np.inf)
-    wrong = enough & (extent <= _ONE_POINT * np.abs(true).max((1, 2), initial=0))
-    if wrong.any():
-        raise InputError(
-            f"true: the joints of frame {int(np.argmax(wrong))} (of those given, from 0) all lie in one point, "
-            "so that it is no label of a hand: leave it out"
-        )
+    # Nearly all hands are told by two of their joints; the others are looked at one by one.
+    for frame in np.flatnonzero(enough & (_extents(np.stack([first, last], axis=1)) <= _ONE_POINT)):
+        points = true[frame] if valid is None else true[frame][valid[frame]]
+        if _extents(points[None])[0] <= _ONE_POINT:
+            raise InputError(
+                f"true: the joints of frame {frame} (of those given, from 0) all lie in one point, "
+                "so that it is no label of a hand: leave it out"
+            )
+
+
+def _extents(points: np.ndarray) -> np.ndarray:
+    """How far points `(N, J, D)` spread along an axis, over their largest coordinate: `(N,)`, 0 if all are 0."""
+    extent, largest = np.ptp(points, axis=1).max(-1), np.abs(points).max((1, 2))
+    return np.divide(extent, largest, out=np.zeros_like(extent), where=largest > 0)
 
 
 def _median_size(points: np.ndarray, valid: np.ndarray | None) -> float:
