@@ -19,6 +19,7 @@ from functools import partial
 import numpy as np
 import torch
 import trimesh
+from timing import milliseconds_on
 from torch import Tensor
 
 from phalanx.geometry.camera import Camera, camera_from_field_of_view
@@ -45,22 +46,6 @@ def posed_hand(device: str, field_of_view: float) -> tuple[Tensor, Tensor]:
     height = 2 * DISTANCE * np.tan(np.deg2rad(field_of_view) / 2) * FILL
     vertices = (vertices - (low + high)[:, None] / 2) * (height / (high - low)[0, 1])
     return (vertices + torch.tensor([0, 0, DISTANCE])).to(device), model.faces.to(device)
-
-
-def milliseconds(call: Callable[[], object], device: str, seconds: float = 2.0) -> float:
-    """Median time of a call after three warm-ups: of the core on the CPU, by the clock on a GPU."""
-    on_gpu = device.startswith("cuda")
-    wait, clock = (torch.cuda.synchronize, time.perf_counter) if on_gpu else (lambda: None, time.process_time)
-    for _ in range(3):
-        call()
-    times: list[float] = []
-    while sum(times) < seconds and len(times) < 200:
-        wait()
-        start = clock()
-        call()
-        wait()
-        times.append(clock() - start)
-    return float(np.median(times)) * 1000
 
 
 def ray_casting(vertices: Tensor, faces: Tensor, camera: Camera) -> tuple[float, np.ndarray]:
@@ -93,10 +78,10 @@ def measure(size: int, batches: list[int], device: str) -> None:
         twin = visibility(turned, faces, many, size, size, "torch")
         for backend in ("warp", "torch"):
             different = int((visibility(turned, faces, many, size, size, backend) != twin).sum())
-            spent = milliseconds(partial(visibility, turned, faces, many, size, size, backend), device) / batch
+            spent = milliseconds_on(partial(visibility, turned, faces, many, size, size, backend), device) / batch
             print(f"{size:4d}  {batch:5d}  {backend:8s}  {spent:10.3f}  {different:16d}", flush=True)
         for name, call in after_visibility(turned, faces, many, twin, edges).items():
-            print(f"{size:4d}  {batch:5d}  {name:40s}  {milliseconds(call, device) / batch:8.3f}", flush=True)
+            print(f"{size:4d}  {batch:5d}  {name:40s}  {milliseconds_on(call, device) / batch:8.3f}", flush=True)
     if importlib.util.find_spec("rtree") is None:
         print(f"{size:4d}      1  trimesh   left out: rtree is not installed")
         return

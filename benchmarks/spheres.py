@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
+from timing import milliseconds_on
 from torch import Tensor
 
 from phalanx.core.seeding import generator
@@ -40,21 +39,6 @@ def sphere_hands(batch: int) -> tuple[Tensor, Tensor]:
     joints = model.joints(pose)
     centres = sphere_centres(joints)
     return (centres - centres.mean(1, keepdim=True)).detach(), sphere_radii(joints).detach()
-
-
-def seconds_a_call(call: Callable[[], object], device: str, seconds: float) -> float:
-    """Median time of a call after a warm-up: of the core on the CPU, by the clock on a GPU."""
-    on_gpu = device.startswith("cuda")
-    wait, clock = (torch.cuda.synchronize, time.perf_counter) if on_gpu else (lambda: None, time.process_time)
-    call()
-    times: list[float] = []
-    while sum(times) < seconds and len(times) < 200:
-        wait()
-        start = clock()
-        call()
-        wait()
-        times.append(clock() - start)
-    return float(np.median(times))
 
 
 def main() -> None:
@@ -83,7 +67,7 @@ def main() -> None:
     torch.testing.assert_close(found[0], reference[0], atol=1e-6, rtol=0)
     rates = {}
     for name, draw in (("sphere_depth", sphere_depth), ("broadcast", sphere_depth_broadcast)):
-        rates[name] = arguments.batch / seconds_a_call(partial(both, draw), arguments.device, arguments.seconds)
+        rates[name] = 1000 * arguments.batch / milliseconds_on(partial(both, draw), arguments.device, arguments.seconds)
     ratio = rates["sphere_depth"] / rates["broadcast"]
     for name, rate in rates.items():
         print(f"{name:14s}{rate:10.0f} maps/s")

@@ -263,7 +263,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
         path = Path(str(resources.files("phalanx") / "predict" / "weights" / "compact.safetensors"))
     values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
     try:
-        config = _config(values)
+        config = config_of(values)
         network = Estimator(config)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
@@ -277,6 +277,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
     return network
 
 
-def _config(values: dict[str, Any]) -> CompactConfig:
+def config_of(values: dict[str, Any]) -> CompactConfig:
+    """The configuration in a weights file."""
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return CompactConfig(**(values | {"weights": LossWeights(**values["weights"])}))

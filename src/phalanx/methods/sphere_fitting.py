@@ -44,7 +44,7 @@ from phalanx.nets.hourglass import StackedHourglass, prepare
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.nets.readout import integral_with_depth
 from phalanx.nets.weights import read_weights, write_weights
-from phalanx.render.spheres import sphere_depth, sphere_index
+from phalanx.render.spheres import depth_of_winners, sphere_index
 
 METHOD = "sphere_fitting"
 """What its weights files say they are of."""
@@ -196,11 +196,9 @@ class SphereEstimator(nn.Module):
 
     def _drawn(self, centres: Tensor, observed: Tensor) -> Tensor:
         """Spheres drawn as Eq. 6-8 have it; where nothing was observed, without a gradient in their depth."""
-        size = observed.shape[-1]
-        rendered = sphere_depth(centres, self.radii, size, EXTENT)
-        with torch.no_grad():
-            stray = (observed >= 0.5 * EXTENT) & (rendered < 0.5 * EXTENT)
-            winner = sphere_index(centres, self.radii, size, EXTENT)
+        winner = sphere_index(centres, self.radii, observed.shape[-1], EXTENT)
+        rendered = depth_of_winners(centres, self.radii, winner, EXTENT)
+        stray = (observed >= 0.5 * EXTENT) & (winner >= 0)
         depth = centres[..., 2].gather(1, winner.clamp_min(0).flatten(1)).view_as(observed)
         return rendered - torch.where(stray, depth - depth.detach(), 0.0)
 

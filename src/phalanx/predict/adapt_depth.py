@@ -17,7 +17,7 @@ from torch import Tensor
 from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder, writable_folder, write_json
 from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
-from phalanx.data.depth_cameras import read_frame
+from phalanx.data.depth_cameras import DEPTH_CAMERAS, read_frame
 from phalanx.data.folders import RigFolder
 from phalanx.data.sample import Sample
 from phalanx.geometry.cubes import EXTENT, nearest_hand
@@ -25,9 +25,8 @@ from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import Side
 from phalanx.hand.skeleton import JOINT_NAMES
 from phalanx.hand.sphere_priors import joints_of_spheres
-from phalanx.hand.spheres import RADII
 from phalanx.methods.sphere_fitting import SphereEstimator, load, save_weights
-from phalanx.render.spheres import sphere_depth
+from phalanx.predict.depth import fit_to_maps, mirrored_frames
 from phalanx.synth import SynthConfig
 from phalanx.train.loop import LoopConfig
 from phalanx.train.sphere_fitting import FitConfig, StartConfig, fit
@@ -115,13 +114,11 @@ def _read(
     K = torch.from_numpy(intrinsics).float()
     motions = None if rig is None else torch.from_numpy(rig.world_to_camera).float()
     if side == "left":
-        depth = depth.flip(-1)
-        K = K.clone()
-        K[:, 0, 2] = depth.shape[-1] - 1 - K[:, 0, 2]
+        depth, K = mirrored_frames(depth, K)
         if motions is not None:  # the mirrored cameras in a mirrored world
             mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
             motions = mirror @ motions @ mirror
-    sample = Sample(sensed_depth=depth.contiguous(), K=K, world_to_camera=motions)
+    sample = Sample(sensed_depth=depth, K=K, world_to_camera=motions)
     middles = nearest_hand(depth, K)
     views = cube_views(sample, len(paths), network.config.size, middles)
     with torch.no_grad():
@@ -137,12 +134,7 @@ def _read(
 @torch.no_grad()
 def fit_errors(network: SphereEstimator, maps: Tensor) -> Tensor:
     """Mean absolute difference `(N,)` in mm of drawn and measured depth where both have surface, of maps `(N, S, S)`."""
-    errors = []
-    for part in maps.float().split(32):
-        drawn = sphere_depth(network(part), torch.tensor(RADII), part.shape[-1], EXTENT)
-        both = (drawn < EXTENT / 2) & (part < EXTENT / 2)
-        errors.append(1000 * ((drawn - part).abs() * both).sum((1, 2)) / both.sum((1, 2)).clamp_min(1))
-    return torch.cat(errors)
+    return torch.cat([1000 * fit_to_maps(network(part), part)[0] for part in maps.float().split(32)])
 
 
 def adapt_depth(
@@ -185,7 +177,7 @@ def adapt_depth(
     first = copy.deepcopy(network)
     before = fit_errors(first, maps)
     say(f"spheres and depth differ by {float(before.mean()):.1f} mm before")
-    sensor = camera if camera in ("kinect1", "kinect2", "azure", "sr300", "sr305", "d415", "d435") else "domain"
+    sensor = camera if camera in DEPTH_CAMERAS else "domain"
     size = network.config.size
     synthetic = StartConfig(
         network.config,

@@ -101,11 +101,9 @@ class DepthPredictor:
     @torch.no_grad()
     def _look(self, depth: np.ndarray, K: np.ndarray, side: Side) -> tuple[Tensor, Tensor, float, float]:
         """Spheres (41, 3) in the frame of the (for a left hand, mirrored) camera, cube's middle, fit error, and share that agrees."""
-        flip = side == "left"
-        frame = torch.from_numpy(np.ascontiguousarray(depth[:, ::-1] if flip else depth))[None]
-        camera = torch.from_numpy(K).float()[None].clone()
-        if flip:
-            camera[:, 0, 2] = depth.shape[1] - 1 - camera[:, 0, 2]
+        frame, camera = torch.from_numpy(depth)[None], torch.from_numpy(K).float()[None]
+        if side == "left":
+            frame, camera = mirrored_frames(frame, camera)
         size = self.estimator.config.size
         middle = nearest_hand(frame, camera)
         for look in range(_LOOKS):
@@ -113,12 +111,8 @@ class DepthPredictor:
             centres = self.estimator(maps.to(self.device)).cpu()  # (1, 41, 3)
             if look + 1 < _LOOKS:
                 middle = middle + joints_of_spheres(centres).mean(1)
-        drawn = sphere_depth(centres, torch.tensor(RADII), size, EXTENT)
-        either = (drawn < EXTENT / 2) & (maps < EXTENT / 2)
-        apart = (drawn - maps).abs()[either]
-        shown = (drawn < EXTENT / 2).sum().clamp_min(1)
-        error = float(apart.mean()) if len(apart) else EXTENT
-        return centres[0] + middle, middle[0], error, float((apart < _NEAR).sum() / shown)
+        error, agreement, compared = (float(value[0]) for value in fit_to_maps(centres, maps))
+        return centres[0] + middle, middle[0], error if compared else EXTENT, agreement
 
     def _assemble(
         self,
@@ -166,6 +160,28 @@ class DepthPredictor:
             faces=faces[:, ::-1] if side == "left" else faces,
         )
         return DepthHand(hand, spheres.double().numpy() * mirror, np.array(RADII), error)
+
+
+def mirrored_frames(depth: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
+    """Depth frames (B, H, W) and cameras (B, 3, 3) of the mirror image, in which a left hand is a right one."""
+    flipped = K.clone()
+    flipped[:, 0, 2] = depth.shape[-1] - 1 - K[:, 0, 2]
+    return depth.flip(-1).contiguous(), flipped
+
+
+def fit_to_maps(centres: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How well spheres (N, 41, 3) explain maps (N, S, S), in the cube frame.
+
+    Returns, each (N,): mean absolute difference of depth in metres over the cells where both have surface (0 if there are none), share
+    of what is drawn that lies within `_NEAR` of it, and number of those cells.
+    """
+    drawn = sphere_depth(centres, torch.tensor(RADII), maps.shape[-1], EXTENT)
+    shown = drawn < EXTENT / 2
+    both = shown & (maps < EXTENT / 2)
+    apart = (drawn - maps).abs()
+    compared = both.sum((1, 2))
+    near = ((apart < _NEAR) & both).sum((1, 2))
+    return (apart * both).sum((1, 2)) / compared.clamp_min(1), near / shown.sum((1, 2)).clamp_min(1), compared
 
 
 def _within(depth: np.ndarray, box: Any, mask: np.ndarray | None) -> np.ndarray:

@@ -41,8 +41,15 @@ def sphere_depth(centres: Tensor, radii: Tensor, size: int, extent: float, far: 
     Raises:
         ValueError: for arguments of other shapes.
     """
+    return depth_of_winners(centres, radii, sphere_index(centres, radii, size, extent, far), extent, far)
+
+
+def depth_of_winners(
+    centres: Tensor, radii: Tensor, winners: Tensor, extent: float, far: float | None = None
+) -> Tensor:
+    """`sphere_depth` where it is known which sphere each pixel sees: `winners` (B, S, S), as `sphere_index` gives them."""
     centres, radii, far = _arguments(centres, radii, extent, far)
-    index = sphere_index(centres, radii, size, extent, far).flatten()  # (B*S*S,)
+    size, index = winners.shape[-1], winners.flatten()  # (B*S*S,)
     pixel = (index >= 0).nonzero()[:, 0]  # (P,) the pixels that see a sphere
     number = _pick(index, pixel) + pixel // (size * size) * centres.shape[1]  # (P,) in the flattened batch
     lines = _lines(size, extent, centres)
