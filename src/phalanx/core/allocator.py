@@ -1,8 +1,11 @@
-"""How this process gives memory back to the system."""
+"""How this process uses memory."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+
+from torch import Tensor
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 _NEVER = 1 << 30  # bytes
@@ -20,3 +23,9 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):  # another C library
         return False
     return bool(mallopt(_MMAP_THRESHOLD, _NEVER) and mallopt(_TRIM_THRESHOLD, _NEVER))
+
+
+def cache_blocks(images: Tensor, count: int) -> Iterator[slice]:
+    """Parts of `count` of `images` to work on in turn: on the CPU single ones, which fit a core's cache, elsewhere all at once."""
+    block = 1 if images.device.type == "cpu" else max(1, count)
+    return (slice(start, start + block) for start in range(0, count, block))

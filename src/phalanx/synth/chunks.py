@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.allocator import cache_blocks
 from phalanx.core.records import map_fields
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
@@ -82,11 +83,14 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
 
 
 def _develop(linear: Tensor) -> Tensor:
-    """Linear light to display-referred values: square root, with a shoulder that lets highlights roll off below 1."""
-    dim = linear.mean((1, 2, 3), keepdim=True)
-    image = linear.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
-    over = (image - 0.75).clamp_min_(0.0)
-    return image.sub_(over).add_(over.div_(1.0 + over * 2.0))
+    """Linear light to display-referred values, in place: square root, with a shoulder that lets highlights roll off below 1."""
+    for rows in cache_blocks(linear, len(linear)):
+        image = linear[rows]
+        dim = image.mean((1, 2, 3), keepdim=True)
+        image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
+        over = (image - 0.75).clamp_min_(0.0)
+        image.sub_(over).add_(over.div_(1.0 + over * 2.0))
+    return linear
 
 
 def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> Sample:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.allocator import cache_blocks
 from phalanx.synth.background import sampling_grid
 from phalanx.synth.clutter import PALETTE
 from phalanx.synth.shade import Picture
@@ -170,7 +171,7 @@ def compose(
 
     Args:
         hand: the rendered hand.
-        behind: `(B, 3, S, S)` linear background; may be changed.
+        behind: `(B, 3, S, S)` linear background; it becomes the result.
         joints, joints_2d: `(B, 21, 3)` metres and `(B, 21, 2)` pixels.
         draw: what `draw_composition` drew.
         layer: what else is there, in front of the hand or behind it by its depth.
@@ -181,6 +182,7 @@ def compose(
         return torch.as_tensor(array, device=device)
 
     picture = behind
+    textures = behind[on(draw.thing_texture).clamp_min(0)]  # before anything falls on them
     if len(draw.shadowed):
         rows, shadow = on(draw.shadowed), on(draw.shadow)
         theta = torch.eye(2, 3, device=device).repeat(len(rows), 1, 1)
@@ -189,28 +191,25 @@ def compose(
         small = F.avg_pool2d(F.pad(small, (2, 2, 2, 2), mode="replicate"), 5, 1)
         grid = sampling_grid(theta, size)
         fallen = F.grid_sample(small, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        picture = picture.clone()
-        picture[rows] = picture[rows] * (1.0 - shadow[:, 0, None, None, None] * fallen)
+        light = fallen.mul_(shadow[:, 0, None, None, None]).neg_().add_(1.0)
+        picture.index_copy_(0, rows, picture.index_select(0, rows).mul_(light))
     if len(draw.joined):
         rows, guests = on(draw.joined), on(draw.guests)
         layers = torch.cat([hand.colour[guests], hand.coverage[guests, None]], 1)  # (N, 4, S, S)
         grid = sampling_grid(on(draw.placement), size)
         layers = F.grid_sample(layers, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        guest = layers[:, :3] * on(draw.guest_gain)[:, :, None, None]
-        picture = picture.clone()
-        picture[rows] = picture[rows] * (1.0 - layers[:, 3:]) + guest
-    if layer is not None:
-        both = Layer(hand.colour, hand.coverage, hand.depth).over(layer)
-        picture = picture * (1.0 - both.coverage[:, None]) + both.colour
-    else:
-        picture = picture * (1.0 - hand.coverage[:, None]) + hand.colour
+        guest = layers[:, :3].mul_(on(draw.guest_gain)[:, :, None, None])
+        picture.index_copy_(0, rows, picture.index_select(0, rows).mul_(1.0 - layers[:, 3:]).add_(guest))
+    own = Layer(hand.colour, hand.coverage, hand.depth)
+    both = own if layer is None else own.over(layer)
+    for row in cache_blocks(picture, len(picture)):
+        picture[row].mul_(1.0 - both.coverage[row, None]).add_(both.colour[row])
     if len(draw.blocked):
         rows = on(draw.blocked)
         cover, shading = _thing_cover(on(draw.thing), joints_2d[rows], size)
         colour = on(draw.thing_colour)[:, :, None, None] * shading
-        textured = on(draw.thing_texture)
-        texture = behind[textured.clamp_min(0)].flip(-1)
-        colour = torch.where((textured >= 0)[:, None, None, None], texture * shading, colour)
+        textured = on(draw.thing_texture >= 0)[:, None, None, None]
+        colour = torch.where(textured, textures.flip(-1) * shading, colour)
         held = joints[rows, draw.thing[:, 7].astype(np.int64), 2] + on(draw.thing_depth)  # (N,) depth of the thing
         depth = hand.depth[rows]
         before = torch.sigmoid((held[:, None, None] - depth) / 0.002) * (depth > 0)  # skin in front of it

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.allocator import cache_blocks
 from phalanx.core.seeding import generator as stream_generator
 
 _NOISE_SEED = 20_240_302
@@ -235,8 +236,7 @@ def _expose(images: Tensor, draw: EffectsDraw) -> None:
     """Vignette, exposure, white balance, gamma, contrast and loss of colour, in place."""
     device, size = images.device, images.shape[-1]
     line = torch.linspace(-1, 1, size, device=device)
-    block = 1 if device.type == "cpu" else len(images)  # on the CPU what fits a core's cache
-    for rows in (slice(start, start + block) for start in range(0, len(images), block)):
+    for rows in cache_blocks(images, len(images)):
         picture = images[rows]  # (n, 3, S, S)
         drawn = (draw.vignette, draw.gain, draw.gamma, draw.contrast, draw.grey)
         vignette, gain, gamma, contrast, grey = (
@@ -258,8 +258,12 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=device)
 
-    def change(chosen: np.ndarray, function: Callable[[Tensor], Tensor]) -> None:
-        images.index_copy_(0, on(chosen), function(images.index_select(0, on(chosen))))
+    def change(chosen: np.ndarray, function: Callable[..., Tensor], *drawn: np.ndarray) -> None:
+        """Put `function(pictures (n, 3, S, S), *drawn (n, 1, 1, 1))` in place of the chosen pictures."""
+        for rows in cache_blocks(images, len(chosen)):
+            index = on(chosen[rows])
+            values = (on(value[rows]).view(-1, *(1,) * 3) for value in drawn)
+            images.index_copy_(0, index, function(images.index_select(0, index), *values))
 
     pictures, donors, share, radius = draw.amplitude
     if len(pictures):
@@ -267,7 +271,8 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
         images.index_copy_(0, on(pictures), mix_amplitude(own, other, share, radius))
     _expose(images, draw)
     if len(draw.blurred):
-        change(draw.blurred, lambda chosen: convolve(chosen, on(draw.kernels)))
+        blurred = on(draw.blurred)
+        images.index_copy_(0, blurred, convolve(images.index_select(0, blurred), on(draw.kernels)))
     bank = noise_bank(size, str(device))
     offsets = zip(images, draw.noise.tolist(), draw.noise_shift.tolist(), strict=True)
     for image, (shot, read, tile), (row, column, sign) in offsets:
@@ -278,12 +283,7 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
             small = F.interpolate(images.index_select(0, on(pictures)), size=max(8, round(size / factor)), mode="area")
             options = {} if mode == "nearest-exact" else {"align_corners": False}
             images.index_copy_(0, on(pictures), F.interpolate(small, size=size, mode=mode, **options))
-    if len(draw.jpeg):
-        change(draw.jpeg, lambda chosen: jpeg(chosen.clamp_(0, 1), on(draw.quality)))
-    if len(draw.sharpened):
-        sharpening = -on(draw.sharpening)[:, None, None, None]
-        change(draw.sharpened, lambda chosen: chosen.lerp_(softened(chosen), sharpening))
-    if len(draw.coarse):
-        levels = on(draw.levels)[:, None, None, None]
-        change(draw.coarse, lambda chosen: chosen.mul_(levels).round_().div_(levels))
+    change(draw.jpeg, lambda chosen, quality: jpeg(chosen.clamp_(0, 1), quality[:, 0, 0, 0]), draw.quality)
+    change(draw.sharpened, lambda chosen, share: chosen.lerp_(softened(chosen), -share), draw.sharpening)
+    change(draw.coarse, lambda chosen, levels: chosen.mul_(levels).round_().div_(levels), draw.levels)
     return images.clamp_(0, 1).mul_(255.0).round_().div_(255.0)
