@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.allocator import cache_blocks
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.synth.clutter import paint
@@ -162,21 +163,17 @@ def backgrounds(draw: BackgroundDraw, bank: tuple[Tensor, ...], size: int) -> Te
     layers = []
     for layer in range(2):
         used = np.arange(batch) if layer == 0 else draw.double
-        picture = torch.empty((len(used), 3, size, size), device=device)
+        flat = torch.empty((len(used), 3, size * size), device=device)
         # Every second picture is cut from a lower level: what grid_sample magnifies smoothly looks out of focus.
         for first in (0, 1):
-            chosen = used[first::2]
-            if len(chosen) == 0:
-                continue
-            tiles = bank[int(draw.level[layer, first])][
-                torch.as_tensor(draw.tile[layer, chosen], device=device)
-            ].float()
-            theta = torch.as_tensor(draw.affine[layer, chosen], device=device)
-            picture[first::2] = F.grid_sample(
-                tiles, sampling_grid(theta, size), mode="bilinear", padding_mode="reflection", align_corners=False
-            )
-        colour = torch.as_tensor(draw.colour[used, layer], device=device)  # (N, 3, 4)
-        flat = torch.baddbmm(colour[:, :, 3:], colour[:, :, :3] / 255.0, picture.flatten(2))
+            level = bank[int(draw.level[layer, first])]
+            for rows in cache_blocks(flat, len(used[first::2])):
+                chosen = used[first::2][rows]
+                tiles = level[torch.as_tensor(draw.tile[layer, chosen], device=device)].float()
+                grid = sampling_grid(torch.as_tensor(draw.affine[layer, chosen], device=device), size)
+                picture = F.grid_sample(tiles, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+                colour = torch.as_tensor(draw.colour[chosen, layer], device=device)  # (N, 3, 4)
+                flat[first::2][rows] = torch.baddbmm(colour[:, :, 3:], colour[:, :, :3] / 255.0, picture.flatten(2))
         layers.append(flat.view(len(used), 3, size, size))
     if len(draw.double) == 0:
         return layers[0].clamp_(0, 1)

@@ -286,4 +286,6 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     change(draw.jpeg, lambda chosen, quality: jpeg(chosen.clamp_(0, 1), quality[:, 0, 0, 0]), draw.quality)
     change(draw.sharpened, lambda chosen, share: chosen.lerp_(softened(chosen), -share), draw.sharpening)
     change(draw.coarse, lambda chosen, levels: chosen.mul_(levels).round_().div_(levels), draw.levels)
-    return images.clamp_(0, 1).mul_(255.0).round_().div_(255.0)
+    for rows in cache_blocks(images, len(images)):
+        images[rows].clamp_(0, 1).mul_(255.0).round_().div_(255.0)
+    return images

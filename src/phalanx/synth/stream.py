@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from phalanx.core.allocator import cache_blocks
 from phalanx.core.parallel import ordered
 from phalanx.data.sample import Sample
 from phalanx.synth.chunks import make_chunk
@@ -46,7 +47,10 @@ def _make_packed(config: SynthConfig, seed: int, index: int) -> dict[str, np.nda
     packed = {}
     for name, value in make_chunk(config, seed, index).present().items():
         if name in _LEVELS:
-            value = (value * _LEVELS[name]).round().to(torch.uint8)
+            levels = torch.empty(value.shape, dtype=torch.uint8)
+            for rows in cache_blocks(value, len(value)):
+                levels[rows] = (value[rows] * _LEVELS[name]).round_()
+            value = levels
         packed[name] = value.contiguous().numpy()
     return packed
 
