@@ -64,7 +64,7 @@ def test_webdataset_reads_it_too(tmp_path):
     assert [item["__key__"] for item in found] == [f"00000007_00000000_0000000{i}" for i in range(4)]
     image = sample.image[2].permute(1, 2, 0).mul(255).round().byte().numpy()
     np.testing.assert_array_equal(found[2]["image.png"], image)
-    np.testing.assert_allclose(found[2]["labels.npz"]["joints"], sample.joints[2])
+    np.testing.assert_allclose(found[2]["labels.npy"]["joints"], sample.joints[2])
 
 
 def test_damaged_shards_are_named(tmp_path):
@@ -76,7 +76,9 @@ def test_damaged_shards_are_named(tmp_path):
         (b"no tar" * 200, "is not a whole tar file"),
         (whole[:3000], "is cut short|is not a whole tar file|cannot be decoded"),
         (whole.replace(b"\x89PNG", b"\x88PNG", 1), r"00000007_00000000_00000000\.image\.png cannot be decoded"),
-        (whole.replace(b"PK\x03\x04", b"PK\x03\x05", 1), r"labels\.npz cannot be decoded"),
+        (whole.replace(b"\x93NUMPY", b"\x92NUMPY", 1), r"labels\.npy cannot be decoded"),
+        (whole.replace(b"'descr': [", b"'descr': {", 1), r"labels\.npy cannot be decoded"),
+        (whole.replace(b"('ids', '<i8'", b"('ids', '|O8'", 1), r"labels\.npy cannot be decoded"),
     ]:
         path.write_bytes(content)
         with pytest.raises(InputError, match=says) as caught:

@@ -46,7 +46,7 @@ def test_exactly_the_pictures_asked_for(quick, tmp_path):
     assert pictures(tmp_path / "a") == [(3, i // 4, i % 4) for i in range(22)]
     manifest = json.loads(path.read_text())
     assert (manifest["schema"], manifest["seed"], manifest["count"], manifest["complete"]) == (
-        "phalanx.set/1",
+        "phalanx.set/2",
         3,
         22,
         True,

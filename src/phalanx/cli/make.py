@@ -62,7 +62,7 @@ def add_synth(verbs: Any) -> None:
 
 _SYNTH = """\
 A set is WebDataset shards (tar files) and manifest.json with settings, counts and checksums. Each picture has image.png, depth.png
-(uint16, 0.1 mm), mask.png, parts.png and labels.npz: joints (metres, camera frame), joints_2d (pixels), vertices,
+(uint16, 0.1 mm), mask.png, parts.png and labels.npy: joints (metres, camera frame), joints_2d (pixels), vertices,
 rotations, shape, orientation, translation, K and ids, as phalanx.data.sample.Sample describes them; with a depth sensor also
 sensed_depth.png, with cameras round the hand world_to_camera, in clips time (seconds), of people and arms boxes and hand_masks.png. Then
 ids are (hand or person, frame, view), else (seed, chunk, number). Killed and started again, it goes on. docs/synthesis.md shows

@@ -27,7 +27,7 @@ class ShardIndex:
     Attributes:
         paths: the files.
         shard: (N,) which file each picture is in.
-        places: by kind of member ("image.png", "labels.npz", ...): (N, 2) int64, first byte and length; length 0 where there is none.
+        places: by kind of member ("image.png", "labels.npy", ...): (N, 2) int64, first byte and length; length 0 where there is none.
     """
 
     paths: tuple[Path, ...]
@@ -131,7 +131,7 @@ def _read_picture(index: ShardIndex, picture: int, fields: tuple[str, ...] | Non
         with path.open("rb") as file:
             for kind, places in index.places.items():
                 first, length = places[picture]
-                if length and (fields is None or kind == "labels.npz" or kind.removesuffix(".png") in fields):
+                if length and (fields is None or kind == "labels.npy" or kind.removesuffix(".png") in fields):
                     file.seek(first)
                     found |= decode_pixels(f"{path}: {kind} of picture {picture}", kind, file.read(length), fields)
     except OSError as error:

@@ -6,7 +6,7 @@
                               .mask.png     uint8, 255 = hand
                               .parts.png    uint8, 0 = nothing, else 1 + segment
                               .hand_masks.png  uint8, 255 = hand: this hand's mask above that of the person's other
-                              .labels.npz   every other field of `Sample`
+                              .labels.npy   every other field of `Sample`, as the fields of one NumPy record
 
 The key is the sample's `ids` (sequence, frame, view; for single synthetic pictures seed, chunk, number in the chunk). What a sample
 does not have is left out. `webdataset` reads such files, and so does `read_shard`.
@@ -17,7 +17,6 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
@@ -75,9 +74,13 @@ def encode(sample: Sample, index: int) -> dict[str, bytes]:
     for name in PICTURES:
         if name in fields:
             files[f"{key}.{name}.png"] = cv2.imencode(".png", _TO_PIXELS[name](fields.pop(name)), _PNG)[1].tobytes()
+    values = {name: value.numpy() for name, value in fields.items()}
+    record = np.empty((), [(name, value.dtype.newbyteorder("<"), value.shape) for name, value in values.items()])
+    for name, value in values.items():
+        record[name] = value
     with io.BytesIO() as buffer:
-        np.savez(buffer, **{name: value.numpy() for name, value in fields.items()})  # type: ignore[arg-type]
-        files[f"{key}.labels.npz"] = buffer.getvalue()
+        np.save(buffer, record)
+        files[f"{key}.labels.npy"] = buffer.getvalue()
     return files
 
 
@@ -109,15 +112,14 @@ def read_shard(path: str | os.PathLike[str]) -> Iterator[Sample]:
 
 
 def decode_pixels(where: str, kind: str, content: bytes, fields: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """What a member of `kind` ("image.png", "labels.npz", ...) holds, by field, pictures as pixels; of labels `fields` alone.
+    """What a member of `kind` ("image.png", "labels.npy", ...) holds, by field, pictures as pixels; of labels `fields` alone.
 
     Raises InputError, beginning with `where`, if it cannot be decoded; a member of an unknown kind holds nothing.
     """
     try:
-        if kind == "labels.npz":
-            with zipfile.ZipFile(io.BytesIO(content)) as labels:
-                names = [name.removesuffix(".npy") for name in labels.namelist()]
-                return {n: _array(labels.read(f"{n}.npy")) for n in names if fields is None or n in fields}
+        if kind == "labels.npy":
+            record = _record(content)
+            return {n: record[n].copy() for n in record.dtype.names or () if fields is None or n in fields}
         field = kind.removesuffix(".png")
         if field in PICTURES:
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -129,15 +131,15 @@ def decode_pixels(where: str, kind: str, content: bytes, fields: Sequence[str] |
     return {}
 
 
-def _array(content: bytes) -> np.ndarray:
+def _record(content: bytes) -> np.ndarray:
     """What a NPY file holds. NumPy reads each header as Python code; here all of one form are read once."""
     length = 10 + int.from_bytes(content[8:10], "little")
     if content[:8] != b"\x93NUMPY\x01\x00":
         raise ValueError("not a NPY file of version 1")
-    shape, columns_first, dtype = _npy_header(content[8:length])
+    shape, _, dtype = _npy_header(content[8:length])
     if dtype.hasobject:
         raise ValueError("holds objects")
-    return np.frombuffer(content, dtype, offset=length).reshape(shape, order="F" if columns_first else "C").copy()
+    return np.frombuffer(content, dtype, offset=length).reshape(shape)
 
 
 @lru_cache(maxsize=256)

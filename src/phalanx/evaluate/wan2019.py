@@ -89,8 +89,8 @@ SCALES = {
         64,
         3_000,
         300,
-        _loop(1e-3, 0.02, 10_000, samples=60_000, evaluate_every=10_000),
-        _loop(3e-4, 4e-3, 4_000, samples=24_000, evaluate_every=6_000),
+        _loop(1e-3, 0.02, 8_000, samples=40_000, evaluate_every=10_000),
+        _loop(3e-4, 4e-3, 3_000, samples=16_000, evaluate_every=4_000),
         3_000,
     ),
     "paper": Scale(

@@ -40,7 +40,7 @@ from phalanx.synth.cluster import Cluster, connect
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.rigs import load_rig
 
-SCHEMA = "phalanx.set/1"
+SCHEMA = "phalanx.set/2"
 CHUNKS = 32  # in a shard
 _SPARE = 1.05  # disk wanted beyond the estimate
 
