@@ -101,6 +101,7 @@ def test_wheel_holds_every_module_and_every_asset(wheel):
         "hand/assets/open_hand.npz",
         "hand/assets/LICENSE.txt",
         "predict/weights/compact.safetensors",
+        "predict/weights/sphere_fitting.safetensors",
         "py.typed",
     ):
         assert f"phalanx/{needed}" in names

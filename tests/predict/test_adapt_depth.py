@@ -112,11 +112,19 @@ def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights,
     assert figures["frames"] == 2 and figures["views"] == 3 and figures["skipped"] == []
     assert figures["fit_error_before_mm"] > 0 and figures["fit_error_after_mm"] > 0
     assert cv2.imread(str(out / "adapted.png")).shape == (3 * 128, 6 * 128, 3)
-    assert load(out / "spheres.safetensors").config.width == 16
+    assert load(out / "sphere_fitting.safetensors").config.width == 16
     frame = rig / "c0" / "0.png"
     options = ["--depth", "--camera", camera(sample.K[0]), "--unit", str(UNIT), "--side", "right"]
     done = main(
-        ["predict", str(frame), *options, "--weights", str(out / "spheres.safetensors"), "--out", str(tmp_path / "p")]
+        [
+            "predict",
+            str(frame),
+            *options,
+            "--weights",
+            str(out / "sphere_fitting.safetensors"),
+            "--out",
+            str(tmp_path / "p"),
+        ]
     )
     assert done == 0
     (hand,) = json.loads((tmp_path / "p" / "0.json").read_text())["hands"]

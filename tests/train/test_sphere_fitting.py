@@ -1,17 +1,21 @@
 """Training by fitting in miniature: it learns, goes on exactly after a stop, and never looks at labels of recordings."""
 
+import json
+
 import pytest
 import torch
 
+from phalanx.cli import main
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.data.cube_views import CubeViews
 from phalanx.hand.sphere_priors import sample_joints
 from phalanx.hand.spheres import sphere_centres
-from phalanx.methods.sphere_fitting import SphereFittingConfig
+from phalanx.methods.sphere_fitting import SphereFittingConfig, load
 from phalanx.synth import SynthConfig
 from phalanx.train.loop import LoopConfig
 from phalanx.train.sphere_fitting import (
+    WEIGHTS,
     FitConfig,
     FittingFeed,
     StartConfig,
@@ -44,6 +48,27 @@ def test_a_run_learns_and_leaves_its_figures(tmp_path):
     errors = [float(row.rsplit(",", 1)[1]) for row in rows[1:]]
     assert errors == sorted(errors, reverse=True) and errors[-1] < errors[0] - 1
     assert float(joint_errors(model, held_out).mean()) == pytest.approx(errors[-1], rel=1e-3)
+
+
+def test_the_command_leaves_weights_and_a_card_and_goes_on_from_weights(tmp_path, capsys):
+    settings = tmp_path / "tiny.yaml"
+    settings.write_text(
+        "model: {size: 64, width: 16, points: 64}\nloop: {samples: 32, evaluate_every: 16, warmup: 8, bf16: false}\n"
+        "synth: {size: 64, chunk: 8, tiles: 2, skins: 1, depth_sensor: kinect1}\n"
+        "batch: 8\nworkers: 0\nbuffer: 16\nprior_steps: 5\nheld_out: 8\n"
+    )
+    arguments = ["train", "depth", "--config", str(settings), "--out"]
+    assert main([*arguments, str(tmp_path / "a")]) == 0
+    weights = tmp_path / "a" / "sphere_fitting.safetensors"
+    assert f"weights -> {weights}" in capsys.readouterr().out
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["curve"]["seen"] == 32 and card["curve"]["held_out_mm"] > 0 and card["config"]["batch"] == 8
+    assert main([*arguments, str(tmp_path / "b"), "--start_from", str(weights), "--loop.learning_rate", "1e-9"]) == 0
+    first, second = (load(tmp_path / name / WEIGHTS, trainable=True).state_dict() for name in "ab")
+    kept = [name for name in first if name.endswith("weight") and first[name].ndim == 2]
+    assert kept and all(torch.allclose(first[name], second[name], atol=1e-3) for name in kept)
+    assert main([*arguments, str(tmp_path / "c"), "--start_from", str(settings)]) == 2
+    assert "not a readable weights file" in capsys.readouterr().err
 
 
 def test_fitting_goes_on_exactly_and_does_not_look_at_labels(tmp_path, recordings):

@@ -129,10 +129,8 @@ def _add_evaluate_nyu(protocols: Any) -> None:
     parser = add_verb(protocols, "nyu", _evaluate_nyu, "score predictions for the NYU hand pose test set", _NYU)
     parser.add_argument("--predictions", metavar="FILE", required=True, help="text file, or the same as .gz")
     parser.add_argument("--ground-truth", metavar="FILE", help="the same form; none: only predict")
-    parser.add_argument(
-        "--frames", metavar="DIR", help="predict these depth frames first, into --predictions; needs --weights"
-    )
-    parser.add_argument("--weights", metavar="FILE", help="of a depth network")
+    parser.add_argument("--frames", metavar="DIR", help="predict these depth frames first, into --predictions")
+    parser.add_argument("--weights", metavar="FILE", help="of a depth network (default: those in the package)")
     parser.add_argument("--name", help="what the method is called in figures (default: the file's name)")
     parser.add_argument("--json", metavar="FILE", help="also write all figures and curves to a file")
     parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
@@ -144,15 +142,15 @@ Prints the mean joint error over all frames and the share of frames whose larges
 
 example:
   phalanx evaluate nyu --predictions method.txt.gz --ground-truth nyu_test_groundtruth_label.txt.gz --json method.json
-  phalanx evaluate nyu --frames NYU/test --weights spheres.safetensors --predictions ours.txt --ground-truth test.txt
+  phalanx evaluate nyu --frames NYU/test --predictions ours.txt --ground-truth test.txt
 """
 
 
 def _evaluate_nyu(args: argparse.Namespace, rest: Sequence[str]) -> int:
     from phalanx.evaluate.nyu import TEST_FRAMES, evaluate_nyu, predict_nyu
 
-    if (args.frames is None) != (args.weights is None) or not (args.frames or args.ground_truth):
-        raise InputError("nyu: give --ground-truth to score, --frames with --weights to predict, or all of them")
+    if (args.weights and not args.frames) or not (args.frames or args.ground_truth):
+        raise InputError("nyu: give --ground-truth to score, --frames (and --weights) to predict, or both")
     if args.frames:
         from phalanx.predict.depth import DepthPredictor
 

@@ -39,9 +39,7 @@ def add_predict(verbs: Any) -> None:
         help="wrist to tip of the stretched middle finger; settles the size (default: what the model finds likely)",
     )
     parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
-    parser.add_argument(
-        "--depth", action="store_true", help="inputs are 16-bit depth frames; needs --camera and --weights"
-    )
+    parser.add_argument("--depth", action="store_true", help="inputs are 16-bit depth frames; needs --camera")
     parser.add_argument(
         "--camera",
         metavar="NAME",
@@ -67,6 +65,7 @@ examples:
   phalanx predict photo.jpg --out results
   phalanx predict photos/ clip.mp4 --side left
   phalanx predict photo.jpg --box 310,120,260,300 --K 1400,1400,959.5,539.5
+  phalanx predict frame.png --depth --camera sr305
   phalanx predict selfie.jpg --mirrored --side right --hand-length 0.185
 Write a list that begins with a minus sign as --box=-20,40,300,300.
 """
@@ -113,8 +112,8 @@ def _predict_colour(args: argparse.Namespace) -> Any:
 def _predict_depth(args: argparse.Namespace) -> Any:
     if args.K or args.mirrored or args.hand_length:
         raise InputError("--K, --mirrored, --hand-length: are for pictures; depth frames take --camera")
-    if not args.camera or not args.weights:
-        raise InputError("--depth: say which --camera took the frames, and give --weights of a depth network")
+    if not args.camera:
+        raise InputError("--depth: say which --camera took the frames")
     from phalanx.predict.depth import DepthPredictor
     from phalanx.predict.files import predict_depth_files
 

@@ -138,12 +138,15 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def add_train(verbs: Any) -> None:
-    add_verb(verbs, "train", _train, "train the default estimator on synthesis; --resume after being killed", "", False)
+    add_verb(
+        verbs, "train", _train, "train the default estimators on synthesis; --resume after being killed", "", False
+    )
 
 
 _TRAIN = """\
 Trains in the folder --out: checkpoints, the curve (table and picture), and in the end weights for --weights of predict.
-Every setting below can stand in a YAML file, given with --config; those on the command line win.
+Every setting below can stand in a YAML file, given with --config; those on the command line win. `phalanx train` is for colour,
+`phalanx train depth` for depth frames: each has settings of its own.
 
 With --resume a run that was killed goes on from its last checkpoint, as if nothing had happened.
 
@@ -151,6 +154,7 @@ examples:
   phalanx train --out runs/a --loop.minutes 60
   phalanx train --out runs/a --resume
   phalanx train --out runs/b --config recipes/compact_1.yaml --seed 2
+  phalanx train depth --out runs/c --config recipes/spheres_1.yaml
 """
 
 
@@ -160,25 +164,30 @@ def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
     import jsonargparse
 
     from phalanx.core.allocator import keep_freed_memory
-    from phalanx.train.compact import TrainConfig, run
+    from phalanx.train import compact, sphere_fitting
+
+    depth = rest[:1] == ["depth"]
+    kind, run = (sphere_fitting.StartConfig, sphere_fitting.run) if depth else (compact.TrainConfig, compact.run)
 
     class Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         pass
 
     class Parser(jsonargparse.ArgumentParser):
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-            raise InputError(" ".join(f"{message.rstrip('.')}; see phalanx train --help".split()))
+            raise InputError(" ".join(f"{message.rstrip('.')}; see {self.prog} --help".split()))
 
-    parser = Parser(prog="phalanx train", description=_TRAIN, formatter_class=Formatter)
+    parser = Parser(
+        prog="phalanx train depth" if depth else "phalanx train", description=_TRAIN, formatter_class=Formatter
+    )
     parser.add_argument("--config", action="config", help="YAML file of settings")
     parser.add_argument("--out", type=str, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_class_arguments(TrainConfig, nested_key=None)
-    _describe(parser, TrainConfig)
-    settings = parser.parse_args(list(rest))
+    parser.add_class_arguments(kind, nested_key=None)
+    _describe(parser, kind)
+    settings = parser.parse_args(list(rest[depth:]))
     # jsonargparse renamed the method; the old name warns in new releases and the new one is missing in old.
     values = parser.instantiate(settings) if hasattr(parser, "instantiate") else parser.instantiate_classes(settings)
-    config = TrainConfig(**{field.name: values[field.name] for field in dataclasses.fields(TrainConfig)})
+    config = kind(**{field.name: values[field.name] for field in dataclasses.fields(kind)})
     keep_freed_memory()
     print(f"weights -> {run(config, values['out'], resume=values['resume'])}")
     return 0
@@ -212,7 +221,7 @@ def add_adapt(verbs: Any) -> None:
         "--unit", type=float, metavar="METRES", help="what a value of 1 stands for (default: the camera's)"
     )
     depth.add_argument("--out", required=True, metavar="DIR", help="folder for weights, picture and figures")
-    depth.add_argument("--weights", required=True, metavar="FILE", help="weights to begin with")
+    depth.add_argument("--weights", metavar="FILE", help="weights to begin with (default: those in the package)")
     depth.add_argument("--side", choices=("left", "right"), default="right", help="which hand it is (default: right)")
     depth.add_argument("--minutes", type=float, default=10.0, help="of training (default: 10)")
     depth.add_argument("--workers", type=int, default=1, help="processes that make synthetic frames (default: 1)")
@@ -228,8 +237,8 @@ three or more calibrated cameras, their views are held against each other too, w
 Frames without a hand, empty or of another size are named and passed over.
 
 example:
-  phalanx adapt depth --data recordings/ --camera sr305 --weights start.safetensors --out mine
-  phalanx predict frame.png --depth --camera sr305 --weights mine/spheres.safetensors
+  phalanx adapt depth --data recordings/ --camera sr305 --out mine
+  phalanx predict frame.png --depth --camera sr305 --weights mine/sphere_fitting.safetensors
 """
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from phalanx.losses import heatmaps, regression
 from phalanx.nets.blocks import fold_batch_norm, inference_precision, pack_convolutions
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
-from phalanx.nets.weights import read_weights, write_weights
+from phalanx.nets.weights import read_weights, shipped_weights, write_weights
 
 METHOD = "compact"
 """What its weights files say they are of."""
@@ -259,8 +258,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
         InputError: the file is missing, truncated, not a weights file of this version, damaged (its checksum differs) or
             was trained for another hand model than `hand` (default: the open hand).
     """
-    if path is None:
-        path = Path(str(resources.files("phalanx") / "predict" / "weights" / "compact.safetensors"))
+    path = path or shipped_weights(METHOD)
     values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
     try:
         config = config_of(values)

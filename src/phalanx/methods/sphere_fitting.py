@@ -43,7 +43,7 @@ from phalanx.nets.blocks import inference_precision
 from phalanx.nets.hourglass import StackedHourglass, prepare
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.nets.readout import integral_with_depth
-from phalanx.nets.weights import read_weights, write_weights
+from phalanx.nets.weights import read_weights, shipped_weights, write_weights
 from phalanx.render.spheres import depth_of_winners, sphere_index
 
 METHOD = "sphere_fitting"
@@ -254,12 +254,13 @@ def save_weights(network: SphereEstimator, path: str | Path, hand: HandModel) ->
     write_weights(path, network.state_dict(), METHOD, asdict(network.config), hand.checksum())
 
 
-def load(path: str | Path, hand: HandModel | None = None, trainable: bool = False) -> SphereEstimator:
-    """The network with the weights of `path`: ready for inference, or as it was, for training on.
+def load(path: str | Path | None = None, hand: HandModel | None = None, trainable: bool = False) -> SphereEstimator:
+    """The network with the weights of `path` (default: those in the package): ready for inference, or as it was, for training on.
 
     Raises:
         InputError: the file is at fault (`nets.weights.read_weights`), or its weights do not fit the network it names.
     """
+    path = path or shipped_weights(METHOD)
     values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
     try:
         network = SphereEstimator(_config(values))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from phalanx.core.files import write_whole
 
 FORMAT = 1
 """Version of the files."""
+
+
+def shipped_weights(method: str) -> Path:
+    """The weights of a method that come with the package."""
+    return Path(str(resources.files("phalanx") / "predict" / "weights" / f"{method}.safetensors"))
 
 
 def write_weights(

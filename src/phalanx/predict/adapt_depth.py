@@ -29,11 +29,9 @@ from phalanx.methods.sphere_fitting import SphereEstimator, load, save_weights
 from phalanx.predict.depth import fit_to_maps, mirrored_frames
 from phalanx.synth import SynthConfig
 from phalanx.train.loop import LoopConfig
-from phalanx.train.sphere_fitting import FitConfig, StartConfig, fit
+from phalanx.train.sphere_fitting import WEIGHTS, FitConfig, StartConfig, fit
 from phalanx.view.samples import depth_picture, draw_joints, sheet, write_sheet
 
-WEIGHTS = "spheres.safetensors"
-"""Name of the adapted weights in the output folder."""
 _LEAST = 150  # cells of a map that a hand covers at the least
 _RECENTRE = 0.06  # metres by which a cube is moved at most, towards the joints first found
 _SHOWN = 6  # frames in the picture
@@ -141,7 +139,7 @@ def adapt_depth(
     folder: str | os.PathLike[str],
     camera: str,
     out: str | os.PathLike[str],
-    weights: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
     unit: float | None = None,
     side: Side = "right",
     minutes: float = 10.0,
@@ -153,12 +151,12 @@ def adapt_depth(
 ) -> dict[str, Any]:
     """Fit a network to the recordings in `folder` and write it, pictures and figures into the folder `out`.
 
-    `spheres.safetensors` are the weights for `DepthPredictor`, `adapted.json` says what was done (fit errors before and after in mm,
+    `sphere_fitting.safetensors` are the weights for `DepthPredictor`, `adapted.json` says what was done (fit errors before and after in mm,
     frames, what was passed over), `adapted.png` shows frames with the joints before and after.
 
     Args:
         folder, camera, unit, side: as `read_recording` takes them.
-        weights: to begin with.
+        weights: to begin with (default: those in the package).
         minutes: of training.
         workers: processes that make the synthetic frames that are mixed in.
         resume: go on with a run that was killed.
@@ -169,7 +167,7 @@ def adapt_depth(
     target = writable_folder(out)
     if not minutes > 0:
         raise InputError(f"minutes: must be positive, not {minutes}")
-    network = load(Path(weights), trainable=True).eval()
+    network = load(None if weights is None else Path(weights), trainable=True).eval()
     recording = read_recording(folder, camera, network, unit, side, complain, progress)
     views = recording.views
     maps = views.maps.flatten(0, 1)

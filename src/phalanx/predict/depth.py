@@ -48,19 +48,19 @@ class DepthHand:
 
 
 class DepthPredictor:
-    """Finds the hand in a depth frame: `DepthPredictor(weights)(depth, K)` gives a `DepthHand`.
+    """Finds the hand in a depth frame: `DepthPredictor()(depth, K)` gives a `DepthHand`.
 
     Args:
-        weights: of `methods.sphere_fitting`.
+        weights: of `methods.sphere_fitting` (default: those in the package).
         device: where the network runs, as PyTorch names it.
 
     Raises:
         InputError: the weights are missing or damaged, or there is no such device.
     """
 
-    def __init__(self, weights: str | os.PathLike[str], device: str = "cpu") -> None:
+    def __init__(self, weights: str | os.PathLike[str] | None = None, device: str = "cpu") -> None:
         self.device = as_device(device)
-        self.estimator = load(Path(weights)).to(self.device)
+        self.estimator = load(None if weights is None else Path(weights)).to(self.device)
         self.model = HandModel.open_hand()
 
     def __call__(

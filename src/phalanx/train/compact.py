@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -19,13 +17,11 @@ from phalanx.core.files import writable_folder, write_whole
 from phalanx.data.sample import Sample, concatenate
 from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
-from phalanx.methods.compact import CompactConfig, Estimator, save_weights, targets
+from phalanx.methods.compact import METHOD, CompactConfig, Estimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
+from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
-from phalanx.train.loop import CHECKPOINT, LoopConfig, Phase, train
-
-HELD_OUT_SEED = 1_000_003
-"""Added to the training stream's seed for the held-out one."""
+from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, train
 
 
 def default_phases() -> list[Phase]:
@@ -158,33 +154,7 @@ def export(network: Estimator, config: TrainConfig, out: str | Path) -> Path:
     The card says what the weights were trained on and how to train them again.
     """
     folder = Path(out)
-    rows = _last_row(folder / "curve.csv")
-    card = {
-        "data": "the project's own synthesis only; no real picture",
-        "command": "phalanx " + " ".join(sys.argv[1:]),
-        "commit": _commit(),
-        "curve": rows,
-        "config": asdict(config),
-    }
-    weights = folder / "compact.safetensors"
+    weights = folder / f"{METHOD}.safetensors"
     save_weights(network, weights, HandModel.open_hand())
-    with write_whole(folder / "compact.json") as temporary:
-        temporary.write_text(json.dumps(card, indent=1, default=str) + "\n")
+    write_card(weights.with_suffix(".json"), asdict(config))
     return weights
-
-
-def _last_row(path: Path) -> dict[str, float]:
-    lines = path.read_text().splitlines() if path.exists() else []
-    if len(lines) < 2:
-        return {}
-    values = zip(lines[0].split(","), lines[-1].split(","), strict=True)
-    return {name: float(value) for name, value in values if value}
-
-
-def _commit() -> str | None:
-    """The commit the package's sources are at, if they are a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

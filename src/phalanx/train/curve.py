@@ -8,11 +8,14 @@ from pathlib import Path
 
 from phalanx.core.files import write_whole
 
+CURVE = "curve.csv"
+"""Name of the table in a run's folder."""
+
 
 def write_curve(folder: Path, rows: Sequence[dict[str, float]]) -> None:
     """Write `curve.csv` (one row an evaluation) and `curve.png` (every held-out figure over the pictures seen)."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with write_whole(folder / "curve.csv") as path, path.open("w", newline="") as file:
+    with write_whole(folder / CURVE) as path, path.open("w", newline="") as file:
         table = csv.DictWriter(file, names, restval="")
         table.writeheader()
         table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)

@@ -28,6 +28,9 @@ from phalanx.train.muon import Muon
 CHECKPOINT = "checkpoint.pt"
 """Name of the file, in a run's folder, that the run goes on from."""
 
+HELD_OUT_SEED = 1_000_003
+"""Added to the training stream's seed for the held-out one."""
+
 
 @dataclass
 class Phase:

@@ -19,20 +19,27 @@ from phalanx.core.seeding import generator
 from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
 from phalanx.data.sample import Sample
 from phalanx.geometry.cubes import nearest_hand
+from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres, sample_joints
 from phalanx.hand.spheres import sphere_centres
 from phalanx.methods.sphere_fitting import (
+    METHOD,
     FittingBatch,
     SphereEstimator,
     SphereFittingConfig,
     add_noise,
+    load,
+    save_weights,
     untrained_prior,
 )
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.synth import SynthConfig, stream
+from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed
-from phalanx.train.loop import CHECKPOINT, LoopConfig, Phase, train
+from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, train
 
+WEIGHTS = f"{METHOD}.safetensors"
+"""Name of the weights in a run's folder."""
 _LOOSE, _ASTRAY = (
     0.012,
     0.08,
@@ -63,6 +70,10 @@ class StartConfig:
     """Pictures generated at a time."""
     prior_steps: int = 3_000
     """Steps that the prior on poses is trained for beforehand."""
+    start_from: Path | None = None
+    """Weights to begin with, prior included; none: none."""
+    held_out: int = 512
+    """Frames that a run is evaluated on."""
 
 
 @dataclass
@@ -232,12 +243,29 @@ def start(
         InputError: see `train.loop.train`.
     """
     torch.manual_seed(config.loop.seed)
-    model = SphereEstimator(config.model, train_prior(config.seed, config.prior_steps))
+    if config.start_from is None:
+        model = SphereEstimator(config.model, train_prior(config.seed, config.prior_steps))
+    else:
+        model = load(config.start_from, trainable=True)
     feed = labelled_feed(config)
     try:
         return _descend(model, feed, config.batch, config.reuse, config.loop, out, held_out, resume, asdict(config))
     finally:
         feed.close()
+
+
+def run(config: StartConfig, out: str | Path, resume: bool = False) -> Path:
+    """Train (or go on training) on synthetic depth in the folder `out`; returns its weights file, beside which lies a card.
+
+    Raises:
+        InputError: the weights to begin with are at fault, or see `train.loop.train`.
+    """
+    frames = draw_views(config.synth, config.seed + HELD_OUT_SEED, config.held_out, config.model.size, config.workers)
+    network = start(config, out, {"held_out": frames}, resume)
+    path = Path(out) / WEIGHTS
+    save_weights(network, path, HandModel.open_hand())
+    write_card(path.with_suffix(".json"), asdict(config))
+    return path
 
 
 def fit(
