@@ -9,6 +9,7 @@ from phalanx.hand.model import HandModel
 from phalanx.hand.spheres import sphere_centres
 from phalanx.methods.sphere_fitting import SphereEstimator, SphereFittingConfig, save_weights
 from phalanx.predict import depth as module
+from phalanx.predict import depth_search
 from phalanx.predict.depth import DepthPredictor
 from phalanx.synth import SynthConfig, make_chunk
 
@@ -34,15 +35,16 @@ class Oracle:
         original = module.cube_maps
 
         def spy(frame, camera, middle, size, *rest):
-            self.middle, self.straight = middle, bool(torch.allclose(camera, K, atol=1e-3))
+            self.middle, self.straight = middle, bool(torch.allclose(camera, K.expand_as(camera), atol=1e-3))
             return original(frame, camera, middle, size, *rest)
 
-        monkeypatch.setattr(module, "cube_maps", spy)
+        for where in (module, depth_search):
+            monkeypatch.setattr(where, "cube_maps", spy)
         self.spheres = spheres
 
     def __call__(self, maps):
         away = 0.0 if self.straight else 0.05
-        return (self.spheres - self.middle)[None] + away
+        return self.spheres[None] - self.middle[:, None] + away
 
 
 def predictor(weights, monkeypatch, sample, index, flip=False):
@@ -88,18 +90,27 @@ def test_box_and_mask_say_where_the_hand_is(weights, sample):
     depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
     depth[:6, :6] = 0.15  # something nearer
     seen = []
-    original = module.nearest_hand
+    original = depth_search.nearest_hand
 
     def spy(frame, camera, *rest):
         seen.append(frame.clone())
         return original(frame, camera, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "nearest_hand", spy)
+        patch.setattr(depth_search, "nearest_hand", spy)
         made(depth, K, "right", box=(10, 0, 80, 96))
         made(depth, K, "right", mask=depth > 0.2)
     assert (seen[0][0, :, :10] == 0).all() and (seen[0][0, :6, 10:] == torch.from_numpy(depth[:6, 10:])).all()[()]
     assert (seen[1][0, :6, :6] == 0).all()
+
+
+def test_a_hand_is_found_behind_something_nearer(weights, monkeypatch, sample):
+    made = predictor(weights, monkeypatch, sample, 1)
+    depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
+    depth[:30, :30] = 0.5 * depth[depth > 0].min()
+    got = made(depth, K, side="right")
+    assert np.abs(got.spheres - sphere_centres(sample.joints[[1]])[0].numpy()).max() < 1e-4
+    assert np.linalg.norm(made.estimator.middle[0] - sample.joints[1].mean(0)) < 0.01 and got.hand.score > 0.4
 
 
 def test_bad_input_is_said_in_a_sentence(weights, sample):

@@ -85,12 +85,12 @@ SCALES = {
         64, 16, 6, 4, _loop(1e-3, 0.02, 100, samples=48), _loop(3e-4, 4e-3, 50, samples=36), 30, 8, 2, 32, 0
     ),
     "cpu": Scale(
-        128,
         64,
+        48,
         3_000,
         300,
-        _loop(1e-3, 0.02, 8_000, samples=40_000, evaluate_every=10_000),
-        _loop(3e-4, 4e-3, 3_000, samples=16_000, evaluate_every=4_000),
+        _loop(1e-3, 0.02, 16_000, samples=120_000, evaluate_every=20_000),
+        _loop(3e-4, 4e-3, 6_000, samples=40_000, evaluate_every=10_000),
         3_000,
     ),
     "paper": Scale(
@@ -104,7 +104,7 @@ SCALES = {
         buffer=50_000,
     ),
 }
-"""By name: seconds for tests, an evening on two cores, the paper's numbers."""
+"""By name: seconds for tests; an evening on two cores, with maps of half as many cells a side; the paper's numbers."""
 
 
 def reproduce(

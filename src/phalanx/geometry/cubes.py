@@ -22,6 +22,9 @@ EXTENT = 0.3
 
 _NEAR_LAYER = 0.12  # metres: how thick the layer from the nearest point on is that a hand is first looked for in
 _NEAREST_SHARE = 0.01  # of the readings; as many may be wrong and too near
+_FARTHEST = 0.6  # metres behind the nearest thing that a hand is looked for at the most
+_CELL = 0.1  # metres: side of the cells of space that are looked into
+_LEAST_SURFACE = 1e-3  # square metres that a cell must show
 _ROUNDS = 6  # steps of the search for the middle
 
 
@@ -56,6 +59,22 @@ def nearest_hand(depth: Tensor, K: Tensor, extent: float = EXTENT) -> Tensor:
             middle = near[inside].mean(0)
         middles.append(middle)
     return torch.stack(middles)
+
+
+def places_to_look(depth: Tensor, K: Tensor, most: int = 64) -> Tensor:
+    """Points (C, 3) in metres on what stands out towards the camera in a depth map `(1, H, W)`, 0 = no reading: where a hand may be.
+
+    Means of the readings in cells of space that lie up to `_FARTHEST` behind what is nearest; the nearest `most` of them, C of them.
+    """
+    step = 1 + depth.shape[-1] // 400
+    points = depth_to_points(depth, K)[:, ::step, ::step].flatten(0, 2)
+    points = points[points[:, 2] > 0]
+    first = torch.quantile(points[:: len(points) // 4096 + 1, 2], _NEAREST_SHARE)
+    points = points[points[:, 2] < first + _FARTHEST]
+    cells, which, counts = (points / _CELL).round().unique(dim=0, return_inverse=True, return_counts=True)
+    means = torch.zeros_like(cells).index_add_(0, which, points) / counts[:, None]
+    means = means[counts * (step * means[:, 2] / K[0, 0, 0]).square() > _LEAST_SURFACE]
+    return means[means[:, 2].argsort()[:most]]
 
 
 def cube_maps(depth: Tensor, K: Tensor, middles: Tensor, size: int, extent: float = EXTENT) -> Tensor:

@@ -20,20 +20,20 @@ from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
 from phalanx.data.depth_cameras import DEPTH_CAMERAS, read_frame
 from phalanx.data.folders import RigFolder
 from phalanx.data.sample import Sample
-from phalanx.geometry.cubes import EXTENT, nearest_hand
+from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import Side
 from phalanx.hand.skeleton import JOINT_NAMES
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.methods.sphere_fitting import SphereEstimator, load, save_weights
-from phalanx.predict.depth import fit_to_maps, mirrored_frames
+from phalanx.predict.depth import mirrored_frames
+from phalanx.predict.depth_search import find_hands, fit_to_maps
 from phalanx.synth import SynthConfig
 from phalanx.train.loop import LoopConfig
 from phalanx.train.sphere_fitting import WEIGHTS, FitConfig, StartConfig, fit
 from phalanx.view.samples import depth_picture, draw_joints, sheet, write_sheet
 
 _LEAST = 150  # cells of a map that a hand covers at the least
-_RECENTRE = 0.06  # metres by which a cube is moved at most, towards the joints first found
 _SHOWN = 6  # frames in the picture
 
 
@@ -117,12 +117,7 @@ def _read(
             mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
             motions = mirror @ motions @ mirror
     sample = Sample(sensed_depth=depth, K=K, world_to_camera=motions)
-    middles = nearest_hand(depth, K)
-    views = cube_views(sample, len(paths), network.config.size, middles)
-    with torch.no_grad():
-        shift = joints_of_spheres(network(views.maps[0])).mean(1)
-    shift = shift * (_RECENTRE / shift.norm(dim=1, keepdim=True)).clamp(max=1.0)
-    views = cube_views(sample, len(paths), network.config.size, middles + shift)
+    views = cube_views(sample, len(paths), network.config.size, find_hands(network, depth, K))
     covered = (views.maps[0] < EXTENT / 2).flatten(1).sum(1)
     if int(covered.min()) < _LEAST:
         raise InputError(f"{paths[int(covered.argmin())]}: no hand is seen near the camera")

@@ -1,6 +1,6 @@
 """`DepthPredictor`: a depth frame in, the hand in it out, in metres.
 
-depth frame -> what is nearest (or in a box, or in a mask) -> cube -> spheres -> joints -> a cube about them -> spheres
+depth frame (or what is in a box, or in a mask) -> the hand is found -> cube about it -> spheres
     -> hand model posed on the joints -> DepthHand
 """
 
@@ -16,18 +16,15 @@ from torch import Tensor
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.fit.joints import fit_joints
-from phalanx.geometry.cubes import EXTENT, cube_maps, nearest_hand
+from phalanx.geometry.cubes import EXTENT, cube_maps
 from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import RADII
 from phalanx.methods.sphere_fitting import load
+from phalanx.predict.depth_search import find_hands, fit_to_maps
 from phalanx.predict.predictor import as_device
-from phalanx.render.spheres import sphere_depth
-
-_LOOKS = 2  # cubes: where something is nearest, then about the joints found there
-_NEAR = 0.01  # metres: drawn and read depth that agree
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class DepthPredictor:
             depth: (H, W) metres, 0 = no reading.
             K: camera matrix (3, 3), or (fx, fy, cx, cy).
             side: which of the person's hands it is; "auto" tries both and keeps the one that fits better.
-            box: (x, y, width, height) in pixels that the hand is in; none: the nearest thing is taken for it.
+            box: (x, y, width, height) in pixels that the hand is in; none: it is looked for, first in what is nearest.
             mask: (H, W) where the hand may be.
 
         Raises:
@@ -104,13 +101,9 @@ class DepthPredictor:
         frame, camera = torch.from_numpy(depth)[None], torch.from_numpy(K).float()[None]
         if side == "left":
             frame, camera = mirrored_frames(frame, camera)
-        size = self.estimator.config.size
-        middle = nearest_hand(frame, camera)
-        for look in range(_LOOKS):
-            maps = cube_maps(frame, camera, middle, size)
-            centres = self.estimator(maps.to(self.device)).cpu()  # (1, 41, 3)
-            if look + 1 < _LOOKS:
-                middle = middle + joints_of_spheres(centres).mean(1)
+        middle = find_hands(self.estimator, frame, camera, self.device)
+        maps = cube_maps(frame, camera, middle, self.estimator.config.size)
+        centres = self.estimator(maps.to(self.device)).cpu()  # (1, 41, 3)
         error, agreement, compared = (float(value[0]) for value in fit_to_maps(centres, maps))
         return centres[0] + middle, middle[0], error if compared else EXTENT, agreement
 
@@ -167,21 +160,6 @@ def mirrored_frames(depth: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
     flipped = K.clone()
     flipped[:, 0, 2] = depth.shape[-1] - 1 - K[:, 0, 2]
     return depth.flip(-1).contiguous(), flipped
-
-
-def fit_to_maps(centres: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How well spheres (N, 41, 3) explain maps (N, S, S), in the cube frame.
-
-    Returns, each (N,): mean absolute difference of depth in metres over the cells where both have surface (0 if there are none), share
-    of what is drawn that lies within `_NEAR` of it, and number of those cells.
-    """
-    drawn = sphere_depth(centres, torch.tensor(RADII), maps.shape[-1], EXTENT)
-    shown = drawn < EXTENT / 2
-    both = shown & (maps < EXTENT / 2)
-    apart = (drawn - maps).abs()
-    compared = both.sum((1, 2))
-    near = ((apart < _NEAR) & both).sum((1, 2))
-    return (apart * both).sum((1, 2)) / compared.clamp_min(1), near / shown.sum((1, 2)).clamp_min(1), compared
 
 
 def _within(depth: np.ndarray, box: Any, mask: np.ndarray | None) -> np.ndarray:
