@@ -13,13 +13,24 @@ def write(path, metres, unit, size=(48, 64)):
     return path
 
 
-@pytest.mark.parametrize("name", list(DEPTH_CAMERAS))
+@pytest.mark.parametrize("name", [name for name, camera in DEPTH_CAMERAS.items() if not camera.packed])
 def test_frames_of_named_cameras(tmp_path, name):
     camera = DEPTH_CAMERAS[name]
     path = write(tmp_path / "a.png", 0.5, camera.unit, (camera.height, camera.width))
     depth, K = read_frame(path, name)
     assert depth.shape == (camera.height, camera.width) and depth.mean() == pytest.approx(0.5, abs=1e-3)
     assert K[0, 0] == K[1, 1] == camera.focal and K[0, 2] == (camera.width - 1) / 2
+
+
+def test_frames_of_the_nyu_set(tmp_path):
+    picture = np.zeros((480, 640, 3), np.uint8)  # blue, green, red
+    picture[:240, :, :2] = 500 % 256, 500 // 256
+    cv2.imwrite(str(tmp_path / "depth_1_0000001.png"), picture)
+    depth, K = read_frame(tmp_path / "depth_1_0000001.png", "nyu")
+    assert np.allclose(depth[:240], 0.5) and not depth[240:].any() and K[0, 0] == 588
+    cv2.imwrite(str(tmp_path / "rgb.png"), picture + 1)
+    with pytest.raises(InputError, match=r"rgb\.png: has red in it"):
+        read_frame(tmp_path / "rgb.png", "nyu")
 
 
 def test_smaller_frames_see_the_same_field():

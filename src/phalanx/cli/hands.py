@@ -43,7 +43,7 @@ def add_predict(verbs: Any) -> None:
     parser.add_argument(
         "--camera",
         metavar="NAME",
-        help="depth camera: kinect1, kinect2, azure, sr300, sr305, d415, d435, or fx,fy,cx,cy with --unit",
+        help="depth camera: kinect1, kinect2, azure, sr300, sr305, d415, d435, nyu, or fx,fy,cx,cy with --unit",
     )
     parser.add_argument(
         "--unit", type=float, metavar="METRES", help="what 1 stands for in depth frames (default: the camera's)"

@@ -215,7 +215,7 @@ def add_adapt(verbs: Any) -> None:
         "--camera",
         required=True,
         metavar="NAME",
-        help="kinect1, kinect2, azure, sr300, sr305, d415, d435, or fx,fy,cx,cy in pixels with --unit",
+        help="kinect1, kinect2, azure, sr300, sr305, d415, d435, nyu, or fx,fy,cx,cy in pixels with --unit",
     )
     depth.add_argument(
         "--unit", type=float, metavar="METRES", help="what a value of 1 stands for (default: the camera's)"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from phalanx.core.checks import as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.data.images import read_depth
+from phalanx.data.nyu import read_nyu_depth
 
 _LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
 
@@ -30,6 +32,8 @@ class DepthCamera:
     """Pixels."""
     unit: float
     """Metres that a value of 1 stands for."""
+    packed: bool = False
+    """Whether frames are 8-bit pictures, 256 green + blue, as those of the NYU set."""
 
     def K(self, width: int, height: int) -> np.ndarray:
         """Camera matrix (3, 3) of frames of another size, cut or scaled from the same field of view; the axis is in the middle."""
@@ -47,13 +51,14 @@ DEPTH_CAMERAS = {
         DepthCamera("sr305", 640, 480, 476.0, 0.125e-3),
         DepthCamera("d415", 1280, 720, 1004.0, 1e-3),
         DepthCamera("d435", 848, 480, 424.0, 1e-3),
+        DepthCamera("nyu", 640, 480, 588.0, 1e-3, packed=True),
     )
 }
 """By name."""
 
 
 def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A 16-bit depth frame in metres `(H, W)`, 0 = no reading, and its camera matrix `(3, 3)`.
+    """A depth frame, 16 bits grey unless its camera packs them otherwise, in metres `(H, W)`, 0 = no reading, and its camera matrix `(3, 3)`.
 
     Args:
         path: of the picture.
@@ -72,12 +77,19 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
     if not metres > 0:
         raise InputError(f"unit: must be positive, not {metres}")
     K = None if known else _intrinsics(camera)
-    depth = read_depth(path, metres)
+    if known is not None and known.packed:
+        depth = read_nyu_depth(Path(path)) * (metres / known.unit)
+    else:
+        depth = read_depth(path, metres)
     if not (depth > 0).any():
         raise InputError(f"{path}: is empty, no pixel has a depth")
     typical = float(np.median(depth[depth > 0]))
     if not _LIKELY[0] < typical < _LIKELY[1]:
-        fitting = [f"{name} ({c.unit:g} m)" for name, c in DEPTH_CAMERAS.items() if _within(typical / metres * c.unit)]
+        fitting = [
+            f"{name} ({c.unit:g} m)"
+            for name, c in DEPTH_CAMERAS.items()
+            if not c.packed and _within(typical / metres * c.unit)
+        ]
         hint = f"; it would fit {', '.join(fitting)}" if fitting else ""
         raise InputError(f"{path}: is {typical:.3g} m away if 1 stands for {metres:g} m: the unit is wrong{hint}")
     height, width = depth.shape
