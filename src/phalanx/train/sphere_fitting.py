@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.errors import InputError
@@ -18,7 +19,7 @@ from phalanx.core.files import writable_folder, write_whole
 from phalanx.core.seeding import generator
 from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
 from phalanx.data.sample import Sample
-from phalanx.geometry.cubes import nearest_hand
+from phalanx.geometry.cubes import EXTENT, nearest_hand
 from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres, sample_joints
 from phalanx.hand.spheres import sphere_centres
@@ -58,6 +59,8 @@ class StartConfig:
     """The pictures; colour is not looked at."""
     noise: bool = True
     """Whether depth is made noisy (Sec. 4.1)."""
+    turn: float = 0.0
+    """Degrees by which maps are turned in their plane, at most, to either side."""
     batch: int = 32
     """Frames a step."""
     reuse: int = 2
@@ -148,13 +151,34 @@ def keep_cubes(size: int, sample: Sample) -> dict[str, Tensor]:
     return {"maps": views.maps.half(), "joints": views.joints, "middles": views.middles}
 
 
-def finish_cubes(noise: bool, kept: Mapping[str, Tensor], size: int, random: torch.Generator) -> FittingBatch:
-    """A batch of labelled frames out of what was kept."""
-    maps = kept["maps"].float()
+def turned(maps: Tensor, joints: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps `(B, V, S, S)` and joints `(B, V, 21, 3)` turned clockwise in the picture's plane by `angles (B,)` in radians."""
+    c, s = angles.cos(), angles.sin()
+    zero = torch.zeros_like(c)
+    theta = torch.stack(
+        [torch.stack([c, s, zero], -1), torch.stack([-s, c, zero], -1)], 1
+    )  # (B, 2, 3) where cells come from
+    grid = F.affine_grid(theta, [len(maps), 1, *maps.shape[-2:]], align_corners=False)
+    far = 0.5 * EXTENT
+    seen = F.grid_sample(maps - far, grid, mode="nearest", align_corners=False) + far
+    turn = torch.stack(
+        [torch.stack([c, -s, zero], -1), torch.stack([s, c, zero], -1), torch.eye(3)[2].expand(len(c), 3)], 1
+    )
+    return seen, joints @ turn[:, None].mT
+
+
+def finish_cubes(
+    noise: bool, kept: Mapping[str, Tensor], size: int, random: torch.Generator, turn: float = 0.0
+) -> FittingBatch:
+    """A batch of labelled frames out of what was kept; `turn` in degrees, as `StartConfig` has it."""
+    maps, joints = kept["maps"].float(), kept["joints"]
+    if turn:
+        angles = torch.deg2rad(turn * (2 * torch.rand(len(maps), generator=random) - 1))
+        maps, joints = turned(maps, joints, angles)
     if noise:
         maps = add_noise(maps.flatten(0, 1), random).view_as(maps)
     still = torch.eye(4).expand(*maps.shape[:2], 4, 4)
-    return FittingBatch(CubeViews(maps, still, kept["middles"], kept["joints"]))
+    return FittingBatch(CubeViews(maps, still, kept["middles"], joints))
 
 
 class FittingFeed:
@@ -324,7 +348,7 @@ def labelled_feed(config: StartConfig) -> BufferFeed[FittingBatch]:
         return stream(config.synth, config.seed, config.workers, first)
 
     chunks = max(1, config.buffer // config.synth.pictures)
-    keep, finish = partial(keep_cubes, config.model.size), partial(finish_cubes, config.noise)
+    keep, finish = partial(keep_cubes, config.model.size), partial(finish_cubes, config.noise, turn=config.turn)
     return BufferFeed(open_stream, chunks, config.seed, keep, finish)
 
 
