@@ -58,7 +58,7 @@ DEPTH_CAMERAS = {
 
 
 def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A depth frame, 16 bits grey unless its camera packs them otherwise, in metres `(H, W)`, 0 = no reading, and its camera matrix `(3, 3)`.
+    """A depth frame (16 bits grey, or as its camera packs it) in metres `(H, W)`, 0 = no reading, and its camera matrix `(3, 3)`.
 
     Args:
         path: of the picture.
