@@ -167,7 +167,8 @@ def _train(args: argparse.Namespace, rest: Sequence[str]) -> int:
     from phalanx.train import compact, sphere_fitting
 
     depth = rest[:1] == ["depth"]
-    kind, run = (sphere_fitting.StartConfig, sphere_fitting.run) if depth else (compact.TrainConfig, compact.run)
+    kind: Any = sphere_fitting.StartConfig if depth else compact.TrainConfig
+    run: Any = sphere_fitting.run if depth else compact.run
 
     class Formatter(jsonargparse.DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         pass

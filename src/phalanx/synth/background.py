@@ -177,11 +177,11 @@ def backgrounds(draw: BackgroundDraw, bank: tuple[Tensor, ...], size: int) -> Te
         layers.append(flat.view(len(used), 3, size, size))
     if len(draw.double) == 0:
         return layers[0].clamp_(0, 1)
-    rows = torch.as_tensor(draw.double, device=device)
+    pictures = torch.as_tensor(draw.double, device=device)
     edge = torch.as_tensor(draw.edge[draw.double], device=device)
     line = torch.linspace(-1, 1, size, device=device)
     x, y = line[None, None, :], line[None, :, None]
     cx, cy, offset, soft, curve = (edge[:, i, None, None] for i in range(5))
     mask = torch.sigmoid((cx * x + cy * y + curve * (cx * y - cy * x) ** 2 - offset) / soft)[:, None]  # (B, 1, S, S)
-    layers[0][rows] = torch.lerp(layers[0][rows], layers[1], mask)
+    layers[0][pictures] = torch.lerp(layers[0][pictures], layers[1], mask)
     return layers[0].clamp_(0, 1)
