@@ -71,6 +71,8 @@ def test_the_command_leaves_weights_and_a_card_and_goes_on_from_weights(tmp_path
     assert kept and all(torch.allclose(first[name], second[name], atol=1e-3) for name in kept)
     assert main([*arguments, str(tmp_path / "c"), "--start_from", str(settings)]) == 2
     assert "not a readable weights file" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "d"), "--start_from", str(weights), "--model.width", "24"]) == 2
+    assert "has a width of 16" in capsys.readouterr().err
 
 
 def test_fitting_goes_on_exactly_and_does_not_look_at_labels(tmp_path, recordings):

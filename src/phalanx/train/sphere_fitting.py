@@ -74,7 +74,7 @@ class StartConfig:
     prior_steps: int = 3_000
     """Steps that the prior on poses is trained for beforehand."""
     start_from: Path | None = None
-    """Weights to begin with, prior included; none: none."""
+    """Weights to begin with, prior included, of a network of the same size, width and stacks; none: none."""
     held_out: int = 512
     """Frames that a run is evaluated on."""
 
@@ -271,6 +271,12 @@ def start(
         model = SphereEstimator(config.model, train_prior(config.seed, config.prior_steps))
     else:
         model = load(config.start_from, trainable=True)
+        for name in ("size", "width", "stacks"):
+            if getattr(model.config, name) != getattr(config.model, name):
+                raise InputError(
+                    f"{config.start_from}: has a {name} of {getattr(model.config, name)}; give it as --model.{name}"
+                )
+        model.config = config.model
     feed = labelled_feed(config)
     try:
         return _descend(model, feed, config.batch, config.reuse, config.loop, out, held_out, resume, asdict(config))
