@@ -6,6 +6,7 @@ import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.data.depth_cameras import DEPTH_CAMERAS, read_frame
+from phalanx.synth.sensors import DEPTH_SENSORS
 
 
 def write(path, metres, unit, size=(48, 64)):
@@ -31,6 +32,10 @@ def test_frames_of_the_nyu_set(tmp_path):
     cv2.imwrite(str(tmp_path / "rgb.png"), picture + 1)
     with pytest.raises(InputError, match=r"rgb\.png: has red in it"):
         read_frame(tmp_path / "rgb.png", "nyu")
+
+
+def test_every_camera_has_a_sensor_to_synthesise_with():
+    assert {camera.like or name for name, camera in DEPTH_CAMERAS.items()} <= {sensor.name for sensor in DEPTH_SENSORS}
 
 
 def test_smaller_frames_see_the_same_field():

@@ -34,6 +34,8 @@ class DepthCamera:
     """Metres that a value of 1 stands for."""
     packed: bool = False
     """Whether frames are 8-bit pictures, 256 green + blue, as those of the NYU set."""
+    like: str | None = None
+    """Name of the depth sensor in `synth.sensors` that it is; none: its own."""
 
     def K(self, width: int, height: int) -> np.ndarray:
         """Camera matrix (3, 3) of frames of another size, cut or scaled from the same field of view; the axis is in the middle."""
@@ -51,7 +53,7 @@ DEPTH_CAMERAS = {
         DepthCamera("sr305", 640, 480, 476.0, 0.125e-3),
         DepthCamera("d415", 1280, 720, 1004.0, 1e-3),
         DepthCamera("d435", 848, 480, 424.0, 1e-3),
-        DepthCamera("nyu", 640, 480, 588.0, 1e-3, packed=True),
+        DepthCamera("nyu", 640, 480, 588.0, 1e-3, packed=True, like="kinect1"),
     )
 }
 """By name."""

@@ -170,11 +170,13 @@ def adapt_depth(
     first = copy.deepcopy(network)
     before = fit_errors(first, maps)
     say(f"spheres and depth differ by {float(before.mean()):.1f} mm before")
-    sensor = camera if camera in DEPTH_CAMERAS else "domain"
+    known = DEPTH_CAMERAS.get(camera)
+    sensor = "domain" if known is None else known.like or known.name
     size = network.config.size
     synthetic = StartConfig(
         network.config,
-        synth=SynthConfig(size=size, depth_sensor=sensor, tiles=8, skins=2),
+        synth=SynthConfig(size=size, depth_sensor=sensor, tiles=4, skins=2),
+        turn=180.0,
         workers=workers,
         buffer=2_000,
     )
