@@ -13,6 +13,7 @@ from phalanx.metrics.summaries import (
     mean_per_finger,
     mean_per_joint,
     median_error,
+    median_per_finger,
     median_per_joint,
 )
 
@@ -43,6 +44,10 @@ def test_all_figures_agree_with_loops(seed):
     np.testing.assert_allclose(median_per_joint(errors, valid), medians)
     assert mean_of_joint_means(errors, valid) == pytest.approx(np.nanmean(means))
     assert mean_of_joint_medians(errors, valid) == pytest.approx(np.nanmean(medians))
+    for finger, median in zip(FINGERS, median_per_finger(errors, FINGERS, valid), strict=True):
+        pooled = sorted(errors[n, j] for n in range(len(errors)) for j in finger if valid[n, j])
+        middle = pooled[(len(pooled) - 1) // 2 : len(pooled) // 2 + 1]
+        assert median == pytest.approx(sum(middle) / len(middle)) if pooled else np.isnan(median)
     for finger, mean in zip(FINGERS, mean_per_finger(errors, FINGERS, valid), strict=True):
         own = [e for j in finger for e in columns[j]]
         assert mean == pytest.approx(np.mean(own), nan_ok=True) if own else np.isnan(mean)

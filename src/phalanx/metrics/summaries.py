@@ -59,6 +59,14 @@ def mean_per_finger(errors: ArrayLike, fingers: Sequence[Sequence[int]], valid: 
     return np.array([_mean(values, mask, _chosen(joints, values.shape[1])) for joints in fingers])
 
 
+def median_per_finger(errors: ArrayLike, fingers: Sequence[Sequence[int]], valid: Valid = None) -> np.ndarray:
+    """Median over the joints of each finger and all frames, pooled as in `median_error`: `(N, J) -> (F,)`; NaN for one never valid."""
+    values, mask = checked_errors(errors, valid)
+    groups = [_chosen(joints, values.shape[1]) for joints in fingers]
+    parts = [values[:, joints][mask[:, joints]] for joints in groups]
+    return np.array([np.median(part) if len(part) else np.nan for part in parts])
+
+
 def mean_of_joint_means(errors: ArrayLike, valid: Valid = None) -> float:
     """Mean of `mean_per_joint` over the joints that have one ("Average mean EPE" of the code named above)."""
     return float(np.nanmean(mean_per_joint(errors, valid)))
