@@ -45,7 +45,9 @@ def _data_check(args: argparse.Namespace, rest: Sequence[str]) -> int:
     reports = check_splits(args.folder, kind)
     for report in reports:
         hands = "nothing of it can be read" if report.dataset is None else f"{len(report.dataset)} hands"
-        say(f"{report.split}: {hands}, {'whole' if report.fault is None else f'not whole: {report.fault}'}")
+        say(
+            f"{report.split}: {hands}, {'no file is missing' if report.fault is None else f'not whole: {report.fault}'}"
+        )
     readable = [report.dataset for report in reports if report.dataset is not None]
     if not readable:
         raise InputError(f"{args.folder}: no split can be read: {reports[0].fault}")

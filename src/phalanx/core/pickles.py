@@ -42,7 +42,8 @@ def read_pickle(path: str | os.PathLike[str], largest: int = LARGEST) -> Any:
     try:
         return _arrays(AllowList(content, _stand_ins(), "plain data have").load(), {})
     except Exception as error:  # a damaged pickle may raise anything, MemoryError and RecursionError too
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = "cut short" if isinstance(error, IndexError | EOFError) else " ".join(str(error).split())
+        text = text or type(error).__name__
         raise InputError(f"{path}: not a readable pickle ({text})") from error
 
 
