@@ -39,9 +39,11 @@ def find_hands(network: SpheresInCubes, depth: Tensor, K: Tensor, device: torch.
             continue
         places = middle[None]
         centres, agreement = _look(network, frame, camera, places, device)
-        if float(agreement[0]) < _SURE:
-            places = torch.cat([places, places_to_look(frame, camera)])
-            centres, agreement = _look(network, frame, camera, places, device)
+        if float(agreement[0]) < _SURE and len(others := places_to_look(frame, camera)):
+            found = _look(network, frame, camera, others, device)
+            places, centres, agreement = (
+                torch.cat(both) for both in ((places, others), (centres, found[0]), (agreement, found[1]))
+            )
         best = int(agreement.argmax())
         shift = joints_of_spheres(centres[best : best + 1]).mean(1)[0]
         middle.copy_(places[best] + shift * (_RECENTRE / shift.norm()).clamp(max=1.0))

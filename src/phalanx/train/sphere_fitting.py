@@ -20,6 +20,7 @@ from phalanx.core.seeding import generator
 from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
 from phalanx.data.sample import Sample
 from phalanx.geometry.cubes import EXTENT, nearest_hand
+from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres, sample_joints
 from phalanx.hand.spheres import sphere_centres
@@ -35,6 +36,7 @@ from phalanx.methods.sphere_fitting import (
 )
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.synth import SynthConfig, stream
+from phalanx.synth.background import sampling_grid
 from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed
 from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, train
@@ -153,17 +155,10 @@ def keep_cubes(size: int, sample: Sample) -> dict[str, Tensor]:
 
 def turned(maps: Tensor, joints: Tensor, angles: Tensor) -> tuple[Tensor, Tensor]:
     """Maps `(B, V, S, S)` and joints `(B, V, 21, 3)` turned clockwise in the picture's plane by `angles (B,)` in radians."""
-    c, s = angles.cos(), angles.sin()
-    zero = torch.zeros_like(c)
-    theta = torch.stack(
-        [torch.stack([c, s, zero], -1), torch.stack([-s, c, zero], -1)], 1
-    )  # (B, 2, 3) where cells come from
-    grid = F.affine_grid(theta, [len(maps), 1, *maps.shape[-2:]], align_corners=False)
+    turn = rotvec_to_rotmat(angles[:, None] * torch.tensor([0.0, 0.0, 1.0]))  # (B, 3, 3)
+    grid = sampling_grid(turn.mT[:, :2], maps.shape[-1])  # where cells come from
     far = 0.5 * EXTENT
     seen = F.grid_sample(maps - far, grid, mode="nearest", align_corners=False) + far
-    turn = torch.stack(
-        [torch.stack([c, -s, zero], -1), torch.stack([s, c, zero], -1), torch.eye(3)[2].expand(len(c), 3)], 1
-    )
     return seen, joints @ turn[:, None].mT
 
 
