@@ -81,7 +81,7 @@ class Hands:
         vertices, around = self.vertices[:count], torch.full((count, 3), 0.4)
         return light_vertices(surface, vertices, self.topology, of_hands(self.light, rows), around)
 
-    def draw(self, count: int, light_given: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, count: int, light_given: bool) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Colour, depth and coverage of the first `count` as synthesis draws them: light at the vertices, then `shade.render`."""
         if light_given:
             lit = {name: value[..., :count] for name, value in self.lit.items()}
@@ -96,10 +96,11 @@ class Hands:
             dress=of_hands(self.dress, np.arange(count)),
         )
         picture = render(self.vertices[:count], self.K[:count], self.size, self.topology, look, self.bank)
-        return picture.colour, picture.depth, picture.coverage
+        return [(picture.colour, picture.depth, picture.coverage)]
 
-    def draw_plain(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Colour, depth and mask of the first `count` by `phalanx.render`: what each pixel's centre sees, smooth normals, two lights."""
+    def draw_plain(self, count: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Colour, depth and mask of the first `count`, a few at a time, by `phalanx.render`: what each pixel's centre sees, smooth
+        normals, two lights."""
         faces, pictures = self.topology.faces, []
         for start in range(0, count, BLOCK):
             rows = slice(start, min(start + BLOCK, count))
@@ -111,8 +112,7 @@ class Hands:
             colour = shade(torch.from_numpy(COLOUR), normals, torch.from_numpy(LIGHTS[0]))
             colour += shade(torch.from_numpy(COLOUR), normals, torch.from_numpy(LIGHTS[1]), ambient=0.0)
             pictures.append((colour, depth[..., 0], seen >= 0))
-        colour, depth, mask = (torch.cat(parts) for parts in zip(*pictures, strict=True))
-        return colour, depth, mask
+        return pictures
 
     def save(self, path: Path) -> None:
         """For `pyrender_worker.py`."""
@@ -147,11 +147,12 @@ def serve(size: int, count: int, core: int) -> None:
     for request in requests():
         start = time.perf_counter()
         if request["what"] in ("phalanx", LIGHT_GIVEN):
-            _, depth, mask = hands.draw(request["pictures"], request["what"] == LIGHT_GIVEN)
+            pictures = hands.draw(request["pictures"], request["what"] == LIGHT_GIVEN)
         else:
-            _, depth, mask = hands.draw_plain(request["pictures"])
+            pictures = hands.draw_plain(request["pictures"])
         seconds = time.perf_counter() - start
         if request["save"]:
+            _, depth, mask = map(torch.cat, zip(*pictures, strict=True))
             np.savez(request["save"], depth=depth.numpy(), mask=mask.numpy() >= 0.5)
         answer({"seconds": seconds})
 

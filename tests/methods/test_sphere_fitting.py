@@ -14,6 +14,7 @@ from phalanx.methods.sphere_fitting import (
     SphereEstimator,
     SphereFittingConfig,
     add_noise,
+    before_wrist,
     moved,
 )
 from phalanx.synth import SynthConfig, make_chunk
@@ -105,11 +106,28 @@ def test_where_nothing_is_read_depth_does_not_move():
     empty = CubeViews(torch.full((1, 1, SIZE, SIZE), EXTENT / 2), torch.eye(4).expand(1, 1, 4, 4), torch.zeros(1, 1, 3))
     network.fitting_terms(centres + 0.001, empty)["model_to_data"].backward()
     assert centres.grad[..., 2].abs().max() == 0 and centres.grad[..., :2].abs().max() > 0
-    half = empty.maps.clone()
-    half[..., : SIZE // 2] = 0.05
-    centres.grad = None
-    network.fitting_terms(centres + 0.001, CubeViews(half, empty.to_first, empty.middles))["model_to_data"].backward()
-    assert centres.grad[..., 2].min() < 0  # where something is read farther back, spheres move there
+    for depth, moves in (
+        (0.02, True),
+        (0.08, False),
+    ):  # a surface a little farther back draws spheres to it; one far behind is not theirs
+        half = empty.maps.clone()
+        half[..., : SIZE // 2] = depth
+        centres.grad = None
+        views = CubeViews(half, empty.to_first, empty.middles)
+        network.fitting_terms(centres + 0.001, views)["model_to_data"].backward()
+        assert bool(centres.grad[..., 2].min() < 0) == moves
+
+
+def test_the_forearm_does_not_draw_the_wrist(truth):
+    """Points on either side of the wrist, along the line from the middle knuckle."""
+    centres = truth[:, 0]
+    wrist, knuckle = joints_of_spheres(centres)[:, [0, 9]].unbind(1)
+    axis = wrist - knuckle
+    beside = 0.2 * torch.linalg.cross(axis, torch.tensor([[1.0, 0.0, 0.0]]).expand_as(axis))
+    ways = torch.tensor([-1.0, 0.0, 0.9, 1.1, 2.0])[:, None]  # of the way from knuckle to wrist
+    points = (knuckle + beside)[:, None] + ways * axis[:, None]
+    expected = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0]).expand(len(points), -1)
+    torch.testing.assert_close(before_wrist(points, centres), expected)
 
 
 def test_all_kinds_of_frames_in_a_batch(views):

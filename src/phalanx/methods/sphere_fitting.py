@@ -13,10 +13,11 @@ What the paper leaves unsaid, and what was chosen:
 
 - **Weights** lambda of Eq. 4 (`FittingWeights`): none are given. Terms are in cm (`losses.sphere_fitting`); the weights were chosen on
   frames that no score is computed on.
-- **Where nothing is read**, the drawn map is held against the cube's back, as Eq. 6 has it. In print spheres that stand out
-  beside the hand are so pushed away from the camera, although what was seen beside the hand says nothing about their depth;
-  here such pixels move spheres sideways alone.
-- **The forearm** is in the maps and not in the spheres. Points farther than `reach` from all spheres do not pull (Eq. 9).
+- **Beside the hand** the drawn map is held against what is behind it, or, where nothing is read, against the cube's back, as Eq. 6
+  has it. In print spheres that stand out beside the hand are so pushed away from the camera, although what was seen beside the
+  hand says nothing about their depth; here such pixels, more than `behind` farther than is drawn, move spheres sideways alone.
+- **The forearm and things behind** are in the maps and not in the spheres. Neither points beyond the estimated wrist nor those
+  farther than `reach` from all spheres pull (Eq. 9).
 - **The drawn map** is orthographic (Eq. 7); so are the maps that come in (`geometry.cubes`), which makes it exact.
 - **Radii** are those of the open hand's mean shape, for everybody, as in print.
 - **Supervision** is on maps (Eq. 3) and on coordinates: the paper found both alike, and Eq. 1-2 carry the gradients of fitting.
@@ -36,7 +37,8 @@ from phalanx.core.errors import InputError
 from phalanx.data.cube_views import CubeViews
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel, HandPose
-from phalanx.hand.sphere_priors import sphere_priors
+from phalanx.hand.skeleton import MIDDLE_CHAIN
+from phalanx.hand.sphere_priors import joints_of_spheres, sphere_priors
 from phalanx.hand.spheres import PALM, RADII, sphere_centres
 from phalanx.losses import latent_depth, sphere_fitting
 from phalanx.nets.blocks import inference_precision
@@ -88,8 +90,10 @@ class SphereFittingConfig:
     """Hourglasses one behind the other; 1 or 2 in the paper."""
     points: int = 512
     """Points drawn from a map for Eq. 9."""
-    reach: float = 0.03
+    reach: float = 0.015
     """Points farther than this from all spheres do not pull, metres."""
+    behind: float = 0.03
+    """What is seen farther than this behind a drawn sphere is not it, metres."""
     weights: FittingWeights = field(default_factory=FittingWeights)
     """Factors of the loss terms."""
 
@@ -184,6 +188,7 @@ class SphereEstimator(nn.Module):
         points, drawn = (
             value.unflatten(0, (-1, count)).repeat_interleave(count, 0).flatten(0, 1) for value in (points, drawn)
         )
+        drawn = drawn * before_wrist(points, seen)
         terms = {
             "model_to_data": weights.model_to_data
             * sphere_fitting.model_to_data(self._drawn(seen, observed), observed),
@@ -195,10 +200,10 @@ class SphereEstimator(nn.Module):
         return terms | self._priors(centres.flatten(0, 1))
 
     def _drawn(self, centres: Tensor, observed: Tensor) -> Tensor:
-        """Spheres drawn as Eq. 6-8 have it; where nothing was observed, without a gradient in their depth."""
+        """Spheres drawn as Eq. 6-8 have it; where what was observed lies behind them, without a gradient in their depth."""
         winner = sphere_index(centres, self.radii, observed.shape[-1], EXTENT)
         rendered = depth_of_winners(centres, self.radii, winner, EXTENT)
-        stray = (observed >= 0.5 * EXTENT) & (winner >= 0)
+        stray = ((observed >= 0.5 * EXTENT) | (observed - rendered > self.config.behind)) & (winner >= 0)
         depth = centres[..., 2].gather(1, winner.clamp_min(0).flatten(1)).view_as(observed)
         return rendered - torch.where(stray, depth - depth.detach(), 0.0)
 
@@ -217,6 +222,14 @@ class SphereEstimator(nn.Module):
         if weights.collision:
             terms["collision"] = weights.collision * sphere_fitting.collision(centres, self.radii, apart)
         return terms
+
+
+@torch.no_grad()
+def before_wrist(points: Tensor, centres: Tensor) -> Tensor:
+    """1 for those of the points `(B, P, 3)` on the hand's side of the wrist that spheres `(B, 41, 3)` have, else 0: `(B, P)`."""
+    wrist, knuckle = joints_of_spheres(centres)[:, MIDDLE_CHAIN[:2]].unbind(1)  # (B, 3)
+    past = (points - wrist[:, None]) @ (wrist - knuckle)[..., None]  # (B, P, 1)
+    return past[..., 0].le(0).to(points)
 
 
 def untrained_prior() -> PoseVAE:
