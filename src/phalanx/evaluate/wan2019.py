@@ -68,8 +68,8 @@ class Scale:
     """Budget of each fitting."""
     prior_steps: int
     batch: int = 32
-    fitted: int = 6
-    """Frames of three views a step."""
+    fitted: int = 8
+    """Frames of three views a step; as many maps of labelled frames are mixed in."""
     buffer: int = 8_000
     workers: int = 2
 
@@ -90,7 +90,7 @@ SCALES = {
         3_000,
         300,
         _loop(1e-3, 0.02, 16_000, samples=120_000, evaluate_every=20_000),
-        _loop(3e-4, 4e-3, 6_000, samples=40_000, evaluate_every=10_000),
+        _loop(3e-4, 4e-3, 10_000, samples=80_000, evaluate_every=20_000),
         3_000,
     ),
     "paper": Scale(
@@ -183,7 +183,7 @@ def _train(row: str, seed: int, scale: Scale, folder: Path, recordings: CubeView
     leave_out = {NO_VAE: "vae", NO_BONES: "bone_length", NO_COLLISION: "collision"}
     if row in leave_out:
         weights = replace(weights, **{leave_out[row]: 0.0})
-    network.config = replace(network.config, weights=weights)
+    network.config = replace(model, weights=weights)
     loop = replace(scale.fit, seed=seed)
     if row == SUPERVISED:
         return supervise(network, recordings, loop, scale.batch, run, {}, resume=True)
@@ -196,8 +196,8 @@ def _train(row: str, seed: int, scale: Scale, folder: Path, recordings: CubeView
     }.get(row, [recordings])
     # As many maps a step, whatever the views
     frames = scale.fitted * (3 if row == SINGLE else 1)
-    mixture = FitConfig(loop, frames, labelled=max(2, scale.batch // 4))
-    begin = replace(begin, workers=min(scale.workers, 1))
+    mixture = FitConfig(loop, frames, labelled=3 * scale.fitted)
+    begin = replace(begin, workers=min(scale.workers, 1), reuse=4)
     return fit(network, sources, begin, mixture, run, {}, resume=True)
 
 

@@ -64,17 +64,17 @@ class FittingWeights:
     """Heat maps and latent depth of synthetic frames, Eq. 3."""
     coordinates: float = 400.0
     """Coordinates of synthetic frames, in sides of the cube, squared."""
-    model_to_data: float = 2.0
+    model_to_data: float = 1.0
     """Eq. 5; its own weight is 1 in print."""
-    data_to_model: float = 1.0
+    data_to_model: float = 0.5
     """lambda 1, Eq. 9."""
     multi_view: float = 0.1
     """lambda 2, Eq. 12."""
-    vae: float = 0.1
+    vae: float = 0.15
     """lambda 3, Eq. 13."""
-    bone_length: float = 0.02
+    bone_length: float = 0.01
     """lambda 4, Eq. 14."""
-    collision: float = 0.02
+    collision: float = 0.01
     """lambda 5, Eq. 16."""
 
 

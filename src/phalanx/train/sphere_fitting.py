@@ -91,8 +91,8 @@ class FitConfig:
     """Budget, schedule, optimiser."""
     frames: int = 8
     """Recorded frames of each kind a step; one of several views counts once."""
-    labelled: int = 8
-    """Synthetic frames a step, mixed in."""
+    labelled: int = 24
+    """Synthetic frames a step, mixed in; with far fewer, single views lead a network astray."""
 
 
 def train_prior(seed: int, steps: int, batch: int = 256) -> PoseVAE:
