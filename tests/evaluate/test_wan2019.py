@@ -9,6 +9,7 @@ from phalanx.core.errors import InputError
 from phalanx.evaluate import wan2019
 from phalanx.evaluate.wan2019 import (
     HALF,
+    LONGER,
     MIXED,
     MULTI,
     NO_VAE,
@@ -25,7 +26,7 @@ TINY = replace(SCALES["smoke"], frames=3, test=2)
 
 
 def test_rows_train_and_a_run_goes_on(tmp_path, monkeypatch):
-    rows = [START, MIXED, NO_VAE, SUPERVISED]
+    rows = [START, MIXED, NO_VAE, SUPERVISED, LONGER]
     said: list[str] = []
     first = reproduce(tmp_path / "run", TINY, (1,), rows[:2], said.append)
     assert list(first["rows"]) == [START, MIXED]
@@ -34,15 +35,15 @@ def test_rows_train_and_a_run_goes_on(tmp_path, monkeypatch):
     original = wan2019._train
     monkeypatch.setattr(wan2019, "_train", lambda row, *rest: trained.append(row) or original(row, *rest))
     report = reproduce(tmp_path / "run", TINY, (1,), rows, said.append)
-    assert trained == [NO_VAE, SUPERVISED]  # the others were done
+    assert trained == [NO_VAE, SUPERVISED, LONGER]  # the others were done
     assert (tmp_path / "run" / "rows" / "01_1.json").read_bytes() == kept
     for row in rows:
         (scores,) = report["rows"][row]
         assert scores["row"] == row and 5 < scores["epe_3d_mm"] < 200 and len(scores["frames_within"]) == 81
     text = (tmp_path / "run" / "wan2019.md").read_text()
-    assert "| 22.65 |" in text and "| 14.17 |" in text and text.count("\n") == 6
+    assert "| 22.65 |" in text and "| 14.17 |" in text and text.count("\n") == 7
     assert (tmp_path / "run" / "wan2019.png").stat().st_size > 5_000
-    assert json.loads((tmp_path / "run" / "wan2019.json").read_text())["closed"].keys() == {MIXED, NO_VAE}
+    assert json.loads((tmp_path / "run" / "wan2019.json").read_text())["closed"].keys() == {MIXED, NO_VAE, LONGER}
     with pytest.raises(InputError, match="another scale"):
         reproduce(tmp_path / "run", replace(TINY, frames=4), (1,), rows)
 
