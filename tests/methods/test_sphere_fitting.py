@@ -5,6 +5,7 @@ import torch
 
 from phalanx.data.cube_views import CubeViews, cube_views
 from phalanx.geometry.cubes import EXTENT
+from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import sphere_centres
 from phalanx.methods.sphere_fitting import (
@@ -15,7 +16,9 @@ from phalanx.methods.sphere_fitting import (
     SphereFittingConfig,
     add_noise,
     before_wrist,
+    load,
     moved,
+    save_weights,
 )
 from phalanx.synth import SynthConfig, make_chunk
 
@@ -146,7 +149,6 @@ def test_all_kinds_of_frames_in_a_batch(views):
         "collision",
     }
     assert all(bool(value.isfinite()) for value in terms.values())
-    network.config.stacks = 2
 
 
 def test_noise_keeps_the_hand_in_its_place(views):
@@ -162,3 +164,12 @@ def test_noise_keeps_the_hand_in_its_place(views):
 def test_joints_come_out_of_the_estimate(views, truth):
     joints = joints_of_spheres(truth)
     assert (joints - views.joints).norm(dim=-1).mean() < 0.0015
+
+
+def test_weights_files_hold_the_network_and_not_how_it_was_trained(tmp_path):
+    network = estimator(vae=0)
+    save_weights(network, tmp_path / "w.safetensors", HandModel.open_hand())
+    back = load(tmp_path / "w.safetensors", trainable=True)
+    assert back.config == SphereFittingConfig(size=SIZE, width=16)
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(back.state_dict()[name], value, rtol=2e-3, atol=2e-3)  # half precision

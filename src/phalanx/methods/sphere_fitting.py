@@ -26,9 +26,8 @@ What the paper leaves unsaid, and what was chosen:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +49,9 @@ from phalanx.render.spheres import depth_of_winners, sphere_index
 
 METHOD = "sphere_fitting"
 """What its weights files say they are of."""
+
+ARCHITECTURE = ("size", "width", "stacks")
+"""What of `SphereFittingConfig` weights are of; the rest is how they are trained, which their files do not say."""
 
 SPHERES = len(RADII)
 ALPHA = 10.0
@@ -264,7 +266,8 @@ def add_noise(maps: Tensor, generator: torch.Generator) -> Tensor:
 
 def save_weights(network: SphereEstimator, path: str | Path, hand: HandModel) -> None:
     """Write network and prior for `load`. Raises InputError if the file cannot be written."""
-    write_weights(path, network.state_dict(), METHOD, asdict(network.config), hand.checksum())
+    values = {name: getattr(network.config, name) for name in ARCHITECTURE}
+    write_weights(path, network.state_dict(), METHOD, values, hand.checksum())
 
 
 def load(path: str | Path | None = None, hand: HandModel | None = None, trainable: bool = False) -> SphereEstimator:
@@ -276,7 +279,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None, trainabl
     path = path or shipped_weights(METHOD)
     values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
     try:
-        network = SphereEstimator(_config(values))
+        network = SphereEstimator(SphereFittingConfig(**{name: values[name] for name in ARCHITECTURE}))
         network.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{path}: the weights do not fit the network they name") from error
@@ -284,10 +287,6 @@ def load(path: str | Path | None = None, hand: HandModel | None = None, trainabl
         network.eval().requires_grad_(False)
         prepare(network.hourglass, network.config.size, inference_precision())
     return network
-
-
-def _config(values: dict[str, Any]) -> SphereFittingConfig:
-    return SphereFittingConfig(**(values | {"weights": FittingWeights(**values["weights"])}))
 
 
 def _add(terms: dict[str, Tensor], more: dict[str, Tensor], parts: int) -> None:

@@ -25,6 +25,7 @@ from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres, sample_joints
 from phalanx.hand.spheres import sphere_centres
 from phalanx.methods.sphere_fitting import (
+    ARCHITECTURE,
     METHOD,
     FittingBatch,
     SphereEstimator,
@@ -266,7 +267,7 @@ def start(
         model = SphereEstimator(config.model, train_prior(config.seed, config.prior_steps))
     else:
         model = load(config.start_from, trainable=True)
-        for name in ("size", "width", "stacks"):
+        for name in ARCHITECTURE:
             if getattr(model.config, name) != getattr(config.model, name):
                 raise InputError(
                     f"{config.start_from}: has a {name} of {getattr(model.config, name)}; give it as --model.{name}"
