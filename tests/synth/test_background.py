@@ -44,6 +44,7 @@ def test_wrong_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="gone: no such folder"):
         tile_bank(2, tmp_path / "gone", 0.5, "cpu")
     (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "._photo.jpg").write_bytes(b"what a Mac leaves")
     with pytest.raises(InputError, match="holds no pictures"):
         tile_bank(2, tmp_path, 0.5, "cpu")
     (tmp_path / "broken.jpg").write_text("no picture")

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import torch
 
+from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.background import tile_bank
@@ -52,6 +53,15 @@ def test_grounds_and_photographs_are_divided(tmp_path):
         bank = tile_bank(30, tmp_path, 1.0, "cpu", domain.painters, domain.half)[0]
         seen.append({int(tile[0, 9, 9]) for tile in bank})
     assert seen[0] and seen[1] and not seen[0] & seen[1]
+    for path in list(tmp_path.iterdir())[1:]:
+        path.unlink()
+    faults = []
+    for domain in (STUDIO, FIELD):  # a single photograph can be but of one
+        try:
+            tile_bank(2, tmp_path, 0.5, "cpu", domain.painters, domain.half)
+        except InputError as error:
+            faults.append(str(error))
+    assert len(faults) == 1 and "none of its 1 pictures falls to this domain" in faults[0]
     ours, theirs = (tile_bank(3, None, 0.5, "cpu", d.painters, d.half)[0] for d in (STUDIO, FIELD))
     assert not torch.equal(ours, theirs)
 

@@ -156,9 +156,14 @@ def test_bad_rigs_are_one_sentence(tmp_path):
             ({"spot": [9, 9, 9]}, "camera 0 does not see the spot"),
             ({"width": 0}, "must be positive"),
             ({"reach": -1}, "must be positive"),
-            ({"cameras": [{"K": camera["K"]}]}, "is not a rig"),
+            ({"cameras": [{"K": camera["K"]}]}, "camera 0: world_to_camera is missing"),
             ({"cameras": 7}, "cameras must be a list of objects"),
-            ({"width": 1e400}, "is not a rig"),
+            ({"cameras": [7]}, "camera 0: must be an object of K, world_to_camera"),
+            (cameras(distortion=[0.1]), "camera 1: 'distortion' is none of K, world_to_camera, name"),
+            ({"colour": 1}, "is not a rig: 'colour' is none of width, height, spot, cameras, reach, turn"),
+            ({"width": 1e400}, "width must be a whole number of pixels, not inf"),
+            ({"width": "wide"}, "width must be a number, not 'wide'"),
+            ({"turn": "x"}, "turn must be a number, not 'x'"),
             ({"turn": float("inf")}, "turn must be 0 to 180 degrees, not inf"),
             ({"turn": -3}, "turn must be 0 to 180"),
             (cameras(K=[1e-300, 1e-300, 256, 256]), "camera 1 sees a hand at the spot"),
@@ -174,7 +179,7 @@ def test_bad_rigs_are_one_sentence(tmp_path):
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(InputError, match=r"text\.json: is not a JSON file"):
         load_rig(str(tmp_path / "text.json"))
-    with pytest.raises(InputError, match=r"list\.json: is not a rig"):
+    with pytest.raises(InputError, match=r"list\.json: is not a rig: must be an object"):
         load_rig(str(tmp_path / "list.json"))
     with pytest.raises(InputError, match=r"nine: neither a rig \(ring8, stereo, five_views\) nor a readable file"):
         load_rig("nine")
@@ -198,7 +203,7 @@ def test_pictures_of_one_camera_are_numbered_as_of_several():
     [
         ({"width": 640.7}, "width must be a whole number of pixels, not 640.7"),
         ({"cameras": "two"}, "cameras must be a list of objects"),
-        ({"cameras": [3]}, "cameras must be a list of objects"),
+        ({"cameras": [3]}, "camera 0: must be an object of K"),
     ],
 )
 def test_rig_files_of_another_form_are_refused(tmp_path, change, fault):

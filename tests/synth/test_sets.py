@@ -82,9 +82,9 @@ def test_another_set_in_the_folder_is_refused_and_kept(quick, tmp_path):
     make_set(plan(), tmp_path, say=lambda line: None)
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
     for other, says in [
-        (plan(23), "another count"),
-        (Plan(plan().config, 4, 22), "another seed"),
-        (plan(effects=0.5), "another synth"),
+        (plan(23), "count was 22 when the set was begun and is 23 now"),
+        (Plan(plan().config, 4, 22), "seed was 3 when the set was begun and is 4 now"),
+        (plan(effects=0.5), "effects was 1.0 when the set was begun and is 0.5 now"),
     ]:
         with pytest.raises(InputError, match=says):
             make_set(other, tmp_path, say=lambda line: None)
@@ -157,7 +157,7 @@ def test_damage_is_found(quick, tmp_path):
 
 def test_senseless_plans():
     for seed, count in ((-1, 5), (0, 0), (2**63, 5)):
-        with pytest.raises(InputError, match="needs a seed of 0 to 2.63 - 1 and a count of 1 or more"):
+        with pytest.raises(InputError, match="needs a seed of 0 to 2.63 - 1 and a count of 1 to 1000000000"):
             Plan(SynthConfig(), seed, count)
 
 

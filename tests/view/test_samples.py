@@ -23,6 +23,9 @@ def test_depth_is_red_where_near_blue_where_far_black_where_unread():
     assert drawn[3, 3].tolist() == [0, 0, 0]
     assert drawn[0, 0, 0] > drawn[0, 0, 2] + 50 and drawn[7, 6, 2] > drawn[7, 6, 0]
     assert not depth_picture(np.zeros((4, 4))).any()
+    wall = np.where(np.arange(8)[:, None] < 4, depth, 5.0)  # colours go to what is behind, unless told what is shown
+    plain, relief = depth_picture(wall)[:3].astype(int), depth_picture(wall, wall < 2)[:3].astype(int)
+    assert np.ptp(relief[:, :, 1]) > 3 * np.ptp(plain[:2, :, 1]) and relief[0, 0].argmax() == 0
 
 
 def test_boxes_are_drawn_round_hands_that_are_seen():

@@ -17,7 +17,11 @@ def add_synth(verbs: Any) -> None:
         "--out", metavar="DIR", help="write a set of pictures with labels into this folder, or go on with the one there"
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
-    parser.add_argument("--count", type=int, help="how many pictures (default: 60 in a sheet, 1024 in a set)")
+    parser.add_argument(
+        "--count",
+        type=int,
+        help="how many pictures (default: 60 in a sheet, 1024 in a set; sheets are filled up to whole rows of ten)",
+    )
     parser.add_argument("--views", type=int, metavar="N", help="the same as --rig ringN: N cameras round each hand")
     parser.add_argument(
         "--rig",

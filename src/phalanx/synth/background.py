@@ -38,7 +38,10 @@ def _photograph(generator: np.random.Generator, files: list[Path]) -> np.ndarray
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of background pictures")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PICTURES)
+    pictures = (path for path in folder.rglob("*") if path.suffix.lower() in _PICTURES)
+    files = sorted(
+        path for path in pictures if not path.name.startswith(".")
+    )  # some systems leave such beside pictures
     if not files:
         raise InputError(f"{folder}: holds no pictures ({', '.join(sorted(_PICTURES))})")
     return files
@@ -66,11 +69,17 @@ def tile_bank(
         half: which half of the photographs is cut from, 0 or 1, by their names; none: all.
 
     Raises:
-        InputError: the folder does not exist, holds no pictures, or one of them cannot be read.
+        InputError: the folder does not exist, holds no pictures or none of this half, or one of them cannot be read.
     """
     files = _files(photographs) if photographs is not None else []
     if half is not None:
-        files = [file for file in files if hashlib.sha256(file.name.encode()).digest()[0] % 2 == half]
+        halves = [file for file in files if hashlib.sha256(file.name.encode()).digest()[0] % 2 == half]
+        if files and not halves:
+            raise InputError(
+                f"{photographs}: none of its {len(files)} pictures falls to this domain (names divide them between the domains); "
+                "add more"
+            )
+        files = halves
     from_files = round(count * photograph_share) if files else 0
     tiles = np.empty((count, _SIDE, _SIDE, 3), np.uint8)
     for i in range(count):

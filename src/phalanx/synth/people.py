@@ -335,8 +335,10 @@ def paint_people(
         "forearm": np.where(bare_forearm, skin, cloth),
     }
     for i, paint in enumerate(PAINTS[-body.centre.shape[1] :]):
-        if paint in colours:  # trousers are of any colour
+        if paint in colours:
             look.paint[:, i, :3, 0] = np.exp(colours[paint])
+    trousers = [i for i, paint in enumerate(PAINTS[-body.centre.shape[1] :]) if paint == "trousers"]
+    look.paint[:, trousers] = look.paint[:, trousers[:1]]  # of any colour, but one
     return look
 
 

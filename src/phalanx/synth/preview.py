@@ -77,5 +77,9 @@ def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:
         tile = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     if sample.sensed_depth is None:
         return tile
-    depth = depth_picture(sample.sensed_depth[picture].numpy())
+    assert sample.depth is not None
+    sensed, true = sample.sensed_depth[picture].numpy(), sample.depth[picture].numpy()
+    depth = depth_picture(
+        sensed, (true > 0) & (abs(sensed - true) < 0.05)
+    )  # colours for the hand, not what is behind it
     return np.vstack([tile, cv2.resize(depth, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)])

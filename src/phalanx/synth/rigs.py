@@ -142,25 +142,49 @@ def load_rig(name: str) -> Rig:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a JSON file") from error
     try:
-        if not isinstance(data["cameras"], list) or not all(isinstance(camera, dict) for camera in data["cameras"]):
+        _check_names(data, ("width", "height", "spot", "cameras"), ("reach", "turn"), "is not a rig: ")
+        cameras = data["cameras"]
+        if not isinstance(cameras, list):
             raise InputError("cameras must be a list of objects with K and world_to_camera")
-        for side in ("width", "height"):
-            if float(data[side]) != int(data[side]):
-                raise InputError(f"{side} must be a whole number of pixels, not {data[side]}")
-        intrinsics: Any = [camera["K"] for camera in data["cameras"]]
-        extrinsics: Any = [camera["world_to_camera"] for camera in data["cameras"]]
+        for number, camera in enumerate(cameras):
+            _check_names(camera, ("K", "world_to_camera"), ("name",), f"camera {number}: ")
+        width, height = (_number(data[side], side) for side in ("width", "height"))
+        for side, pixels in (("width", width), ("height", height)):
+            if not pixels.is_integer():
+                raise InputError(f"{side} must be a whole number of pixels, not {pixels}")
+        intrinsics: Any = [camera["K"] for camera in cameras]
+        extrinsics: Any = [camera["world_to_camera"] for camera in cameras]
+        turn = data.get("turn")
         return Rig(
             K=intrinsics,
             world_to_camera=extrinsics,
-            width=int(data["width"]),
-            height=int(data["height"]),
+            width=int(width),
+            height=int(height),
             spot=data["spot"],
-            reach=float(data.get("reach", 0.06)),
-            turn=None if data.get("turn") is None else float(data["turn"]),
+            reach=_number(data.get("reach", 0.06), "reach"),
+            turn=None if turn is None else _number(turn, "turn"),
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:  # InputError too
-        fault = str(error) if isinstance(error, InputError) else f"is not a rig: {error!r}"
-        raise InputError(f"{path}: {fault.removeprefix('rig: ')}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('rig: ')}") from error
+
+
+def _check_names(found: Any, needed: tuple[str, ...], optional: tuple[str, ...], who: str) -> None:
+    """Make sure that `found` is an object of the names `needed` and perhaps the `optional`."""
+    if not isinstance(found, dict):
+        raise InputError(f"{who}must be an object of {', '.join(needed)}")
+    if missing := [name for name in needed if name not in found]:
+        raise InputError(f"{who}{missing[0]} is missing")
+    if unknown := [name for name in found if name not in needed + optional]:
+        raise InputError(f"{who}{unknown[0]!r} is none of {', '.join(needed + optional)}")
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{name} must be a number, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _pinhole(size: int, degrees: float) -> np.ndarray:

@@ -43,6 +43,7 @@ from phalanx.synth.rigs import load_rig
 SCHEMA = "phalanx.set/2"
 CHUNKS = 32  # in a shard
 _SPARE = 1.05  # disk wanted beyond the estimate
+_MOST = 10**9  # pictures
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class Plan:
     count: int  # pictures
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63 or self.count < 1:
+        if not 0 <= self.seed < 2**63 or not 1 <= self.count <= _MOST:
             raise InputError(
-                f"set: needs a seed of 0 to 2^63 - 1 and a count of 1 or more, not {self.seed}, {self.count}"
+                f"set: needs a seed of 0 to 2^63 - 1 and a count of 1 to {_MOST}, not {self.seed}, {self.count}"
             )
 
     @property
@@ -162,7 +163,7 @@ def _announce(plan: Plan, missing: list[int], folder: Path, workers: int, say: C
     estimate = estimate_set(plan, missing, folder, workers)
     say(
         f"{sum(map(plan.pictures, missing))} of {plan.count} pictures to make: about {_duration(estimate.seconds)} with "
-        f"{workers} worker{'s' * (workers > 1)}, {estimate.bytes / 1e9:.2f} GB ({estimate.free / 1e9:.0f} GB are free)"
+        f"{workers} worker{'s' * (workers > 1)}, {_amount(estimate.bytes)} ({_amount(estimate.free)} are free)"
     )
     if estimate.bytes * _SPARE > estimate.free:
         raise InputError(
@@ -312,21 +313,26 @@ def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
             raise InputError(f"{path.parent}: holds shards without a manifest; choose another folder")
         return fresh
     found = _read(path)
-    for name in ("schema", "version", "seed", "count", "synth"):
-        if found.get(name) != fresh[name]:
-            raise InputError(f"{path}: the folder holds a set of another {name}; choose another folder")
-    for name, value in fresh["surroundings"].items():
-        if (then := found.get("surroundings", {}).get(name)) != value:
+    before = _choices(found)
+    for name, value in _choices(fresh).items():
+        if (then := before.get(name)) != value:
             raise InputError(
                 f"{path}: {name} was {then} when the set was begun and is {value} now; choose another folder"
             )
     return {**found, "complete": False}
 
 
+def _choices(manifest: dict[str, Any]) -> dict[str, Any]:
+    """By name, all that shards of a set have in common."""
+    single = {name: manifest.get(name) for name in ("version", "seed", "count")}
+    return single | manifest["synth"] | manifest["surroundings"]
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema"] != SCHEMA or not isinstance(found["shards"], dict):
+        parts = (found["shards"], found["synth"], found["surroundings"])
+        if found["schema"] != SCHEMA or not all(isinstance(part, dict) for part in parts):
             raise ValueError("another schema")
         return found
     except OSError as error:

@@ -55,9 +55,12 @@ def draw_boxes(tile: np.ndarray, boxes: np.ndarray, scale: int = 2) -> np.ndarra
     return canvas
 
 
-def depth_picture(depth: np.ndarray) -> np.ndarray:
-    """Depth `(S, S)` in metres as an RGB picture uint8: near is red, far is blue, no reading is black."""
-    read = depth[depth > 0]
+def depth_picture(depth: np.ndarray, shown: np.ndarray | None = None) -> np.ndarray:
+    """Depth `(S, S)` in metres as an RGB picture uint8: near is red, far is blue, no reading is black.
+
+    Colours span the depths where `shown (S, S)` is true, everything where it is None.
+    """
+    read = depth[(depth > 0) if shown is None else (depth > 0) & shown]
     near, far = (float(np.quantile(read, q)) for q in (0.02, 0.98)) if len(read) else (0.0, 1.0)
     grey = np.clip(255 * (far - depth) / max(far - near, 0.02), 0, 255).astype(np.uint8)
     coloured = cv2.applyColorMap(grey, cv2.COLORMAP_TURBO)[..., ::-1]
