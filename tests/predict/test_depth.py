@@ -113,6 +113,21 @@ def test_a_hand_is_found_behind_something_nearer(weights, monkeypatch, sample):
     assert np.linalg.norm(made.estimator.middle[0] - sample.joints[1].mean(0)) < 0.01 and got.hand.score > 0.4
 
 
+def test_where_there_is_no_hand_none_is_made_up(weights):
+    made = DepthPredictor(weights)
+    row, column = np.indices((480, 640))
+    K = [476.0, 476.0, 320.0, 240.0]
+    speck = np.zeros((480, 640))
+    speck[101, 103] = 0.6
+    for depth, words in (
+        (0.8 + 2e-4 * row + 1e-4 * column, "but a plain surface"),
+        (np.full((480, 640), 4.66), "4.66 m away, where no hand can be made out: is the unit right"),
+        (speck, "no hand is seen"),
+    ):
+        with pytest.raises(InputError, match=words):
+            made(depth, K, side="right")
+
+
 def test_bad_input_is_said_in_a_sentence(weights, sample):
     made = DepthPredictor(weights)
     depth, K = sample.depth[0].numpy(), sample.K[0].numpy()

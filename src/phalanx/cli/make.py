@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from phalanx.cli.common import Parser, add_verb, complain, progress_bar, sayer
+from phalanx.cli.common import Parser, add_verb, complain, numbers, progress_bar, sayer
 from phalanx.core.errors import InputError
 
 
@@ -228,6 +228,13 @@ def add_adapt(verbs: Any) -> None:
     depth.add_argument("--out", required=True, metavar="DIR", help="folder for weights, picture and figures")
     depth.add_argument("--weights", metavar="FILE", help="weights to begin with (default: those in the package)")
     depth.add_argument("--side", choices=("left", "right"), default="right", help="which hand it is (default: right)")
+    depth.add_argument(
+        "--box",
+        type=numbers,
+        metavar="X,Y,W,H",
+        help="where the hand is in all frames, in pixels (default: it is looked for)",
+    )
+    depth.add_argument("--mask", metavar="FILE", help="picture that is black where the hand is not, in all frames")
     depth.add_argument("--minutes", type=float, default=10.0, help="of training (default: 10)")
     depth.add_argument("--workers", type=int, default=1, help="processes that make synthetic frames (default: 1)")
     depth.add_argument("--resume", action="store_true", help="go on with a run that was killed")
@@ -236,10 +243,14 @@ def add_adapt(verbs: Any) -> None:
 
 _ADAPT_DEPTH = """\
 Learns from the frames alone: spheres are drawn where the network says and held against the depth that was measured (Wan et al. 2019).
-What is nearest to the camera is taken for the hand. With a rig.json in the folder (docs/data.md) and a folder for each of
-three or more calibrated cameras, their views are held against each other too, which is worth most.
+The hand is looked for in what is nearest and behind it, or where --box or --mask say. With a rig.json in the folder and a folder for
+each of three or more calibrated cameras, their views are held against each other too, which is worth most:
 
-Frames without a hand, empty or of another size are named and passed over.
+  {"width": 640, "height": 480, "cameras": [{"name": "left", "K": [476, 476, 320, 240], "world_to_camera": [[...] x 4]}, ...]}
+
+Lengths are in metres; a frame is what has the same file name in all cameras' folders. Frames without a hand, empty, of another size or
+that not all cameras have are named and passed over. While it trains, lines tell the fit error, and adapted.png in --out shows some
+frames with the joints before and now.
 
 example:
   phalanx adapt depth --data recordings/ --camera sr305 --out mine
@@ -260,6 +271,8 @@ def _adapt_depth(args: argparse.Namespace, rest: Sequence[str]) -> int:
             args.weights,
             args.unit,
             args.side,
+            args.box,
+            args.mask,
             args.minutes,
             args.workers,
             args.resume,

@@ -1,5 +1,6 @@
 """Checks at the borders: where arrays and cameras of users enter."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,3 +63,27 @@ def _floats(values: Any, name: str, wanted: str) -> np.ndarray:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: not {wanted}") from error
+
+
+def check_names(found: Any, needed: tuple[str, ...], optional: tuple[str, ...], who: str) -> None:
+    """Make sure that `found`, read from JSON, is an object of the names `needed` and perhaps the `optional`.
+
+    Raises:
+        InputError: it is not, beginning with `who`.
+    """
+    if not isinstance(found, dict):
+        raise InputError(f"{who}must be an object of {', '.join(needed)}")
+    if missing := [name for name in needed if name not in found]:
+        raise InputError(f"{who}{missing[0]} is missing")
+    if unknown := [name for name in found if name not in needed + optional]:
+        raise InputError(f"{who}{unknown[0]!r} is none of {', '.join(needed + optional)}")
+
+
+def as_number(value: Any, name: str) -> float:
+    """A number read from JSON. Raises InputError, naming `name`, if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{name} must be a number, not {value!r}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -17,6 +17,8 @@ from phalanx.core.errors import InputError
 from phalanx.data.images import read_depth
 from phalanx.data.nyu import read_nyu_depth
 
+OVERLAY = "_overlay.png"
+"""How names of pictures end that predictions are drawn in."""
 _LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
 
 
@@ -71,13 +73,8 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
         InputError: no such camera, a camera of numbers without a unit, a file that cannot be read, a frame without readings, or one
             whose distances no hand could have: the unit is wrong.
     """
+    metres = unit_of(camera, unit)
     known = DEPTH_CAMERAS.get(camera)
-    if unit is None and known is None:
-        raise InputError(f"unit: a camera given as {camera!r} needs the metres that a value of 1 stands for")
-    metres = known.unit if unit is None and known is not None else unit
-    assert metres is not None
-    if not metres > 0:
-        raise InputError(f"unit: must be positive, not {metres}")
     K = None if known else _intrinsics(camera)
     if known is not None and known.packed:
         depth = read_nyu_depth(Path(path)) * (metres / known.unit)
@@ -99,6 +96,25 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
         K = known.K(width, height)
     assert K is not None
     return depth, K
+
+
+def depth_frames(folder: Path) -> list[Path]:
+    """PNG files in a folder and below it, but for pictures that `phalanx predict --depth` left there."""
+    pictures = (path for path in folder.rglob("*") if path.suffix.lower() == ".png" and path.is_file())
+    return sorted(path for path in pictures if not path.name.endswith(OVERLAY) and not path.name.startswith("."))
+
+
+def unit_of(camera: str, unit: float | None = None) -> float:
+    """Metres that a value of 1 stands for, of a camera and a unit as `read_frame` takes them; raises InputError as it does."""
+    known = DEPTH_CAMERAS.get(camera)
+    if known is None:
+        _intrinsics(camera)
+    metres = known.unit if unit is None and known is not None else unit
+    if metres is None:
+        raise InputError(f"unit: a camera given as {camera!r} needs the metres that a value of 1 stands for")
+    if not 0 < metres < np.inf:
+        raise InputError(f"unit: must be positive, not {metres}")
+    return metres
 
 
 def _within(distance: float) -> bool:

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from phalanx.core.checks import as_array, as_intrinsics, is_rigid
+from phalanx.core.checks import as_array, as_intrinsics, as_number, check_names, is_rigid
 from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder, numbered_lines, read_json
 from phalanx.data.dataset import Dataset, check_files
@@ -193,6 +193,7 @@ class RigFolder(Dataset):
     Attributes:
         cameras: names of V cameras, which are those of their folders.
         frames: names of the pictures that all cameras have.
+        lacking: by camera, those that it lacks and others have.
         K, world_to_camera: (V, 3, 3) and (V, 4, 4), metres.
         size: width and height of all pictures.
     """
@@ -205,16 +206,16 @@ class RigFolder(Dataset):
         super().__init__(folder, split, whole)
         path = self.folder / _RIG
         data = read_json(path)
-        try:
-            entries = list(data["cameras"])
-            self.size = int(data["width"]), int(data["height"])
-            self.K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
-            self.world_to_camera = np.array([_motion(e, f"{path}: camera {i}") for i, e in enumerate(entries)])
-            names = [entry["name"] for entry in entries if "name" in entry]
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{path}: is not a rig: {error!r}") from error
+        check_names(data, ("width", "height", "cameras"), ("spot", "reach", "turn"), f"{path}: is not a rig: ")
+        entries = data["cameras"]
+        if not isinstance(entries, list):
+            raise InputError(f"{path}: is not a rig: cameras must be a list of objects with K and world_to_camera")
+        for i, entry in enumerate(entries):
+            check_names(entry, ("K", "world_to_camera"), ("name",), f"{path}: camera {i}: ")
+        self.size = tuple(int(as_number(data[side], f"{path}: {side}")) for side in ("width", "height"))
+        self.K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
+        self.world_to_camera = np.array([_motion(e, f"{path}: camera {i}") for i, e in enumerate(entries)])
+        names = [str(entry["name"]) for entry in entries if "name" in entry]
         inside = sorted((entry.name for entry in self.folder.iterdir() if entry.is_dir()), key=_natural)
         self.cameras: list[str] = names or [name for name in inside if not name.startswith(".")]
         if not entries or len(self.cameras) != len(entries) or len(set(self.cameras)) != len(entries):
@@ -226,6 +227,10 @@ class RigFolder(Dataset):
             for name, pictures in zip(self.cameras, found, strict=True):
                 check_files(self.folder / name, set[str]().union(*found), pictures)
         self.frames = sorted(found[0].intersection(*found), key=_natural)
+        every = set[str]().union(*found)
+        self.lacking = {
+            name: sorted(every - pictures, key=_natural) for name, pictures in zip(self.cameras, found, strict=True)
+        }
         if not self.frames:
             raise InputError(f"{self.folder}: no frame has pictures of all cameras")
 

@@ -69,6 +69,8 @@ def places_to_look(depth: Tensor, K: Tensor, most: int = 64) -> Tensor:
     step = 1 + depth.shape[-1] // 400
     points = depth_to_points(depth, K)[:, ::step, ::step].flatten(0, 2)
     points = points[points[:, 2] > 0]
+    if not len(points):
+        return points
     first = torch.quantile(points[:: len(points) // 4096 + 1, 2], _NEAREST_SHARE)
     points = points[points[:, 2] < first + _FARTHEST]
     cells, which, counts = (points / _CELL).round().unique(dim=0, return_inverse=True, return_counts=True)

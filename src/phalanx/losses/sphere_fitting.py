@@ -49,8 +49,8 @@ def data_to_model(
         centres: (B, N, 3) metres.
         radii: (N,) or (B, N) metres.
         weights: (B, P) at least 0, of points within their frame; 0 leaves out. A frame without any counts as 0.
-        limit: metres. Points farther away count as `limit`, and pull no longer: for what the spheres do not model, as the forearm, which
-            would draw the palm to itself. It must exceed the way that fingers have to go. None is no limit.
+        limit: metres. Points farther away count as `limit`, and pull no longer: for what the spheres do not model, as things behind the
+            hand. Fingers that have farther to go must be brought near by other terms. None is no limit.
     """
     radii = radii.expand(centres.shape[:2])  # (B, N)
     with torch.no_grad():

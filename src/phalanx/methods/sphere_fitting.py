@@ -21,6 +21,11 @@ What the paper leaves unsaid, and what was chosen:
 - **The drawn map** is orthographic (Eq. 7); so are the maps that come in (`geometry.cubes`), which makes it exact.
 - **Radii** are those of the open hand's mean shape, for everybody, as in print.
 - **Supervision** is on maps (Eq. 3) and on coordinates: the paper found both alike, and Eq. 1-2 carry the gradients of fitting.
+  So short a reach leaves fingers that are farther off to the other terms; a longer one pulled more spheres astray than it brought home.
+- **Eq. 13** is a bound to be raised and stands in print among terms to be lowered: here it is negated, and divided by the number of
+  coordinates; one draw of the latent code, a VAE trained on a fixed pool of sampled hands. **Eq. 9** takes some hundred points of a map.
+- **Kinds of frames**: of frames with several views and of single ones in the same step, each kind's terms are means over it, and added.
+  Several stacks: their terms are averaged. Statistics of normalisation are those of synthetic and real maps together.
 - **Views** of a frame: centres go from every view into every other, its own included, and are drawn there (Fig. 3).
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.core.files import list_folder, writable_folder, write_json
+from phalanx.core.files import writable_folder, write_json
 from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
-from phalanx.data.depth_cameras import DEPTH_CAMERAS, read_frame
+from phalanx.data.depth_cameras import DEPTH_CAMERAS, depth_frames, read_frame, unit_of
 from phalanx.data.folders import RigFolder
+from phalanx.data.images import read_image
 from phalanx.data.sample import Sample
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import Side
 from phalanx.hand.skeleton import JOINT_NAMES
 from phalanx.hand.sphere_priors import joints_of_spheres
-from phalanx.methods.sphere_fitting import SphereEstimator, load, save_weights
+from phalanx.methods.sphere_fitting import SphereEstimator, load, moved, save_weights
 from phalanx.predict.depth import mirrored_frames
-from phalanx.predict.depth_search import find_hands, fit_to_maps
+from phalanx.predict.depth_search import find_hands, fit_to_maps, why_no_hand, within
 from phalanx.synth import SynthConfig
 from phalanx.train.loop import LoopConfig
 from phalanx.train.sphere_fitting import WEIGHTS, FitConfig, StartConfig, fit
@@ -35,6 +37,9 @@ from phalanx.view.samples import depth_picture, draw_joints, sheet, write_sheet
 
 _LEAST = 150  # cells of a map that a hand covers at the least
 _SHOWN = 6  # frames in the picture
+_WATCHED = 64  # maps that errors are told of while it trains
+_MOST_ERROR = 0.03  # metres: a network that is not adapted yet may be so far off
+_APART = 0.15  # metres between the places where cameras see the middle of one hand
 
 
 @dataclass
@@ -54,6 +59,8 @@ def read_recording(
     network: SphereEstimator,
     unit: float | None = None,
     side: Side = "right",
+    box: Sequence[float] | None = None,
+    mask: str | os.PathLike[str] | None = None,
     complain: Callable[[str], object] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recording:
@@ -65,28 +72,39 @@ def read_recording(
         network: that says where in the nearest thing the hand is.
         unit: metres that a value of 1 stands for; none: the named camera's.
         side: which hand all frames show.
+        box, mask: where the hand is in all frames of one camera, as `predict.depth_search.within` has it; the mask as a picture,
+            black where the hand is not.
         complain: is given a sentence for every frame that is passed over.
         progress: is given how many frames are read, and how many there are.
 
     Raises:
-        InputError: the folder has no frames, or none of them can be used.
+        InputError: camera, unit, box or mask are at fault, the folder has no frames, or none of them can be used.
     """
     folder = Path(folder)
+    unit_of(camera, unit)
+    where = None if mask is None else np.asarray(read_image(mask).any(2))
+    if box is not None:
+        as_array(box, (4,), "box")
     rig = RigFolder(folder, whole=False) if RigFolder.recognises(folder) else None
     if rig is None:
-        frames = [[path] for path in sorted(_frames_below(folder))]
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder")
+        frames = [[path] for path in depth_frames(folder)]
     else:
+        if box is not None or mask is not None:
+            raise InputError("box and mask are of one camera's frames, and this folder has those of a rig")
         frames = [[folder / name / frame for name in rig.cameras] for frame in rig.frames]
-        dropped = {name: len(list_folder(folder / name)) - len(rig.frames) for name in rig.cameras}
-        for name, count in dropped.items():
-            if count:
-                complain(f"{folder / name}: {count} frames are not used, for other cameras lack them")
     if not frames:
         raise InputError(f"{folder}: holds no 16-bit PNG frames")
     parts, names, skipped = [], [], []
+    for name, missing in {} if rig is None else rig.lacking.items():
+        for frame in missing:
+            problem = f"{folder / name / frame}: is missing, so that what other cameras have of it is not used"
+            skipped.append({"input": str(folder / name / frame), "problem": problem})
+            complain(problem)
     for number, paths in enumerate(frames):
         try:
-            parts.append(_read(paths, camera, unit, side, rig, network))
+            parts.append(_read(paths, camera, unit, side, rig, network, box, where))
             names.append(str(paths[0].relative_to(folder)))
         except InputError as error:
             skipped.append({"input": str(paths[0]), "problem": str(error)})
@@ -97,17 +115,24 @@ def read_recording(
     return Recording(concatenate_views(parts), names, skipped)
 
 
-def _frames_below(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    return [path for path in folder.rglob("*") if path.suffix.lower() == ".png" and path.is_file()]
-
-
 def _read(
-    paths: list[Path], camera: str, unit: float | None, side: Side, rig: RigFolder | None, network: SphereEstimator
+    paths: list[Path],
+    camera: str,
+    unit: float | None,
+    side: Side,
+    rig: RigFolder | None,
+    network: SphereEstimator,
+    box: Sequence[float] | None,
+    mask: np.ndarray | None,
 ) -> CubeViews:
     frames = [read_frame(path, camera, unit) for path in paths]
-    depth = torch.from_numpy(np.stack([frame for frame, _ in frames]))
+    for path, (frame, _) in zip(paths, frames, strict=True):
+        if rig is not None and frame.shape[::-1] != rig.size:
+            sizes = "{}x{}, and not {}x{}".format(*frame.shape[::-1], *rig.size)
+            raise InputError(f"{path}: has {sizes} pixels as rig.json says")
+        if mask is not None and frame.shape != mask.shape:
+            raise InputError(f"{path}: has not the size of the mask")
+    depth = torch.from_numpy(np.stack([within(frame, box, mask) for frame, _ in frames]))
     intrinsics = np.stack([K for _, K in frames]) if rig is None else rig.K
     K = torch.from_numpy(intrinsics).float()
     motions = None if rig is None else torch.from_numpy(rig.world_to_camera).float()
@@ -117,17 +142,35 @@ def _read(
             mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
             motions = mirror @ motions @ mirror
     sample = Sample(sensed_depth=depth, K=K, world_to_camera=motions)
-    views = cube_views(sample, len(paths), network.config.size, find_hands(network, depth, K))
+    middles = find_hands(network, depth, K)
+    views = cube_views(sample, len(paths), network.config.size, middles)
     covered = (views.maps[0] < EXTENT / 2).flatten(1).sum(1)
     if int(covered.min()) < _LEAST:
         raise InputError(f"{paths[int(covered.argmin())]}: no hand is seen near the camera")
+    for path, middle, surface, error in zip(
+        paths, middles, views.maps[0], _errors(network, views.maps[0]), strict=True
+    ):
+        if fault := why_no_hand(middle, surface, float(error), _MOST_ERROR):
+            raise InputError(f"{path}: {fault}")
+    if motions is not None:
+        world = moved(torch.linalg.inv(motions), middles[:, None])[:, 0]
+        apart = (world - world.median(0).values).norm(dim=1)
+        if float(apart.max()) > _APART:
+            raise InputError(
+                f"{paths[int(apart.argmax())]}: the hand is {float(apart.max()):.2f} m from where the other cameras see it; "
+                "are rig.json's motions from the world into the camera, in metres?"
+            )
     return views
 
 
-@torch.no_grad()
 def fit_errors(network: SphereEstimator, maps: Tensor) -> Tensor:
     """Mean absolute difference `(N,)` in mm of drawn and measured depth where both have surface, of maps `(N, S, S)`."""
-    return torch.cat([1000 * fit_to_maps(network(part), part)[0] for part in maps.float().split(32)])
+    return 1000 * _errors(network, maps)
+
+
+@torch.no_grad()
+def _errors(network: SphereEstimator, maps: Tensor) -> Tensor:
+    return torch.cat([fit_to_maps(network(part), part)[0] for part in maps.float().split(32)])
 
 
 def adapt_depth(
@@ -137,6 +180,8 @@ def adapt_depth(
     weights: str | os.PathLike[str] | None = None,
     unit: float | None = None,
     side: Side = "right",
+    box: Sequence[float] | None = None,
+    mask: str | os.PathLike[str] | None = None,
     minutes: float = 10.0,
     workers: int = 1,
     resume: bool = False,
@@ -150,7 +195,7 @@ def adapt_depth(
     frames, what was passed over), `adapted.png` shows frames with the joints before and after.
 
     Args:
-        folder, camera, unit, side: as `read_recording` takes them.
+        folder, camera, unit, side, box, mask: as `read_recording` takes them.
         weights: to begin with (default: those in the package).
         minutes: of training.
         workers: processes that make the synthetic frames that are mixed in.
@@ -163,7 +208,7 @@ def adapt_depth(
     if not minutes > 0:
         raise InputError(f"minutes: must be positive, not {minutes}")
     network = load(None if weights is None else Path(weights), trainable=True).eval()
-    recording = read_recording(folder, camera, network, unit, side, complain, progress)
+    recording = read_recording(folder, camera, network, unit, side, box, mask, complain, progress)
     views = recording.views
     maps = views.maps.flatten(0, 1)
     say(f"{len(views)} frames of {views.maps.shape[1]} views, {len(recording.skipped)} passed over")
@@ -180,10 +225,16 @@ def adapt_depth(
         workers=workers,
         buffer=2_000,
     )
-    rate = LoopConfig(minutes=minutes, learning_rate=3e-4, kernel_rate=4e-3, average=4_000, evaluate_every=4_000)
+    rate = LoopConfig(minutes=minutes, learning_rate=3e-4, kernel_rate=4e-3, average=4_000, evaluate_every=1_000)
     started = time.monotonic()
     mixture = FitConfig(rate, frames=max(2, 24 // views.maps.shape[1]))
-    adapted = fit(network, [views], synthetic, mixture, target / "run", {}, resume)
+    watched = maps[torch.linspace(0, len(maps) - 1, min(_WATCHED, len(maps))).round().long()]
+
+    def watch(present: SphereEstimator) -> dict[str, float]:
+        write_sheet(target / "adapted.png", _picture(maps, first, present))
+        return {"fit_error_mm": float(fit_errors(present, watched).mean())}
+
+    adapted = fit(network, [views], synthetic, mixture, target / "run", {}, resume, watch, say)
     after = fit_errors(adapted.eval(), maps)
     say(f"spheres and depth differ by {float(after.mean()):.1f} mm after")
     save_weights(adapted, target / WEIGHTS, HandModel.open_hand())

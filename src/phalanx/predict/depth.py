@@ -23,8 +23,13 @@ from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import RADII
 from phalanx.methods.sphere_fitting import load
-from phalanx.predict.depth_search import find_hands, fit_to_maps
+from phalanx.predict.depth_search import find_hands, fit_to_maps, why_no_hand, within
 from phalanx.predict.predictor import as_device
+
+JOINT_SIGMA = 0.01
+"""How far joints out of spheres may be off, metres; were they trusted more, hands would take impossible shapes."""
+MOST_ERROR = 0.012
+"""Fit error in metres beyond which spheres are no hand."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +91,19 @@ class DepthPredictor:
         if side not in (*SIDES, "auto"):
             raise InputError(f"side: must be 'left', 'right' or 'auto', not {side!r}")
         intrinsics = as_intrinsics(K)
-        seen = _within(depth, box, mask)
-        if not (seen > 0).any():
-            raise InputError("depth: nothing is read where the hand should be")
+        seen = within(depth, box, mask)
         sides: tuple[Side, ...] = SIDES if side == "auto" else (side,)
         found = [self._look(seen, intrinsics, each) for each in sides]
         best = min(range(len(found)), key=lambda k: -found[k][3])
-        spheres, middle, error, agreement = found[best]
+        spheres, middle, error, agreement, fault = found[best]
+        if fault is not None:
+            raise InputError(f"depth: {fault}")
         return self._assemble(depth, intrinsics, sides[best], side == "auto", spheres, middle, error, agreement)
 
     @torch.no_grad()
-    def _look(self, depth: np.ndarray, K: np.ndarray, side: Side) -> tuple[Tensor, Tensor, float, float]:
-        """Spheres (41, 3) in the frame of the (for a left hand, mirrored) camera, cube's middle, fit error, and share that agrees."""
+    def _look(self, depth: np.ndarray, K: np.ndarray, side: Side) -> tuple[Tensor, Tensor, float, float, str | None]:
+        """Spheres (41, 3) in the frame of the (for a left hand, mirrored) camera, cube's middle, fit error, share that agrees, and
+        what speaks against a hand."""
         frame, camera = torch.from_numpy(depth)[None], torch.from_numpy(K).float()[None]
         if side == "left":
             frame, camera = mirrored_frames(frame, camera)
@@ -105,7 +111,8 @@ class DepthPredictor:
         maps = cube_maps(frame, camera, middle, self.estimator.config.size)
         centres = self.estimator(maps.to(self.device)).cpu()  # (1, 41, 3)
         error, agreement, compared = (float(value[0]) for value in fit_to_maps(centres, maps))
-        return centres[0] + middle, middle[0], error if compared else EXTENT, agreement
+        error = error if compared else EXTENT
+        return centres[0] + middle, middle[0], error, agreement, why_no_hand(middle[0], maps[0], error, MOST_ERROR)
 
     def _assemble(
         self,
@@ -119,7 +126,7 @@ class DepthPredictor:
         agreement: float,
     ) -> DepthHand:
         height, width = depth.shape
-        pose = fit_joints(self.model, joints_of_spheres(spheres)[None])
+        pose = fit_joints(self.model, joints_of_spheres(spheres)[None], sigma=JOINT_SIGMA)
         with torch.no_grad():
             surface = self.model(pose)
             angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))[0].tolist()
@@ -160,17 +167,3 @@ def mirrored_frames(depth: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
     flipped = K.clone()
     flipped[:, 0, 2] = depth.shape[-1] - 1 - K[:, 0, 2]
     return depth.flip(-1).contiguous(), flipped
-
-
-def _within(depth: np.ndarray, box: Any, mask: np.ndarray | None) -> np.ndarray:
-    """`depth` with 0 outside box and mask."""
-    seen = depth
-    if box is not None:
-        x, y, width, height = as_array(box, (4,), "box").tolist()
-        rows, columns = np.indices(depth.shape)
-        inside = (columns >= x - 0.5) & (columns <= x + width - 0.5) & (rows >= y - 0.5) & (rows <= y + height - 0.5)
-        seen = np.where(inside, seen, 0)
-    if mask is not None:
-        where = as_array(mask, depth.shape, "mask") > 0.5
-        seen = np.where(where, seen, 0)
-    return seen.astype(np.float32)

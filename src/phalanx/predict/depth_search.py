@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.checks import as_array
+from phalanx.core.errors import InputError
 from phalanx.geometry.cubes import EXTENT, cube_maps, nearest_hand, places_to_look
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import RADII
@@ -17,6 +20,13 @@ _NEAR = 0.01  # metres: drawn and read depth that agree
 _SURE = 0.75  # share of the drawn spheres that agrees above which nothing else is looked at
 _RECENTRE = 0.06  # metres by which a cube is moved at most, towards the joints found in it
 _BATCH = 16  # cubes looked into at once
+
+
+_CLOSEST, _FARTHEST = 0.1, 3.0  # metres: hands beyond are not to be made out
+_FULL, _FLAT = (
+    0.15,
+    0.004,
+)  # share of a cube, and metres (of nineteen cells in twenty): so large and so plain is no hand
 
 
 class SpheresInCubes(Protocol):
@@ -35,8 +45,8 @@ def find_hands(network: SpheresInCubes, depth: Tensor, K: Tensor, device: torch.
     """
     middles = nearest_hand(depth, K)
     for frame, camera, middle in zip(depth[:, None], K[:, None], middles, strict=True):
-        if not bool(middle.isfinite().all()):
-            continue
+        if not bool(middle.isfinite().all()) or float(middle[2]) > _FARTHEST:
+            continue  # pictures of what is far are split into very many readings
         places = middle[None]
         centres, agreement = _look(network, frame, camera, places, device)
         if float(agreement[0]) < _SURE and len(others := places_to_look(frame, camera)):
@@ -48,6 +58,55 @@ def find_hands(network: SpheresInCubes, depth: Tensor, K: Tensor, device: torch.
         shift = joints_of_spheres(centres[best : best + 1]).mean(1)[0]
         middle.copy_(places[best] + shift * (_RECENTRE / shift.norm()).clamp(max=1.0))
     return middles
+
+
+def why_no_hand(middle: Tensor, surface: Tensor, error: float, most: float) -> str | None:
+    """What speaks against a hand where one was looked for; None: nothing.
+
+    Args:
+        middle: (3,) of the cube, metres.
+        surface: (S, S) its map.
+        error: metres, of the spheres (`fit_to_maps`).
+        most: metres, the error up to which spheres may be a hand.
+    """
+    distance = float(middle[2])
+    if not _CLOSEST < distance < _FARTHEST:
+        return f"what is looked at is {distance:.2f} m away, where no hand can be made out: is the unit right?"
+    if _is_plain(surface):
+        return "no hand is seen, but a plain surface"
+    if error > most:
+        return f"no hand is seen: none fits to less than {1000 * error:.0f} mm"
+    return None
+
+
+def _is_plain(surface: Tensor) -> bool:
+    row, column = (surface < EXTENT / 2).nonzero().unbind(1)
+    if len(row) < _FULL * surface.numel():
+        return False
+    depth = surface[row, column].double()
+    plane = torch.stack([row.double(), column.double(), torch.ones_like(depth)], 1)
+    off = plane @ torch.linalg.lstsq(plane, depth[:, None]).solution - depth[:, None]
+    return float(off.abs().quantile(0.95)) < _FLAT
+
+
+def within(depth: np.ndarray, box: Any, mask: np.ndarray | None) -> np.ndarray:
+    """Depth (H, W) with 0 outside of `box` (x, y, width, height in pixels) and where `mask` (H, W) is 0; None: everything.
+
+    Raises:
+        InputError: box or mask are at fault, or nothing is read in them.
+    """
+    seen = depth
+    if box is not None:
+        x, y, width, height = as_array(box, (4,), "box").tolist()
+        rows, columns = np.indices(depth.shape)
+        inside = (columns >= x - 0.5) & (columns <= x + width - 0.5) & (rows >= y - 0.5) & (rows <= y + height - 0.5)
+        seen = np.where(inside, seen, 0)
+    if mask is not None:
+        where = as_array(mask, depth.shape, "mask") > 0.5
+        seen = np.where(where, seen, 0)
+    if not (seen > 0).any():
+        raise InputError("depth: nothing is read where the hand should be")
+    return seen.astype(np.float32)
 
 
 def _look(

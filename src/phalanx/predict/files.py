@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json, write_whole
-from phalanx.data.depth_cameras import read_frame
+from phalanx.data.depth_cameras import OVERLAY, depth_frames, read_frame, unit_of
 from phalanx.data.images import find_inputs, is_video, read_image, real_path
 from phalanx.data.video import frames_per_second, read_frames, write_video
 from phalanx.hand.export import save_mesh
@@ -127,16 +128,19 @@ def predict_depth_files(
         side, box: as `DepthPredictor` takes them, for every frame.
 
     Raises:
-        InputError: before any work: there are no paths, or `out` cannot be written.
+        InputError: before any work: there are no paths, camera, unit or box are at fault, or `out` cannot be written.
     """
     named = [Path(path) for path in paths]
     if not named:
         raise InputError("paths: name a depth frame, or a folder of them")
+    unit_of(camera, unit)  # complaints that go for all frames come before the work
+    if box is not None:
+        as_array(box, (4,), "box")
     folder = writable_folder(out)
     summary = Summary()
     found: dict[str, Path] = {}
     for given in named:
-        inside = sorted(p for p in given.rglob("*") if p.suffix.lower() == ".png") if given.is_dir() else [given]
+        inside = depth_frames(given) if given.is_dir() else [given]
         if not inside:
             complain(f"{given}: holds no PNG frames")
             summary.skipped.append({"input": str(given), "problem": "holds no PNG frames"})
@@ -168,7 +172,7 @@ def _predict_depth(
     from phalanx.view.overlay import draw_overlay
     from phalanx.view.samples import depth_picture
 
-    outputs = [_beside(target, ending, inputs) for ending in (".json", "_overlay.png", ".glb")]
+    outputs = [_beside(target, ending, inputs) for ending in (".json", OVERLAY, ".glb")]
     depth, K = read_frame(path, camera, unit)
     found = predictor(depth, K, side, box)
     hand = found.hand

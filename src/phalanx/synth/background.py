@@ -73,13 +73,13 @@ def tile_bank(
     """
     files = _files(photographs) if photographs is not None else []
     if half is not None:
-        halves = [file for file in files if hashlib.sha256(file.name.encode()).digest()[0] % 2 == half]
-        if files and not halves:
+        ours = [file for file in files if hashlib.sha256(file.name.encode()).digest()[0] % 2 == half]
+        if files and not ours:
             raise InputError(
                 f"{photographs}: none of its {len(files)} pictures falls to this domain (names divide them between the domains); "
                 "add more"
             )
-        files = halves
+        files = ours
     from_files = round(count * photograph_share) if files else 0
     tiles = np.empty((count, _SIDE, _SIDE, 3), np.uint8)
     for i in range(count):

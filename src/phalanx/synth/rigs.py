@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.core.checks import as_array, as_intrinsics, is_rigid
+from phalanx.core.checks import as_array, as_intrinsics, as_number, check_names, is_rigid
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason
 from phalanx.geometry.camera import camera_from_field_of_view
@@ -142,13 +142,13 @@ def load_rig(name: str) -> Rig:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a JSON file") from error
     try:
-        _check_names(data, ("width", "height", "spot", "cameras"), ("reach", "turn"), "is not a rig: ")
+        check_names(data, ("width", "height", "spot", "cameras"), ("reach", "turn"), "is not a rig: ")
         cameras = data["cameras"]
         if not isinstance(cameras, list):
             raise InputError("cameras must be a list of objects with K and world_to_camera")
-        for number, camera in enumerate(cameras):
-            _check_names(camera, ("K", "world_to_camera"), ("name",), f"camera {number}: ")
-        width, height = (_number(data[side], side) for side in ("width", "height"))
+        for i, camera in enumerate(cameras):
+            check_names(camera, ("K", "world_to_camera"), ("name",), f"camera {i}: ")
+        width, height = (as_number(data[side], side) for side in ("width", "height"))
         for side, pixels in (("width", width), ("height", height)):
             if not pixels.is_integer():
                 raise InputError(f"{side} must be a whole number of pixels, not {pixels}")
@@ -161,30 +161,11 @@ def load_rig(name: str) -> Rig:
             width=int(width),
             height=int(height),
             spot=data["spot"],
-            reach=_number(data.get("reach", 0.06), "reach"),
-            turn=None if turn is None else _number(turn, "turn"),
+            reach=as_number(data.get("reach", 0.06), "reach"),
+            turn=None if turn is None else as_number(turn, "turn"),
         )
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix('rig: ')}") from error
-
-
-def _check_names(found: Any, needed: tuple[str, ...], optional: tuple[str, ...], who: str) -> None:
-    """Make sure that `found` is an object of the names `needed` and perhaps the `optional`."""
-    if not isinstance(found, dict):
-        raise InputError(f"{who}must be an object of {', '.join(needed)}")
-    if missing := [name for name in needed if name not in found]:
-        raise InputError(f"{who}{missing[0]} is missing")
-    if unknown := [name for name in found if name not in needed + optional]:
-        raise InputError(f"{who}{unknown[0]!r} is none of {', '.join(needed + optional)}")
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{name} must be a number, not {value!r}")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
 
 
 def _pinhole(size: int, degrees: float) -> np.ndarray:

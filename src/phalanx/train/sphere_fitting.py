@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -41,6 +41,9 @@ from phalanx.synth.background import sampling_grid
 from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed
 from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, train
+
+Watch = Callable[[SphereEstimator], dict[str, float]]
+_say = partial(print, flush=True)
 
 WEIGHTS = f"{METHOD}.safetensors"
 """Name of the weights in a run's folder."""
@@ -302,6 +305,8 @@ def fit(
     out: str | Path,
     held_out: dict[str, CubeViews],
     resume: bool = False,
+    watch: Watch = lambda network: {},
+    say: Callable[[str], None] = _say,
 ) -> SphereEstimator:
     """Fit a network to recordings in the folder `out`; returns the averaged one.
 
@@ -311,6 +316,8 @@ def fit(
         synthetic: what labelled frames to mix in; none: none.
         config: budget and mixture.
         held_out: as in `start`.
+        watch: figures for the curve, by name, of the network as it is at an evaluation.
+        say: is given a line at every evaluation.
     """
     feed = None if synthetic is None else labelled_feed(synthetic)
     mixture = FittingFeed(recordings, feed, config, config.loop.seed)
@@ -321,7 +328,7 @@ def fit(
     reuse = 1 if synthetic is None else synthetic.reuse
     about = {"fit": asdict(config), "model": asdict(model.config)}
     try:
-        return _descend(model, mixture, batch, reuse, config.loop, out, held_out, resume, about)
+        return _descend(model, mixture, batch, reuse, config.loop, out, held_out, resume, about, watch, say)
     finally:
         if feed is not None:
             feed.close()
@@ -364,6 +371,8 @@ def _descend(
     held_out: dict[str, CubeViews],
     resume: bool,
     about: Mapping[str, object],
+    watch: Watch = lambda network: {},
+    say: Callable[[str], None] = _say,
 ) -> SphereEstimator:
     folder = writable_folder(out)
     if not (folder / CHECKPOINT).exists():  # else the run that is there keeps its own
@@ -372,9 +381,10 @@ def _descend(
 
     def figures(network: torch.nn.Module, size: int) -> dict[str, float]:
         assert isinstance(network, SphereEstimator)
-        return {f"{name}_mm": float(joint_errors(network, views).mean()) for name, views in held_out.items()}
+        errors = {f"{name}_mm": float(joint_errors(network, views).mean()) for name, views in held_out.items()}
+        return errors | watch(network.eval())
 
     phases = [Phase(1.0, model.config.size, batch, reuse)]
-    average = train(model, feed, figures, phases, loop, out, resume, lambda line: print(line, flush=True), about=about)
+    average = train(model, feed, figures, phases, loop, out, resume, say, about=about)
     assert isinstance(average, SphereEstimator)
     return average
