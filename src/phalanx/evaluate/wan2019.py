@@ -220,15 +220,17 @@ def _mean(runs: Sequence[dict[str, Any]]) -> float:
 
 
 def closed(done: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
-    """Share of the gap between start and supervised that fitting closes, by row."""
-    if START not in done or SUPERVISED not in done:
-        return {}
-    begin, end = _mean(done[START]), _mean(done[SUPERVISED])
-    return {
-        row: (begin - _mean(runs)) / (begin - end)
-        for row, runs in done.items()
-        if row not in (START, SUPERVISED, NO_NOISE)
-    }
+    """Share of the gap between start and supervised that fitting closes, by row, over the seeds that all three have."""
+    seeds = {row: {run["seed"] for run in runs} for row, runs in done.items()}
+    ends = seeds.get(START, set()) & seeds.get(SUPERVISED, set())
+    shares = {}
+    for row in done:
+        if row not in (START, SUPERVISED, NO_NOISE) and (common := seeds[row] & ends):
+            begin, reached, end = (
+                _mean([run for run in done[name] if run["seed"] in common]) for name in (START, row, SUPERVISED)
+            )
+            shares[row] = (begin - reached) / (begin - end)
+    return shares
 
 
 def as_markdown(done: dict[str, list[dict[str, Any]]]) -> str:
