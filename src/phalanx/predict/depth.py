@@ -28,7 +28,7 @@ from phalanx.predict.predictor import as_device
 
 JOINT_SIGMA = 0.01
 """How far joints out of spheres may be off, metres; were they trusted more, hands would take impossible shapes."""
-MOST_ERROR = 0.012
+MOST_ERROR = 0.025
 """Fit error in metres beyond which spheres are no hand."""
 
 
