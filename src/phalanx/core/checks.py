@@ -79,6 +79,24 @@ def check_names(found: Any, needed: tuple[str, ...], optional: tuple[str, ...], 
         raise InputError(f"{who}{unknown[0]!r} is none of {', '.join(needed + optional)}")
 
 
+def check_rig(data: Any, needed: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> tuple[int, int]:
+    """Width and height in pixels of a rig read from JSON, whose names, `needed` and `optional` ones included, are as they should be.
+
+    Raises:
+        InputError: names are missing or unknown, cameras are no list of objects, a size is no whole number.
+    """
+    check_names(data, ("width", "height", *needed, "cameras"), optional, "is not a rig: ")
+    if not isinstance(data["cameras"], list):
+        raise InputError("cameras must be a list of objects with K and world_to_camera")
+    for i, camera in enumerate(data["cameras"]):
+        check_names(camera, ("K", "world_to_camera"), ("name",), f"camera {i}: ")
+    width, height = (as_number(data[side], side) for side in ("width", "height"))
+    for side, pixels in (("width", width), ("height", height)):
+        if not pixels.is_integer():
+            raise InputError(f"{side} must be a whole number of pixels, not {pixels}")
+    return int(width), int(height)
+
+
 def as_number(value: Any, name: str) -> float:
     """A number read from JSON. Raises InputError, naming `name`, if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from phalanx.core.checks import as_array, as_intrinsics, as_number, check_names, is_rigid
+from phalanx.core.checks import as_array, as_intrinsics, check_rig, is_rigid
 from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder, numbered_lines, read_json
 from phalanx.data.dataset import Dataset, check_files
@@ -206,13 +206,11 @@ class RigFolder(Dataset):
         super().__init__(folder, split, whole)
         path = self.folder / _RIG
         data = read_json(path)
-        check_names(data, ("width", "height", "cameras"), ("spot", "reach", "turn"), f"{path}: is not a rig: ")
+        try:
+            self.size = check_rig(data, optional=("spot", "reach", "turn"))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
         entries = data["cameras"]
-        if not isinstance(entries, list):
-            raise InputError(f"{path}: is not a rig: cameras must be a list of objects with K and world_to_camera")
-        for i, entry in enumerate(entries):
-            check_names(entry, ("K", "world_to_camera"), ("name",), f"{path}: camera {i}: ")
-        self.size = tuple(int(as_number(data[side], f"{path}: {side}")) for side in ("width", "height"))
         self.K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
         self.world_to_camera = np.array([_motion(e, f"{path}: camera {i}") for i, e in enumerate(entries)])
         names = [str(entry["name"]) for entry in entries if "name" in entry]
@@ -223,11 +221,11 @@ class RigFolder(Dataset):
                 f"{path}: has {len(entries)} cameras, but there are {len(self.cameras)} folders or names of them"
             )
         found = [{picture.name for picture in _pictures_in(self.folder / name)} for name in self.cameras]
+        every = set[str]().union(*found)
         if whole:
             for name, pictures in zip(self.cameras, found, strict=True):
-                check_files(self.folder / name, set[str]().union(*found), pictures)
+                check_files(self.folder / name, every, pictures)
         self.frames = sorted(found[0].intersection(*found), key=_natural)
-        every = set[str]().union(*found)
         self.lacking = {
             name: sorted(every - pictures, key=_natural) for name, pictures in zip(self.cameras, found, strict=True)
         }

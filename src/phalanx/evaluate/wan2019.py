@@ -195,7 +195,7 @@ def _train(row: str, seed: int, scale: Scale, folder: Path, recordings: CubeView
         MIXED: [recordings[:half], recordings[half:].single_views()[::3]],
         ON_TEST: [test],
     }.get(row, [recordings])
-    # As many maps a step, whatever the views
+    # As many maps a step, whatever the views; where there are both kinds, so many frames of each
     frames = scale.fitted * (3 if row == SINGLE else 1)
     mixture = FitConfig(loop, frames, labelled=3 * scale.fitted)
     begin = replace(begin, workers=min(scale.workers, 1), reuse=4)

@@ -148,9 +148,9 @@ def _read(
     if int(covered.min()) < _LEAST:
         raise InputError(f"{paths[int(covered.argmin())]}: no hand is seen near the camera")
     for path, middle, surface, error in zip(
-        paths, middles, views.maps[0], _errors(network, views.maps[0]), strict=True
+        paths, middles, views.maps[0], fit_errors(network, views.maps[0]), strict=True
     ):
-        if fault := why_no_hand(middle, surface, float(error), _MOST_ERROR):
+        if fault := why_no_hand(middle, surface, float(error) / 1000, _MOST_ERROR):
             raise InputError(f"{path}: {fault}")
     if motions is not None:
         world = moved(torch.linalg.inv(motions), middles[:, None])[:, 0]
@@ -163,14 +163,10 @@ def _read(
     return views
 
 
+@torch.no_grad()
 def fit_errors(network: SphereEstimator, maps: Tensor) -> Tensor:
     """Mean absolute difference `(N,)` in mm of drawn and measured depth where both have surface, of maps `(N, S, S)`."""
-    return 1000 * _errors(network, maps)
-
-
-@torch.no_grad()
-def _errors(network: SphereEstimator, maps: Tensor) -> Tensor:
-    return torch.cat([fit_to_maps(network(part), part)[0] for part in maps.float().split(32)])
+    return torch.cat([1000 * fit_to_maps(network(part), part)[0] for part in maps.float().split(32)])
 
 
 def adapt_depth(

@@ -20,13 +20,9 @@ _NEAR = 0.01  # metres: drawn and read depth that agree
 _SURE = 0.75  # share of the drawn spheres that agrees above which nothing else is looked at
 _RECENTRE = 0.06  # metres by which a cube is moved at most, towards the joints found in it
 _BATCH = 16  # cubes looked into at once
-
-
 _CLOSEST, _FARTHEST = 0.1, 3.0  # metres: hands beyond are not to be made out
-_FULL, _FLAT = (
-    0.15,
-    0.004,
-)  # share of a cube, and metres (of nineteen cells in twenty): so large and so plain is no hand
+_FULL = 0.15  # share of a cube's cells,
+_FLAT = 0.004  # and metres, of nineteen of them in twenty: what fills so much and is so plain is no hand
 
 
 class SpheresInCubes(Protocol):

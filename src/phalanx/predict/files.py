@@ -228,7 +228,7 @@ def _predict_picture(
 ) -> dict[str, Any]:
     from phalanx.view.overlay import draw_overlay
 
-    outputs = [_beside(target, ending, inputs) for ending in (".json", "_overlay.png", ".glb")]
+    outputs = [_beside(target, ending, inputs) for ending in (".json", OVERLAY, ".glb")]
     image = read_image(path)
     hands = predictor(image, **options)
     surfaces = [(h.vertices, h.faces) for h in hands if h.vertices is not None and h.faces is not None]

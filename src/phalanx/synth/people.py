@@ -334,10 +334,11 @@ def paint_people(
         "arm": np.where(bare_arm, skin, cloth),
         "forearm": np.where(bare_forearm, skin, cloth),
     }
-    for i, paint in enumerate(PAINTS[-body.centre.shape[1] :]):
+    paints = PAINTS[-body.centre.shape[1] :]
+    for i, paint in enumerate(paints):
         if paint in colours:
             look.paint[:, i, :3, 0] = np.exp(colours[paint])
-    trousers = [i for i, paint in enumerate(PAINTS[-body.centre.shape[1] :]) if paint == "trousers"]
+    trousers = [i for i, paint in enumerate(paints) if paint == "trousers"]
     look.paint[:, trousers] = look.paint[:, trousers[:1]]  # of any colour, but one
     return look
 

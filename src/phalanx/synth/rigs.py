@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.core.checks import as_array, as_intrinsics, as_number, check_names, is_rigid
+from phalanx.core.checks import as_array, as_intrinsics, as_number, check_rig, is_rigid
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason
 from phalanx.geometry.camera import camera_from_field_of_view
@@ -142,24 +142,15 @@ def load_rig(name: str) -> Rig:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a JSON file") from error
     try:
-        check_names(data, ("width", "height", "spot", "cameras"), ("reach", "turn"), "is not a rig: ")
-        cameras = data["cameras"]
-        if not isinstance(cameras, list):
-            raise InputError("cameras must be a list of objects with K and world_to_camera")
-        for i, camera in enumerate(cameras):
-            check_names(camera, ("K", "world_to_camera"), ("name",), f"camera {i}: ")
-        width, height = (as_number(data[side], side) for side in ("width", "height"))
-        for side, pixels in (("width", width), ("height", height)):
-            if not pixels.is_integer():
-                raise InputError(f"{side} must be a whole number of pixels, not {pixels}")
-        intrinsics: Any = [camera["K"] for camera in cameras]
-        extrinsics: Any = [camera["world_to_camera"] for camera in cameras]
+        width, height = check_rig(data, ("spot",), ("reach", "turn"))
+        intrinsics: Any = [camera["K"] for camera in data["cameras"]]
+        extrinsics: Any = [camera["world_to_camera"] for camera in data["cameras"]]
         turn = data.get("turn")
         return Rig(
             K=intrinsics,
             world_to_camera=extrinsics,
-            width=int(width),
-            height=int(height),
+            width=width,
+            height=height,
             spot=data["spot"],
             reach=as_number(data.get("reach", 0.06), "reach"),
             turn=None if turn is None else as_number(turn, "turn"),
