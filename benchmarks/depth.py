@@ -3,7 +3,7 @@
     python benchmarks/depth.py [--threads 2] [--weights FILE] [--json FILE]
 
 The network is timed with one stack and two at the paper's 128 x 128 cells, batch 1 and 32, as `methods.sphere_fitting.load` prepares
-it; a frame is a synthetic 256 x 256 one whose hand is where the nearest thing is. Wall times, medians.
+it; a frame is a synthetic 256 x 256 one in which the hand must be searched for. Wall times, medians.
 """
 
 from __future__ import annotations
