@@ -72,10 +72,16 @@ def make_truth(
 
 
 class Oracle(nn.Module):
-    """Stands in for the network: reads from the crop's colours where it was cut, and answers with the truth."""
+    """Stands in for the network: reads from the crop's colours where it was cut, and answers with the truth.
 
-    def __init__(self, truth: Truth, size: int = 64, width: int = WIDTH, height: int = HEIGHT) -> None:
+    The first `misread` looks it is unsure and takes the hand for its image upside down.
+    """
+
+    def __init__(
+        self, truth: Truth, size: int = 64, width: int = WIDTH, height: int = HEIGHT, misread: int = 0
+    ) -> None:
         super().__init__()
+        self.misread = misread
         self.truth, self.picture = truth, (width, height)
         self.config = SimpleNamespace(size=size)
         self.seen: list[Tensor] = []
@@ -97,6 +103,8 @@ class Oracle(nn.Module):
         # The crop of a left hand must come flipped, that of a right hand must not: the other way the network is unsure.
         sigma = 0.01 if flipped == self.truth.flip else 0.3
         joints_2d = (np.linalg.solve(step, (self.truth.joints_2d - start).T).T + 0.5) / size
+        if len(self.seen) <= self.misread:
+            sigma, joints_2d = 0.1, joints_2d.mean(0) * [0, 2] + joints_2d * [1, -1]
         scale = np.linalg.norm(step, axis=0)
         K_picture = self.truth.K
         f_crop = (K_picture[0, 0] / scale[0] + K_picture[1, 1] / scale[1]) / 2

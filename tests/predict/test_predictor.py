@@ -113,6 +113,21 @@ def test_the_closer_look_is_turned_until_the_hand_points_up(oracle, flip, roll, 
     assert (hand.joints_2d > [x, y]).all() and (hand.joints_2d < [x + width, y + height]).all()
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_what_it_is_unsure_of_is_looked_at_again_turned(oracle, flip):
+    truth = oracle.truth(flip=flip)
+    predictor = oracle.predictor(truth, misread=2)
+    (hand,) = predictor(oracle.picture(), K=truth.K, side="left" if flip else "right")
+    turns = predictor.estimator.turns
+    assert len(turns) == 6  # three times a first and a closer look
+    np.testing.assert_allclose(np.abs(turns[2::2]), np.pi / 2, atol=0.02)
+    assert turns[2] == pytest.approx(-turns[4], abs=0.04)
+    np.testing.assert_allclose(hand.joints, truth.joints, atol=2e-4)
+    (certain,) = predictor(oracle.picture(), K=truth.K, side="left" if flip else "right")
+    assert len(turns) == 8  # the network is not asked again where it is sure
+    np.testing.assert_allclose(certain.joints, hand.joints, atol=4e-4)
+
+
 def test_box_is_where_it_looks_and_what_it_gives_can_be_given_back(oracle):
     truth = oracle.truth()
     predictor = oracle.predictor(truth)

@@ -160,7 +160,7 @@ def _from_states(generator: np.random.Generator, count: int) -> np.ndarray:
     chance = np.array([0.3, 0.26, 0.06, 0.1, 0.1, 0.05, 0.03, 0.05, 0.04, 0.01])
     drawn = generator.choice(len(states), size=(count, 4), p=chance)
     # Neighbours tend to move together, ring and little most.
-    for finger, coupling in ((1, 0.3), (2, 0.45), (3, 0.55)):
+    for finger, coupling in ((1, 0.25), (2, 0.35), (3, 0.45)):
         same = generator.random(count) < coupling
         drawn[same, finger] = drawn[same, finger - 1]
     thumbs = np.array(list(_THUMB.values()), dtype=float)
@@ -208,7 +208,7 @@ def _proxies() -> tuple[HandModel, SphereProxies]:
 
 def propose_angles(generator: np.random.Generator, count: int) -> Tensor:
     """Random angles (count, 23) in radians within the limits; fingers may still intersect."""
-    source = generator.choice(3, size=count, p=[0.4, 0.35, 0.25])
+    source = generator.choice(3, size=count, p=[0.3, 0.5, 0.2])
     drawn = np.stack(
         [_from_gestures(generator, count), _from_states(generator, count), _from_anatomy(generator, count)]
     )

@@ -44,7 +44,7 @@ class Framing:
 
 
 FRAMINGS = {
-    "hands": Framing(uniform=0.2, raised=0.68, field=(25, 80), distance=(0.25, 1.2), closer=0.7),
+    "hands": Framing(uniform=0.2, raised=0.68, field=(25, 80), distance=(0.25, 1.2), closer=0.8),
     "egocentric": Framing(uniform=0.05, raised=0.05, field=(60, 100), distance=(0.25, 0.65), closer=0.0),
     "third_person": Framing(uniform=0.45, raised=0.55, field=(25, 70), distance=(0.7, 3.0), closer=0.0),
     "holding": Framing(uniform=0.3, raised=0.45, field=(25, 80), distance=(0.3, 1.2), closer=0.0, holding=True),
@@ -102,12 +102,12 @@ def uniform_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
 def view_rotations(generator: np.random.Generator, count: int, framing: Framing = FRAMINGS["hands"]) -> np.ndarray:
     """Orientations `(count, 3, 3)` of the palm (hand frame -> frame of the viewing ray): how hands are held to cameras.
 
-    Some uniform over all rotations; some raised with the fingers roughly up, half of those showing the palm, else side or
-    back; the rest as seen by their owner. Most of all are seen from the side or back, which are harder to learn.
+    Some uniform over all rotations; some raised with the fingers roughly up, a third of those showing the palm, half a side,
+    else the back; the rest as seen by their owner. Most of all are seen from the side or back, which are harder to learn.
     """
     # Upright palm towards the camera: hand x, y, z -> camera x, -y, -z.
     upright = np.diag([1.0, -1.0, -1.0])
-    shown = generator.choice([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi], count, p=[0.48, 0.12, 0.2, 0.2])
+    shown = generator.choice([0.0, np.pi, 0.5 * np.pi, -0.5 * np.pi], count, p=[0.34, 0.12, 0.27, 0.27])
     turn = shown + generator.normal(0, np.deg2rad(28), count)
     tilt = generator.normal(0, np.deg2rad(22), count)
     roll = np.where(
