@@ -80,6 +80,7 @@ def test_quiet_and_json(run, photo, tmp_path):
         "phalanx: 1 of 2 inputs were passed over",
     ]
     data = json.loads((tmp_path / "all.json").read_text())
+    assert list(data) == ["schema", "done", "skipped"] and data["schema"] == "phalanx.summary/1"
     assert [d["input"] for d in data["done"]] == [str(photo)]
     assert data["done"][0]["hands"][0]["schema"] == "phalanx.hand/1"
     assert data["skipped"] == [
@@ -317,7 +318,7 @@ def test_evaluate_refuses_options_that_saved_predictions_leave_no_room_for(run, 
         one_sentence(err, "--predictions: ")
 
 
-def test_evaluate_hgr_prints_the_published_figures_beside(run, weights, tmp_path):
+def test_evaluate_hgr_prints_the_published_figures_beside(run, tmp_path):
     for kind in ("images/original_images", "skin/skin_masks", "feature_pts/feature_points"):
         (tmp_path / f"hgr1_{kind}").mkdir(parents=True)
     name = "5_P_hgr1_id01_1"
@@ -328,7 +329,7 @@ def test_evaluate_hgr_prints_the_published_figures_beside(run, weights, tmp_path
     points = "".join(f'<FeaturePoint category="End" x="{x}" y="12"/>' for x in (20, 30, 45))
     xml = tmp_path / f"hgr1_feature_pts/feature_points/{name}.xml"
     xml.write_text(f"<image><hand>{points}</hand></image>")
-    options = ["--split", "hgr1", "--part", "--weights", weights]
+    options = ["--split", "hgr1", "--part"]
     code, out, err = run("hgr", tmp_path, *options, "--quiet", verb="evaluate")
     assert (code, out) == (2, [])
     one_sentence(err, "is a tip by its category; there are End")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from phalanx.core.errors import InputError
 from phalanx.data.images import (
+    MAX_RATIO,
     MIN_SIDE,
     find_inputs,
     image_batch,
@@ -148,6 +149,8 @@ def bad_files(picture):
     Image.fromarray(picture).save(tiff, "TIFF")
     Image.new("RGB", (1, 1)).save(tiny, "PNG")
     Image.new("RGB", (500, MIN_SIDE - 1)).save(thin, "PNG")
+    long = io.BytesIO()
+    Image.new("L", (16 * MAX_RATIO + 1, 16)).save(long, "PNG")
     half = {k: v.getvalue()[: len(v.getvalue()) // 2] for k, v in (("png", png), ("jpg", jpeg), ("tif", tiff))}
     flipped = bytearray(png.getvalue())
     flipped[len(flipped) // 2] ^= 255
@@ -162,6 +165,7 @@ def bad_files(picture):
         "half.jpg": (half["jpg"], "truncated or damaged"),
         "half.tif": (half["tif"], "truncated or damaged"),
         "flipped.png": (bytes(flipped), "truncated or damaged"),
+        "long.png": (long.getvalue(), "1601x16 pixels: one side is more than 100 times the other"),
         "tiny.png": (tiny.getvalue(), "1x1 pixels are too few"),
         "thin.png": (thin.getvalue(), "500x15 pixels are too few"),
         "phone.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
@@ -216,12 +220,13 @@ def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path, width, heig
 def test_find_inputs_expands_sorts_and_drops_doubles(tmp_path, picture):
     folder = tmp_path / "folder"
     (folder / "inner.png").mkdir(parents=True)
-    for name in ("b.JPG", "a.png", "c.mp4", ".hidden.png", "notes.txt"):
+    for name in ("b.JPG", "a.png", "c.mp4", ".hidden.png", "notes.txt", "a_overlay.png", "c_overlay.mp4"):
         (folder / name).write_bytes(b"x")
     assert find_inputs([folder]) == [folder / "a.png", folder / "b.JPG", folder / "c.mp4"]
     single = tmp_path / "no suffix"
     given = [single, folder / "b.JPG", folder, str(folder / ".." / "folder" / "a.png")]
     assert find_inputs(given) == [single, folder / "b.JPG", folder / "a.png", folder / "c.mp4"]
+    assert find_inputs([folder / "a_overlay.png"]) == [folder / "a_overlay.png"]  # who names it wants it
 
 
 def test_folder_without_pictures_is_named(tmp_path):

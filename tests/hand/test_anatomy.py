@@ -1,14 +1,17 @@
+import pytest
 import roma
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phalanx.core.errors import InputError
 from phalanx.hand import HandModel, HandPose
 from phalanx.hand.anatomy import (
     ANGLE_NAMES,
     AXES,
     JOINT_OF_ANGLE,
     LIMITS,
+    AnatomicalPose,
     angles_to_rotations,
     axis_angle_to_rotation,
     rotations_to_angles,
@@ -28,6 +31,28 @@ def within_limits(t: list[float]) -> torch.Tensor:
 def test_round_trip(t: list[float]) -> None:
     angles = within_limits(t)
     torch.testing.assert_close(rotations_to_angles(angles_to_rotations(angles)), angles, atol=1e-9, rtol=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(fractions, min_size=1, max_size=3))
+def test_degrees_by_name_and_back(hands: list[list[float]]) -> None:
+    pose = AnatomicalPose(torch.cat([within_limits(t) for t in hands]))
+    named = pose.degrees()
+    assert [list(hand) for hand in named] == [list(ANGLE_NAMES)] * len(hands)
+    again = AnatomicalPose.from_degrees(*named)
+    torch.testing.assert_close(again.angles, pose.angles, atol=1e-12, rtol=0)
+    back = AnatomicalPose.from_rotations(again.rotations())
+    torch.testing.assert_close(back.angles, pose.angles, atol=1e-9, rtol=0)
+    torch.testing.assert_close(back.within_limits().angles, pose.angles, atol=1e-9, rtol=0)
+
+
+def test_degrees_that_are_left_out_are_zero_and_others_are_refused() -> None:
+    pose = AnatomicalPose.from_degrees({"index_pip_flexion": 150.0}, {})
+    assert pose.degrees()[0]["index_pip_flexion"] == 150.0 and pose.angles.count_nonzero() == 1
+    assert pose.within_limits().degrees()[0]["index_pip_flexion"] == pytest.approx(120)
+    for bad, says in (({"index_pip": 3.0}, "'index_pip' is none of"), ({"thumb_ip_flexion": float("nan")}, "finite")):
+        with pytest.raises(InputError, match=says):
+            AnatomicalPose.from_degrees(bad)
 
 
 @settings(max_examples=30, deadline=None)

@@ -33,6 +33,8 @@ def make_prediction(seed=0, mesh=True, **changes):
         mirrored=bool(seed % 2),
         vertices=rng.normal(size=(50, 3)) * 0.1 + [0, 0, 0.5] if mesh else None,
         faces=rng.integers(0, 50, (30, 3)) if mesh else None,
+        spheres=rng.normal(size=(41, 3)) if seed % 3 else None,
+        fit_error_mm=rng.random() * 9 if seed % 3 else None,
     )
     return HandPrediction(**{**values, **changes})
 
@@ -70,7 +72,9 @@ def test_json_keys_are_the_documented_ones():
     from pathlib import Path
 
     page = (Path(__file__).parents[2] / "docs" / "prediction_schema.md").read_text(encoding="utf-8")
-    for key in make_prediction().to_json():
+    keys = make_prediction(1).to_json().keys()
+    assert keys - {"schema"} == {field.name for field in fields(HandPrediction)}
+    for key in keys:
         assert f"| `{key}` |" in page, f"{key} is not in docs/prediction_schema.md"
     assert SCHEMA in page
 

@@ -182,6 +182,10 @@ def spoil(path, how: str, hand: HandModel) -> HandModel:
         header["__metadata__"]["phalanx"] = json.dumps(about)
         text = json.dumps(header).encode()
         path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+    elif how == "not a number":
+        broken = network()
+        broken.maps.bias.data[3] = float("nan")
+        save_weights(broken, path, hand)
     elif how == "other hand":
         changed = dict(hand.named_buffers())
         changed["rest_joints"] = changed["rest_joints"] + 0.01
@@ -202,6 +206,7 @@ def spoil(path, how: str, hand: HandModel) -> HandModel:
         ("later", "format 99"),
         ("other method", "weights of spheres, not of compact"),
         ("other hand", "another hand model"),
+        ("not a number", "not finite"),
     ],
 )
 def test_bad_files_are_refused_in_one_sentence(hand, tmp_path, how, says):

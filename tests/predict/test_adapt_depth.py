@@ -11,6 +11,7 @@ import torch
 from phalanx.cli import main
 from phalanx.core.errors import InputError
 from phalanx.hand.model import HandModel
+from phalanx.hand.prediction import HandPrediction
 from phalanx.methods.sphere_fitting import SphereEstimator, SphereFittingConfig, load, save_weights
 from phalanx.predict.adapt_depth import fit_errors, read_recording
 from phalanx.synth import SynthConfig, make_chunk
@@ -178,6 +179,7 @@ def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights,
     )
     assert done == 0
     (hand,) = json.loads((tmp_path / "p" / "0.json").read_text())["hands"]
+    assert HandPrediction.from_json(hand).to_json() == hand
     assert len(hand["spheres"]) == 41 and hand["scale_source"] == "depth" and hand["fit_error_mm"] >= 0
     assert (tmp_path / "p" / "0.glb").exists() and (tmp_path / "p" / "0_overlay.png").exists()
     capsys.readouterr()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.hand.model import HandModel
 from phalanx.predict import predictor as module
-from phalanx.predict.predictor import CROP_FACTOR, Predictor, as_box, as_device, as_rgb
+from phalanx.predict.predictor import CROP_FACTOR, Predictor, as_box, as_rgb
 
 
 def project(K, points):
@@ -161,6 +163,41 @@ def test_hand_length_sets_the_scale_and_keeps_the_picture(oracle):
     np.testing.assert_allclose(given.joints_2d, prior.joints_2d, atol=1e-6)
 
 
+@pytest.mark.parametrize("length", [0.05, 0.08, 0.12, 0.19, 0.26, 0.35])
+def test_every_hand_length_keeps_picture_and_pose(oracle, length):
+    from phalanx.fit.joints import fit_evidence
+
+    truth = oracle.truth()
+    predictor = oracle.predictor(truth)
+    predictor.fit = fit_evidence
+    (hand,) = predictor(oracle.picture(), K=truth.K, side="right", hand_length=length)
+    chain = hand.joints[[0, 9, 10, 11, 12]]
+    assert np.linalg.norm(np.diff(chain, axis=0), axis=1).sum() == pytest.approx(length, abs=1e-5)
+    np.testing.assert_allclose(hand.joints_2d, truth.joints_2d, atol=2)
+    np.testing.assert_allclose(list(hand.angles_degrees.values()), np.degrees(truth.angles), atol=8)
+
+
+@pytest.mark.parametrize("factor", [1.0, 30.0, 1000.0])
+def test_hands_far_away_are_found_as_well(oracle, factor):
+    from phalanx.fit.joints import fit_evidence
+
+    truth = oracle.truth(f=300.0 * factor, at=(0.04 / factor, 0.09 / factor, 0.5 * factor))
+    predictor = oracle.predictor(truth)
+    predictor.fit = fit_evidence
+    (hand,) = predictor(oracle.picture(), K=truth.K, side="right")
+    np.testing.assert_allclose(hand.joints_2d, truth.joints_2d, atol=2)
+    assert hand.joints[0, 2] == pytest.approx(truth.joints[0, 2], rel=0.1)
+
+
+def test_a_hand_behind_the_camera_is_never_given(oracle):
+    truth = oracle.truth()
+    predictor = oracle.predictor(truth)
+    fit = predictor.fit
+    predictor.fit = lambda *args: replace(fit(*args), translation=torch.tensor([[0.0, 0.0, -0.5]]))
+    with pytest.raises(InputError, match="behind the camera"):
+        predictor(oracle.picture(), K=truth.K, side="right")
+
+
 def test_uint8_float_and_path_agree(oracle, tmp_path):
     import cv2
 
@@ -185,6 +222,10 @@ def test_uint8_float_and_path_agree(oracle, tmp_path):
         ({"box": (10, 10, 0, 50)}, "box: width and height must be positive"),
         ({"box": (10, 10, 50, 4)}, "box: less than 8 pixels"),
         ({"box": (10, 10, 50)}, "box: must have shape"),
+        ({"box": (-1e9, -1e9, 2e9, 2e9)}, "box: .* is more than 10 times the picture"),
+        ({"box": (-1e300, -1e300, 2e300, 2e300)}, "box: .* is more than 10 times the picture"),
+        ({"K": (0.8, 0.8, 0.5, 0.5)}, "K: focal lengths of 0.8 and 0.8 are too short for 320x240 pixels"),
+        ({"K": np.eye(3)}, "K: focal lengths of 1 and 1 are too short"),
         ({"box": (10, 10, float("nan"), 5)}, "box: .*finite"),
         ({"side": "both"}, "side: must be 'left', 'right' or 'auto', not 'both'"),
         ({"hand_length": 190}, "hand_length: must lie between 0.05 and 0.35 metres, got 190"),
@@ -208,6 +249,7 @@ def test_bad_options_are_one_sentence(oracle, options, says):
         (np.full((50, 50, 3), 255.0), r"must lie in \[0, 1\]"),
         (np.full((50, 50, 3), np.nan), r"must lie in \[0, 1\]"),
         (np.zeros((1, 1, 3), np.uint8), "1x1 pixels are too few"),
+        (np.zeros((16, 1601, 3), np.uint8), "image: 1601x16 pixels: one side is more than 100 times"),
         ("none.png", "none.png: cannot be read"),
     ],
 )
@@ -232,13 +274,6 @@ def test_joints_beyond_the_picture_do_not_carry_the_crop_away():
     assert (box.centre_x, box.centre_y, box.side) == (0, 0, 2 * module.MIN_BOX)
     x, y = box.centre_x + 0.5 - box.side / 2, box.centre_y + 0.5 - box.side / 2
     as_box((x, y, box.side, box.side), 320, 240)  # a tracked hand may be looked for there again
-
-
-def test_devices():
-    assert as_device("cpu").type == "cpu"
-    for bad in ("tpu9", "cuda:99", "", "meta?"):
-        with pytest.raises(InputError, match="is not a device"):
-            as_device(bad)
 
 
 def test_score_falls_with_uncertainty():

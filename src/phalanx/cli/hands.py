@@ -80,7 +80,7 @@ def _predict(args: argparse.Namespace, rest: Sequence[str]) -> int:
         writable_file(args.json)
     summary = _predict_depth(args) if args.depth else _predict_colour(args)
     if args.json:
-        write_json(args.json, {"done": summary.done, "skipped": summary.skipped}, indent=1)
+        write_json(args.json, summary.to_json(), indent=1)
     if summary.skipped:
         total = len(summary.done) + len(summary.skipped)
         print(f"phalanx: {len(summary.skipped)} of {total} inputs were passed over", file=sys.stderr)

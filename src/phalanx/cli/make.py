@@ -91,6 +91,8 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
         value = getattr(args, name)
         if value is not None and value < least:
             raise InputError(f"--{name}: must be {least} or more, got {value}")
+    if args.seed >= 2**63:
+        raise InputError(f"--seed: must be below 2^63, got {args.seed}")
     from pathlib import Path
 
     from phalanx.core.allocator import keep_freed_memory

@@ -14,11 +14,9 @@ import numpy as np
 
 from phalanx.core.checks import as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.data.images import read_depth
+from phalanx.data.images import OVERLAY, read_depth
 from phalanx.data.nyu import read_nyu_depth
 
-OVERLAY = "_overlay.png"
-"""How names of pictures end that predictions are drawn in."""
 _LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
 
 
@@ -101,7 +99,7 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
 def depth_frames(folder: Path) -> list[Path]:
     """PNG files in a folder and below it, but for pictures that `phalanx predict --depth` left there."""
     pictures = (path for path in folder.rglob("*") if path.suffix.lower() == ".png" and path.is_file())
-    return sorted(path for path in pictures if not path.name.endswith(OVERLAY) and not path.name.startswith("."))
+    return sorted(path for path in pictures if not path.stem.endswith(OVERLAY) and not path.name.startswith("."))
 
 
 def unit_of(camera: str, unit: float | None = None) -> float:

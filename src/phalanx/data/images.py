@@ -17,8 +17,12 @@ VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp 
 # Formats by Pillow's names. A list, so that formats which start other programs (EPS) are never tried.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 
+OVERLAY = "_overlay"
+"""What names of results end in (before the suffix) that are pictures themselves; folders of pictures may hold some of an earlier job."""
+
 MIN_SIDE = 16  # pixels; nothing can be seen of a hand below that
 MAX_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB as RGB
+MAX_RATIO = 100  # of the sides; a square round a longer picture would not fit into memory
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -57,7 +61,10 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         except Exception as error:  # damaged heads make decoders raise anything, from SyntaxError to struct.error
             raise InputError(f"{path}: is not a picture of a known kind, or is damaged at its start") from error
         with image:
-            _check_size(path, *image.size)
+            try:
+                check_size(*image.size)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from error
             try:
                 image.load()
             except Exception as error:  # as above; among them every kind of truncation
@@ -117,13 +124,16 @@ def read_depth(
     return (np.where(depth < end, depth, 0) * unit).astype(np.float32)
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def check_size(width: int, height: int) -> None:
+    """Raise InputError if a picture of that size is too small, too large or too long to look for a hand in."""
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"{path}: {width}x{height} is larger than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
+            f"{width}x{height} is larger than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
         )
     if min(width, height) < MIN_SIDE:
-        raise InputError(f"{path}: {width}x{height} pixels are too few; both sides need {MIN_SIDE} or more")
+        raise InputError(f"{width}x{height} pixels are too few; both sides need {MIN_SIDE} or more")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise InputError(f"{width}x{height} pixels: one side is more than {MAX_RATIO} times the other")
 
 
 def _to_rgb8(path: Path, image) -> np.ndarray:
@@ -159,8 +169,8 @@ def is_video(path: str | os.PathLike[str]) -> bool:
 def find_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Expand folders into the picture and video files directly inside them, sorted by name; keep files as they are.
 
-    A file that is named twice, in whatever way, comes once. Files are not opened, and hidden ones in folders are passed
-    over.
+    A file that is named twice, in whatever way, comes once. Files are not opened; of those in folders, hidden ones and what
+    an earlier job drew there (`OVERLAY`) are passed over.
 
     Raises:
         InputError: a folder that cannot be read or has neither pictures nor videos.
@@ -187,7 +197,8 @@ def _is_folder(path: Path) -> bool:
 def _pictures_inside(folder: Path) -> list[Path]:
     entries = [folder / name for name in sorted(list_folder(folder))]
     known = PICTURE_SUFFIXES | VIDEO_SUFFIXES
-    inside = [p for p in entries if p.suffix.lower() in known and not p.name.startswith(".") and p.is_file()]
+    named = [p for p in entries if p.suffix.lower() in known and not p.name.startswith(".")]
+    inside = [p for p in named if not p.stem.endswith(OVERLAY) and p.is_file()]
     if not inside:
         raise InputError(f"{folder}: the folder has no pictures or videos in it")
     return inside

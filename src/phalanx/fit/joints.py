@@ -338,7 +338,7 @@ def _first_translation(fingers: Tensor, rays: Tensor, ratio: Tensor, orientation
     seen = torch.cat((rays * (1 + ratio[..., None]), ratio[..., None]), dim=-1)[:, 1:]  # (B, 20, 3), metres / z_root
     own = fingers - fingers.mean(1, keepdim=True)
     spread = own.square().sum(dim=(1, 2)) / (seen - seen.mean(1, keepdim=True)).square().sum(dim=(1, 2)).clamp_min(1e-8)
-    distance = spread.sqrt().clamp(0.05, 20.0)  # (B,) of the root joint
+    distance = spread.sqrt().clamp(0.05, 1e4)  # (B,) of the root joint
     there = (seen + seen.new_tensor([0.0, 0.0, 1.0])) * distance[:, None, None]
     return (there - fingers @ orientation.mT).mean(1)
 

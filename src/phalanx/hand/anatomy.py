@@ -12,10 +12,15 @@ away from the palm), deviation positive to the thumb's side.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.checks import as_array
+from phalanx.core.errors import InputError
 from phalanx.hand.skeleton import FINGER_NAMES
 
 ANGLE_NAMES = (
@@ -88,6 +93,50 @@ LIMITS = torch.deg2rad(
     )
 )
 """(23, 2) radians: wide enough for lax hands, active and passive."""
+
+
+@dataclass(frozen=True)
+class AnatomicalPose:
+    """Joint angles of B hands, by name in degrees or as joint rotations, and back.
+
+    Attributes:
+        angles: (B, 23) radians in the order of `ANGLE_NAMES`.
+    """
+
+    angles: Tensor
+
+    @staticmethod
+    def from_degrees(*hands: Mapping[str, float]) -> AnatomicalPose:
+        """Of each hand its angles in degrees by name, as `HandPrediction.angles_degrees` has them; those left out are 0.
+
+        Raises:
+            InputError: a name that is none of `ANGLE_NAMES`, or a value that is no finite number.
+        """
+        angles = torch.zeros(len(hands), len(ANGLE_NAMES), dtype=torch.float64)
+        for hand, row in zip(hands, angles, strict=True):
+            for name, degrees in hand.items():
+                if name not in ANGLE_NAMES:
+                    raise InputError(f"angles: {name!r} is none of {', '.join(ANGLE_NAMES)}")
+                row[ANGLE_NAMES.index(name)] = float(as_array(degrees, (), name))
+        return AnatomicalPose(torch.deg2rad(angles))
+
+    @staticmethod
+    def from_rotations(rotations: Tensor) -> AnatomicalPose:
+        """The angles that explain local rotations (B, 16, 3, 3) best (`rotations_to_angles`)."""
+        return AnatomicalPose(rotations_to_angles(rotations))
+
+    def degrees(self) -> list[dict[str, float]]:
+        """Of each hand its angles in degrees by name."""
+        return [dict(zip(ANGLE_NAMES, row, strict=True)) for row in torch.rad2deg(self.angles).tolist()]
+
+    def rotations(self) -> Tensor:
+        """Local rotations (B, 16, 3, 3), as `HandPose.rotations`."""
+        return angles_to_rotations(self.angles)
+
+    def within_limits(self) -> AnatomicalPose:
+        """The nearest pose of which every angle keeps its `LIMITS`."""
+        limits = LIMITS.to(self.angles)
+        return AnatomicalPose(torch.clamp(self.angles, limits[:, 0], limits[:, 1]))
 
 
 def axis_angle_to_rotation(axis: Tensor, angle: Tensor) -> Tensor:

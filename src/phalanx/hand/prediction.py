@@ -58,6 +58,8 @@ class HandPrediction:
         side_source: whether `side` was "given" or "guessed" from the picture.
         vertices: (V, 3) metres, camera frame; or None.
         faces: (F, 3) vertex indices, counter-clockwise seen from outside; or None.
+        spheres: (41, 3) metres, camera frame: what a hand in a depth frame was fitted to (`phalanx.hand.spheres`); or None.
+        fit_error_mm: mean difference of the spheres' depth and what was read, where both are; or None.
     """
 
     side: Side
@@ -80,6 +82,8 @@ class HandPrediction:
     mirrored: bool = False
     vertices: np.ndarray | None = None
     faces: np.ndarray | None = None
+    spheres: np.ndarray | None = None
+    fit_error_mm: float | None = None
 
     def __post_init__(self) -> None:
         _check_choice(self.side, SIDES, "side")
@@ -92,6 +96,8 @@ class HandPrediction:
             object.__setattr__(self, name, float(as_array(getattr(self, name), (), name)))
         if not 0 <= self.score <= 1 or self.scale <= 0:
             raise InputError(f"score, scale: must lie in [0, 1] and above 0, not {self.score:g}, {self.scale:g}")
+        if self.fit_error_mm is not None:
+            object.__setattr__(self, "fit_error_mm", float(as_array(self.fit_error_mm, (), "fit_error_mm")))
         for name in ("width", "height"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
@@ -99,7 +105,7 @@ class HandPrediction:
             object.__setattr__(self, name, int(value))
         for name, (shape, _) in _ARRAYS.items():
             value = getattr(self, name)
-            if value is None and name in ("vertices", "faces"):
+            if value is None and name in _OPTIONAL:
                 continue
             object.__setattr__(self, name, as_array(value, shape, name))
         object.__setattr__(self, "K", as_intrinsics(self.K))
@@ -129,7 +135,7 @@ class HandPrediction:
         result: dict[str, Any] = {"schema": SCHEMA}
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("vertices", "faces") and (not mesh or value is None):
+            if value is None or (field.name in ("vertices", "faces") and not mesh):
                 continue
             if field.name == "angles_degrees":
                 value = {name: round(angle, 3) for name, angle in value.items()}
@@ -155,7 +161,7 @@ class HandPrediction:
         values = {name: value for name, value in data.items() if name != "schema"}
         if unknown := sorted(values.keys() - known):
             raise InputError(f"prediction: unknown key {unknown[0]!r}")
-        if missing := sorted(known - values.keys() - {"vertices", "faces"}):
+        if missing := sorted(known - values.keys() - _OPTIONAL):
             raise InputError(f"prediction: key {missing[0]!r} is missing")
         return HandPrediction(**values)
 
@@ -208,7 +214,9 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
     "K": ((3, 3), 6),
     "vertices": ((None, 3), 6),
     "faces": ((None, 3), 0),
+    "spheres": ((41, 3), 6),
 }
+_OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm"}
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

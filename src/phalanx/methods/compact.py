@@ -80,6 +80,10 @@ class CompactConfig:
     weights: LossWeights = field(default_factory=LossWeights)
     """Factors of the loss terms."""
 
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 32:
+            raise InputError(f"size: must be a multiple of 32 pixels, not {self.size}")
+
 
 @dataclass
 class Evidence:
@@ -264,7 +268,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
         config = config_of(values)
         network = Estimator(config)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: the weights do not fit the network they name") from error
     network.eval().requires_grad_(False)
     fold_batch_norm(network)

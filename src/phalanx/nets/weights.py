@@ -80,6 +80,8 @@ def read_weights(path: str | Path, method: str, meaning: str) -> tuple[dict[str,
         raise InputError(f"{path}: weights of {known}, not of {method}")
     if checksum != _checksum(tensors):
         raise InputError(f"{path}: the weights are damaged (checksum differs)")
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise InputError(f"{path}: holds weights that are not finite numbers")
     if made_for != meaning:
         raise InputError(f"{path}: the weights were trained for another hand model")
     return config, tensors

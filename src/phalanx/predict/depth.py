@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 
 from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
 from phalanx.fit.joints import fit_joints
 from phalanx.geometry.cubes import EXTENT, cube_maps
-from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
+from phalanx.hand.anatomy import AnatomicalPose
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import RADII
 from phalanx.methods.sphere_fitting import load
 from phalanx.predict.depth_search import find_hands, fit_to_maps, why_no_hand, within
-from phalanx.predict.predictor import as_device
 
 JOINT_SIGMA = 0.01
 """How far joints out of spheres may be off, metres; were they trusted more, hands would take impossible shapes."""
@@ -129,7 +129,6 @@ class DepthPredictor:
         pose = fit_joints(self.model, joints_of_spheres(spheres)[None], sigma=JOINT_SIGMA)
         with torch.no_grad():
             surface = self.model(pose)
-            angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))[0].tolist()
         mirror = np.array([-1.0, 1.0, 1.0]) if side == "left" else np.ones(3)
         joints = surface.joints[0].double().numpy() * mirror
         # The mirrored camera looks along another ray: x is negated in the plain one, whose axis is where it was.
@@ -150,7 +149,7 @@ class DepthPredictor:
             uncertainty=np.full(21, error * K[0, 0] / centre[2]),
             rotations=pose.rotations[0].double().numpy(),
             orientation=pose.orientation[0].double().numpy(),
-            angles_degrees=dict(zip(ANGLE_NAMES, angles, strict=True)),
+            angles_degrees=AnatomicalPose.from_rotations(pose.rotations.double()).degrees()[0],
             shape=pose.shape[0].double().numpy(),
             K=K,
             camera="given",
@@ -158,8 +157,11 @@ class DepthPredictor:
             side_source="guessed" if guessed else "given",
             vertices=surface.vertices[0].double().numpy() * mirror,
             faces=faces[:, ::-1] if side == "left" else faces,
+            spheres=spheres.double().numpy() * mirror,
+            fit_error_mm=1000 * error,
         )
-        return DepthHand(hand, spheres.double().numpy() * mirror, np.array(RADII), error)
+        assert hand.spheres is not None
+        return DepthHand(hand, hand.spheres, np.array(RADII), error)
 
 
 def mirrored_frames(depth: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:

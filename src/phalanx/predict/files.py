@@ -12,8 +12,8 @@ import numpy as np
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json, write_whole
-from phalanx.data.depth_cameras import OVERLAY, depth_frames, read_frame, unit_of
-from phalanx.data.images import find_inputs, is_video, read_image, real_path
+from phalanx.data.depth_cameras import depth_frames, read_frame, unit_of
+from phalanx.data.images import OVERLAY, find_inputs, is_video, read_image, real_path
 from phalanx.data.video import frames_per_second, read_frames, write_video
 from phalanx.hand.export import save_mesh
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
@@ -22,6 +22,7 @@ from phalanx.predict.predictor import Predictor, check_options
 
 PICTURE_SCHEMA = "phalanx.picture/1"
 VIDEO_SCHEMA = "phalanx.video/1"
+SUMMARY_SCHEMA = "phalanx.summary/1"
 FRAMES_FOR_SIDE = 9  # frames that decide which hand a video shows
 UNSURE = 0.5  # score below which the line for people says so
 TRACKED = 0.3  # score above which the next frame of a video is looked at where the hand was
@@ -42,6 +43,10 @@ class Summary:
 
     done: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """As what `json.dump` takes, by the schema of `docs/prediction_schema.md`."""
+        return {"schema": SUMMARY_SCHEMA, "done": self.done, "skipped": self.skipped}
 
 
 def predict_files(
@@ -172,12 +177,12 @@ def _predict_depth(
     from phalanx.view.overlay import draw_overlay
     from phalanx.view.samples import depth_picture
 
-    outputs = [_beside(target, ending, inputs) for ending in (".json", OVERLAY, ".glb")]
+    outputs = [_beside(target, ending, inputs) for ending in (".json", f"{OVERLAY}.png", ".glb")]
     depth, K = read_frame(path, camera, unit)
     found = predictor(depth, K, side, box)
     hand = found.hand
     height, width = depth.shape
-    listed = hand.to_json(mesh=False) | {"spheres": found.spheres.tolist(), "fit_error_mm": 1000 * found.fit_error}
+    listed = hand.to_json(mesh=False)
     head = {"schema": PICTURE_SCHEMA, "input": str(path), "width": width, "height": height}
     write_json(outputs[0], {**head, "hands": [listed]})
     near = np.where(np.abs(depth - hand.joints[9, 2]) < 0.25, depth, 0)
@@ -228,7 +233,7 @@ def _predict_picture(
 ) -> dict[str, Any]:
     from phalanx.view.overlay import draw_overlay
 
-    outputs = [_beside(target, ending, inputs) for ending in (".json", OVERLAY, ".glb")]
+    outputs = [_beside(target, ending, inputs) for ending in (".json", f"{OVERLAY}.png", ".glb")]
     image = read_image(path)
     hands = predictor(image, **options)
     surfaces = [(h.vertices, h.faces) for h in hands if h.vertices is not None and h.faces is not None]
@@ -252,7 +257,7 @@ def _predict_video(
 ) -> dict[str, Any]:
     from phalanx.view.overlay import draw_overlay
 
-    outputs = [_beside(target, ending, inputs) for ending in (".json", "_overlay.mp4")]
+    outputs = [_beside(target, ending, inputs) for ending in (".json", f"{OVERLAY}.mp4")]
     rate = frames_per_second(path)
     frames: list[dict[str, Any]] = []
     scores: list[float] = []

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor
 
 from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
-from phalanx.data.images import MIN_SIDE, read_image
+from phalanx.data.images import check_size, read_image
 from phalanx.geometry.camera import Camera, camera_from_field_of_view
 from phalanx.geometry.crops import (
     SquareBox,
@@ -33,7 +34,7 @@ from phalanx.geometry.crops import (
     square_crop,
     upright_angle,
 )
-from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
+from phalanx.hand.anatomy import AnatomicalPose
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.hand.skeleton import MIDDLE_CHAIN
@@ -47,7 +48,13 @@ SAME_ANGLE = 0.2  # and turns by less than this, in radians, is not worth anothe
 UNSURE = 0.042  # expected error of a joint in crops (geometric mean) from which it is worth looking again,
 TURNS = (math.pi / 2, -math.pi / 2)  # from first crops turned by these, in radians
 HAND_LENGTHS = (0.05, 0.35)  # metres; a newborn's is 0.06, the longest ever measured 0.32
+SHAPE_LENGTHS = (
+    0.14,
+    0.23,
+)  # metres; hands that the model's shapes reach with ease, smaller and larger ones are scaled
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
+MOST_BOX = 10.0  # sides of the picture; nothing can be seen in a larger box
+LEAST_FOCAL = 0.2  # of the picture's longer side: 136 degrees across, where lenses are no pinholes any more
 
 Fit = Callable[[HandModel, Evidence, Tensor, int, float | None], HandPose]
 
@@ -100,7 +107,7 @@ class Predictor:
             The hands found; today always one.
 
         Raises:
-            InputError: one of the arguments is at fault.
+            InputError: one of the arguments is at fault, or no hand before such a camera looks like the one in the picture.
         """
         if isinstance(image, str | os.PathLike):
             image = read_image(image)
@@ -111,8 +118,11 @@ class Predictor:
         camera = picture_camera(K, width, height)
         found, flip, (evidence, seen, K_crop) = self._surest(image, camera, first, side, mirrored)
         K_crop = K_crop.to(self.device, torch.float32)
-        pose = self.fit(self.model, evidence, K_crop, self.estimator.config.size, hand_length)
+        length = None if hand_length is None else min(max(hand_length, SHAPE_LENGTHS[0]), SHAPE_LENGTHS[1])
+        pose = self.fit(self.model, evidence, K_crop, self.estimator.config.size, length)
         hand = assemble(self.model, pose, evidence, camera, seen, flip, hand_length)
+        if hand["joints"][:, 2].min() <= 0:
+            raise InputError("the hand would lie behind the camera: is the camera matrix that of the whole picture?")
         return [
             HandPrediction(
                 **hand,
@@ -133,7 +143,9 @@ class Predictor:
         if min(expected_error(evidence) for _, (evidence, _, _) in views) > UNSURE:
             turned = [replace(box, angle=box.angle + turn) for turn in TURNS]
             views += [
-                (each, self._look_closer(image, camera, start, flip)) for start in turned for each, flip in flips.items()
+                (each, self._look_closer(image, camera, start, flip))
+                for start in turned
+                for each, flip in flips.items()
             ]
         found, view = min(views, key=lambda each: expected_error(each[1][0]))
         return found, flips[found], view
@@ -200,7 +212,6 @@ def assemble(
     with torch.no_grad():
         surface = model(pose)
         scale = 1.0 if hand_length is None else hand_length / float(model_hand_length(model, pose.shape)[0])
-        angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))[0].tolist()
     frame = np.array([-scale if flip else scale, scale, scale])
     joints = _numpy(surface.joints[0]) * frame  # (21, 3)
     faces = model.faces.cpu().numpy()
@@ -215,7 +226,7 @@ def assemble(
         "uncertainty": sigma * box.side,
         "rotations": _numpy(pose.rotations[0]),
         "orientation": _numpy(pose.orientation[0]),
-        "angles_degrees": dict(zip(ANGLE_NAMES, angles, strict=True)),
+        "angles_degrees": AnatomicalPose.from_rotations(pose.rotations.double()).degrees()[0],
         "shape": _numpy(pose.shape[0]),
         "K": camera.K.numpy(),
         "scale": scale,
@@ -236,16 +247,6 @@ def model_hand_length(model: HandModel, shape: Tensor) -> Tensor:
     return (rest[:, 1:] - rest[:, :-1]).norm(dim=-1).sum(dim=-1)
 
 
-def as_device(device: str) -> torch.device:
-    """The PyTorch device of that name. Raises InputError if there is none or it does not work here."""
-    try:
-        found = torch.device(device)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"device: {device!r} is not a device that PyTorch can use here") from error
-    return found
-
-
 def as_rgb(image: Any) -> np.ndarray:
     """A picture in memory as (H, W, 3), uint8 or float32 in [0, 1]; grey is repeated.
 
@@ -257,8 +258,10 @@ def as_rgb(image: Any) -> np.ndarray:
         image = np.repeat(image[..., None], 3, axis=-1)
     if image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"image: must be (H, W, 3) RGB or (H, W) grey, not {image.shape}")
-    if min(image.shape[:2]) < MIN_SIDE:
-        raise InputError(f"image: {image.shape[1]}x{image.shape[0]} pixels are too few; both sides need {MIN_SIDE}")
+    try:
+        check_size(image.shape[1], image.shape[0])
+    except InputError as error:
+        raise InputError(f"image: {error}") from error
     if image.dtype == np.uint8:
         return image
     if not np.issubdtype(image.dtype, np.floating):
@@ -272,9 +275,11 @@ def as_box(box: Any, width: int, height: int) -> SquareBox:
     """The square around a user's box (x, y, width, height) in a picture of that size.
 
     Raises:
-        InputError: not four finite numbers, or less than 8 pixels of it lie in the picture.
+        InputError: not four finite numbers, or less than 8 pixels of it lie in the picture, or it is far larger than that.
     """
     x, y, w, h = as_array(box, (4,), "box").tolist()
+    if max(w, h) > MOST_BOX * max(width, height):
+        raise InputError(f"box: {w:g}x{h:g} is more than {MOST_BOX:g} times the picture of {width}x{height} pixels")
     inside = min(x + w, width) - max(x, 0), min(y + h, height) - max(y, 0)
     if min(inside) <= 0:
         raise InputError(f"box: {x:g},{y:g},{w:g},{h:g} lies outside the picture of {width}x{height} pixels")
@@ -284,11 +289,19 @@ def as_box(box: Any, width: int, height: int) -> SquareBox:
 
 
 def picture_camera(K: Any, width: int, height: int) -> Camera:
-    """The camera of a picture: as given, or one that looks through its middle with a usual field of view."""
+    """The camera of a picture: as given, or one that looks through its middle with a usual field of view.
+
+    Raises InputError if its focal length is that of no lens, as when it is not in pixels.
+    """
     if K is None:
         assumed = camera_from_field_of_view(width, height, FIELD_OF_VIEW)
         return Camera(assumed.K.double(), width, height)
-    return Camera(torch.from_numpy(as_intrinsics(K)), width, height)
+    matrix = as_intrinsics(K)
+    if min(focal := matrix[[0, 1], [0, 1]].tolist()) < LEAST_FOCAL * max(width, height):
+        raise InputError(
+            f"K: focal lengths of {focal[0]:g} and {focal[1]:g} are too short for {width}x{height} pixels; they count in pixels"
+        )
+    return Camera(torch.from_numpy(matrix), width, height)
 
 
 def check_options(box: Any, K: Any, side: Any, hand_length: Any) -> None:

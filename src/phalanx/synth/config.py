@@ -58,8 +58,8 @@ class SynthConfig:
     """Whether samples carry depth, mask, parts and vertices."""
 
     def __post_init__(self) -> None:
-        if self.size < 16 or self.size % 16:
-            raise InputError(f"size: must be a multiple of 16 pixels, not {self.size}")
+        if not 16 <= self.size <= 4096 or self.size % 16:
+            raise InputError(f"size: must be a multiple of 16 pixels, at most 4096, not {self.size}")
         for name in ("chunk", "frames", "tiles", "skins"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}: must be at least 1, not {getattr(self, name)}")

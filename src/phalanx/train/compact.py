@@ -21,7 +21,7 @@ from phalanx.methods.compact import METHOD, CompactConfig, Estimator, save_weigh
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
-from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, train
+from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, check_config, train
 
 
 def default_phases() -> list[Phase]:
@@ -61,6 +61,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
     """
     if config.workers < 1 or config.buffer < config.synth.chunk:
         raise InputError("train: needs at least one worker, and a buffer of at least one chunk")
+    check_config(config.loop, config.phases)  # before the minutes that pictures take
     torch.manual_seed(config.loop.seed)
     model = Estimator(config.model)
     if config.start_from is not None:

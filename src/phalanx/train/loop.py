@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_whole
 from phalanx.train.curve import write_curve
@@ -108,6 +109,8 @@ class Position:
     seen: int = 0
     seconds: float = 0.0
     next_evaluation: int = 0
+    steps_in_row: int = 0
+    """Steps since the last row of the curve."""
 
     def progress(self, config: LoopConfig) -> float:
         """0 at the start, 1 at the end of the budget."""
@@ -122,6 +125,8 @@ def check_config(config: LoopConfig, phases: Sequence[Phase]) -> None:
     budget = config.samples if config.samples is not None else config.minutes
     if budget is None or not budget > 0:
         raise InputError("train: give a positive number of samples or minutes")
+    if not 0 <= config.seed < 2**63:
+        raise InputError(f"train: the seed must lie in [0, 2^63), got {config.seed}")
     ends = [phase.until for phase in phases]
     if not ends or ends != sorted(ends) or ends[-1] != 1.0:
         raise InputError(f"train: phases must end at rising progress, the last at 1, got {ends}")
@@ -199,31 +204,30 @@ def train(
             the data's settings.
 
     Raises:
-        InputError: the configuration makes no sense, the folder cannot be written or holds a run and `resume` is not
-            asked for, or the checkpoint cannot be read or belongs to another configuration.
+        InputError: the configuration makes no sense, there is no such device, the folder cannot be written or holds a run
+            and `resume` is not asked for, or the checkpoint cannot be read or belongs to another configuration.
     """
     check_config(config, phases)
     folder = writable_folder(out)
     saved = folder / CHECKPOINT
     if saved.exists() and not resume:
         raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
-    device = torch.device(config.device)
+    device = as_device(config.device)
     model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model).eval().requires_grad_(False)
     descents = optimizers(model, config)
     position = Position(next_evaluation=config.evaluate_every)
     rows: list[dict[str, float]] = []
+    sums: dict[str, float] = {}  # of the losses' terms since the last row
     torch.manual_seed(config.seed)
     run = _describe(config, phases, about or {})
     if saved.exists():
-        position, rows = _restore(saved, model, average, descents, feed, config.device, run)
+        position, rows, sums = _restore(saved, model, average, descents, feed, config.device, run)
         report(f"resumed at {position.seen} pictures, {position.seconds / 60:.1f} minutes")
     started, last_save, steps = time.monotonic() - position.seconds, time.monotonic(), 0
-    sums: dict[str, float] = {}
-    count = 0
 
     def checkpoint() -> None:
-        _save(saved, model, average, descents, feed, position, rows, run)
+        _save(saved, model, average, descents, feed, position, rows, sums, run)
 
     while position.progress(config) < 1.0:
         phase = next(p for p in phases if position.progress(config) < p.until)
@@ -237,17 +241,18 @@ def train(
         average_into(average, model, decay)
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + value
-        count, steps = count + 1, steps + 1
+        steps += 1
         position.step += 1
+        position.steps_in_row += 1
         position.seen += phase.batch
         position.seconds = time.monotonic() - started
         if position.seen >= position.next_evaluation or position.progress(config) >= 1.0:
             position.next_evaluation += config.evaluate_every
             figures = evaluate(average, phase.size)
             row = {"seen": position.seen, "minutes": position.seconds / 60, "size": phase.size, "rate": share}
-            row |= {f"loss_{name}": total / count for name, total in sums.items()} | figures
+            row |= {f"loss_{name}": total / position.steps_in_row for name, total in sums.items()} | figures
             rows.append(row)
-            sums, count = {}, 0
+            sums, position.steps_in_row = {}, 0
             write_curve(folder, rows)
             report(" ".join(f"{name} {value:.4g}" for name, value in row.items()))
         if time.monotonic() - last_save > 60 * config.checkpoint_minutes:
@@ -291,6 +296,7 @@ def _save(
     feed: Feed,
     position: Position,
     rows: list[dict[str, float]],
+    sums: dict[str, float],
     run: dict[str, object],
 ) -> None:
     state = {
@@ -300,6 +306,7 @@ def _save(
         "feed": feed.state(),
         "position": asdict(position),
         "rows": rows,
+        "sums": sums,
         "random": torch.get_rng_state(),
         "run": run,
     }
@@ -315,10 +322,10 @@ def _restore(
     feed: Feed,
     device: str,
     run: dict[str, object],
-) -> tuple[Position, list[dict[str, float]]]:
+) -> tuple[Position, list[dict[str, float]], dict[str, float]]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        then = dict(state["run"])
+        then, sums = dict(state["run"]), dict(state["sums"])
     except Exception as error:  # torch.load raises many kinds
         raise InputError(f"{path}: not a readable checkpoint") from error
     if then != run:
@@ -333,4 +340,4 @@ def _restore(
         raise InputError(f"{path}: the checkpoint belongs to another network") from error
     feed.restore(state["feed"])
     torch.set_rng_state(state["random"].cpu())
-    return Position(**state["position"]), state["rows"]
+    return Position(**state["position"]), state["rows"], sums
