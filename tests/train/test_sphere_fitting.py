@@ -44,7 +44,7 @@ def recordings():
 
 def test_a_run_learns_and_leaves_its_figures(tmp_path):
     held_out = draw_views(SYNTH, 77, 16, 64)
-    model = start(config(192), tmp_path / "run", {"synthetic": held_out})
+    model = start(config(192), tmp_path / "run", lambda: {"synthetic": held_out})
     rows = (tmp_path / "run" / "curve.csv").read_text().splitlines()
     assert rows[0].endswith("synthetic_mm") and len(rows) == 4
     errors = [float(row.rsplit(",", 1)[1]) for row in rows[1:]]
@@ -76,7 +76,7 @@ def test_the_command_leaves_weights_and_a_card_and_goes_on_from_weights(tmp_path
 
 
 def test_fitting_goes_on_exactly_and_does_not_look_at_labels(tmp_path, recordings):
-    begun = start(config(32), tmp_path / "start", {})
+    begun = start(config(32), tmp_path / "start", dict)
     state = {name: value.clone() for name, value in begun.state_dict().items()}
     blind = CubeViews(recordings.maps, recordings.to_first, recordings.middles)
     loop = LoopConfig(samples=80, evaluate_every=1000, warmup=8, bf16=False, average=40, learning_rate=1e-3)

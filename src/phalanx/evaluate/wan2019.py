@@ -173,7 +173,7 @@ def _train(row: str, seed: int, scale: Scale, folder: Path, recordings: CubeView
     )
     run, started = folder / "runs" / f"{ROWS.index(row):02d}_{seed}", folder / f"start_{seed}.safetensors"
     if row in (START, NO_NOISE):
-        network = start(begin, run, {}, resume=True)
+        network = start(begin, run, dict, resume=True)
         if row == START:
             save_weights(network, started, HandModel.open_hand())
         return network

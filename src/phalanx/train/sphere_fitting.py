@@ -255,12 +255,13 @@ def joint_errors(network: SphereEstimator, views: CubeViews) -> Tensor:
 
 
 def start(
-    config: StartConfig, out: str | Path, held_out: dict[str, CubeViews], resume: bool = False
+    config: StartConfig, out: str | Path, held_out: Callable[[], dict[str, CubeViews]], resume: bool = False
 ) -> SphereEstimator:
     """Train on synthetic depth in the folder `out`; returns the averaged network.
 
     Args:
-        held_out: labelled frames by name; their mean joint errors stand in the curve.
+        held_out: gives labelled frames by name, whose mean joint errors stand in the curve; called once the network stands, so that
+            a fault of its settings is said before the minutes that frames take.
 
     Raises:
         InputError: see `train.loop.train`.
@@ -278,7 +279,7 @@ def start(
         model.config = config.model
     feed = labelled_feed(config)
     try:
-        return _descend(model, feed, config.batch, config.reuse, config.loop, out, held_out, resume, asdict(config))
+        return _descend(model, feed, config.batch, config.reuse, config.loop, out, held_out(), resume, asdict(config))
     finally:
         feed.close()
 
@@ -289,8 +290,12 @@ def run(config: StartConfig, out: str | Path, resume: bool = False) -> Path:
     Raises:
         InputError: the weights to begin with are at fault, or see `train.loop.train`.
     """
-    frames = draw_views(config.synth, config.seed + HELD_OUT_SEED, config.held_out, config.model.size, config.workers)
-    network = start(config, out, {"held_out": frames}, resume)
+
+    def held_out() -> dict[str, CubeViews]:
+        seed, size = config.seed + HELD_OUT_SEED, config.model.size
+        return {"held_out": draw_views(config.synth, seed, config.held_out, size, config.workers)}
+
+    network = start(config, out, held_out, resume)
     path = Path(out) / WEIGHTS
     save_weights(network, path, HandModel.open_hand())
     write_card(path.with_suffix(".json"), asdict(config))
@@ -315,7 +320,7 @@ def fit(
         recordings: unlabelled frames (labels, where there are some, are not looked at).
         synthetic: what labelled frames to mix in; none: none.
         config: budget and mixture.
-        held_out: as in `start`.
+        held_out: labelled frames by name, as `start` is given them.
         watch: figures for the curve, by name, of the network as it is at an evaluation.
         say: is given a line at every evaluation.
     """
