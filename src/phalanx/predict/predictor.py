@@ -209,9 +209,10 @@ def assemble(
     hand_length: float | None,
 ) -> dict[str, Any]:
     """Fields of `HandPrediction` from a fitted pose (batch of one) in the camera frame, which is mirrored if `flip`."""
-    with torch.no_grad():
+    with torch.inference_mode():  # quicker than no_grad where operations are small
         surface = model(pose)
         scale = 1.0 if hand_length is None else hand_length / float(model_hand_length(model, pose.shape)[0])
+        angles = AnatomicalPose.from_rotations(pose.rotations.double()).degrees()[0]
     frame = np.array([-scale if flip else scale, scale, scale])
     joints = _numpy(surface.joints[0]) * frame  # (21, 3)
     faces = model.faces.cpu().numpy()
@@ -226,7 +227,7 @@ def assemble(
         "uncertainty": sigma * box.side,
         "rotations": _numpy(pose.rotations[0]),
         "orientation": _numpy(pose.orientation[0]),
-        "angles_degrees": AnatomicalPose.from_rotations(pose.rotations.double()).degrees()[0],
+        "angles_degrees": angles,
         "shape": _numpy(pose.shape[0]),
         "K": camera.K.numpy(),
         "scale": scale,
