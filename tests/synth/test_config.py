@@ -7,7 +7,8 @@ from phalanx.synth import SynthConfig
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"size": 100}, "size: must be a multiple of 16 pixels, not 100"),
+        ({"size": 100}, "size: must be a multiple of 16 pixels, at most 4096, not 100"),
+        ({"size": 100000}, "size: must be a multiple of 16 pixels, at most 4096, not 100000"),
         ({"size": 0}, "size"),
         ({"chunk": 0}, "chunk: must be at least 1"),
         ({"tiles": 0}, "tiles"),

@@ -155,9 +155,9 @@ def fit_file(
     }
     skipped = f", {(~whole).sum()} frames without a hand's joints passed over" if not whole.all() else ""
     doubt = "" if millimetres.mean() < DOUBTFUL * 1e3 else " (large: is it the other hand, or another joint order?)"
-    hands = "hand" if len(frames) == 1 else "hands"
+    noun = "hand" if len(frames) == 1 else "hands"
     say(
-        f"{path}: {len(frames)} {side} {hands}, mean joint distance {millimetres.mean():.1f} mm{doubt}{skipped} -> "
+        f"{path}: {len(frames)} {side} {noun}, mean joint distance {millimetres.mean():.1f} mm{doubt}{skipped} -> "
         f"{target.with_suffix('.npz')}"
     )
     return figures
