@@ -53,6 +53,11 @@ def test_degrees_that_are_left_out_are_zero_and_others_are_refused() -> None:
     for bad, says in (({"index_pip": 3.0}, "'index_pip' is none of"), ({"thumb_ip_flexion": float("nan")}, "finite")):
         with pytest.raises(InputError, match=says):
             AnatomicalPose.from_degrees(bad)
+    with pytest.raises(InputError, match="degrees by name, not a list"):
+        AnatomicalPose.from_degrees([1.0])
+    for wrong in (torch.eye(3), HandPose.zero(1).rotations[0].numpy()):
+        with pytest.raises(InputError, match="must be a tensor"):
+            AnatomicalPose.from_rotations(wrong)
 
 
 @settings(max_examples=30, deadline=None)

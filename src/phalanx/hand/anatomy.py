@@ -110,10 +110,12 @@ class AnatomicalPose:
         """Of each hand its angles in degrees by name, as `HandPrediction.angles_degrees` has them; those left out are 0.
 
         Raises:
-            InputError: a name that is none of `ANGLE_NAMES`, or a value that is no finite number.
+            InputError: something that is no mapping, a name that is none of `ANGLE_NAMES`, or a value that is no finite number.
         """
         angles = torch.zeros(len(hands), len(ANGLE_NAMES), dtype=torch.float64)
         for hand, row in zip(hands, angles, strict=True):
+            if not isinstance(hand, Mapping):
+                raise InputError(f"angles: must be degrees by name, not a {type(hand).__name__}")
             for name, degrees in hand.items():
                 if name not in ANGLE_NAMES:
                     raise InputError(f"angles: {name!r} is none of {', '.join(ANGLE_NAMES)}")
@@ -122,7 +124,11 @@ class AnatomicalPose:
 
     @staticmethod
     def from_rotations(rotations: Tensor) -> AnatomicalPose:
-        """The angles that explain local rotations (B, 16, 3, 3) best (`rotations_to_angles`)."""
+        """The angles that explain local rotations (B, 16, 3, 3) best (`rotations_to_angles`). Raises InputError for another shape."""
+        if not isinstance(rotations, Tensor) or rotations.ndim != 4 or rotations.shape[1:] != (16, 3, 3):
+            raise InputError(
+                f"rotations: must be a tensor (B, 16, 3, 3), not {getattr(rotations, 'shape', rotations)!s}"
+            )
         return AnatomicalPose(rotations_to_angles(rotations))
 
     def degrees(self) -> list[dict[str, float]]:

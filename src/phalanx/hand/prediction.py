@@ -98,6 +98,8 @@ class HandPrediction:
             raise InputError(f"score, scale: must lie in [0, 1] and above 0, not {self.score:g}, {self.scale:g}")
         if self.fit_error_mm is not None:
             object.__setattr__(self, "fit_error_mm", float(as_array(self.fit_error_mm, (), "fit_error_mm")))
+            if self.fit_error_mm < 0:
+                raise InputError(f"fit_error_mm: must not be negative, got {self.fit_error_mm:g}")
         for name in ("width", "height"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:

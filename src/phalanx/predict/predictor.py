@@ -54,7 +54,8 @@ SHAPE_LENGTHS = (
 )  # metres; hands that the model's shapes reach with ease, smaller and larger ones are scaled
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
 MOST_BOX = 10.0  # sides of the picture; nothing can be seen in a larger box
-LEAST_FOCAL = 0.2  # of the picture's longer side: 136 degrees across, where lenses are no pinholes any more
+WIDEST = 2.5  # tangent of 68 degrees: farther from the axis lenses are no pinholes any more
+LONGEST = 1000.0  # focal length in sides of the picture: hands would be kilometres away
 
 Fit = Callable[[HandModel, Evidence, Tensor, int, float | None], HandPose]
 
@@ -121,8 +122,10 @@ class Predictor:
         length = None if hand_length is None else min(max(hand_length, SHAPE_LENGTHS[0]), SHAPE_LENGTHS[1])
         pose = self.fit(self.model, evidence, K_crop, self.estimator.config.size, length)
         hand = assemble(self.model, pose, evidence, camera, seen, flip, hand_length)
-        if hand["joints"][:, 2].min() <= 0:
-            raise InputError("the hand would lie behind the camera: is the camera matrix that of the whole picture?")
+        if min(hand["joints"][:, 2].min(), hand["vertices"][:, 2].min()) <= 0:
+            raise InputError(
+                "the hand would reach behind the camera: is the camera matrix right, and the hand not too close for so wide a camera?"
+            )
         return [
             HandPrediction(
                 **hand,
@@ -292,16 +295,20 @@ def as_box(box: Any, width: int, height: int) -> SquareBox:
 def picture_camera(K: Any, width: int, height: int) -> Camera:
     """The camera of a picture: as given, or one that looks through its middle with a usual field of view.
 
-    Raises InputError if its focal length is that of no lens, as when it is not in pixels.
+    Raises InputError if it is that of no lens, as when it does not count in pixels.
     """
     if K is None:
         assumed = camera_from_field_of_view(width, height, FIELD_OF_VIEW)
         return Camera(assumed.K.double(), width, height)
     matrix = as_intrinsics(K)
-    if min(focal := matrix[[0, 1], [0, 1]].tolist()) < LEAST_FOCAL * max(width, height):
+    (fx, _, cx), (_, fy, cy) = matrix[:2].tolist()
+    if max(abs(cx) / fx, abs(width - cx) / fx, abs(cy) / fy, abs(height - cy) / fy) > WIDEST:
         raise InputError(
-            f"K: focal lengths of {focal[0]:g} and {focal[1]:g} are too short for {width}x{height} pixels; they count in pixels"
+            f"K: focal lengths of {fx:g} and {fy:g} with the principal point at {cx:g},{cy:g} make a picture of "
+            f"{width}x{height} pixels too wide for a lens; all count in pixels"
         )
+    if max(fx, fy) > LONGEST * max(width, height):
+        raise InputError(f"K: focal lengths of {fx:g} and {fy:g} are too long for {width}x{height} pixels")
     return Camera(torch.from_numpy(matrix), width, height)
 
 

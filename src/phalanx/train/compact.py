@@ -61,7 +61,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
     """
     if config.workers < 1 or config.buffer < config.synth.chunk:
         raise InputError("train: needs at least one worker, and a buffer of at least one chunk")
-    check_config(config.loop, config.phases)  # before the minutes that pictures take
+    check_config(config.loop, config.phases, config.seed)  # before the minutes that pictures take
     torch.manual_seed(config.loop.seed)
     model = Estimator(config.model)
     if config.start_from is not None:

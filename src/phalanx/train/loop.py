@@ -120,13 +120,14 @@ class Position:
         return min(1.0, self.seconds / (60.0 * config.minutes))
 
 
-def check_config(config: LoopConfig, phases: Sequence[Phase]) -> None:
-    """Raise InputError if budget or phases make no sense."""
+def check_config(config: LoopConfig, phases: Sequence[Phase], stream_seed: int = 0) -> None:
+    """Raise InputError if budget, phases or seeds (the loop's and that of the stream of pictures) make no sense."""
     budget = config.samples if config.samples is not None else config.minutes
     if budget is None or not budget > 0:
         raise InputError("train: give a positive number of samples or minutes")
-    if not 0 <= config.seed < 2**63:
-        raise InputError(f"train: the seed must lie in [0, 2^63), got {config.seed}")
+    for seed in (config.seed, stream_seed):
+        if not 0 <= seed < 2**62:
+            raise InputError(f"train: seeds must lie in [0, 2^62), got {seed}")
     ends = [phase.until for phase in phases]
     if not ends or ends != sorted(ends) or ends[-1] != 1.0:
         raise InputError(f"train: phases must end at rising progress, the last at 1, got {ends}")

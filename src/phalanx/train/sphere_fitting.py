@@ -40,7 +40,7 @@ from phalanx.synth import SynthConfig, stream
 from phalanx.synth.background import sampling_grid
 from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed
-from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, train
+from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, check_config, train
 
 Watch = Callable[[SphereEstimator], dict[str, float]]
 _say = partial(print, flush=True)
@@ -266,6 +266,7 @@ def start(
     Raises:
         InputError: see `train.loop.train`.
     """
+    check_config(config.loop, [Phase(1.0, config.model.size, config.batch, config.reuse)], config.seed)
     torch.manual_seed(config.loop.seed)
     if config.start_from is None:
         model = SphereEstimator(config.model, train_prior(config.seed, config.prior_steps))
