@@ -32,12 +32,13 @@ def test_a_third_of_the_views_is_from_the_side_or_back(hands):
 
 
 def test_most_hands_are_turned_upright_but_the_rest_point_every_way(hands):
-    model, pose, K = hands
-    pixels = project(model.joints(pose), K)
+    model = hands[0]
+    views = draw_hands(np.random.default_rng(1), model, 3000, 128)  # few of them point down
+    pixels = project(model.joints(views.pose), views.K)
     angle = torch.tensor([upright_angle(joints) for joints in pixels.numpy()]).rad2deg()
     assert 0.65 < (angle.abs() < 30).float().mean() < 0.9
     for low, high in ((-180, -120), (-120, -60), (60, 120), (120, 181)):
-        assert ((angle >= low) & (angle < high)).float().mean() > 0.005
+        assert ((angle >= low) & (angle < high)).float().mean() > 0.01
 
 
 def test_hands_fill_their_crops(hands):

@@ -18,7 +18,7 @@ SIZE = 48
 
 
 def _scene(batch: int = 3):
-    random = generator(2)
+    random = generator(3)
     model, topology = hand("cpu")
     views = draw_hands(random, model, batch, SIZE)
     pose, K = views.pose, views.K
@@ -59,7 +59,7 @@ def test_coverage_and_depth_are_those_of_four_samples_a_pixel():
     depth = (normal * corners[:, 0]).sum(-1) / (normal * ray).sum(-1)
     error = (picture.depth[b, y, x].double() - depth).abs()
     assert len(error) > 500
-    assert error.median() < 5e-5 and error.quantile(0.9) < 2e-3  # within a pixel a fold may begin
+    assert error.median() < 5e-5 and error.quantile(0.95) < 2e-3
 
 
 def test_colour_is_interpolated_light_times_reflectance():

@@ -61,10 +61,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         except Exception as error:  # damaged heads make decoders raise anything, from SyntaxError to struct.error
             raise InputError(f"{path}: is not a picture of a known kind, or is damaged at its start") from error
         with image:
-            try:
-                check_size(*image.size)
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from error
+            check_size(*image.size, str(path))
             try:
                 image.load()
             except Exception as error:  # as above; among them every kind of truncation
@@ -124,16 +121,16 @@ def read_depth(
     return (np.where(depth < end, depth, 0) * unit).astype(np.float32)
 
 
-def check_size(width: int, height: int) -> None:
-    """Raise InputError if a picture of that size is too small, too large or too long to look for a hand in."""
+def check_size(width: int, height: int, name: str) -> None:
+    """Raise InputError, beginning with `name`, if a picture of that size is too small, too large or too long to look for a hand in."""
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"{width}x{height} is larger than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
+            f"{name}: {width}x{height} is larger than {MAX_PIXELS // 1_000_000} million pixels; make it smaller first"
         )
     if min(width, height) < MIN_SIDE:
-        raise InputError(f"{width}x{height} pixels are too few; both sides need {MIN_SIDE} or more")
+        raise InputError(f"{name}: {width}x{height} pixels are too few; both sides need {MIN_SIDE} or more")
     if max(width, height) > MAX_RATIO * min(width, height):
-        raise InputError(f"{width}x{height} pixels: one side is more than {MAX_RATIO} times the other")
+        raise InputError(f"{name}: {width}x{height} pixels: one side is more than {MAX_RATIO} times the other")
 
 
 def _to_rgb8(path: Path, image) -> np.ndarray:

@@ -48,10 +48,7 @@ SAME_ANGLE = 0.2  # and turns by less than this, in radians, is not worth anothe
 UNSURE = 0.042  # expected error of a joint in crops (geometric mean) from which it is worth looking again,
 TURNS = (math.pi / 2, -math.pi / 2)  # from first crops turned by these, in radians
 HAND_LENGTHS = (0.05, 0.35)  # metres; a newborn's is 0.06, the longest ever measured 0.32
-SHAPE_LENGTHS = (
-    0.14,
-    0.23,
-)  # metres; hands that the model's shapes reach with ease, smaller and larger ones are scaled
+SHAPE_LENGTHS = (0.14, 0.23)  # metres; what the model's shapes reach with ease, other hands are scaled
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
 MOST_BOX = 10.0  # sides of the picture; nothing can be seen in a larger box
 WIDEST = 2.5  # tangent of 68 degrees: farther from the axis lenses are no pinholes any more
@@ -144,12 +141,9 @@ class Predictor:
         flips = {candidate: (candidate == "left") != mirrored for candidate in candidates}
         views = [(each, self._look_closer(image, camera, box, flip)) for each, flip in flips.items()]
         if min(expected_error(evidence) for _, (evidence, _, _) in views) > UNSURE:
-            turned = [replace(box, angle=box.angle + turn) for turn in TURNS]
-            views += [
-                (each, self._look_closer(image, camera, start, flip))
-                for start in turned
-                for each, flip in flips.items()
-            ]
+            for turn in TURNS:
+                start = replace(box, angle=box.angle + turn)
+                views += [(each, self._look_closer(image, camera, start, flip)) for each, flip in flips.items()]
         found, view = min(views, key=lambda each: expected_error(each[1][0]))
         return found, flips[found], view
 
@@ -262,10 +256,7 @@ def as_rgb(image: Any) -> np.ndarray:
         image = np.repeat(image[..., None], 3, axis=-1)
     if image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"image: must be (H, W, 3) RGB or (H, W) grey, not {image.shape}")
-    try:
-        check_size(image.shape[1], image.shape[0])
-    except InputError as error:
-        raise InputError(f"image: {error}") from error
+    check_size(image.shape[1], image.shape[0], "image")
     if image.dtype == np.uint8:
         return image
     if not np.issubdtype(image.dtype, np.floating):
