@@ -61,7 +61,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         except Exception as error:  # damaged heads make decoders raise anything, from SyntaxError to struct.error
             raise InputError(f"{path}: is not a picture of a known kind, or is damaged at its start") from error
         with image:
-            check_size(*image.size, str(path))
+            check_size(image.size[0], image.size[1], str(path))
             try:
                 image.load()
             except Exception as error:  # as above; among them every kind of truncation
