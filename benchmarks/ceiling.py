@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phalanx.data.photos3d import read_photos3d
+from phalanx.data.public.photos3d import read_photos3d
 from phalanx.fit.joints import fit_joints
 from phalanx.hand import HandModel
 from phalanx.hand.anatomy import ANGLE_NAMES, LIMITS, rotations_to_angles

@@ -16,13 +16,13 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from phalanx.data.photos3d import read_photos3d
+from phalanx.data.public.photos3d import read_photos3d
 from phalanx.evaluate.groups import views as views_of
 from phalanx.fit.joints import fit_joints
 from phalanx.hand.model import HandModel
 from phalanx.predict.predictor import Predictor
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.synth.scene import Views
+from phalanx.synth.scene.hands import Views
 
 SEED = 500
 

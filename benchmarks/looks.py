@@ -23,7 +23,7 @@ from phalanx.evaluate.groups import views as views_of
 from phalanx.predict import predictor as module
 from phalanx.predict.predictor import Predictor
 from phalanx.synth import SynthConfig, stream
-from phalanx.synth.scene import FRAMINGS
+from phalanx.synth.scene.hands import FRAMINGS
 
 WAYS = {"looking once": math.inf, "again where unsure": module.UNSURE, "always again": 0.0}
 

@@ -15,7 +15,7 @@ import numpy as np
 from child import Child, ChildError
 
 from phalanx.core.errors import InputError
-from phalanx.data.photos3d import read_photos3d
+from phalanx.data.public.photos3d import read_photos3d
 from phalanx.evaluate.photos3d import (
     FOCAL_GIVEN,
     FOCAL_NOT_GIVEN,

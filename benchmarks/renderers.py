@@ -32,11 +32,11 @@ from phalanx.render.mesh import barycentrics, interpolate, shade, unit, vertex_n
 from phalanx.render.visibility import visibility
 from phalanx.synth.chunks import make_chunk, of_hands
 from phalanx.synth.config import SynthConfig
-from phalanx.synth.dress import draw_dress, dress
-from phalanx.synth.light import draw_light, light_vertices
-from phalanx.synth.shade import Look, render, texture_side
-from phalanx.synth.skin import skin_bank, skin_matrices
-from phalanx.synth.surface import hand
+from phalanx.synth.paint.dress import draw_dress, dress
+from phalanx.synth.paint.light import draw_light, light_vertices
+from phalanx.synth.paint.shade import Look, render, texture_side
+from phalanx.synth.paint.skin import skin_bank, skin_matrices
+from phalanx.synth.paint.surface import hand
 
 WORKER = Path(__file__).with_name("pyrender_worker.py")
 LIGHT_GIVEN = "phalanx, light given"
@@ -121,7 +121,7 @@ class Hands:
         """For `pyrender_worker.py`."""
         split, side = self.topology.split, self.bank.shape[-1]
         channels = self.bank[0].contiguous().view(torch.uint8).view(side, side, 8).double().numpy()[..., :5]
-        signed = np.array([0, 1, 1, 0, 0])  # see `synth.skin.CHANNELS`
+        signed = np.array([0, 1, 1, 0, 0])  # see `synth.paint.skin.CHANNELS`
         channels = (channels - 128 * signed) * np.where(signed, 2 / 127, 1 / 255)
         matrix = self.colours[0].double().numpy()  # (3, 8)
         albedo = np.exp(channels @ matrix[:, 1:6].T + matrix[:, 0])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.synth import SynthConfig, stream
-from phalanx.synth.sets import CHUNKS, Plan, make_set
+from phalanx.synth.sets.sets import CHUNKS, Plan, make_set
 
 GOAL_RATE = 100.0  # pictures a second at 256 pixels with two workers
 GOAL_RATIO = 1.8  # from one worker to two

@@ -11,8 +11,8 @@ import numpy as np
 from phalanx.synth import SynthConfig
 from phalanx.synth.config import SCENES
 from phalanx.synth.preview import draw_sheet
-from phalanx.synth.rigs import PRESETS
-from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
+from phalanx.synth.scene.rigs import PRESETS
+from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "images"
 COLUMNS = 8

@@ -22,14 +22,19 @@ LAYERS = (
     ("data",),
     ("fit",),
     ("view",),
-    ("synth",),
     ("methods",),
-    ("train",),
     ("predict",),
-    ("evaluate",),
+    ("synth",),
+    ("train", "evaluate"),
+    ("adapt", "reproduce"),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+# The same within rooms that have folders; what lies in the room itself goes by the room's name.
+CHAMBERS = {"data": (("data",), ("public",)), "synth": (("paint", "sense"), ("scene",), ("synth",), ("sets",))}
+CHAMBER_LEVEL = {
+    (room, name): level for room, layers in CHAMBERS.items() for level, names in enumerate(layers) for name in names
+}
 DOORS = {"__init__", "__main__"}  # of the package itself: what users and Python come in by; no room imports them
 IMPORTERS = {"import_module", "__import__"}
 CALLS_AT_IMPORT = {"wp.set_module_options"}  # declares how a kernel will be compiled
@@ -74,6 +79,12 @@ def imported(path: Path, known: set[str]) -> tuple[set[str], list[str]]:
     return found, faults
 
 
+def chamber(name: str, paths: dict[str, Path]) -> str:
+    """The folder of its room that a module lies in, or the room."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 2 or (len(parts) == 2 and paths[name].name == "__init__.py") else parts[0]
+
+
 def faults_of(source: Path) -> list[str]:
     """Everything in a package that breaks the rules of rooms, as sentences."""
     paths = modules(source)
@@ -94,6 +105,9 @@ def faults_of(source: Path) -> list[str]:
                 faults.append(f"{name} imports the package itself")
             elif other != room and LEVEL.get(other, len(LAYERS)) >= LEVEL[room]:
                 faults.append(f"{name} imports {use}, which is not above it")
+            elif other == room and room in CHAMBERS and chamber(use, paths) != chamber(name, paths):
+                if CHAMBER_LEVEL[room, chamber(use, paths)] >= CHAMBER_LEVEL[room, chamber(name, paths)]:
+                    faults.append(f"{name} imports {use}, which is not above it")
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -166,13 +180,16 @@ assert "warp" not in sys.modules and "matplotlib.pyplot" not in sys.modules and 
         ({"hand/a.py": "import phalanx"}, "imports the package itself"),
         ({"hand/a.py": "from phalanx import HandModel"}, "imports the package itself"),
         ({"hall/a.py": ""}, "hall is no room"),
+        ({"synth/sense/a.py": "from phalanx.synth.scene import b", "synth/scene/b.py": ""}, "synth.sense.a imports"),
+        ({"synth/paint/a.py": "from phalanx.synth.sense import b", "synth/sense/b.py": ""}, "synth.paint.a imports"),
+        ({"synth/scene/a.py": "from phalanx.synth.sense import b", "synth/sense/b.py": ""}, None),
         ({"hand/a.py": "from phalanx.hand import b", "hand/b.py": "from phalanx.hand.a import c"}, "cycle: hand.a"),
         ({"hand/a.py": "from phalanx.hand.b import c", "hand/b.py": "from phalanx.geometry.x import y"}, None),
     ],
 )
 def test_the_rules_are_seen_to_be_broken(tmp_path, files, fault):
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
         (tmp_path / name).with_name("__init__.py").touch()
     (tmp_path / "geometry").mkdir(exist_ok=True)

@@ -303,8 +303,8 @@ def test_bad_options_of_synth(run, options, says):
 
 def test_the_help_of_synth_names_all_there_is():
     from phalanx.synth.config import SCENES
-    from phalanx.synth.domains import DOMAINS
-    from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
+    from phalanx.synth.scene.domains import DOMAINS
+    from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
 
     text = python("-W", "error", "-m", "phalanx", "synth", "--help").stdout
     for name in (*SCENES, *DOMAINS, *(sensor.name for sensor in (*COLOUR_CAMERAS, *DEPTH_SENSORS))):
@@ -378,11 +378,11 @@ def test_evaluate_without_data(run, tmp_path):
 
 
 def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
-    import phalanx.synth.sets
+    import phalanx.synth.sets.sets
 
     asked = []
     monkeypatch.setattr(
-        phalanx.synth.sets,
+        phalanx.synth.sets.sets,
         "make_set",
         lambda plan, out, workers, say, progress, ray: (
             asked.append((plan, out, workers, ray)) or f"{out}/manifest.json"

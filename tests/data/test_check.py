@@ -7,11 +7,11 @@ from PIL import Image
 
 from phalanx.cli import main
 from phalanx.core.errors import InputError
-from phalanx.data import catalogue
-from phalanx.data.catalogue import PLAIN_FOLDERS, PUBLIC_SETS
 from phalanx.data.check import check_splits, recognise, reprojection_error, some_samples
 from phalanx.data.dataset import Dataset, check_files
 from phalanx.data.folders import PictureFolder
+from phalanx.data.public import catalogue
+from phalanx.data.public.catalogue import PLAIN_FOLDERS, PUBLIC_SETS
 from phalanx.data.sample import Sample
 
 REAL = Path(__file__).parents[3] / "shared" / "real"
@@ -179,7 +179,10 @@ def test_a_set_deeper_below_is_found_and_several_are_named(tmp_path):
             "BB_left_0.png BB_right_0.png B1Counting_BB.mat",
             r"files of STB \(B1Counting_BB.mat, BB_left_0.png, BB_right_0",
         ),
-        ("x/depth_1_0000001.png x/rgb_1_0000001.png", "files of NYU hand pose .*not in the layout.*phalanx.data.nyu"),
+        (
+            "x/depth_1_0000001.png x/rgb_1_0000001.png",
+            "files of NYU hand pose .*not in the layout.*phalanx.data.public.nyu",
+        ),
         ("InterHand2.6M_test_data.json 1.jpg", "files of InterHand2.6M"),
         ("a/color/1.png a/depth/1.png", "a/depth: seems to hold depth or masks"),
         ("rgb/1.jpg mask/1.jpg", "mask: seems to hold depth or masks"),

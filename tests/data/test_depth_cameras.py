@@ -6,7 +6,7 @@ import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.data.depth_cameras import DEPTH_CAMERAS, read_frame
-from phalanx.synth.sensors import DEPTH_SENSORS
+from phalanx.synth.sense.sensors import DEPTH_SENSORS
 
 
 def write(path, metres, unit, size=(48, 64)):

@@ -10,7 +10,7 @@ import pytest
 from phalanx.core.errors import InputError
 from phalanx.data.folders import DepthFolder, PictureFolder, RigFolder, VideoFolder
 from phalanx.data.video import read_frames, write_video
-from phalanx.synth.rigs import load_rig, looking_at
+from phalanx.synth.scene.rigs import load_rig, looking_at
 
 REAL = Path(__file__).parents[3] / "shared" / "real"
 K = [[60.0, 0, 20], [0, 61, 16], [0, 0, 1]]

@@ -10,7 +10,7 @@ import pytest
 from scipy.linalg import orthogonal_procrustes
 
 from phalanx.core.errors import InputError
-from phalanx.data import freihand as reader
+from phalanx.data.public import freihand as reader
 from phalanx.evaluate.compare import compare
 from phalanx.evaluate.freihand import PROTOCOL, known_scale, score_surfaces
 from phalanx.evaluate.protocol import Truth, evaluate_set, stacked_surfaces, without_forearm

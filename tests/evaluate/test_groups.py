@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from phalanx.data.photos3d import read_photos3d
+from phalanx.data.public.photos3d import read_photos3d
 from phalanx.evaluate.groups import bends, curled_fingers, palm_facing, views
 
 REAL = Path(__file__).parents[3] / "shared" / "real" / "photos_3d"

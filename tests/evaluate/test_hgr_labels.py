@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from phalanx.core.errors import InputError
-from phalanx.data.hgr import HGR
+from phalanx.data.public.hgr import HGR
 from phalanx.evaluate.hgr_labels import BEYOND, ROOM, SIZE, mask_in_square, read_hgr, square_around_skin, tip_finger
 
 WIDTH, HEIGHT = 160, 120

@@ -10,7 +10,7 @@ from rich.console import Console
 from scipy.io import savemat
 
 from phalanx.core.errors import InputError
-from phalanx.data.photos3d import Photos3D, read_photos3d
+from phalanx.data.public.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.photos3d import evaluate_photos3d, predict_photos3d, score_photos3d
 from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
 from phalanx.evaluate.table import print_table

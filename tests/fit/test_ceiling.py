@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from phalanx.data.photos3d import read_photos3d
+from phalanx.data.public.photos3d import read_photos3d
 from phalanx.fit.joints import fit_joints
 from phalanx.hand import HandModel
 from phalanx.metrics.joints import procrustes_errors, root_scaled_errors

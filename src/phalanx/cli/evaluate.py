@@ -243,7 +243,7 @@ example:
 
 def _evaluate_hgr(args: argparse.Namespace, rest: Sequence[str]) -> int:
     predictor = _predictor(args)
-    from phalanx.data.hgr import OFFICIAL
+    from phalanx.data.public.hgr import OFFICIAL
     from phalanx.evaluate.hgr import evaluate_hgr, hgr_table
 
     with progress_bar(args.quiet) as progress:

@@ -107,7 +107,7 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
         raise InputError("synth: --rig and --views say the same; give one of them")
     rig = args.rig if args.views is None else f"ring{args.views}"
     if rig is not None:
-        from phalanx.synth.rigs import load_rig
+        from phalanx.synth.scene.rigs import load_rig
 
         load_rig(rig)
     config = SynthConfig(
@@ -130,7 +130,7 @@ def _synth(args: argparse.Namespace, rest: Sequence[str]) -> int:
         save_sheet(args.preview, args.seed, rows=-(-count // columns), columns=columns, size=args.size, config=config)
         say(f"sheet of seed {args.seed} -> {args.preview}")
     if args.out:
-        from phalanx.synth.sets import Plan, make_set
+        from phalanx.synth.sets.sets import Plan, make_set
 
         of_a_hand = config.views * config.times
         asked = args.count or 1024
@@ -261,8 +261,8 @@ example:
 
 
 def _adapt_depth(args: argparse.Namespace, rest: Sequence[str]) -> int:
+    from phalanx.adapt.depth import adapt_depth
     from phalanx.core.allocator import keep_freed_memory
-    from phalanx.predict.adapt_depth import adapt_depth
 
     keep_freed_memory()
     with progress_bar(args.quiet) as progress:

@@ -32,8 +32,8 @@ example:
 def _data_check(args: argparse.Namespace, rest: Sequence[str]) -> int:
     from pathlib import Path
 
-    from phalanx.data.catalogue import PLAIN_FOLDERS, PUBLIC_SETS
     from phalanx.data.check import check_splits, recognise, reprojection_error, some_samples
+    from phalanx.data.public.catalogue import PLAIN_FOLDERS, PUBLIC_SETS
     from phalanx.view.samples import draw_sample, sheet, writable_sheet, write_sheet
 
     if args.count < 1:
@@ -144,7 +144,7 @@ example:
 
 def _reproduce_wan2019(args: argparse.Namespace, rest: Sequence[str]) -> int:
     from phalanx.core.allocator import keep_freed_memory
-    from phalanx.evaluate.wan2019 import ROWS, SCALES, reproduce
+    from phalanx.reproduce.wan2019 import ROWS, SCALES, reproduce
 
     keep_freed_memory()
     say = sayer(args.quiet)

@@ -14,8 +14,7 @@ import numpy as np
 
 from phalanx.core.checks import as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.data.images import OVERLAY, read_depth
-from phalanx.data.nyu import read_nyu_depth
+from phalanx.data.images import OVERLAY, read_depth, read_packed_depth
 
 _LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
 
@@ -35,7 +34,7 @@ class DepthCamera:
     packed: bool = False
     """Whether frames are 8-bit pictures, 256 green + blue, as those of the NYU set."""
     like: str | None = None
-    """Name of the depth sensor in `synth.sensors` that it is; none: its own."""
+    """Name of the depth sensor in `synth.sense.sensors` that it is; none: its own."""
 
     def K(self, width: int, height: int) -> np.ndarray:
         """Camera matrix (3, 3) of frames of another size, cut or scaled from the same field of view; the axis is in the middle."""
@@ -75,7 +74,7 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
     known = DEPTH_CAMERAS.get(camera)
     K = None if known else _intrinsics(camera)
     if known is not None and known.packed:
-        depth = read_nyu_depth(Path(path)) * (metres / known.unit)
+        depth = read_packed_depth(Path(path)) * (metres / known.unit)
     else:
         depth = read_depth(path, metres)
     if not (depth > 0).any():

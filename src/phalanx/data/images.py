@@ -20,6 +20,11 @@ _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG200
 OVERLAY = "_overlay"
 """What names of results end in (before the suffix) that are pictures themselves; folders of pictures may hold some of an earlier job."""
 
+_PACKED_SIZE, _PACKED_END = (
+    (640, 480),
+    2001,
+)  # of NYU's pictures: the end in millimetres stands where nothing was measured
+
 MIN_SIDE = 16  # pixels; nothing can be seen of a hand below that
 MAX_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB as RGB
 MAX_RATIO = 100  # of the sides; a square round a longer picture would not fit into memory
@@ -119,6 +124,15 @@ def read_depth(
     if size and depth.shape[::-1] != size:
         raise InputError(f"{path}: {size[0]}x{size[1]} pixels expected, has {depth.shape[1]}x{depth.shape[0]}")
     return (np.where(depth < end, depth, 0) * unit).astype(np.float32)
+
+
+def read_packed_depth(path: Path) -> np.ndarray:
+    """A depth picture of the NYU set, an 8-bit one of millimetres as 256 green + blue: (480, 640) float32 metres, 0 = no reading."""
+    image = read_image_of_size(path, *_PACKED_SIZE)
+    if image[..., 0].any():
+        raise InputError(f"{path}: has red in it, which pictures of depth have not")
+    depth = image[..., 1].astype(np.float32) * 256 + image[..., 2]
+    return np.where(depth == _PACKED_END, np.float32(0), depth / 1000)
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.data.dexter_object import DexterObject
+from phalanx.data.public.dexter_object import DexterObject
 from phalanx.evaluate.protocol import Protocol, Truth, joint_figures, of_found
 from phalanx.hand.skeleton import TIPS
 from phalanx.metrics.curves import fifteen_20_50

@@ -35,8 +35,8 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_json
-from phalanx.data.freihand import OFFICIAL, FreiHAND
 from phalanx.data.labels import stacked
+from phalanx.data.public.freihand import OFFICIAL, FreiHAND
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import SCALE_BONE, Protocol, Truth, joint_figures, of_found
 from phalanx.metrics.curves import freihand_0_50

@@ -28,9 +28,9 @@ from phalanx.core.files import writable_file, write_json, write_whole
 from phalanx.data.dataset import Dataset
 from phalanx.data.folders import PictureFolder
 from phalanx.data.images import image_bytes
-from phalanx.data.rwth import RWTH
+from phalanx.data.public.rwth import RWTH
+from phalanx.data.public.senz3d import Senz3D
 from phalanx.data.sample import Sample
-from phalanx.data.senz3d import Senz3D
 from phalanx.evaluate.predictions import RUN, made_by, maker, predictor_or_default, read_runs
 from phalanx.metrics.bootstrap import bootstrap_frames
 from phalanx.metrics.classification import cross_validated, grouped_folds, nearest_neighbour, stratified_folds

@@ -42,8 +42,8 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
-from phalanx.data.hgr import HGR, OFFICIAL
 from phalanx.data.images import image_bytes
+from phalanx.data.public.hgr import HGR, OFFICIAL
 from phalanx.data.sample import Sample
 from phalanx.evaluate.compare import as_markdown
 from phalanx.evaluate.hgr_labels import BEYOND, SIZE, HGRTruth, read_hgr, to_square

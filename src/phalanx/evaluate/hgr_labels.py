@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.data.hgr import HGR
+from phalanx.data.public.hgr import HGR
 from phalanx.data.sample import Sample
 from phalanx.geometry.crops import SquareBox, box_around_edges, square_crop
 from phalanx.hand.skeleton import TIPS

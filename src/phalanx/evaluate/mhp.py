@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.data.mhp import MHP
+from phalanx.data.public.mhp import MHP
 from phalanx.evaluate.protocol import Protocol, Truth
 from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures
 

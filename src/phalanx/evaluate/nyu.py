@@ -23,9 +23,9 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json, write_whole
+from phalanx.data.images import read_packed_depth
 from phalanx.data.joint_lines import read_joint_lines
 from phalanx.data.labels import check_distance
-from phalanx.data.nyu import read_nyu_depth
 from phalanx.metrics.frames import frames_with_mean_within, frames_within
 from phalanx.metrics.joints import end_point_errors
 
@@ -132,7 +132,7 @@ def predict_nyu(
     found: list[np.ndarray | None] = []
     for number, path in enumerate(frames):
         try:
-            points = joints_14(predictor(read_nyu_depth(path), K, "right").hand.joints)
+            points = joints_14(predictor(read_packed_depth(path), K, "right").hand.joints)
             x, y, z = points.T
             found.append(np.stack([x / z * FOCAL[0] + CENTRE[0], y / z * FOCAL[1] + CENTRE[1], 1000 * z], -1))
         except InputError as error:

@@ -1,4 +1,4 @@
-"""Protocol of colour photos with 3D joints (`data/photos3d.py`), ours: predict and save, then score what was saved.
+"""Protocol of colour photos with 3D joints (`data/public/photos3d.py`), ours: predict and save, then score what was saved.
 
 - **Data**: 256x256 photos of left hands in the layout of the real-world test set of Ge et al., "3D Hand Shape and Pose Estimation from a
   Single RGB Image", CVPR 2019. All photos of the folder are scored; how many there are stands in the figures.
@@ -26,7 +26,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
-from phalanx.data.photos3d import Photos3D, read_photos3d
+from phalanx.data.public.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.groups import VIEWS, curled_fingers, views
 from phalanx.evaluate.predictions import (
     JointPredictions,

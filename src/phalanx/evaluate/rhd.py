@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.data.rhd import RHD
+from phalanx.data.public.rhd import RHD
 from phalanx.evaluate.protocol import Protocol, Truth
 from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures
 

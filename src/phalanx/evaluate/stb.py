@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from phalanx.data.stb import STB
+from phalanx.data.public.stb import STB
 from phalanx.evaluate.protocol import Protocol, Truth
 from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures
 

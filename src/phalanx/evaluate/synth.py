@@ -19,7 +19,7 @@ import numpy as np
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file
 from phalanx.data.images import image_bytes
-from phalanx.data.photos3d import SIZE, Photos3D
+from phalanx.data.public.photos3d import SIZE, Photos3D
 from phalanx.evaluate.photos3d import FOCAL_GIVEN, FOCAL_NOT_GIVEN, Estimate, estimator, report_photos3d
 from phalanx.evaluate.predictions import (
     JointPredictions,

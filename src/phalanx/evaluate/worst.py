@@ -7,7 +7,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
-from phalanx.data.photos3d import Photos3D
+from phalanx.data.public.photos3d import Photos3D
 from phalanx.evaluate.groups import curled_fingers, views
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.hand.skeleton import BONES

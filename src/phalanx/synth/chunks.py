@@ -17,25 +17,25 @@ from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.skeleton import FOREARM
-from phalanx.synth.background import backgrounds, draw_backgrounds, tile_bank
-from phalanx.synth.colour_sensor import draw_colour, sense_colour
-from phalanx.synth.compose import Layer, compose, draw_composition, of_frames
 from phalanx.synth.config import SynthConfig
-from phalanx.synth.depth_sensor import draw_depth_noise, sense_depth
-from phalanx.synth.domains import DOMAINS
-from phalanx.synth.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
-from phalanx.synth.effects import apply_effects, draw_effects
-from phalanx.synth.ground import draw_ground, scene_depth, spots
-from phalanx.synth.light import LightDraw, draw_light, light_vertices, mirrored, turned
-from phalanx.synth.people import draw_arms, draw_people, hand_boxes, mirrored_boxes, paint_people, to_elbow
-from phalanx.synth.rigs import load_rig
-from phalanx.synth.scene import FRAMINGS, Views, draw_hands
-from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
-from phalanx.synth.shade import Look, Picture, render, texture_side
-from phalanx.synth.skin import skin_bank, skin_matrices
-from phalanx.synth.solids import Solids, cast, draw_looks, shade_solids
-from phalanx.synth.surface import hand
-from phalanx.synth.views import draw_clips, draw_views
+from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
+from phalanx.synth.paint.compose import Layer, compose, draw_composition, of_frames
+from phalanx.synth.paint.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
+from phalanx.synth.paint.ground import draw_ground, scene_depth, spots
+from phalanx.synth.paint.light import LightDraw, draw_light, light_vertices, mirrored, turned
+from phalanx.synth.paint.shade import Look, Picture, render, texture_side
+from phalanx.synth.paint.skin import skin_bank, skin_matrices
+from phalanx.synth.paint.solids import Solids, cast, draw_looks, shade_solids
+from phalanx.synth.paint.surface import hand
+from phalanx.synth.scene.domains import DOMAINS
+from phalanx.synth.scene.hands import FRAMINGS, Views, draw_hands
+from phalanx.synth.scene.people import draw_arms, draw_people, hand_boxes, mirrored_boxes, paint_people, to_elbow
+from phalanx.synth.scene.rigs import load_rig
+from phalanx.synth.scene.views import draw_clips, draw_views
+from phalanx.synth.sense.colour_sensor import draw_colour, sense_colour
+from phalanx.synth.sense.depth_sensor import draw_depth_noise, sense_depth
+from phalanx.synth.sense.effects import apply_effects, draw_effects
+from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phalanx.core.errors import InputError
-from phalanx.synth.domains import DOMAINS
-from phalanx.synth.rigs import load_rig
-from phalanx.synth.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
+from phalanx.synth.scene.domains import DOMAINS
+from phalanx.synth.scene.rigs import load_rig
+from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS
 
 SCENES = {
     "hands": "hands before all kinds of cameras, as the default estimator learns them",
@@ -37,13 +37,13 @@ class SynthConfig:
     frame_rate: float = 30.0
     """Pictures a second of a clip."""
     rig: str | None = None
-    """Calibrated cameras that see each hand at once: a name (`synth.rigs.PRESETS`) or a JSON file; none: single pictures."""
+    """Calibrated cameras that see each hand at once: a name (`synth.scene.rigs.PRESETS`) or a JSON file; none: single pictures."""
     domain: str = "any"
-    """Which world pictures are from: a name in `synth.domains.DOMAINS`."""
+    """Which world pictures are from: a name in `synth.scene.domains.DOMAINS`."""
     camera: str | None = None
-    """Colour camera: a name in `synth.sensors.COLOUR_CAMERAS`; none: those of the domain, or a free mixture of effects."""
+    """Colour camera: a name in `synth.sense.sensors.COLOUR_CAMERAS`; none: those of the domain, or a free mixture of effects."""
     depth_sensor: str | None = None
-    """Depth sensor: a name in `synth.sensors.DEPTH_SENSORS`, or `domain`, one of the domain's in each chunk; none: no sensed depth."""
+    """Depth sensor: a name in `synth.sense.sensors.DEPTH_SENSORS`, or `domain`: one of the domain's in each chunk. None: no depth."""
     backgrounds: Path | None = None
     """Folder of photographs to put behind hands (searched recursively); none: procedural clutter alone."""
     photograph_share: float = 0.5

@@ -37,7 +37,7 @@ from phalanx.methods.sphere_fitting import (
 )
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.synth import SynthConfig, stream
-from phalanx.synth.background import sampling_grid
+from phalanx.synth.paint.background import sampling_grid
 from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed
 from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, check_config, train

@@ -1,0 +1,1 @@
+"""A user's own recordings, without labels: networks fitted to them."""

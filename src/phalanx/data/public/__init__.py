@@ -1,0 +1,1 @@
+"""Readers of public sets as their authors distribute them, a file each."""

@@ -1,0 +1,233 @@
+"""Light on the hand, per vertex: coloured lights with a subsurface wrap, low-order ambient light, occlusion and soft cast
+shadows from ball proxies, gloss. Interpolated over the faces afterwards: light under skin is smooth at the scale of a face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from phalanx.hand.model import HandSurface
+from phalanx.synth.paint.surface import Topology, balls, face_edges, sum_faces, vertex_normals
+
+LIGHTS = 2
+_CPU_BLOCK = 4  # pictures whose occlusion is found together: what fits a core's cache
+
+
+@dataclass
+class LightDraw:
+    """Random light for B pictures; camera frame, linear colours."""
+
+    direction: np.ndarray  # (B, LIGHTS, 3) unit, towards the light
+    colour: np.ndarray  # (B, LIGHTS, 3)
+    softness: np.ndarray  # (B, LIGHTS) tangent of the light's angular radius
+    ambient: np.ndarray  # (B, 3, 4) colour of the constant and the x, y, z parts
+    bounce: np.ndarray  # (B,) share of the background's mean colour in the ambient light
+    wrap: np.ndarray  # (B, 3) how far light reaches round the terminator, per colour
+    gloss: np.ndarray  # (B, 2) strength, exponent
+    bump: np.ndarray  # (B,) strength of the relief
+    occlusion: np.ndarray  # (B,) strength
+
+
+def turned(draw: LightDraw, rotations: np.ndarray) -> LightDraw:
+    """The same light seen from frames turned by `rotations (B, 3, 3)`: directions and the ambient light's slope turn with them."""
+    rotations = rotations.astype(np.float32)
+    ambient = draw.ambient.copy()
+    ambient[:, :, 1:] = draw.ambient[:, :, 1:] @ rotations.transpose(0, 2, 1)
+    return replace(draw, direction=draw.direction @ rotations.transpose(0, 2, 1), ambient=ambient)
+
+
+def mirrored(draw: LightDraw, chosen: np.ndarray) -> LightDraw:
+    """The same light, but in the `chosen` `(B,)` pictures with left and right changed over."""
+    sign = np.where(chosen, -1.0, 1.0).astype(np.float32)
+    direction, ambient = draw.direction.copy(), draw.ambient.copy()
+    direction[..., 0] *= sign[:, None]
+    ambient[..., 1] *= sign[:, None]
+    return replace(draw, direction=direction, ambient=ambient)
+
+
+def temperature_colour(kelvin: np.ndarray) -> np.ndarray:
+    """Linear RGB `(..., 3)`, green 1, of a black body: a fit to the Planckian locus good to a few per cent in 2500-12000 K."""
+    t = 6500.0 / np.asarray(kelvin)
+    return np.stack([t**0.85, np.ones_like(t), t**-1.25], -1)
+
+
+def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
+    """Draw lights: mostly from above and from the camera's side, neutral to warm; sometimes coloured or from behind."""
+    direction = generator.normal(size=(batch, LIGHTS, 3)) + np.array([[0.0, -0.7, -0.9], [0.0, -0.2, -0.1]])
+    direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+    kelvin = np.exp(generator.normal(np.log(5800), 0.22, (batch, LIGHTS))).clip(2500, 12000)
+    tint = np.where(generator.random((batch, LIGHTS, 1)) < 0.08, generator.uniform(0.15, 1.2, (batch, LIGHTS, 3)), 1.0)
+    power = np.stack(
+        [
+            generator.uniform(0.3, 1.1, batch),
+            np.where(generator.random(batch) < 0.6, generator.uniform(0.0, 0.4, batch), 0.0),
+        ],
+        -1,
+    )
+    colour = temperature_colour(kelvin) ** 0.7 * tint * power[..., None]
+    level = generator.uniform(0.1, 0.45, (batch, 1))
+    ambient = np.zeros((batch, 3, 4))
+    ambient[:, :, 0] = level * temperature_colour(np.exp(generator.normal(np.log(6300), 0.15, batch))) ** 0.7
+    ambient[:, :, 1:] = level[..., None] * (
+        generator.normal(0, 0.12, (batch, 1, 3)) + generator.normal(0, 0.03, (batch, 3, 3))
+    )
+    ambient[:, :, 2] -= level * generator.uniform(0, 0.35, (batch, 1))  # more light from above
+    # A flat, even light (a phone's flash, an overcast sky) is common: all but remove the direction.
+    flat = generator.random(batch) < 0.25
+    colour[flat] *= 0.3
+    ambient[flat] *= 2.2
+    wrap = generator.uniform(0.1, 0.4, (batch, 1)) * np.array([1.35, 0.85, 0.7])
+    gloss = np.stack(
+        [
+            np.where(
+                generator.random(batch) < 0.25,
+                generator.uniform(0.25, 0.7, batch),
+                generator.uniform(0.02, 0.25, batch),
+            ),
+            np.exp(generator.uniform(np.log(6), np.log(45), batch)),
+        ],
+        -1,
+    )
+    arrays = (
+        direction,
+        colour,
+        np.exp(generator.uniform(np.log(0.05), np.log(0.6), (batch, LIGHTS))),
+        ambient,
+        generator.uniform(0.0, 0.5, batch),
+        wrap,
+        gloss,
+        generator.uniform(0.3, 1.3, batch),
+        generator.uniform(0.3, 1.4, batch),
+    )
+    return LightDraw(*(array.astype(np.float32) for array in arrays))
+
+
+def occlusion(
+    points: Tensor, normals: Tensor, centres: Tensor, radii: Tensor, lights: Tensor, softness: Tensor
+) -> Tensor:
+    """How much of the ambient light and of each light balls keep from points.
+
+    Args:
+        points, normals: `(B, C, 3)`.
+        centres: `(B, S, 3)`; radii: `(S,)`.
+        lights: `(B, L, 3)` unit vectors towards the lights; softness: `(B, L)`, tangent of their angular radius.
+
+    Returns:
+        `(B, 1 + L, C)`: blocked share of the hemisphere (a ball of radius r at distance d in direction u blocks about
+        max(0, n . u) r^2 / d^2; summed, not clamped), then the blocked share of each light.
+    """
+    one = torch.ones_like(points[..., :1])
+    ones = torch.ones_like(centres[..., :1])
+    beyond = torch.cat([centres, ones], -1).transpose(1, 2)  # (B, 4, S)
+    squares = torch.cat([beyond, centres.square().sum(-1)[:, None]], 1)  # (B, 5, S)
+    distance2 = torch.bmm(torch.cat([-2.0 * points, points.square().sum(-1, keepdim=True), one], -1), squares)
+    distance2.clamp_min_(1e-6)  # (B, C, S)
+    towards = torch.bmm(torch.cat([normals, -(normals * points).sum(-1, keepdim=True)], -1), beyond)  # n . (c - p)
+    inverse = distance2.rsqrt()
+    share = towards.clamp_min_(0.0).mul_(inverse).mul_(inverse.mul_(radii).square_()).clamp_max_(1.0)
+    blocked = [share.sum(-1)]
+    for light in range(lights.shape[1]):
+        direction = lights[:, light, :, None]  # (B, 3, 1)
+        along = (centres @ direction).transpose(1, 2) - points @ direction  # (B, C, S)
+        beside = (distance2 - along.square()).clamp_min_(1e-8).sqrt_()
+        penumbra = along.clamp_min(0.0).mul_(softness[:, light, None, None]).add_(0.002)
+        cover = torch.sub(radii, beside, out=beside).div_(penumbra).mul_(0.5).add_(0.5).clamp_(0.0, 1.0)
+        # What lies behind the point casts nothing on it.
+        cover.mul_(along.sub_(0.5 * radii).mul_(200.0).clamp_(0.0, 1.0))
+        blocked.append(cover.sum(-1).clamp_max_(1.0))
+    return torch.stack(blocked, 1)
+
+
+def light_vertices(
+    surface: HandSurface, vertices: Tensor, topology: Topology, draw: LightDraw, surroundings: Tensor
+) -> dict[str, Tensor]:
+    """Light arriving at and glossily leaving each vertex.
+
+    Args:
+        surface: the posed hand (for its ball proxies).
+        vertices: `(B, V, 3)` what is rendered (sleeves may stand off), camera frame.
+        surroundings: `(B, 3)` mean linear colour of the background.
+
+    Returns:
+        `diffuse (3, V, B)`, `gloss (3, V, B)`, `relief (2, V, B)`: by how much light grows per UV slope of the relief.
+    """
+    device = vertices.device
+
+    def on(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=device)
+
+    place = vertices.permute(2, 1, 0).contiguous()  # (3, V, B): components first, pictures last
+    edge1, edge2 = face_edges(place, topology)
+    normals = vertex_normals(edge1, edge2, topology)
+    direction, softness = on(draw.direction), on(draw.softness)
+    block = _CPU_BLOCK if device.type == "cpu" else len(vertices)
+    arguments = (
+        place[:, topology.coarse].permute(2, 1, 0),
+        normals[:, topology.coarse].permute(2, 1, 0),
+        balls(surface, topology),
+        direction,
+        softness,
+    )
+    parts = zip(*(argument.split(block) for argument in arguments), strict=True)
+    coarse = torch.cat(
+        [occlusion(p, n, c, topology.ball_radius, *lights) for p, n, c, *lights in parts]
+    )  # (B, 1 + L, C)
+    coarse = coarse.permute(2, 1, 0).flatten(1)  # (C, (1 + L) B)
+    spread = F.embedding_bag(topology.spread, coarse, mode="sum", per_sample_weights=topology.spread_weights)
+    blocked = spread.unflatten(1, (1 + LIGHTS, -1)).unbind(1)  # (V, B) each
+    open_sky = -1.1 * on(draw.occlusion) * blocked[0]  # log
+    ambient = on(draw.ambient).permute(2, 1, 0)[:, :, None]  # (4, 3, 1, B)
+    bounce = on(draw.bounce)[:, None]
+    tint = (1 - bounce + bounce * surroundings / surroundings.mean(1, keepdim=True).clamp_min(0.02)).T[
+        :, None
+    ]  # (3, 1, B)
+    view = place * -(place.square().sum(0) + 1e-12).rsqrt()
+    wrap, strength, exponent = on(draw.wrap).T[:, None], *on(draw.gloss).T
+    diffuse, shine = [], []
+    for c, blend in enumerate((0.8, 1.0, 1.08)):
+        # Light between skins has gone through skin: where sky is blocked, less red is lost.
+        sky = (
+            ambient[0, c] * tint[c]
+            + ambient[1, c] * normals[0]
+            + ambient[2, c] * normals[1]
+            + ambient[3, c] * normals[2]
+        )
+        diffuse.append(sky.clamp_min_(0.0).mul_(torch.exp(blend * open_sky)))
+        shine.append(torch.zeros_like(sky))
+    for light in range(LIGHTS):
+        towards = direction[:, light].T[:, None]  # (3, 1, B)
+        cosine = (normals * towards).sum(0)  # (V, B)
+        lit = 1.0 - blocked[1 + light]
+        half = view + towards
+        peak = (normals * half).sum(0) * (half.square().sum(0) + 1e-12).rsqrt()
+        peak = (
+            peak.clamp_(1e-3, 1.0).log_().mul_(exponent).exp_().mul_((exponent + 8.0) / 40.0).mul_(cosine > 0).mul_(lit)
+        )
+        for c in range(3):
+            colour = on(draw.colour[:, light, c])  # (B,)
+            fall = (cosine + wrap[c]).clamp_min_(0.0).div_(1.0 + wrap[c])
+            diffuse[c].addcmul_(fall * fall.sqrt(), lit * colour)
+            shine[c].addcmul_(peak, colour)
+    grazing = (1.0 - (normals * view).sum(0)).clamp_(0.0, 1.0)
+    grazing = grazing.square().square() * grazing
+    gloss = [strength * (s * (0.35 + 0.65 * grazing) + 0.35 * grazing * d) for s, d in zip(shine, diffuse, strict=True)]
+    # Relief: how the key light leans along u and v, from the tangents dP/du and dP/dv of each face.
+    key = direction[:, 0].T[:, None]
+    lean1, lean2 = (edge1 * key).sum(0), (edge2 * key).sum(0)  # (F, B)
+    g11, g12, g22 = edge1.square().sum(0), (edge1 * edge2).sum(0), edge2.square().sum(0)
+    relief = []
+    for axis in range(2):
+        a, b = topology.uv_inverse[:, 0, axis, None], topology.uv_inverse[:, 1, axis, None]
+        squared = (a * a * g11 + 2 * a * b * g12 + b * b * g22).clamp_min_(1e-6)
+        relief.append((a * lean1 + b * lean2) / squared)
+    summed = sum_faces(torch.stack(relief, 1), topology).transpose(0, 1)  # (2, V, B)
+    faces_around = (topology.around < len(topology.faces)).sum(1)[:, None]
+    return {
+        "diffuse": torch.stack(diffuse),
+        "gloss": torch.stack(gloss),
+        "relief": summed / faces_around * on(draw.bump),
+    }

@@ -1,0 +1,233 @@
+"""From triangles to pixels: per-pixel shading of the visible surface at double resolution, averaged down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from phalanx.core.records import join_fields
+from phalanx.render.visibility import visibility
+from phalanx.synth.paint.dress import DressDraw
+from phalanx.synth.paint.skin import SLOPE_SCALE, TEXTURE_SIDE
+from phalanx.synth.paint.surface import Topology
+
+_CPU_BLOCK = 1 << 16  # pixels shaded together, but at least a picture's: what fits a core's cache
+
+
+@dataclass
+class Picture:
+    """A rendered hand: `colour (B, 3, S, S)` linear, multiplied by `coverage (B, S, S)`; `depth (B, S, S)` metres, 0 = nothing; `parts`
+    `(B, S, S)` uint8, 0 = nothing, else 1 + the segment of the hand model that is seen (of several at a rim, the last)."""
+
+    colour: Tensor
+    coverage: Tensor
+    depth: Tensor
+    parts: Tensor
+
+
+@dataclass
+class Look:
+    """What shading needs to know of each vertex and each picture.
+
+    Attributes:
+        diffuse, gloss: (3, V, B); relief: (2, V, B), as `light_vertices` gives them.
+        cover, phase: (B, V), as `dress` gives them.
+        colours: (B, 3, 8) log reflectance from [1, palm, melanin, blood, cavity, nail, cloth, stripe].
+        skin: (B,) int64 variant in the bank.
+        dress: for the bands.
+    """
+
+    diffuse: Tensor
+    gloss: Tensor
+    relief: Tensor
+    cover: Tensor
+    phase: Tensor
+    colours: Tensor
+    skin: Tensor
+    dress: DressDraw
+
+
+def texture_side(size: int) -> int:
+    """Side of the skin texture that suits pictures of `size` pixels: about a texel a pixel on a hand that fills the picture."""
+    side = 64
+    while side < min(2 * size, TEXTURE_SIDE):
+        side *= 2
+    return side
+
+
+def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Look, bank: Tensor) -> Picture:
+    """Render posed surfaces `(B, V, 3)` seen by the cameras `K (B, 3, 3)` of `size`-pixel pictures."""
+    batch, device = len(vertices), vertices.device
+    fine = K.clone()  # the camera of twice as many pixels: u' = 2 u + 0.5
+    fine[:, :2] *= 2.0
+    fine[:, :2, 2] += 0.5
+    block = max(1, _CPU_BLOCK // size**2) if device.type == "cpu" else batch
+    parts = []
+    for start in range(0, batch, block):
+        rows = slice(start, min(start + block, batch))
+        seen = visibility(vertices[rows], topology.faces, fine[rows], 2 * size, 2 * size, back_faces=False)
+        parts.append(_shade(vertices[rows], fine[rows], seen, topology, look, bank, rows))
+    return join_fields(parts)
+
+
+def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, rows: slice) -> tuple[Tensor, Tensor]:
+    """Attributes `(n * W, 14)` of the split vertices and set-up `(n * F, 6)` of the faces' screen barycentrics."""
+    n = len(vertices)
+    projected = torch.bmm(vertices, K.transpose(1, 2))
+    inverse_depth = 1.0 / projected[..., 2:]
+    place = projected[..., :2] * inverse_depth  # (n, V, 2)
+    own = [
+        look.diffuse[..., rows].permute(2, 1, 0),
+        look.gloss[..., rows].permute(2, 1, 0),
+        look.relief[..., rows].permute(2, 1, 0),
+        topology.rest[None, :, 1:2].expand(n, -1, -1),
+        look.cover[rows, :, None],
+        look.phase[rows, :, None],
+        inverse_depth,
+    ]
+    attributes = torch.cat([torch.cat(own, -1)[:, topology.split], topology.split_uv[None].expand(n, -1, -1)], -1)
+    a, b, c = (place[:, topology.faces[:, k]] for k in range(3))  # (n, F, 2)
+    e1, e2 = b - a, c - a
+    area = e1[..., 0] * e2[..., 1] - e1[..., 1] * e2[..., 0]
+    inverse = 1.0 / torch.where(area.abs() < 1e-8, 1e-8, area)
+    set_up = torch.stack(
+        [
+            a[..., 0],
+            a[..., 1],
+            e2[..., 1] * inverse,
+            -e2[..., 0] * inverse,
+            -e1[..., 1] * inverse,
+            e1[..., 0] * inverse,
+        ],
+        -1,
+    )
+    return attributes.flatten(0, 1), set_up.flatten(0, 1)
+
+
+def _shade(
+    vertices: Tensor, K: Tensor, seen: Tensor, topology: Topology, look: Look, bank: Tensor, rows: slice
+) -> Picture:
+    """Shade what `seen (n, 2S, 2S)` shows. A pixel all of whose four samples lie on one segment of the hand is shaded once, at its
+    centre; at rims, where segments meet, every sample is shaded."""
+    n, wide = len(vertices), seen.shape[-1]
+    size, device = wide // 2, vertices.device
+    quads = seen.view(n, size, 2, size, 2)
+    four = torch.stack([quads[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]).view(4, -1)  # (4, n * S * S)
+    touched = (four.amax(0) >= 0).nonzero()[:, 0]  # (A,) pixels with anything in them
+    four = four.index_select(1, touched)
+    part = topology.face_parts.index_select(0, four.view(-1) + 1).view(4, -1)
+    hit = part >= 0
+    whole = hit[0] & (part[0] == part[1]) & (part[0] == part[2]) & (part[0] == part[3])
+    coverage = torch.zeros(n * size * size, device=device)
+    coverage.index_copy_(0, touched, hit.sum(0, dtype=torch.float32).mul_(0.25))
+    segment = torch.zeros(n * size * size, dtype=torch.uint8, device=device)
+    segment.index_copy_(0, touched, part.amax(0).add_(1).to(torch.uint8))
+    within = whole.nonzero()[:, 0]
+    sample, beside = (hit & ~whole).nonzero().unbind(1)
+    order = beside.sort(stable=True)  # by picture
+    beside, sample = order.values, sample[order.indices]
+    inner, rim = touched.index_select(0, within), touched.index_select(0, beside)
+
+    quad = torch.cat([inner, rim])  # (T,) pixel
+    face = torch.cat([four[0, within], four.view(-1)[sample * len(touched) + beside]]).long()
+    row = torch.div(quad, size, rounding_mode="floor")
+    x, y = (quad - row * size).float().mul_(2.0), (row % size).float().mul_(2.0)
+    x[: len(inner)] += 0.5
+    y[: len(inner)] += 0.5
+    x[len(inner) :] += (sample % 2).float()
+    y[len(inner) :] += (sample // 2).float()
+    edges = torch.arange(n + 1, device=device) * (size * size)
+    starts = torch.cat([torch.searchsorted(inner, edges), torch.searchsorted(rim, edges) + len(inner)]).tolist()
+    runs = [(i, starts[k + i], starts[k + i + 1]) for k in (0, n + 1) for i in range(n)]
+    colour, depth = _colour(
+        face,
+        x,
+        y,
+        torch.div(row, size, rounding_mode="floor"),
+        runs,
+        _vertex_table(vertices, K, topology, look, rows),
+        topology,
+        look,
+        bank,
+        rows,
+    )
+
+    canvas = torch.zeros((3, n * size * size), device=device)
+    canvas.index_copy_(1, inner, colour[:, : len(inner)])
+    canvas.index_add_(1, rim, colour[:, len(inner) :].mul_(0.25))
+    inner_depth, rim_depth = depth.split([len(inner), len(rim)])
+    nearest = torch.full((n * size * size,), torch.inf, device=device).scatter_reduce_(0, rim, rim_depth, "amin")
+    front = (rim_depth < nearest.index_select(0, rim) + 0.01).float()  # not what shows behind the rim
+    flat = torch.zeros_like(nearest).index_add_(0, rim, rim_depth * front)
+    flat /= torch.zeros_like(nearest).index_add_(0, rim, front).clamp_min_(1.0)
+    flat.index_copy_(0, inner, inner_depth)
+    return Picture(
+        canvas.view(3, n, size, size).transpose(0, 1),
+        coverage.view(n, size, size),
+        flat.view(n, size, size),
+        segment.view(n, size, size),
+    )
+
+
+def _colour(
+    face: Tensor,
+    x: Tensor,
+    y: Tensor,
+    picture: Tensor,
+    runs: list[tuple[int, int, int]],
+    tables: tuple[Tensor, Tensor],
+    topology: Topology,
+    look: Look,
+    bank: Tensor,
+    rows: slice,
+) -> tuple[Tensor, Tensor]:
+    """Colour `(3, T)` (linear) and depth `(T,)` of points `x, y (T,)` on faces of pictures; `runs` are (picture, start, end)."""
+    table, set_up = tables
+    device = face.device
+    corner = set_up.index_select(0, face + picture * len(topology.faces))  # (T, 6)
+    x, y = x - corner[:, 0], y - corner[:, 1]
+    b1 = (corner[:, 2] * x + corner[:, 3] * y).clamp_(0.0, 1.0)
+    b2 = torch.minimum((corner[:, 4] * x + corner[:, 5] * y).clamp_min_(0.0), 1.0 - b1)
+    share = torch.stack([1.0 - b1 - b2, b1, b2], -1)
+    index = topology.split_faces.index_select(0, face) + (picture * len(topology.split))[:, None]
+    values = F.embedding_bag(index, table, mode="sum", per_sample_weights=share).t().contiguous()  # (14, T)
+    diffuse, gloss, relief = values[0:3], values[3:6], values[6:8]
+    along, cover, phase, inverse_depth, uv = values[8], values[9], values[10], values[11], values[12:14]
+
+    side = bank.shape[-1]
+    texel = (uv * side).long().clamp_(0, side - 1)
+    skin = look.skin[rows][picture] * (side * side)
+    packed = bank.view(-1).index_select(0, skin + texel[1] * side + texel[0])
+    bytes_ = packed.view(torch.uint8).view(-1, 8).t().float()  # (8, T)
+    cloth = cover.clamp(0.0, 1.0)
+    bare = 1.0 - cloth
+    channels = torch.empty((8, len(face)), device=device)
+    channels[0] = bare
+    torch.mul(bytes_[0], bare, out=channels[1]).mul_(1 / 255.0)
+    torch.mul(bytes_[1] - 128.0, bare, out=channels[2]).mul_(2.0 / 127.0)
+    torch.mul(bytes_[2] - 128.0, bare, out=channels[3]).mul_(2.0 / 127.0)
+    torch.mul(bytes_[3], bare, out=channels[4]).mul_(1 / 255.0)
+    torch.mul(bytes_[4], bare, out=channels[5]).mul_(1 / 255.0)
+    channels[6] = cloth
+    torch.mul(cloth, (torch.sin(phase) * 6.0).clamp_(0.0, 1.0), out=channels[7])
+    albedo = torch.empty((3, len(face)), device=device)
+    colours = look.colours[rows]
+    shine = (bytes_[5] * bare).mul_(1.6 / 255.0).add_(0.1)
+    for i, begin, end in runs:
+        if end == begin:
+            continue
+        torch.mm(colours[i], channels[:, begin:end], out=albedo[:, begin:end])
+        for owner, band in look.dress.bands:
+            if owner == rows.start + i:
+                part = topology.face_parts[face[begin:end] + 1]
+                on_band = (along[begin:end] - band.middle).abs() < band.half_width
+                on_band &= torch.isin(part, torch.tensor(band.segments, device=device)) & (cloth[begin:end] < 0.5)
+                paint = torch.as_tensor(band.colour, dtype=torch.float32, device=device)[:, None]
+                albedo[:, begin:end] = torch.where(on_band, paint, albedo[:, begin:end])
+                shine[begin:end] = torch.where(on_band, band.gloss, shine[begin:end])
+    slope = (bytes_[6:8] - 128.0).mul_(SLOPE_SCALE / 127.0).mul_(relief).sum(0).mul_(bare)
+    light = diffuse * (1.0 - slope).clamp_(0.35, 1.8)
+    return albedo.exp_().mul_(light).add_(gloss.mul_(shine)), 1.0 / inverse_depth

@@ -1,0 +1,1 @@
+"""What cameras and depth sensors make of what is there."""

@@ -1,0 +1,1 @@
+"""Sets of pictures on disk, and machines that make them together."""

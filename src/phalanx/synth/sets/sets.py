@@ -1,0 +1,359 @@
+"""Sets on disk: as many pictures as asked for in shards, with a manifest. Killed at any moment and started again, it goes on.
+
+A shard's content is a function of settings, seed and its number, and it appears whole or not at all. So nothing is lost or made
+twice, and the bytes are the same however many processes make it, on one machine or on many (`synth.sets.cluster`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import multiprocessing
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from phalanx import __version__
+from phalanx.core.errors import InputError
+from phalanx.core.files import reason, writable_folder, write_json, write_whole
+from phalanx.core.parallel import prepare_worker
+from phalanx.data.loading import index_shards
+from phalanx.data.sample import Sample
+from phalanx.data.shards import encode, write_samples, write_shard
+from phalanx.synth.chunks import make_chunk
+from phalanx.synth.config import SynthConfig
+from phalanx.synth.scene.rigs import load_rig
+from phalanx.synth.sets.cluster import Cluster, connect
+
+SCHEMA = "phalanx.set/2"
+CHUNKS = 32  # in a shard
+_SPARE = 1.05  # disk wanted beyond the estimate
+_MOST = 10**9  # pictures
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a set will be."""
+
+    config: SynthConfig
+    seed: int
+    count: int  # pictures
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63 or not 1 <= self.count <= _MOST:
+            raise InputError(
+                f"set: needs a seed of 0 to 2^63 - 1 and a count of 1 to {_MOST}, not {self.seed}, {self.count}"
+            )
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return math.ceil(self.count / self._full)
+
+    def name(self, shard: int) -> str:
+        """File name of a shard."""
+        return f"shard_{shard:06d}.tar"
+
+    def pictures(self, shard: int) -> int:
+        """Number of pictures in a shard; the last may hold fewer than the others."""
+        return min(self._full, self.count - shard * self._full)
+
+    @property
+    def _full(self) -> int:
+        """Pictures in a full shard."""
+        return CHUNKS * self.config.pictures
+
+    def settings(self) -> dict[str, Any]:
+        """As the manifest has it."""
+        folder = self.config.backgrounds  # whose place may differ from machine to machine
+        settings = asdict(self.config) | {"backgrounds": None if folder is None else folder.name}
+        return {"synth": settings, "seed": self.seed, "count": self.count}
+
+
+@dataclass
+class Estimate:
+    """What a set still costs."""
+
+    seconds: float
+    bytes: int
+    free: int  # bytes on the disk
+
+
+def make_set(
+    plan: Plan,
+    out: str | os.PathLike[str],
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    ray: str | None = None,
+) -> Path:
+    """Make the set, or what is still missing of it, in the folder `out`; returns its manifest.
+
+    Args:
+        plan: what to make.
+        out: the folder; shards that are there are kept.
+        workers: processes; where a cluster makes the set, its processors count instead.
+        say: is given a line on what it will take.
+        progress: is called with pictures done and in all after every shard.
+        ray: address of a Ray cluster whose machines make the shards, "host:port" or "auto"; "local" starts Ray on this machine
+            with `workers` processors. Only this process writes to `out`, so the machines need not share a disk.
+
+    Raises:
+        InputError: the folder holds another set, cannot be written, or the disk is too small; there is no such cluster, or one of
+            its machines has not the same photographs and versions as this one. What is there stays.
+    """
+    folder = writable_folder(out)
+    path = folder / "manifest.json"
+    manifest = _open_manifest(path, plan)
+    for left in folder.glob(".shard_*.part.tar"):  # of a run that was killed
+        left.unlink(missing_ok=True)
+    there = {shard for shard in range(plan.shards) if (folder / plan.name(shard)).exists()}
+    for shard in sorted(there):
+        _check_shard(plan, shard, folder / plan.name(shard), manifest["shards"])
+    missing = [shard for shard in range(plan.shards) if shard not in there]
+    done = sum(map(plan.pictures, there))
+    machines: AbstractContextManager[Cluster | None] = nullcontext()
+    if ray is not None and missing:
+        machines = connect(ray, workers)
+    with machines as cluster:
+        if missing:
+            _announce(plan, missing, folder, workers if cluster is None else cluster.processors, say)
+        write_json(path, manifest, indent=1)
+        for shard, entry in _make(plan, missing, folder, workers, cluster):
+            manifest["shards"][str(shard)] = entry
+            write_json(path, manifest, indent=1)
+            done += entry["pictures"]
+            progress(done, plan.count)
+    manifest["complete"] = True
+    manifest["shards"] = {number: manifest["shards"][number] for number in sorted(manifest["shards"], key=int)}
+    write_json(path, manifest, indent=1)
+    return path
+
+
+def _check_shard(plan: Plan, shard: int, path: Path, entries: dict[str, Any]) -> None:
+    """Make sure that a shard that is there is the one that was made, or, if it is not in the manifest yet, that it is whole."""
+    entry = entries.get(str(shard))
+    if entry is None:
+        if len(index_shards([path])) != plan.pictures(shard):
+            raise InputError(
+                f"{path}: does not hold the {plan.pictures(shard)} pictures of its number; delete it to make it again"
+            )
+        entries[str(shard)] = _entry(path, plan.pictures(shard))
+    elif path.stat().st_size != entry["bytes"]:
+        raise InputError(f"{path}: is damaged (its size differs from the manifest's); delete it to make it again")
+
+
+def _announce(plan: Plan, missing: list[int], folder: Path, workers: int, say: Callable[[str], None]) -> None:
+    """Say what the shards `missing` will take, and refuse them where the disk is too small."""
+    estimate = estimate_set(plan, missing, folder, workers)
+    say(
+        f"{sum(map(plan.pictures, missing))} of {plan.count} pictures to make: about {_duration(estimate.seconds)} with "
+        f"{workers} worker{'s' * (workers > 1)}, {_amount(estimate.bytes)} ({_amount(estimate.free)} are free)"
+    )
+    if estimate.bytes * _SPARE > estimate.free:
+        raise InputError(
+            f"{folder}: the set needs about {_amount(estimate.bytes)} and {_amount(estimate.free)} are free"
+        )
+
+
+def _amount(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
+
+
+def make_shard(plan: Plan, shard: int, folder: Path) -> dict[str, Any]:
+    """Make one shard of the set; returns its entry in the manifest."""
+    path = folder / plan.name(shard)
+    write_shard(path, _chunks(plan, shard))
+    return _entry(path, plan.pictures(shard))
+
+
+def estimate_set(plan: Plan, missing: list[int], folder: Path, workers: int) -> Estimate:
+    """What the shards `missing` will take, from making and encoding one chunk twice (the first time builds the banks)."""
+    seconds = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        sample = make_chunk(plan.config, plan.seed, 0)
+        size = sum(len(content) for i in range(len(sample)) for content in encode(sample, i).values())
+        setup, seconds = seconds, time.perf_counter() - started
+    chunks = sum(map(plan.pictures, missing)) / plan.config.pictures
+    busy = min(workers, len(missing))
+    return Estimate(chunks * seconds / busy + setup, math.ceil(chunks * size), shutil.disk_usage(folder).free)
+
+
+def verify_set(out: str | os.PathLike[str]) -> int:
+    """Compare every shard with the manifest's checksums; returns the number of pictures.
+
+    Raises:
+        InputError: naming the first file that is missing, surplus or changed, or saying that the set is not complete.
+    """
+    folder = Path(out)
+    manifest = _read(folder / "manifest.json")
+    for entry in manifest["shards"].values():
+        path = folder / entry["file"]
+        if not path.exists():
+            raise InputError(f"{path}: is missing; make the set again into the same folder to fill the gap")
+        if _checksum(path) != entry["sha256"]:
+            raise InputError(f"{path}: is damaged (checksum differs); delete it and make the set again")
+    if surplus := {p.name for p in folder.glob("*.tar")} - {entry["file"] for entry in manifest["shards"].values()}:
+        raise InputError(f"{folder / min(surplus)}: is not in the manifest")
+    if not manifest["complete"]:
+        raise InputError(f"{folder}: the set is not complete; make it again into the same folder to go on")
+    return sum(entry["pictures"] for entry in manifest["shards"].values())
+
+
+def _chunks(plan: Plan, shard: int) -> Iterator[Sample]:
+    left = plan.pictures(shard)
+    for chunk in range(shard * CHUNKS, (shard + 1) * CHUNKS):
+        if left <= 0:
+            return
+        sample = make_chunk(plan.config, plan.seed, chunk)
+        yield sample[: min(left, len(sample))]
+        left -= len(sample)
+
+
+def _make(
+    plan: Plan, missing: list[int], folder: Path, workers: int, cluster: Cluster | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Shards as they are finished, in any order."""
+    if cluster is not None:
+        plan = _from_anywhere(plan)
+        for shard, content in cluster.map(partial(_make_far, plan, surroundings(plan)), missing):
+            path = folder / plan.name(shard)
+            with write_whole(path) as part:
+                part.write_bytes(content)
+            yield shard, _entry(path, plan.pictures(shard))
+        return
+    if workers <= 1 or len(missing) <= 1:
+        for shard in missing:
+            yield shard, make_shard(plan, shard, folder)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(missing)), context, prepare_worker) as pool:
+        waiting = {pool.submit(make_shard, plan, shard, folder): shard for shard in missing}
+        try:
+            while waiting:
+                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    yield waiting.pop(future), future.result()
+        except BrokenProcessPool as error:
+            raise RuntimeError("a process that made shards ended unexpectedly") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _from_anywhere(plan: Plan) -> Plan:
+    """The plan as a process with another working directory understands it."""
+    folder = plan.config.backgrounds
+    return plan if folder is None else replace(plan, config=replace(plan.config, backgrounds=folder.absolute()))
+
+
+def _make_far(plan: Plan, wanted: dict[str, str], shard: int) -> bytes:
+    """The content of a shard, made on another machine whose `surroundings` must be those `wanted`."""
+    prepare_worker()
+    try:
+        for name, found in surroundings(plan).items():
+            if found != wanted[name]:
+                raise InputError(f"{name} differs ({found}) from where the set is written ({wanted[name]})")
+        buffer = io.BytesIO()  # no file that a killed process would leave on that machine
+        write_samples(buffer, _chunks(plan, shard))
+        return buffer.getvalue()
+    except InputError as error:
+        raise InputError(f"machine {platform.node()}: {error}") from error
+
+
+def surroundings(plan: Plan) -> dict[str, str]:
+    """What the bytes of a set depend on beside its plan, and what may differ from machine to machine: versions, photographs, rig.
+
+    Raises:
+        InputError: the folder of photographs or the file of the rig is not there.
+    """
+    versions = {"phalanx": __version__, "torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__}
+    found = {f"the version of {name}": version.split("+")[0] for name, version in versions.items()}
+    if (folder := plan.config.backgrounds) is not None:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder of background pictures")
+        files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
+        found[f"the content of {folder.name}"] = _digest(files)
+    if plan.config.rig is not None:
+        rig = {name: np.asarray(value).tolist() for name, value in vars(load_rig(plan.config.rig)).items()}
+        found[f"the rig {Path(plan.config.rig).name}"] = _digest(rig)
+    return found
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
+
+
+def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
+    fresh: dict[str, Any] = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "licence": "CC0-1.0" + ("" if plan.config.backgrounds is None else " but for the photographs behind the hands"),
+        **plan.settings(),
+        "surroundings": surroundings(plan),
+        "complete": False,
+        "shards": {},
+    }
+    if not path.exists():
+        if any(path.parent.glob("shard_*.tar")):
+            raise InputError(f"{path.parent}: holds shards without a manifest; choose another folder")
+        return fresh
+    found = _read(path)
+    before = _choices(found)
+    for name, value in _choices(fresh).items():
+        if (then := before.get(name)) != value:
+            raise InputError(
+                f"{path}: {name} was {then} when the set was begun and is {value} now; choose another folder"
+            )
+    return {**found, "complete": False}
+
+
+def _choices(manifest: dict[str, Any]) -> dict[str, Any]:
+    """By name, all that shards of a set have in common."""
+    single = {name: manifest.get(name) for name in ("version", "seed", "count")}
+    return single | manifest["synth"] | manifest["surroundings"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        parts = (found["shards"], found["synth"], found["surroundings"])
+        if found["schema"] != SCHEMA or not all(isinstance(part, dict) for part in parts):
+            raise ValueError("another schema")
+        return found
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not the manifest of a set") from error
+
+
+def _entry(path: Path, pictures: int) -> dict[str, Any]:
+    return {"file": path.name, "pictures": pictures, "bytes": path.stat().st_size, "sha256": _checksum(path)}
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

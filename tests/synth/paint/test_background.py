@@ -1,0 +1,58 @@
+"""Backgrounds: a bank that is the same everywhere, and folders that may be wrong."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.core.seeding import generator
+from phalanx.synth.paint.background import backgrounds, draw_backgrounds, sampling_grid, tile_bank
+from phalanx.synth.paint.clutter import PAINTERS
+
+
+@pytest.mark.parametrize("painter", [painter for painter, _ in PAINTERS], ids=lambda painter: painter.__name__)
+def test_painters_paint(painter):
+    spread = []
+    for i in range(3):
+        tile = painter(generator(i), 64)
+        assert tile.shape == (64, 64, 3) and np.isfinite(tile).all()
+        assert tile.min() >= 0 and tile.max() <= 255
+        spread.append(float(np.std(tile)))
+    assert max(spread) > 1
+    assert np.array_equal(painter(generator(9), 64), painter(generator(9), 64))
+
+
+def test_backgrounds_repeat_and_vary():
+    bank = tile_bank(4, None, 0.5, "cpu")
+    first = backgrounds(draw_backgrounds(generator(0), 8, 4), bank, 48)
+    assert first.shape == (8, 3, 48, 48) and first.min() >= 0 and first.max() <= 1
+    assert torch.equal(first, backgrounds(draw_backgrounds(generator(0), 8, 4), bank, 48))
+    assert (first[0] - first[1]).abs().mean() > 0.01
+
+
+def test_photographs_are_used(tmp_path):
+    colour = np.full((300, 400, 3), (10, 200, 30), np.uint8)
+    cv2.imwrite(str(tmp_path / "green.png"), colour)
+    bank = tile_bank(4, tmp_path, 0.5, "cpu")
+    mean = bank[0].float().mean((2, 3))
+    assert torch.allclose(mean[:2], torch.tensor([30.0, 200.0, 10.0]), atol=1)  # RGB
+    assert not torch.allclose(mean[2:], torch.tensor([30.0, 200.0, 10.0]), atol=1)
+
+
+def test_wrong_folders_are_named(tmp_path):
+    with pytest.raises(InputError, match="gone: no such folder"):
+        tile_bank(2, tmp_path / "gone", 0.5, "cpu")
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "._photo.jpg").write_bytes(b"what a Mac leaves")
+    with pytest.raises(InputError, match="holds no pictures"):
+        tile_bank(2, tmp_path, 0.5, "cpu")
+    (tmp_path / "broken.jpg").write_text("no picture")
+    with pytest.raises(InputError, match="broken.jpg: cannot be read"):
+        tile_bank(2, tmp_path, 0.5, "cpu")
+
+
+def test_the_sampling_grid_is_that_of_torch():
+    theta = torch.from_numpy(generator(3).normal(size=(5, 2, 3))).float()
+    wanted = torch.nn.functional.affine_grid(theta, [5, 1, 24, 24], align_corners=False)
+    assert torch.allclose(sampling_grid(theta, 24), wanted, atol=1e-5)
