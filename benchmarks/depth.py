@@ -17,7 +17,7 @@ import torch
 from timing import milliseconds
 
 from phalanx.hand.model import HandModel
-from phalanx.methods.sphere_fitting import SphereEstimator, SphereFittingConfig, load, save_weights
+from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, load, save_weights
 from phalanx.predict.depth import DepthPredictor
 from phalanx.synth import SynthConfig, make_chunk
 
@@ -35,7 +35,7 @@ def main() -> None:
     for stacks in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "fresh.safetensors"
-            save_weights(SphereEstimator(SphereFittingConfig(stacks=stacks)), path, HandModel.open_hand())
+            save_weights(SphereFittingEstimator(SphereFittingConfig(stacks=stacks)), path, HandModel.open_hand())
             network = load(path)
         for batch, repeats in ((1, 60), (32, 8)):
             maps = torch.full((batch, 128, 128), 0.15)

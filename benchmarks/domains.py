@@ -15,7 +15,7 @@ from pathlib import Path
 
 import safetensors.torch
 
-from phalanx.methods.compact import CompactConfig, Estimator
+from phalanx.methods.compact import CompactConfig, CompactEstimator
 from phalanx.synth import SynthConfig
 from phalanx.train.compact import TrainConfig, figures, held_out, run
 from phalanx.train.loop import LoopConfig, Phase
@@ -35,7 +35,7 @@ def main() -> None:
         held_out=1024,
     )
     weights = run(config, arguments.out, resume=(Path(arguments.out) / "checkpoint.pt").exists())
-    network = Estimator(config.model).eval()
+    network = CompactEstimator(config.model).eval()
     network.load_state_dict({name: value.float() for name, value in safetensors.torch.load_file(weights).items()})
     found = {}
     for domain in ("studio", "field"):

@@ -19,11 +19,11 @@ from timing import milliseconds
 from phalanx.data.sample import Sample
 from phalanx.fit.joints import fit_evidence, fit_joints
 from phalanx.hand.model import HandModel, HandPose
-from phalanx.methods.compact import Estimator, load, save_weights
+from phalanx.methods.compact import CompactEstimator, load, save_weights
 from phalanx.train.loop import LoopConfig, optimizers
 
 
-def inference(network: Estimator, hand: HandModel) -> dict[str, float]:
+def inference(network: CompactEstimator, hand: HandModel) -> dict[str, float]:
     """Milliseconds a hand of network and fit at batch 1 and 64."""
     size = network.config.size
     result = {}
@@ -47,7 +47,7 @@ def training(batch: int = 64) -> dict[str, float]:
     """Pictures a second of whole training steps (bf16), by picture size."""
     result = {}
     for size in (64, 96, 128):
-        network = Estimator().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        network = CompactEstimator().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         descents = optimizers(network, LoopConfig())
         sample = Sample(
             image=torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last),
@@ -87,7 +87,7 @@ def main() -> None:
     if weights is None:
         with tempfile.TemporaryDirectory() as folder:
             weights = Path(folder) / "fresh.safetensors"
-            save_weights(Estimator().eval(), weights, hand)
+            save_weights(CompactEstimator().eval(), weights, hand)
             network = load(weights, hand)
     else:
         network = load(weights, hand)

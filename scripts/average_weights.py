@@ -8,7 +8,7 @@ import sys
 import torch
 
 from phalanx.hand.model import HandModel
-from phalanx.methods.compact import METHOD, Estimator, config_of, save_weights
+from phalanx.methods.compact import METHOD, CompactEstimator, config_of, save_weights
 from phalanx.nets.weights import read_weights
 
 
@@ -19,7 +19,7 @@ def main(out: str, *paths: str) -> None:
     for path, (others, _) in zip(paths, files, strict=True):
         if others != values:
             raise SystemExit(f"{path}: is of another network than {paths[0]}")
-    network = Estimator(config_of(values))
+    network = CompactEstimator(config_of(values))
     mean = {
         name: torch.stack([tensors[name].float() for _, tensors in files]).mean(0).to(value.dtype)
         for name, value in network.state_dict().items()

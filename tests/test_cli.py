@@ -23,12 +23,12 @@ def weights(tmp_path_factory):
     import torch
 
     from phalanx.hand.model import HandModel
-    from phalanx.methods.compact import CompactConfig, Estimator, save_weights
+    from phalanx.methods.compact import CompactConfig, CompactEstimator, save_weights
 
     torch.manual_seed(0)
     config = CompactConfig(size=64, widths=(8, 8, 8, 8), depths=(0, 1, 1, 1), top_down=(8, 8, 8), hidden=8)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_weights(Estimator(config), path, HandModel.open_hand())
+    save_weights(CompactEstimator(config), path, HandModel.open_hand())
     return path
 
 
@@ -82,7 +82,7 @@ def test_quiet_and_json(run, photo, tmp_path):
     data = json.loads((tmp_path / "all.json").read_text())
     assert list(data) == ["schema", "done", "skipped"] and data["schema"] == "phalanx.summary/1"
     assert [d["input"] for d in data["done"]] == [str(photo)]
-    assert data["done"][0]["hands"][0]["schema"] == "phalanx.hand/1"
+    assert data["done"][0]["hands"][0]["schema"] == "phalanx.hand/2"
     assert data["skipped"] == [
         {"input": str(missing), "problem": f"{missing}: cannot be read: no such file or directory"}
     ]
@@ -93,7 +93,12 @@ def test_options_reach_the_prediction(run, photo, tmp_path):
     code, _, err = run(photo, *options)
     assert (code, err) == (0, [])
     hand = json.loads((tmp_path / "out" / "photo.json").read_text())["hands"][0]
-    assert (hand["side"], hand["mirrored"], hand["camera"], hand["scale_source"]) == ("left", True, "given", "given")
+    assert (hand["side"], hand["mirrored"], hand["camera_source"], hand["scale_source"]) == (
+        "left",
+        True,
+        "given",
+        "given",
+    )
     assert hand["K"] == [[200, 0, 80], [0, 201, 60], [0, 0, 1]]
     chain = np.array(hand["joints"])[[0, 9, 10, 11, 12]]
     assert np.linalg.norm(np.diff(chain, axis=0), axis=1).sum() == pytest.approx(0.2, abs=1e-4)

@@ -13,7 +13,7 @@ from phalanx.cli import main
 from phalanx.core.errors import InputError
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import HandPrediction
-from phalanx.methods.sphere_fitting import SphereEstimator, SphereFittingConfig, load, save_weights
+from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, load, save_weights
 from phalanx.synth import SynthConfig, make_chunk
 
 UNIT = 0.001
@@ -30,7 +30,7 @@ def lenient(monkeypatch):
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "start.safetensors"
     torch.manual_seed(0)
-    save_weights(SphereEstimator(SphereFittingConfig(size=64, width=16, points=64)), path, HandModel.open_hand())
+    save_weights(SphereFittingEstimator(SphereFittingConfig(size=64, width=16, points=64)), path, HandModel.open_hand())
     return path
 
 

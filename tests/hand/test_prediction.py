@@ -27,7 +27,7 @@ def make_prediction(seed=0, mesh=True, **changes):
         angles_degrees={f"angle_{k}": float(v) for k, v in enumerate(rng.normal(size=23) * 40)},
         shape=rng.normal(size=10),
         K=[[500.5, 0, 320], [0, 501, 240], [0, 0, 1]],
-        camera="given",
+        camera_source="given",
         scale_source="given",
         scale=1.07,
         mirrored=bool(seed % 2),
@@ -95,12 +95,12 @@ def test_json_files(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema": "phalanx.hand/2"}, "schema must be 'phalanx.hand/1', not 'phalanx.hand/2'"),
+        ({"schema": "phalanx.hand/3"}, "schema must be 'phalanx.hand/2', not 'phalanx.hand/3'"),
         ({"colour": 1}, "unknown key 'colour'"),
         ({"joints": None}, "joints: "),
         ({"joints": [[0, 0, 0]]}, r"joints: must have shape \(21, 3\), has \(1, 3\)"),
         ({"side": "both"}, "side: must be 'left' or 'right', not 'both'"),
-        ({"camera": "x"}, "camera: must be 'given' or 'assumed'"),
+        ({"camera_source": "x"}, "camera_source: must be 'given' or 'assumed'"),
         ({"scale_source": "x"}, "scale_source: must be"),
         ({"side_source": "x"}, "side_source: must be"),
         ({"width": None}, "width: must be a whole number of pixels, not None"),
@@ -150,7 +150,7 @@ def test_npz_keeps_everything(tmp_path):
     hand.save_npz(tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz") as file:
         data = {name: file[name] for name in file.files}
-    assert data["schema"] == SCHEMA and data["side"] == "left" and data["camera"] == "given"
+    assert data["schema"] == SCHEMA and data["side"] == "left" and data["camera_source"] == "given"
     for name in ("joints", "joints_2d", "vertices", "faces", "rotations", "orientation", "shape", "K", "box"):
         np.testing.assert_array_equal(data[name], getattr(hand, name))
     assert dict(zip(data["angle_names"].tolist(), data["angles_degrees"].tolist(), strict=True)) == hand.angles_degrees
@@ -171,3 +171,9 @@ def test_without_surface_there_is_no_mesh_file(tmp_path):
 def test_replace_checks_again():
     with pytest.raises(InputError, match="box"):
         replace(make_prediction(), box=[1, 2, 3])
+
+
+def test_files_of_the_first_schema_are_read():
+    data = make_prediction().to_json()
+    old = {("camera" if name == "camera_source" else name): value for name, value in data.items()}
+    assert HandPrediction.from_json({**old, "schema": "phalanx.hand/1"}).to_json() == data

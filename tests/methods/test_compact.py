@@ -7,7 +7,7 @@ from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample
 from phalanx.geometry.rotations import ray_to_rotmat, rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
-from phalanx.methods.compact import CompactConfig, Estimator, centre_ray, load, save_weights, targets
+from phalanx.methods.compact import CompactConfig, CompactEstimator, centre_ray, load, save_weights, targets
 
 SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 
@@ -41,16 +41,16 @@ def labelled(hand: HandModel, batch: int = 4, size: int = 64) -> Sample:
     )
 
 
-def network(config: CompactConfig = SMALL) -> Estimator:
+def network(config: CompactConfig = SMALL) -> CompactEstimator:
     torch.manual_seed(1)
-    made = Estimator(config)
+    made = CompactEstimator(config)
     with torch.no_grad():  # batch statistics, so that evaluation mode is not the identity of a fresh network
         made.train()(torch.rand(8, 3, 64, 64))
     return made.eval()
 
 
 def test_default_network_is_compact_enough():
-    count = sum(p.numel() for p in Estimator().parameters())
+    count = sum(p.numel() for p in CompactEstimator().parameters())
     assert 1e6 < count < 1e7
 
 
@@ -222,7 +222,7 @@ def test_a_grown_network_begins_where_the_smaller_one_was():
     from dataclasses import replace
 
     small = network()
-    large = Estimator(replace(SMALL, depths=(1, 2, 1, 2), detail=6))
+    large = CompactEstimator(replace(SMALL, depths=(1, 2, 1, 2), detail=6))
     large.start_from(small.state_dict())
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():

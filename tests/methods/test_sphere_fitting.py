@@ -12,8 +12,8 @@ from phalanx.methods.sphere_fitting import (
     SPHERES,
     FittingBatch,
     FittingWeights,
-    SphereEstimator,
     SphereFittingConfig,
+    SphereFittingEstimator,
     add_noise,
     before_wrist,
     load,
@@ -39,7 +39,7 @@ def truth(views):
 
 def estimator(**weights):
     torch.manual_seed(0)
-    return SphereEstimator(SphereFittingConfig(size=SIZE, width=16, weights=FittingWeights(**weights)))
+    return SphereFittingEstimator(SphereFittingConfig(size=SIZE, width=16, weights=FittingWeights(**weights)))
 
 
 def test_centres_are_where_the_maps_say():

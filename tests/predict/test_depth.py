@@ -7,7 +7,7 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.hand.model import HandModel
 from phalanx.hand.spheres import sphere_centres
-from phalanx.methods.sphere_fitting import SphereEstimator, SphereFittingConfig, save_weights
+from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, save_weights
 from phalanx.predict import depth as module
 from phalanx.predict import depth_search
 from phalanx.predict.depth import DepthPredictor
@@ -18,7 +18,7 @@ from phalanx.synth import SynthConfig, make_chunk
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "spheres.safetensors"
     torch.manual_seed(0)
-    save_weights(SphereEstimator(SphereFittingConfig(size=64, width=16)), path, HandModel.open_hand())
+    save_weights(SphereFittingEstimator(SphereFittingConfig(size=64, width=16)), path, HandModel.open_hand())
     return path
 
 

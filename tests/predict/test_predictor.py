@@ -20,7 +20,7 @@ def test_truth_comes_back_in_the_frame_of_the_picture(oracle, side, mirrored):
     shows_left = (side == "left") != mirrored
     truth = oracle.truth(flip=shows_left)
     (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side=side, mirrored=mirrored)
-    assert (hand.side, hand.mirrored, hand.camera, hand.scale_source) == (side, mirrored, "given", "prior")
+    assert (hand.side, hand.mirrored, hand.camera_source, hand.scale_source) == (side, mirrored, "given", "prior")
     assert hand.side_source == "given"
     np.testing.assert_allclose(hand.joints, truth.joints, atol=2e-4)
     np.testing.assert_allclose(hand.joints_2d, truth.joints_2d, atol=0.1)
@@ -145,7 +145,7 @@ def test_box_is_where_it_looks_and_what_it_gives_can_be_given_back(oracle):
 def test_camera_assumed_where_none_is_given(oracle):
     truth = oracle.truth()
     (hand,) = oracle.predictor(truth)(oracle.picture())
-    assert hand.camera == "assumed"
+    assert hand.camera_source == "assumed"
     focal = oracle.width / 2 / np.tan(np.radians(30))
     np.testing.assert_allclose(hand.K, [[focal, 0, 159.5], [0, focal, 119.5], [0, 0, 1]], atol=1e-4)
 

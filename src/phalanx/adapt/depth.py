@@ -22,12 +22,13 @@ from phalanx.data.depth_cameras import DEPTH_CAMERAS, depth_frames, read_frame, 
 from phalanx.data.folders import RigFolder
 from phalanx.data.images import read_image
 from phalanx.data.sample import Sample
+from phalanx.geometry.alignment import moved
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import Side
 from phalanx.hand.skeleton import JOINT_NAMES
 from phalanx.hand.sphere_priors import joints_of_spheres
-from phalanx.methods.sphere_fitting import SphereEstimator, load, moved, save_weights
+from phalanx.methods.sphere_fitting import SphereFittingEstimator, load, save_weights
 from phalanx.predict.depth import mirrored_frames
 from phalanx.predict.depth_search import find_hands, fit_to_maps, why_no_hand, within
 from phalanx.synth import SynthConfig
@@ -56,7 +57,7 @@ class Recording:
 def read_recording(
     folder: str | os.PathLike[str],
     camera: str,
-    network: SphereEstimator,
+    network: SphereFittingEstimator,
     unit: float | None = None,
     side: Side = "right",
     box: Sequence[float] | None = None,
@@ -121,7 +122,7 @@ def _read(
     unit: float | None,
     side: Side,
     rig: RigFolder | None,
-    network: SphereEstimator,
+    network: SphereFittingEstimator,
     box: Sequence[float] | None,
     mask: np.ndarray | None,
 ) -> CubeViews:
@@ -164,7 +165,7 @@ def _read(
 
 
 @torch.no_grad()
-def fit_errors(network: SphereEstimator, maps: Tensor) -> Tensor:
+def fit_errors(network: SphereFittingEstimator, maps: Tensor) -> Tensor:
     """Mean absolute difference `(N,)` in mm of drawn and measured depth where both have surface, of maps `(N, S, S)`."""
     return torch.cat([1000 * fit_to_maps(network(part), part)[0] for part in maps.float().split(32)])
 
@@ -226,7 +227,7 @@ def adapt_depth(
     mixture = FitConfig(rate, frames=max(2, 24 // views.maps.shape[1]))
     watched = maps[torch.linspace(0, len(maps) - 1, min(_WATCHED, len(maps))).round().long()]
 
-    def watch(present: SphereEstimator) -> dict[str, float]:
+    def watch(present: SphereFittingEstimator) -> dict[str, float]:
         write_sheet(target / "adapted.png", _picture(maps, first, present))
         return {"fit_error_mm": float(fit_errors(present, watched).mean())}
 
@@ -250,7 +251,7 @@ def adapt_depth(
     return figures
 
 
-def _picture(maps: Tensor, before: SphereEstimator, after: SphereEstimator) -> np.ndarray:
+def _picture(maps: Tensor, before: SphereFittingEstimator, after: SphereFittingEstimator) -> np.ndarray:
     """Frames, and below each its joints before and after."""
     chosen = maps[torch.linspace(0, len(maps) - 1, min(_SHOWN, len(maps))).round().long()].float()
     rows = []

@@ -160,7 +160,7 @@ examples:
   phalanx train --out runs/a --loop.minutes 60
   phalanx train --out runs/a --resume
   phalanx train --out runs/b --config recipes/compact_1.yaml --seed 2
-  phalanx train depth --out runs/c --config recipes/spheres_1.yaml
+  phalanx train depth --out runs/c --config recipes/sphere_fitting_1.yaml
 """
 
 

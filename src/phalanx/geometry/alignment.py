@@ -85,3 +85,8 @@ def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Quotient that is 0, with zero gradient, where the denominator is 0."""
     empty = denominator == 0
     return torch.where(empty, torch.zeros_like(numerator), numerator / torch.where(empty, 1, denominator))
+
+
+def moved(transforms: Tensor, points: Tensor) -> Tensor:
+    """Points `(..., N, 3)` under rigid motions `(..., 4, 4)`."""
+    return points @ transforms[..., :3, :3].mT + transforms[..., None, :3, 3]

@@ -16,7 +16,9 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import reason, write_json, write_whole
 from phalanx.hand.export import save_mesh
 
-SCHEMA = "phalanx.hand/1"
+SCHEMA = "phalanx.hand/2"
+"""Of what `to_json` writes; of the first version, whose `camera_source` was called `camera`, files are read too."""
+FIRST_SCHEMA = "phalanx.hand/1"
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
@@ -53,7 +55,7 @@ class HandPrediction:
         shape: (10,) shape components of the model in standard deviations.
         scale: factor on the model's size, 1 unless the size was given or measured.
         K: (3, 3) camera matrix of the picture.
-        camera: where K comes from: "given", or "assumed" (a usual field of view; distances are then guesses).
+        camera_source: where K comes from: "given", or "assumed" (a usual field of view; distances are then guesses).
         scale_source: where the metric size comes from: "depth" measured, hand length "given", or the model's "prior".
         side_source: whether `side` was "given" or "guessed" from the picture.
         vertices: (V, 3) metres, camera frame; or None.
@@ -75,7 +77,7 @@ class HandPrediction:
     angles_degrees: dict[str, float]
     shape: np.ndarray
     K: np.ndarray
-    camera: Literal["given", "assumed"] = "assumed"
+    camera_source: Literal["given", "assumed"] = "assumed"
     scale_source: Literal["depth", "given", "prior"] = "prior"
     side_source: Literal["given", "guessed"] = "given"
     scale: float = 1.0
@@ -87,7 +89,7 @@ class HandPrediction:
 
     def __post_init__(self) -> None:
         _check_choice(self.side, SIDES, "side")
-        _check_choice(self.camera, CAMERA_SOURCES, "camera")
+        _check_choice(self.camera_source, CAMERA_SOURCES, "camera_source")
         _check_choice(self.scale_source, SCALE_SOURCES, "scale_source")
         _check_choice(self.side_source, SIDE_SOURCES, "side_source")
         _check_choice(self.mirrored, (True, False), "mirrored")
@@ -156,6 +158,9 @@ class HandPrediction:
         Raises:
             InputError: another schema, a key that is missing or unknown, or a value that cannot be.
         """
+        if isinstance(data, Mapping) and data.get("schema") == FIRST_SCHEMA:
+            data = {("camera_source" if name == "camera" else name): value for name, value in data.items()}
+            data["schema"] = SCHEMA
         if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
             found = data.get("schema") if isinstance(data, Mapping) else type(data).__name__
             raise InputError(f"prediction: schema must be {SCHEMA!r}, not {found!r}")

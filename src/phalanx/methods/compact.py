@@ -139,7 +139,7 @@ def targets(sample: Sample) -> Targets:
     return result
 
 
-class Estimator(nn.Module):
+class CompactEstimator(nn.Module):
     """The network. `estimator(images (B, 3, S, S) in [0, 1])` gives `Evidence`; `losses(sample)` trains it."""
 
     def __init__(self, config: CompactConfig | None = None) -> None:
@@ -247,12 +247,12 @@ class Estimator(nn.Module):
         return terms
 
 
-def save_weights(network: Estimator, path: str | Path, hand: HandModel) -> None:
+def save_weights(network: CompactEstimator, path: str | Path, hand: HandModel) -> None:
     """Write the network's weights for `load`. Raises InputError if the file cannot be written."""
     write_weights(path, network.state_dict(), METHOD, asdict(network.config), hand.checksum())
 
 
-def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estimator:
+def load(path: str | Path | None = None, hand: HandModel | None = None) -> CompactEstimator:
     """The network with the weights of `path` (default: those in the package), in evaluation mode, ready for inference.
 
     Batch normalisation is folded into the convolutions, and their weights are laid out for the CPU, so what comes out is not for
@@ -266,7 +266,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Estim
     values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
     try:
         config = config_of(values)
-        network = Estimator(config)
+        network = CompactEstimator(config)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: the weights do not fit the network they name") from error

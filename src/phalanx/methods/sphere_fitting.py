@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
 from phalanx.data.cube_views import CubeViews
+from phalanx.geometry.alignment import moved
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.skeleton import MIDDLE_CHAIN
@@ -120,12 +121,7 @@ class FittingBatch:
         return FittingBatch(labelled, tuple(views.to(device) for views in self.unlabelled))
 
 
-def moved(transforms: Tensor, points: Tensor) -> Tensor:
-    """Points `(..., N, 3)` under rigid motions `(..., 4, 4)`."""
-    return points @ transforms[..., :3, :3].mT + transforms[..., None, :3, 3]
-
-
-class SphereEstimator(nn.Module):
+class SphereFittingEstimator(nn.Module):
     """`estimator(maps (B, S, S))`, depth in the cube frame in metres, gives the centres `(B, 41, 3)` of the hand's spheres there.
 
     `losses(batch)` trains it.
@@ -269,13 +265,15 @@ def add_noise(maps: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(lost, 0.5 * EXTENT, noisy)
 
 
-def save_weights(network: SphereEstimator, path: str | Path, hand: HandModel) -> None:
+def save_weights(network: SphereFittingEstimator, path: str | Path, hand: HandModel) -> None:
     """Write network and prior for `load`. Raises InputError if the file cannot be written."""
     values = {name: getattr(network.config, name) for name in ARCHITECTURE}
     write_weights(path, network.state_dict(), METHOD, values, hand.checksum())
 
 
-def load(path: str | Path | None = None, hand: HandModel | None = None, trainable: bool = False) -> SphereEstimator:
+def load(
+    path: str | Path | None = None, hand: HandModel | None = None, trainable: bool = False
+) -> SphereFittingEstimator:
     """The network with the weights of `path` (default: those in the package): ready for inference, or as it was, for training on.
 
     Raises:
@@ -284,7 +282,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None, trainabl
     path = path or shipped_weights(METHOD)
     values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
     try:
-        network = SphereEstimator(SphereFittingConfig(**{name: values[name] for name in ARCHITECTURE}))
+        network = SphereFittingEstimator(SphereFittingConfig(**{name: values[name] for name in ARCHITECTURE}))
         network.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError(f"{path}: the weights do not fit the network they name") from error

@@ -152,7 +152,7 @@ class DepthPredictor:
             angles_degrees=AnatomicalPose.from_rotations(pose.rotations.double()).degrees()[0],
             shape=pose.shape[0].double().numpy(),
             K=K,
-            camera="given",
+            camera_source="given",
             scale_source="depth",
             side_source="guessed" if guessed else "given",
             vertices=surface.vertices[0].double().numpy() * mirror,

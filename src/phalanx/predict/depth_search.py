@@ -26,7 +26,7 @@ _FLAT = 0.004  # and metres, of nineteen of them in twenty: what fills so much a
 
 
 class SpheresInCubes(Protocol):
-    """A network that says where in cubes the spheres are: `methods.sphere_fitting.SphereEstimator`."""
+    """A network that says where in cubes the spheres are: `methods.sphere_fitting.SphereFittingEstimator`."""
 
     config: SphereFittingConfig
 

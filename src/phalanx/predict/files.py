@@ -36,7 +36,7 @@ class Summary:
     """What a job did.
 
     Attributes:
-        done: for each input that was predicted: `input`, `outputs` (paths) and `hands` (pictures: `phalanx.hand/1`
+        done: for each input that was predicted: `input`, `outputs` (paths) and `hands` (pictures: `phalanx.hand/2`
             without mesh) or `frames` (videos: how many).
         skipped: for each that was not: `input` and `problem`, one sentence.
     """
@@ -218,7 +218,7 @@ def describe(hand: HandPrediction) -> str:
         f"{finger} {sum(hand.angles_degrees[f'{finger}_{joint}_flexion'] for joint in joints):.0f}"
         for finger, joints in (("thumb", ("mcp", "ip")), *((f, ("mcp", "pip", "dip")) for f in _LONG_FINGERS))
     ]
-    distance = f"{'about ' if hand.camera == 'assumed' else ''}{hand.joints[0, 2]:.2f} m away"
+    distance = f"{'about ' if hand.camera_source == 'assumed' else ''}{hand.joints[0, 2]:.2f} m away"
     doubt = " (unsure: is there one hand, large enough? see --box)" if hand.score < UNSURE else ""
     return (
         f"{hand.side} hand, score {hand.score:.2f}{doubt}, {distance}, joints bent in sum (degrees) {', '.join(bends)}"

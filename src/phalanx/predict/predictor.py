@@ -128,7 +128,7 @@ class Predictor:
                 **hand,
                 side=found,
                 side_source="guessed" if side == "auto" else "given",
-                camera="assumed" if K is None else "given",
+                camera_source="assumed" if K is None else "given",
                 mirrored=mirrored,
             )
         ]

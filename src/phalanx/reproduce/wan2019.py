@@ -28,7 +28,13 @@ from phalanx.core.files import read_json, writable_folder, write_json, write_who
 from phalanx.data.cube_views import CubeViews
 from phalanx.evaluate.published import published
 from phalanx.hand.model import HandModel
-from phalanx.methods.sphere_fitting import FittingWeights, SphereEstimator, SphereFittingConfig, load, save_weights
+from phalanx.methods.sphere_fitting import (
+    FittingWeights,
+    SphereFittingConfig,
+    SphereFittingEstimator,
+    load,
+    save_weights,
+)
 from phalanx.synth import SynthConfig
 from phalanx.train.loop import LoopConfig
 from phalanx.train.sphere_fitting import FitConfig, StartConfig, draw_views, fit, joint_errors, start, supervise
@@ -156,7 +162,9 @@ def reproduce(
     return report
 
 
-def _train(row: str, seed: int, scale: Scale, folder: Path, recordings: CubeViews, test: CubeViews) -> SphereEstimator:
+def _train(
+    row: str, seed: int, scale: Scale, folder: Path, recordings: CubeViews, test: CubeViews
+) -> SphereFittingEstimator:
     """The network of a row; the start is kept as a weights file beside the rows, for the others to go on from."""
     studio = SynthConfig(size=scale.size, domain="studio", depth_sensor="ideal", tiles=4, skins=2)
     model = SphereFittingConfig(size=scale.size, width=scale.width)
@@ -202,7 +210,7 @@ def _train(row: str, seed: int, scale: Scale, folder: Path, recordings: CubeView
     return fit(network, sources, begin, mixture, run, {}, resume=True)
 
 
-def _scores(row: str, seed: int, network: SphereEstimator, test: CubeViews) -> dict[str, Any]:
+def _scores(row: str, seed: int, network: SphereFittingEstimator, test: CubeViews) -> dict[str, Any]:
     errors = joint_errors(network, test).numpy()  # (N, 21) mm
     worst = errors.max(1)
     return {

@@ -17,7 +17,7 @@ from phalanx.core.files import writable_folder, write_whole
 from phalanx.data.sample import Sample, concatenate
 from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
-from phalanx.methods.compact import METHOD, CompactConfig, Estimator, save_weights, targets
+from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
@@ -63,7 +63,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
         raise InputError("train: needs at least one worker, and a buffer of at least one chunk")
     check_config(config.loop, config.phases, config.seed)  # before the minutes that pictures take
     torch.manual_seed(config.loop.seed)
-    model = Estimator(config.model)
+    model = CompactEstimator(config.model)
     if config.start_from is not None:
         model.start_from(_weights(config.start_from))
     settings = asdict(config)
@@ -92,7 +92,7 @@ def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
         )
     finally:
         feed.close()
-    assert isinstance(average, Estimator)
+    assert isinstance(average, CompactEstimator)
     return export(average, config, out)
 
 
@@ -149,7 +149,7 @@ def figures(network: nn.Module, sample: Sample, config: LoopConfig) -> dict[str,
     return {name: value / total for name, value in sums.items()}
 
 
-def export(network: Estimator, config: TrainConfig, out: str | Path) -> Path:
+def export(network: CompactEstimator, config: TrainConfig, out: str | Path) -> Path:
     """Write `compact.safetensors` (float16) and its card `compact.json` into the folder `out`; returns the former.
 
     The card says what the weights were trained on and how to train them again.

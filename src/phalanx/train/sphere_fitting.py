@@ -20,6 +20,7 @@ from phalanx.core.seeding import generator
 from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
 from phalanx.data.sample import Sample
 from phalanx.geometry.cubes import EXTENT, nearest_hand
+from phalanx.geometry.grids import sampling_grid
 from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres, sample_joints
@@ -28,8 +29,8 @@ from phalanx.methods.sphere_fitting import (
     ARCHITECTURE,
     METHOD,
     FittingBatch,
-    SphereEstimator,
     SphereFittingConfig,
+    SphereFittingEstimator,
     add_noise,
     load,
     save_weights,
@@ -37,12 +38,11 @@ from phalanx.methods.sphere_fitting import (
 )
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.synth import SynthConfig, stream
-from phalanx.synth.paint.background import sampling_grid
 from phalanx.train.card import write_card
 from phalanx.train.feed import BufferFeed
 from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, check_config, train
 
-Watch = Callable[[SphereEstimator], dict[str, float]]
+Watch = Callable[[SphereFittingEstimator], dict[str, float]]
 _say = partial(print, flush=True)
 
 WEIGHTS = f"{METHOD}.safetensors"
@@ -242,13 +242,13 @@ class LabelledFeed:
 
 
 @torch.no_grad()
-def estimate_joints(network: SphereEstimator, maps: Tensor, batch: int = 32) -> Tensor:
+def estimate_joints(network: SphereFittingEstimator, maps: Tensor, batch: int = 32) -> Tensor:
     """Joints `(N, 21, 3)` in metres, cube frame, of maps `(N, S, S)`."""
     network.eval()
     return torch.cat([joints_of_spheres(network(part.float())) for part in maps.split(batch)])
 
 
-def joint_errors(network: SphereEstimator, views: CubeViews) -> Tensor:
+def joint_errors(network: SphereFittingEstimator, views: CubeViews) -> Tensor:
     """Distances `(N, 21)` in mm of estimated joints to those of labelled frames, each view by itself."""
     assert views.joints is not None
     return 1000 * (estimate_joints(network, views.maps.flatten(0, 1)) - views.joints.flatten(0, 1)).norm(dim=-1)
@@ -256,7 +256,7 @@ def joint_errors(network: SphereEstimator, views: CubeViews) -> Tensor:
 
 def start(
     config: StartConfig, out: str | Path, held_out: Callable[[], dict[str, CubeViews]], resume: bool = False
-) -> SphereEstimator:
+) -> SphereFittingEstimator:
     """Train on synthetic depth in the folder `out`; returns the averaged network.
 
     Args:
@@ -269,7 +269,7 @@ def start(
     check_config(config.loop, [Phase(1.0, config.model.size, config.batch, config.reuse)], config.seed)
     torch.manual_seed(config.loop.seed)
     if config.start_from is None:
-        model = SphereEstimator(config.model, train_prior(config.seed, config.prior_steps))
+        model = SphereFittingEstimator(config.model, train_prior(config.seed, config.prior_steps))
     else:
         model = load(config.start_from, trainable=True)
         for name in ARCHITECTURE:
@@ -304,7 +304,7 @@ def run(config: StartConfig, out: str | Path, resume: bool = False) -> Path:
 
 
 def fit(
-    model: SphereEstimator,
+    model: SphereFittingEstimator,
     recordings: Sequence[CubeViews],
     synthetic: StartConfig | None,
     config: FitConfig,
@@ -313,7 +313,7 @@ def fit(
     resume: bool = False,
     watch: Watch = lambda network: {},
     say: Callable[[str], None] = _say,
-) -> SphereEstimator:
+) -> SphereFittingEstimator:
     """Fit a network to recordings in the folder `out`; returns the averaged one.
 
     Args:
@@ -341,14 +341,14 @@ def fit(
 
 
 def supervise(
-    model: SphereEstimator,
+    model: SphereFittingEstimator,
     recordings: CubeViews,
     loop: LoopConfig,
     batch: int,
     out: str | Path,
     held_out: dict[str, CubeViews],
     resume: bool = False,
-) -> SphereEstimator:
+) -> SphereFittingEstimator:
     """Train a network, which is changed, on recordings with their labels in the folder `out`; returns the averaged one."""
     model.train().requires_grad_(True)
     model.prior.requires_grad_(False)
@@ -368,7 +368,7 @@ def labelled_feed(config: StartConfig) -> BufferFeed[FittingBatch]:
 
 
 def _descend(
-    model: SphereEstimator,
+    model: SphereFittingEstimator,
     feed: BufferFeed[FittingBatch] | FittingFeed | LabelledFeed,
     batch: int,
     reuse: int,
@@ -379,18 +379,18 @@ def _descend(
     about: Mapping[str, object],
     watch: Watch = lambda network: {},
     say: Callable[[str], None] = _say,
-) -> SphereEstimator:
+) -> SphereFittingEstimator:
     folder = writable_folder(out)
     if not (folder / CHECKPOINT).exists():  # else the run that is there keeps its own
         with write_whole(folder / "config.json") as temporary:
             temporary.write_text(json.dumps(about, indent=1, default=str) + "\n")
 
     def figures(network: torch.nn.Module, size: int) -> dict[str, float]:
-        assert isinstance(network, SphereEstimator)
+        assert isinstance(network, SphereFittingEstimator)
         errors = {f"{name}_mm": float(joint_errors(network, views).mean()) for name, views in held_out.items()}
         return errors | watch(network.eval())
 
     phases = [Phase(1.0, model.config.size, batch, reuse)]
     average = train(model, feed, figures, phases, loop, out, resume, say, about=about)
-    assert isinstance(average, SphereEstimator)
+    assert isinstance(average, SphereFittingEstimator)
     return average

@@ -10,7 +10,7 @@ from phalanx.data.public import freihand
 from phalanx.data.public.freihand import FreiHAND
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "benchmark_samples" / "freihand"
+REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "freihand"
 K = np.array([[480.0, 0, 112], [0, 470, 110], [0, 0, 1]])
 
 

@@ -11,7 +11,7 @@ from phalanx.data.public import ge2019
 from phalanx.data.public.ge2019 import Ge2019Real, Ge2019Synthetic, camera_motion
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "photos_3d"
+REAL = Path(__file__).parents[4] / "shared" / "real" / "photos_3d"
 BONES = [f"{finger}_L_0{k}" for finger in ("thumb", "index", "mid", "ring", "pinky") for k in range(1, 5)]
 NAMES = ["loc_bn_palm_L", *(f"loc_bn_{bone}" for bone in BONES)]
 # The first camera and the first pose that the authors publish (numbers of their text files).

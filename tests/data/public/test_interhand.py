@@ -11,7 +11,7 @@ from phalanx.data.public import interhand
 from phalanx.data.public.interhand import ORDER, InterHand
 from phalanx.data.sample import concatenate
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "benchmark_samples" / "interhand2.6m"
+REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "interhand2.6m"
 CAMERAS = ("400026", "410053")
 
 

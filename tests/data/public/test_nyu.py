@@ -11,7 +11,7 @@ from phalanx.core.errors import InputError
 from phalanx.data.public import nyu
 from phalanx.data.public.nyu import JOINTS_14, NYU, ORDER
 
-REAL = Path(__file__).parents[2].parent / "shared" / "real" / "nyu_published"
+REAL = Path(__file__).parents[3].parent / "shared" / "real" / "nyu_published"
 
 
 def hand(depth: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from phalanx.data.public import panoptic_hands
 from phalanx.data.public.panoptic_hands import PanopticHands
 from phalanx.data.sample import concatenate
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "benchmark_samples" / "panoptic"
+REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "panoptic"
 POINTS = np.stack([np.arange(21.0), 2 * np.arange(21.0), np.ones(21)], -1)
 POINTS[3] = 0  # not marked
 

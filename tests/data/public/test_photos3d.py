@@ -8,7 +8,7 @@ from scipy.io import savemat
 from phalanx.core.errors import InputError
 from phalanx.data.public.photos3d import read_photos3d
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "photos_3d"
+REAL = Path(__file__).parents[4] / "shared" / "real" / "photos_3d"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from phalanx.data.public import rhd
 from phalanx.data.public.rhd import RHD
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "benchmark_samples" / "rhd"
+REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "rhd"
 TO_THEIRS = [0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17]  # its own inverse
 K = np.array([[299.0, 0, 160], [0, 299, 160], [0, 0, 1]])
 

@@ -11,7 +11,7 @@ from phalanx.data.public import stb
 from phalanx.data.public.stb import CAMERAS, SEQUENCES, STB
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "stereo_pair"
+REAL = Path(__file__).parents[4] / "shared" / "real" / "stereo_pair"
 SIZE = (480, 640, 3)
 
 

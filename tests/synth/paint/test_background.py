@@ -7,7 +7,7 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
-from phalanx.synth.paint.background import backgrounds, draw_backgrounds, sampling_grid, tile_bank
+from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.clutter import PAINTERS
 
 
@@ -50,9 +50,3 @@ def test_wrong_folders_are_named(tmp_path):
     (tmp_path / "broken.jpg").write_text("no picture")
     with pytest.raises(InputError, match="broken.jpg: cannot be read"):
         tile_bank(2, tmp_path, 0.5, "cpu")
-
-
-def test_the_sampling_grid_is_that_of_torch():
-    theta = torch.from_numpy(generator(3).normal(size=(5, 2, 3))).float()
-    wanted = torch.nn.functional.affine_grid(theta, [5, 1, 24, 24], align_corners=False)
-    assert torch.allclose(sampling_grid(theta, 24), wanted, atol=1e-5)

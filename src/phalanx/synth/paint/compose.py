@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.allocator import cache_blocks
-from phalanx.synth.paint.background import sampling_grid
+from phalanx.geometry.grids import sampling_grid
 from phalanx.synth.paint.clutter import PALETTE
 from phalanx.synth.paint.shade import Picture
 
