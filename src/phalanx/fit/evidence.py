@@ -1,0 +1,35 @@
+"""What estimators say of hands: the one thing that the fit of the hand model starts from.
+
+*Crop units*: 0..1 across the square crop that was looked at, and depth as `(z_j - z_root) * f / (z_root * S)`, what the same length
+would measure beside the root joint in the picture. So nobody has to guess metres; size comes in with the fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+DEPTH_ROOT = 9
+"""The joint that measured depths are relative to: the middle finger's MCP, which is seen more often than the wrist."""
+
+
+@dataclass
+class Evidence:
+    """What an estimator says of B right hands; what it does not say is None. Uncertainties are expected absolute errors."""
+
+    joints_2d: Tensor | None = None  # (B, 21, 2) crop units, 0..1 across the crop
+    sigma_2d: Tensor | None = None  # (B, 21) of each coordinate
+    depth: Tensor | None = None  # (B, 21) crop units, relative to DEPTH_ROOT
+    sigma_depth: Tensor | None = None  # (B, 21)
+    joints: Tensor | None = None  # (B, 21, 3) metres, camera frame
+    sigma_joints: Tensor | None = None  # (B, 21) metres
+    rotations: Tensor | None = None  # (B, 16, 3, 3) local, as in HandPose
+    orientation: Tensor | None = None  # (B, 3, 3) relative to the viewing ray through the crop's centre
+    shape: Tensor | None = None  # (B, 10) standard deviations
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Evidence:
+        """A new Evidence with `function` applied to every tensor that is there."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Evidence(**{name: None if value is None else function(value) for name, value in values.items()})
