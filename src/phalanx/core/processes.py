@@ -1,0 +1,45 @@
+"""Processes that train together: each sees its share of a batch, and what is averaged over a batch is averaged over all of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+
+
+def process_count() -> int:
+    """How many processes of `torch.distributed` work together; 1 where no group was made."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def mean_over_processes(total: Tensor) -> Tensor:
+    """The mean of `total` over all processes, without a gradient; alone, `total` itself. All processes must call it together."""
+    count = process_count()
+    if count == 1:
+        return total
+    mean = total.detach().clone()
+    distributed.all_reduce(mean)
+    return mean / count
+
+
+def sum_over_processes(values: Tensor) -> Tensor:
+    """The sum of `values` over all processes, which gradients flow through: those of all processes' losses, added.
+
+    Alone, `values` itself. All processes must call it together, and go back through it together.
+    """
+    return values if process_count() == 1 else _Sum.apply(values)  # type: ignore[no-any-return]
+
+
+class _Sum(torch.autograd.Function):
+    """The sum; its derivative is the sum of the derivatives. (PyTorch's own function for this is deprecated.)"""
+
+    @staticmethod
+    def forward(context: object, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
