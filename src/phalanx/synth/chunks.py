@@ -17,6 +17,8 @@ from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.skeleton import FOREARM
+from phalanx.render.ray_casting import cast
+from phalanx.render.solids import Solids
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.compose import Layer, compose, draw_composition, of_frames
@@ -25,7 +27,7 @@ from phalanx.synth.paint.ground import draw_ground, scene_depth, spots
 from phalanx.synth.paint.light import LightDraw, draw_light, light_vertices, mirrored, turned
 from phalanx.synth.paint.shade import Look, Picture, render, texture_side
 from phalanx.synth.paint.skin import skin_bank, skin_matrices
-from phalanx.synth.paint.solids import Solids, cast, draw_looks, shade_solids
+from phalanx.synth.paint.solids import draw_looks, shade_solids
 from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.domains import DOMAINS
 from phalanx.synth.scene.hands import FRAMINGS, Views, draw_hands

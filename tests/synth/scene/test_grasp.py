@@ -9,7 +9,7 @@ from phalanx.hand.anatomy import LIMITS, angles_to_rotations
 from phalanx.hand.collision import hand_capsules
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import capsules_intersect, sample_angles
-from phalanx.synth.paint.solids import signed_distance
+from phalanx.render.solids import signed_distance
 from phalanx.synth.scene.grasp import Grasps, draw_grasps
 from phalanx.synth.scene.grasp_fingers import ABDUCT, AXIS_POINTS, BENDS, finger_tables, posture_points
 from phalanx.synth.scene.grasp_plans import GRASP_NAMES

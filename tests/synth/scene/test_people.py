@@ -6,10 +6,10 @@ import torch
 
 from phalanx.core.seeding import generator
 from phalanx.hand.model import HandModel
+from phalanx.render.solids import signed_distance
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.paint import surface as surfaces
 from phalanx.synth.paint.dress import draw_dress, dress
-from phalanx.synth.paint.solids import signed_distance
 from phalanx.synth.scene.people import (
     LOWER_ARM,
     PAINTS,

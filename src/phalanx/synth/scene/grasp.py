@@ -12,7 +12,7 @@ from phalanx.hand.anatomy import ANGLE_NAMES, LIMITS, angles_to_rotations
 from phalanx.hand.collision import FLESH_TOLERANCE, capsule_overlaps
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import capsules_intersect
-from phalanx.synth.paint.solids import Solids, signed_distance
+from phalanx.render.solids import Solids, signed_distance
 from phalanx.synth.scene.grasp_fingers import (
     ABDUCT,
     AXIS_POINTS,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.anatomy import axis_angle_to_rotation
-from phalanx.synth.paint.solids import BOX, CAPSULE, CUP, CYLINDER, ELLIPSOID, Solids, signed_distance
+from phalanx.render.solids import BOX, CAPSULE, CUP, CYLINDER, ELLIPSOID, Solids, signed_distance
 from phalanx.synth.scene.grasp_fingers import FingerTables, posture_points, unit
 
 GRASP_NAMES = ("power", "stick", "hook", "ball", "fingertips", "pinch", "key", "plate", "pen", "phone", "palm")

@@ -15,8 +15,8 @@ from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
+from phalanx.render.solids import Solids
 from phalanx.synth.paint.dress import FOREARM_FROM, FOREARM_STRETCH
-from phalanx.synth.paint.solids import Solids
 from phalanx.synth.scene.grasp import draw_grasps
 
 _LEAST_INSIDE = 16  # of the 21 joints must lie inside the picture

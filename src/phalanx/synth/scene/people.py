@@ -19,8 +19,9 @@ from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, HandSurface, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
+from phalanx.render.solids import CAPSULE, ELLIPSOID, Solids, signed_distance
 from phalanx.synth.paint.dress import FOREARM_FROM
-from phalanx.synth.paint.solids import CAPSULE, ELLIPSOID, SolidLook, Solids, draw_looks, signed_distance
+from phalanx.synth.paint.solids import SolidLook, draw_looks
 from phalanx.synth.paint.surface import Topology
 from phalanx.synth.scene.hands import Views, about_axis, draw_shapes
 
