@@ -10,8 +10,8 @@ from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.methods.compact import CompactConfig, load
 from phalanx.synth import SynthConfig
-from phalanx.train.compact import TrainConfig, figures, run
-from phalanx.train.loop import LoopConfig, Phase
+from phalanx.train.compact import CompactTraining, figures, run
+from phalanx.train.plan import LoopConfig, Phase
 
 
 def made(config: SynthConfig, seed: int, index: int) -> Sample:
@@ -49,8 +49,8 @@ def quick_stream(monkeypatch):
     monkeypatch.setattr(training, "stream", stream)
 
 
-def tiny(**loop) -> TrainConfig:
-    return TrainConfig(
+def tiny(**loop) -> CompactTraining:
+    return CompactTraining(
         model=CompactConfig(size=64, widths=(8, 8, 8, 8), depths=(0, 1, 1, 1), top_down=(8, 8, 8), hidden=8),
         loop=LoopConfig(**({"samples": 48, "evaluate_every": 24, "warmup": 8} | loop)),
         synth=SynthConfig(size=64, chunk=4),
@@ -67,7 +67,7 @@ def test_a_run_ends_in_weights_with_a_card(tmp_path):
     card = json.loads((tmp_path / "compact.json").read_text())
     assert card["curve"]["seen"] == 48
     assert card["config"]["synth"]["size"] == 64
-    assert "no real picture" in card["data"]
+    assert [source["kind"] for source in card["data"]] == ["own synthesis"] and card["start"] is None
     assert len((tmp_path / "curve.csv").read_text().splitlines()) == 3
     # going on with a finished run changes nothing
     before = weights.read_bytes()
@@ -96,7 +96,9 @@ def test_figures_are_zero_for_the_truth():
         def forward(self, images):
             return training.targets(sample)
 
-    for name, value in figures(Knowing(), sample, LoopConfig(bf16=False)).items():
+    knowing = Knowing()
+    knowing.anything = torch.nn.Parameter(torch.zeros(1))
+    for name, value in figures(knowing, sample).items():
         assert value == pytest.approx(0.0, abs=0.1), name
 
 

@@ -12,13 +12,15 @@ from torch import nn
 
 from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample
+from phalanx.methods.base import Method
 from phalanx.train.feed import BufferFeed, finish_pictures, pack
-from phalanx.train.loop import LoopConfig, Phase, Position, schedule, train
+from phalanx.train.loop import train
+from phalanx.train.plan import LoopConfig, Phase, Position, Stage, schedule
 
 PHASES = [Phase(0.5, 32, 4, 2), Phase(1.0, 64, 4, 1)]
 
 
-class Tiny(nn.Module):
+class Tiny(Method):
     """A convolution that must say the mean position of the joints."""
 
     def __init__(self) -> None:
@@ -50,12 +52,16 @@ def config(**changes) -> LoopConfig:
 
 def start(out: Path, resume: bool = False, stop_after: int | None = None, **changes) -> nn.Module:
     torch.manual_seed(3)
+    stage = Stage(
+        "all",
+        config(**changes),
+        PHASES,
+        lambda: BufferFeed(endless, 2, 5, pack, finish_pictures),
+        lambda network, size: {"size_again": float(size)},
+    )
     return train(
         Tiny(),
-        BufferFeed(endless, 2, 5, pack, finish_pictures),
-        lambda network, size: {"size_again": float(size)},
-        PHASES,
-        config(**changes),
+        [stage],
         out,
         resume=resume,
         report=lambda line: None,

@@ -6,45 +6,36 @@ import pytest
 import torch
 
 from phalanx.cli import main
-from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.data.cube_views import CubeViews
-from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.sphere_priors import sample_joints
 from phalanx.hand.spheres import sphere_centres
 from phalanx.methods.sphere_fitting import SphereFittingConfig, load
 from phalanx.synth import SynthConfig
-from phalanx.train.loop import LoopConfig
+from phalanx.train.cubes import draw_views
+from phalanx.train.plan import LoopConfig
+from phalanx.train.recordings import MixtureConfig
 from phalanx.train.sphere_fitting import (
     WEIGHTS,
-    FitConfig,
-    FittingFeed,
-    StartConfig,
-    draw_views,
-    fit,
+    SphereFittingTraining,
     joint_errors,
-    start,
+    train_on_recordings,
+    train_on_synthesis,
     train_prior,
-    turned,
 )
 
 SYNTH = SynthConfig(size=64, chunk=8, tiles=2, skins=1, depth_sensor="ideal", dense=True)
 
 
-def config(samples: int, **loop) -> StartConfig:
-    settings = LoopConfig(samples=samples, evaluate_every=64, warmup=16, average=64, bf16=False, **loop)
+def config(samples: int, **loop) -> SphereFittingTraining:
+    settings = LoopConfig(samples=samples, evaluate_every=64, warmup=16, average=64, precision="float32", **loop)
     model = SphereFittingConfig(size=64, width=16, points=64)
-    return StartConfig(model, settings, SYNTH, batch=8, workers=0, buffer=32, prior_steps=20)
-
-
-@pytest.fixture(scope="module")
-def recordings():
-    return draw_views(SynthConfig(size=64, chunk=6, rig="ring3", tiles=2, skins=1, depth_sensor="kinect1"), 5, 4, 64)
+    return SphereFittingTraining(model, settings, SYNTH, batch=8, workers=0, buffer=32, prior_steps=20)
 
 
 def test_a_run_learns_and_leaves_its_figures(tmp_path):
     held_out = draw_views(SYNTH, 77, 16, 64)
-    model = start(config(192), tmp_path / "run", lambda: {"synthetic": held_out})
+    model = train_on_synthesis(config(192), tmp_path / "run", lambda: {"synthetic": held_out})
     rows = (tmp_path / "run" / "curve.csv").read_text().splitlines()
     assert rows[0].endswith("synthetic_mm") and len(rows) == 4
     errors = [float(row.rsplit(",", 1)[1]) for row in rows[1:]]
@@ -55,11 +46,11 @@ def test_a_run_learns_and_leaves_its_figures(tmp_path):
 def test_the_command_leaves_weights_and_a_card_and_goes_on_from_weights(tmp_path, capsys):
     settings = tmp_path / "tiny.yaml"
     settings.write_text(
-        "model: {size: 64, width: 16, points: 64}\nloop: {samples: 32, evaluate_every: 16, warmup: 8, bf16: false}\n"
+        "model: {size: 64, width: 16, points: 64}\nloop: {samples: 32, evaluate_every: 16, warmup: 8, precision: float32}\n"
         "synth: {size: 64, chunk: 8, tiles: 2, skins: 1, depth_sensor: kinect1}\n"
         "batch: 8\nworkers: 0\nbuffer: 16\nprior_steps: 5\nheld_out: 8\n"
     )
-    arguments = ["train", "depth", "--config", str(settings), "--out"]
+    arguments = ["train", "sphere_fitting", "--config", str(settings), "--out"]
     assert main([*arguments, str(tmp_path / "a")]) == 0
     weights = tmp_path / "a" / "sphere_fitting.safetensors"
     assert f"weights -> {weights}" in capsys.readouterr().out
@@ -76,40 +67,23 @@ def test_the_command_leaves_weights_and_a_card_and_goes_on_from_weights(tmp_path
 
 
 def test_fitting_goes_on_exactly_and_does_not_look_at_labels(tmp_path, recordings):
-    begun = start(config(32), tmp_path / "start", dict)
+    begun = train_on_synthesis(config(32), tmp_path / "start", dict)
     state = {name: value.clone() for name, value in begun.state_dict().items()}
     blind = CubeViews(recordings.maps, recordings.to_first, recordings.middles)
-    loop = LoopConfig(samples=80, evaluate_every=1000, warmup=8, bf16=False, average=40, learning_rate=1e-3)
-    settings = FitConfig(loop, frames=2, labelled=2)
+    loop = LoopConfig(samples=80, evaluate_every=1000, warmup=8, precision="float32", average=40, learning_rate=1e-3)
+    settings = MixtureConfig(loop, frames=2, labelled=2)
     parts = [recordings, recordings.single_views()]
     synthetic = config(32)
 
     def run(folder, sources):
         begun.load_state_dict(state)
-        return fit(begun, sources, synthetic, settings, tmp_path / folder, {}).state_dict()
+        return train_on_recordings(begun, sources, synthetic, settings, tmp_path / folder).state_dict()
 
     first = run("a", parts)
     assert any(not torch.equal(first[name], state[name]) for name in state if "hourglass" in name)
     assert all(torch.equal(first[name], state[name]) for name in state if name.startswith("prior."))
     second = run("b", [blind, blind.single_views()])
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_a_feed_goes_on_where_it_stood(recordings):
-    def feed():
-        return FittingFeed([recordings], None, FitConfig(frames=2), 3)
-
-    first = feed()
-    first.next(2, 64, 1)
-    state = first.state()
-    expected = [first.next(2, 64, 1).unlabelled[0].maps for _ in range(3)]
-    second = feed()
-    second.restore(state)
-    for maps in expected:
-        assert torch.equal(second.next(2, 64, 1).unlabelled[0].maps, maps)
-    assert expected[0].dtype == torch.float32 and first.next(2, 64, 1).unlabelled[0].joints is None
-    with pytest.raises(InputError, match="no recorded frames"):
-        FittingFeed([recordings[:0]], None, FitConfig(), 0)
 
 
 def test_the_prior_prefers_hands():
@@ -119,24 +93,3 @@ def test_the_prior_prefers_hands():
     bound = prior.elbo(points, noise)
     wrong = prior.elbo(points + 0.015 * torch.randn(points.shape, generator=torch.Generator().manual_seed(0)), noise)
     assert (bound > wrong).all() and not prior.training
-
-
-def test_the_same_stream_gives_the_same_frames(recordings):
-    again = draw_views(SynthConfig(size=64, chunk=6, rig="ring3", tiles=2, skins=1, depth_sensor="kinect1"), 5, 4, 64)
-    assert torch.equal(again.maps, recordings.maps) and torch.equal(again.joints, recordings.joints)
-    assert recordings.maps.shape == (4, 3, 64, 64) and recordings.maps.dtype == torch.float16
-
-
-def test_turned_maps_and_joints_stay_together():
-    size = 64
-    point = torch.tensor([0.06, 0.02, 0.01])
-    maps = torch.full((4, 1, size, size), EXTENT / 2)
-    column, row = ((point[:2] / EXTENT + 0.5) * size).long().tolist()
-    maps[:, 0, row - 1 : row + 2, column - 1 : column + 2] = point[2]
-    joints = point.expand(4, 1, 21, 3)
-    maps, joints = turned(maps, joints, torch.tensor([0.0, 0.5 * torch.pi, 1.0, -2.2]))
-    assert torch.allclose(joints[1, 0, 0], torch.tensor([-0.02, 0.06, 0.01]), atol=1e-6)  # clockwise: right goes down
-    for picture, truth in zip(maps[:, 0], joints[:, 0, 0], strict=True):
-        seen = (picture < EXTENT / 2).nonzero().float().mean(0).flip(0)  # column, row
-        assert torch.allclose((seen + 0.5) / size * EXTENT - EXTENT / 2, truth[:2], atol=EXTENT / size)
-        assert picture.min() == pytest.approx(0.01)

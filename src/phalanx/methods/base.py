@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from phalanx.fit.evidence import Evidence
@@ -32,6 +33,8 @@ class Player:
     """Computed anew when its turn comes, after the players before it have moved."""
     every: int = 1
     """It moves in every so-many-th step."""
+    optimiser: Callable[[tuple[nn.Parameter, ...]], torch.optim.Optimizer] | None = None
+    """Makes one of its own, whose learning rates are peaks of the loop's schedule; none: the loop's (Muon and AdamW)."""
 
 
 class Method(nn.Module):

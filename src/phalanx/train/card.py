@@ -1,26 +1,91 @@
-"""What stands beside weights: what they were trained on, and how to train them again."""
+"""What stands beside weights: what they were really trained on, and how to train them again."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from phalanx.core.files import write_json
+from phalanx.core.errors import InputError
+from phalanx.core.files import read_json, write_json
+from phalanx.data.images import PICTURE_SUFFIXES
+from phalanx.synth import SynthConfig
+from phalanx.synth.version import ENGINE
 from phalanx.train.curve import CURVE
 
+Source = dict[str, Any]
+"""A kind of data: `kind`, `labels` (those that were used), and what else tells it from others."""
 
-def write_card(path: Path, config: Mapping[str, Any]) -> None:
+NO_LICENCE = "not given"
+
+
+def synthesis(config: SynthConfig, labels: str) -> Source:
+    """The engine's own pictures."""
+    return {
+        "kind": "own synthesis",
+        "engine": ENGINE,
+        "domain": config.domain,
+        "scene": config.scene,
+        "depth_sensor": config.depth_sensor,
+        "labels": labels,
+    }
+
+
+def photographs(config: SynthConfig, licence: str) -> list[Source]:
+    """The photographs behind synthetic hands, if a folder of them is given; their licence as the user gave it."""
+    if config.backgrounds is None or config.photograph_share <= 0:
+        return []
+    found = [path for path in Path(config.backgrounds).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES]
+    return [
+        {
+            "kind": "photographs behind synthetic hands",
+            "folder": Path(config.backgrounds).name,
+            "pictures": len(found),
+            "licence": licence or NO_LICENCE,
+            "labels": "none",
+        }
+    ]
+
+
+def recordings(folder: str | Path, frames: int, views: int, licence: str = "") -> Source:
+    """Real frames that a network was fitted to without labels."""
+    return {
+        "kind": "recordings",
+        "folder": Path(folder).name,
+        "frames": frames,
+        "views": views,
+        "licence": licence or NO_LICENCE,
+        "labels": "none",
+    }
+
+
+def begun_from(path: Path | None) -> dict[str, Any] | None:
+    """What weights to begin with were: their file, its checksum, and the data that their own card names; None: nothing."""
+    if path is None:
+        return None
+    start: dict[str, Any] = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    try:
+        start["data"] = read_json(path.with_suffix(".json"))["data"]
+    except (InputError, KeyError, TypeError):
+        start["data"] = "unknown: there is no card beside it"
+    return start
+
+
+def write_card(
+    path: Path, data: Sequence[Source], start: Mapping[str, Any] | None, settings: Mapping[str, Any]
+) -> None:
     """Write the card of weights that this command trained in the folder of `path`."""
     card = {
-        "data": "the project's own synthesis only; no real picture",
+        "data": list(data),
+        "start": None if start is None else dict(start),
         "command": "phalanx " + " ".join(sys.argv[1:]),
         "commit": _commit(),
         "curve": _last_row(path.parent / CURVE),
-        "config": json.loads(json.dumps(config, default=str)),
+        "config": json.loads(json.dumps(settings, default=str)),
     }
     write_json(path, card, indent=1)
 

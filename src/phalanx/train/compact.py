@@ -1,27 +1,27 @@
-"""Training the default estimator on the project's own synthesis, and freezing the result for the package."""
+"""Training the default estimator on the project's own synthesis."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_folder, write_whole
 from phalanx.data.sample import Sample, concatenate
 from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
 from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
-from phalanx.train.card import write_card
+from phalanx.train.card import photographs, synthesis
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
-from phalanx.train.loop import CHECKPOINT, HELD_OUT_SEED, LoopConfig, Phase, check_config, train
+from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
+from phalanx.train.run import Prepared, starting_weights
+from phalanx.train.run import run as carry_out
 
 
 def default_phases() -> list[Phase]:
@@ -30,7 +30,7 @@ def default_phases() -> list[Phase]:
 
 
 @dataclass
-class TrainConfig:
+class CompactTraining:
     """A training run of the default estimator."""
 
     model: CompactConfig = field(default_factory=CompactConfig)
@@ -49,67 +49,61 @@ class TrainConfig:
     """Pictures generated at a time."""
     held_out: int = 512
     """Pictures of another stream to evaluate on."""
+    photographs_licence: str = ""
+    """Licence of the photographs in `synth.backgrounds`, for the card."""
     start_from: Path | None = None
     """Weights (or the checkpoint) of a smaller or equal network to begin with."""
 
 
-def run(config: TrainConfig, out: str | Path, resume: bool = False) -> Path:
-    """Train (or go on training) in the folder `out` and export its weights; returns the weights file.
-
-    Raises:
-        InputError: see `train.loop.train`.
-    """
+def prepare(config: CompactTraining) -> Prepared:
+    """A run of `phalanx train compact`. Raises InputError if its settings or the weights to begin with are at fault."""
     if config.workers < 1 or config.buffer < config.synth.chunk:
         raise InputError("train: needs at least one worker, and a buffer of at least one chunk")
     check_config(config.loop, config.phases, config.seed)  # before the minutes that pictures take
     torch.manual_seed(config.loop.seed)
     model = CompactEstimator(config.model)
     if config.start_from is not None:
-        model.start_from(_weights(config.start_from))
+        model.start_from(starting_weights(config.start_from))
     settings = asdict(config)
-    folder = writable_folder(out)
-    if not (folder / CHECKPOINT).exists():  # else the run that is there keeps its own
-        with write_whole(folder / "config.json") as temporary:
-            temporary.write_text(json.dumps(settings, indent=1, default=str) + "\n")
-    chunks = max(1, config.buffer // config.synth.chunk)
-    pictures = held_out(config)
+    pictures = cache(partial(held_out, config))
+    return Prepared(
+        model,
+        [
+            Stage(
+                "synthesis",
+                config.loop,
+                config.phases,
+                partial(synthetic_feed, config),
+                lambda network, size: figures(network, resize(pictures(), size)),
+            )
+        ],
+        fixed={name: settings[name] for name in ("model", "synth", "seed", "buffer")},
+        data=[synthesis(config.synth, "all"), *photographs(config.synth, config.photographs_licence)],
+        start=config.start_from,
+        weights=f"{METHOD}.safetensors",
+        save=_save,
+    )
+
+
+def run(config: CompactTraining, out: str | Path, resume: bool = False) -> Path:
+    """Train (or go on training) in the folder `out` and export its weights; returns the weights file.
+
+    Raises:
+        InputError: see `prepare` and `train.loop.train`.
+    """
+    return carry_out(prepare, config, out, resume)
+
+
+def synthetic_feed(config: CompactTraining) -> BufferFeed[Sample]:
+    """Endless pictures as `config` has them."""
 
     def open_stream(start: int) -> Iterator[Sample]:
         return stream(config.synth, config.seed, config.workers, start)
 
-    feed = BufferFeed(open_stream, chunks, config.seed, pack, finish_pictures)
-    try:
-        average = train(
-            model,
-            feed,
-            lambda network, size: figures(network, resize(pictures, size), config.loop),
-            config.phases,
-            config.loop,
-            out,
-            resume=resume,
-            report=lambda line: print(line, flush=True),
-            about={name: settings[name] for name in ("model", "synth", "seed", "buffer")},
-        )
-    finally:
-        feed.close()
-    assert isinstance(average, CompactEstimator)
-    return export(average, config, out)
+    return BufferFeed(open_stream, max(1, config.buffer // config.synth.chunk), config.seed, pack, finish_pictures)
 
 
-def _weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a weights file, or the averaged ones in a checkpoint.
-
-    Raises InputError if it is neither.
-    """
-    try:
-        if path.suffix == ".pt":
-            return torch.load(path, map_location="cpu", weights_only=True)["average"]
-        return {name: value.float() for name, value in safetensors.torch.load_file(path).items()}
-    except Exception as error:  # both readers raise many kinds
-        raise InputError(f"{path}: not a readable weights file or checkpoint") from error
-
-
-def held_out(config: TrainConfig) -> Sample:
+def held_out(config: CompactTraining) -> Sample:
     """The pictures that a run is evaluated on: of its synthesis, but of another stream."""
     count = max(1, config.held_out // config.synth.chunk)
     with closing(stream(config.synth, config.seed + HELD_OUT_SEED, config.workers, 0)) as source:
@@ -122,16 +116,19 @@ def _without_surface(sample: Sample) -> Sample:
 
 
 @torch.no_grad()
-def figures(network: nn.Module, sample: Sample, config: LoopConfig) -> dict[str, float]:
-    """Held-out errors: 2D and depth in 256ths of the crop, angle of the orientation and joint rotations in degrees."""
+def figures(network: nn.Module, sample: Sample) -> dict[str, float]:
+    """Held-out errors: 2D and depth in 256ths of the crop, angle of the orientation and joint rotations in degrees.
+
+    Computed where the network is, in single precision.
+    """
     sums: dict[str, float] = {}
+    device = next(network.parameters()).device
     total = 0
     for start in range(0, len(sample), 64):
-        part = sample[start : start + 64].to(config.device)
+        part = sample[start : start + 64].to(device)
         assert part.image is not None
         images = part.image.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
-            got = network(images)
+        got = network(images)
         want = targets(part)
         assert want.joints_2d is not None and want.inside is not None and want.depth is not None
         inside = want.inside / want.inside.sum(1, keepdim=True).clamp_min(1)
@@ -149,13 +146,6 @@ def figures(network: nn.Module, sample: Sample, config: LoopConfig) -> dict[str,
     return {name: value / total for name, value in sums.items()}
 
 
-def export(network: CompactEstimator, config: TrainConfig, out: str | Path) -> Path:
-    """Write `compact.safetensors` (float16) and its card `compact.json` into the folder `out`; returns the former.
-
-    The card says what the weights were trained on and how to train them again.
-    """
-    folder = Path(out)
-    weights = folder / f"{METHOD}.safetensors"
-    save_weights(network, weights, HandModel.open_hand())
-    write_card(weights.with_suffix(".json"), asdict(config))
-    return weights
+def _save(network: nn.Module, path: Path) -> None:
+    assert isinstance(network, CompactEstimator)
+    save_weights(network, path, HandModel.open_hand())

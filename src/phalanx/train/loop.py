@@ -1,344 +1,212 @@
-"""The training loop. It knows no method: it descends the sum of `model.losses(batch)` over batches it is handed.
+"""The training loop. It knows no method: in each step the players that a model names move in turn down their losses.
 
-A run is a folder: `checkpoint.pt` (all that is needed to go on exactly), `curve.csv` and `curve.png` (losses and held-out
-figures). Kill it at any moment; started again with `resume=True` it continues from the last checkpoint, and with a budget in
-samples it ends with the very weights of an uninterrupted run. With a budget in minutes only the schedule differs, because
-clocks do.
+A run is a folder: `checkpoint.pt` (all that is needed to go on exactly), `config.json` (its settings), `curve.csv` and `curve.png`
+(losses and held-out figures). Kill it at any moment; started again with `resume=True` it continues from the last checkpoint, and with a
+budget in samples it ends with the very weights of an uninterrupted run. With a budget in minutes only the schedule differs,
+because clocks do. Stages follow one another in the same folder; several processes share every batch (`train.processes`).
 """
 
 from __future__ import annotations
 
 import copy
-import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from lightning_fabric import Fabric
+from torch import nn
 
-from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_folder, write_whole
+from phalanx.core.files import writable_folder, write_json
+from phalanx.nets.synchronised import synchronise_batch_norm
+from phalanx.train import checkpoint
+from phalanx.train.checkpoint import CHECKPOINT, Books
 from phalanx.train.curve import write_curve
-from phalanx.train.muon import Muon
+from phalanx.train.descent import Turn, average_into, decided, take_turn, turns
+from phalanx.train.plan import Feed, LoopConfig, Stage, check_config, schedule
+from phalanx.train.processes import single
 
-CHECKPOINT = "checkpoint.pt"
-"""Name of the file, in a run's folder, that the run goes on from."""
-
-HELD_OUT_SEED = 1_000_003
-"""Added to the training stream's seed for the held-out one."""
-
-
-@dataclass
-class Phase:
-    """A stretch of the run at one picture size."""
-
-    until: float
-    """Progress (0..1) at which the phase ends; the last must be 1."""
-    size: int
-    """Side of the pictures, pixels."""
-    batch: int = 64
-    """Pictures a step."""
-    reuse: int = 2
-    """Times each generated picture is trained on."""
-
-
-@dataclass
-class LoopConfig:
-    """Budget, schedule and optimiser of a run."""
-
-    minutes: float | None = 60.0
-    """Time budget (over all restarts); ignored if `samples` is given."""
-    samples: int | None = None
-    """Budget in pictures trained on."""
-    learning_rate: float = 1e-3
-    """Peak learning rate of AdamW (vectors, linear layers, 1x1 convolutions)."""
-    kernel_rate: float = 2e-2
-    """Peak learning rate of Muon (the kernels of larger convolutions); 0 gives them to AdamW too."""
-    weight_decay: float = 0.02
-    """Decoupled weight decay of matrices and kernels; vectors have none."""
-    warmup: int = 5_000
-    """Pictures over which the learning rate rises; it then falls as a cosine to 1 % over the budget."""
-    clip: float = 5.0
-    """Largest norm of the gradient."""
-    average: int = 20_000
-    """Half-life of the exponential moving average of the weights, in pictures."""
-    evaluate_every: int = 25_000
-    """Pictures between evaluations on held-out ones (one row of the curve each)."""
-    checkpoint_minutes: float = 3.0
-    """Time between checkpoints."""
-    seed: int = 0
-    """Of weights, order and augmentation."""
-    device: str = "cpu"
-    """Where the model trains."""
-    bf16: bool = True
-    """Convolutions and products in bfloat16 (autocast)."""
-
-
-class Batch(Protocol):
-    """What the loop asks of a batch."""
-
-    def to(self, device: torch.device) -> Batch: ...
-
-
-class Trainable(Protocol):
-    """What the loop asks of a model, which is an nn.Module too."""
-
-    def losses(self, batch: Any) -> dict[str, Tensor]: ...
-
-
-class Feed(Protocol):
-    """What the loop asks of the data: batches in an order that only the constructor's arguments and the state decide."""
-
-    def next(self, batch: int, size: int, reuse: int) -> Any: ...  # a `Batch`, `to` its own kind
-
-    def state(self) -> dict[str, int]: ...
-
-    def restore(self, state: dict[str, int]) -> None: ...
-
-
-@dataclass
-class Position:
-    """How far a run is."""
-
-    step: int = 0
-    seen: int = 0
-    seconds: float = 0.0
-    next_evaluation: int = 0
-    steps_in_row: int = 0
-    """Steps since the last row of the curve."""
-
-    def progress(self, config: LoopConfig) -> float:
-        """0 at the start, 1 at the end of the budget."""
-        if config.samples is not None:
-            return min(1.0, self.seen / config.samples)
-        assert config.minutes is not None
-        return min(1.0, self.seconds / (60.0 * config.minutes))
-
-
-def check_config(config: LoopConfig, phases: Sequence[Phase], stream_seed: int = 0) -> None:
-    """Raise InputError if budget, phases or seeds (the loop's and that of the stream of pictures) make no sense."""
-    budget = config.samples if config.samples is not None else config.minutes
-    if budget is None or not budget > 0:
-        raise InputError("train: give a positive number of samples or minutes")
-    for seed in (config.seed, stream_seed):
-        if not 0 <= seed < 2**62:
-            raise InputError(f"train: seeds must lie in [0, 2^62), got {seed}")
-    ends = [phase.until for phase in phases]
-    if not ends or ends != sorted(ends) or ends[-1] != 1.0:
-        raise InputError(f"train: phases must end at rising progress, the last at 1, got {ends}")
-    for phase in phases:
-        if phase.size < 32 or phase.size % 32 or phase.batch < 2 or phase.reuse < 1:
-            raise InputError(f"train: a phase needs a size in multiples of 32, batch >= 2, reuse >= 1, got {phase}")
-
-
-def schedule(config: LoopConfig, position: Position) -> float:
-    """Share of the peak learning rates at `position`: linear warm-up, then a cosine to 1 %."""
-    cosine = 0.5 * (1.0 + math.cos(math.pi * position.progress(config)))
-    return min(1.0, (position.seen + 1) / max(1, config.warmup)) * (0.01 + 0.99 * cosine)
-
-
-def optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
-    """AdamW and, for the kernels of convolutions wider than 1x1, Muon; no weight decay on vectors.
-
-    Every group keeps its peak learning rate as `peak`.
-    """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    kernels = [p for p in parameters if config.kernel_rate > 0 and p.ndim == 4 and p.shape[2:].numel() > 1]
-    chosen = {id(p) for p in kernels}
-    rest = [p for p in parameters if id(p) not in chosen]
-    groups = [
-        {"params": [p for p in rest if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    made: list[torch.optim.Optimizer] = []
-    if groups:
-        made.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True))
-    if kernels:
-        made.append(Muon(kernels, lr=config.kernel_rate, weight_decay=config.weight_decay))
-    for descent in made:
-        for group in descent.param_groups:
-            group["peak"] = group["lr"]
-    return made
-
-
-@torch.no_grad()
-def average_into(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move `average` towards `model` by 1 - decay: parameters and floating-point buffers; other buffers are copied."""
-    for kept, new in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1.0 - decay)
-        else:
-            kept.copy_(new)
+SETTINGS = "config.json"
+"""Name of the settings in a run's folder."""
 
 
 def train(
     model: nn.Module,
-    feed: Feed,
-    evaluate: Callable[[nn.Module, int], dict[str, float]],
-    phases: Sequence[Phase],
-    config: LoopConfig,
+    stages: Sequence[Stage],
     out: str | Path,
     resume: bool = False,
-    report: Callable[[str], None] = print,
+    report: Callable[[str], object] = print,
     stop_after: int | None = None,
     about: Mapping[str, object] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    fabric: Fabric | None = None,
 ) -> nn.Module:
-    """Train `model` on `feed` and return the moving average of its weights, in evaluation mode.
+    """Train `model` and return the moving average of its weights, in evaluation mode.
 
     Args:
-        model: an nn.Module with `losses(batch) -> dict of scalars` (`Trainable`).
-        feed: where batches come from.
-        evaluate: `(averaged model, picture size) -> figures by name` on held-out data.
-        phases: picture sizes over the run.
-        config: budget and schedule.
+        model: an nn.Module with `players()` (`methods.base.Method`).
+        stages: one after the other; most runs have one.
         out: the run's folder.
         resume: continue from its checkpoint, if there is one.
         report: is given a line of text at every evaluation.
         stop_after: write a checkpoint and return after that many steps in this call (as if killed there).
         about: what else must be the same when the run is continued (numbers, texts, lists, and mappings of them), such as
             the data's settings.
+        settings: what `config.json` holds; precisions in its `loop` are filled in once they are decided.
+        fabric: device and processes; none: this process on the first stage's device.
 
     Raises:
-        InputError: the configuration makes no sense, there is no such device, the folder cannot be written or holds a run
-            and `resume` is not asked for, or the checkpoint cannot be read or belongs to another configuration.
+        InputError: the settings make no sense, there is no such device, the folder cannot be written or holds a run
+            and `resume` is not asked for, or the checkpoint cannot be read or belongs to another run.
     """
-    check_config(config, phases)
+    for stage in stages:
+        check_config(stage.config, stage.phases)
     folder = writable_folder(out)
     saved = folder / CHECKPOINT
     if saved.exists() and not resume:
         raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
-    device = as_device(config.device)
-    model.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    descents = optimizers(model, config)
-    position = Position(next_evaluation=config.evaluate_every)
-    rows: list[dict[str, float]] = []
-    sums: dict[str, float] = {}  # of the losses' terms since the last row
-    torch.manual_seed(config.seed)
-    run = _describe(config, phases, about or {})
-    if saved.exists():
-        position, rows, sums = _restore(saved, model, average, descents, feed, config.device, run)
-        report(f"resumed at {position.seen} pictures, {position.seconds / 60:.1f} minutes")
-    started, last_save, steps = time.monotonic() - position.seconds, time.monotonic(), 0
-
-    def checkpoint() -> None:
-        _save(saved, model, average, descents, feed, position, rows, sums, run)
-
-    while position.progress(config) < 1.0:
-        phase = next(p for p in phases if position.progress(config) < p.until)
-        batch = feed.next(phase.batch, phase.size, phase.reuse).to(device)
-        share = schedule(config, position)
-        for descent in descents:
-            for group in descent.param_groups:
-                group["lr"] = share * group["peak"]
-        values = _step(model, batch, descents, config)
-        decay = min(0.5 ** (phase.batch / config.average), (1 + position.step) / (10 + position.step))
-        average_into(average, model, decay)
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value
-        steps += 1
-        position.step += 1
-        position.steps_in_row += 1
-        position.seen += phase.batch
-        position.seconds = time.monotonic() - started
-        if position.seen >= position.next_evaluation or position.progress(config) >= 1.0:
-            position.next_evaluation += config.evaluate_every
-            figures = evaluate(average, phase.size)
-            row = {"seen": position.seen, "minutes": position.seconds / 60, "size": phase.size, "rate": share}
-            row |= {f"loss_{name}": total / position.steps_in_row for name, total in sums.items()} | figures
-            rows.append(row)
-            sums, position.steps_in_row = {}, 0
-            write_curve(folder, rows)
-            report(" ".join(f"{name} {value:.4g}" for name, value in row.items()))
-        if time.monotonic() - last_save > 60 * config.checkpoint_minutes:
-            checkpoint()
-            last_save = time.monotonic()
-        if stop_after is not None and steps >= stop_after:
+    fabric = single(stages[0].config.device) if fabric is None else fabric
+    fixed = checkpoint.describe(stages, about or {})
+    state = checkpoint.read(saved, fixed, fabric) if saved.exists() else None
+    books = Books() if state is None else checkpoint.books_of(state)
+    model.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if fabric.world_size > 1:
+        synchronise_batch_norm(model)
+    report = report if fabric.global_rank == 0 else _silent
+    if state is None and settings and fabric.global_rank == 0:
+        write_json(folder / SETTINGS, settings, indent=1)
+    run = _Run(model, stages, folder, fixed, books, settings or {}, report, fabric)
+    average = model
+    for number in range(books.position.stage, len(stages)):
+        if number > books.position.stage:
+            books.next_stage()
+            model.load_state_dict(average.state_dict())
+            state = None
+        average, stopped = run.carry_out(stages[number], state, stop_after)
+        if stopped:
             break
-    checkpoint()
     return average
 
 
-def _step(
-    model: nn.Module, batch: Batch, descents: Sequence[torch.optim.Optimizer], config: LoopConfig
-) -> dict[str, float]:
-    """One step down the sum of the losses; a step whose gradient is not finite is left out. Returns the terms' values."""
-    with torch.autocast(config.device.split(":")[0], torch.bfloat16, enabled=config.bf16):
-        terms: dict[str, Tensor] = model.losses(batch)  # type: ignore[operator]
-    torch.stack(list(terms.values())).sum().backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-    for descent in descents:
-        if bool(torch.isfinite(norm)):
-            descent.step()
-        descent.zero_grad(set_to_none=True)
-    return {name: float(value.detach()) for name, value in terms.items()}
+class _Run:
+    """A run under way: what stays the same from stage to stage."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        stages: Sequence[Stage],
+        folder: Path,
+        fixed: Mapping[str, object],
+        books: Books,
+        settings: Mapping[str, Any],
+        report: Callable[[str], object],
+        fabric: Fabric,
+    ) -> None:
+        self._model, self._several, self._folder, self._fixed = model, len(stages) > 1, folder, fixed
+        self._books, self._settings, self._report, self._fabric = books, settings, report, fabric
+        self._steps = 0  # in this call
+
+    def carry_out(
+        self, stage: Stage, state: Mapping[str, Any] | None, stop_after: int | None
+    ) -> tuple[nn.Module, bool]:
+        """Train to the end of the stage's budget, from `state` if there is one; the averaged model, and whether it stopped early."""
+        feed = stage.feed()
+        try:
+            return self._descend(stage, feed, state, stop_after)
+        finally:
+            feed.close()
+
+    def _descend(
+        self, stage: Stage, feed: Feed, state: Mapping[str, Any] | None, stop_after: int | None
+    ) -> tuple[nn.Module, bool]:
+        model, fabric, books, position = self._model.train(), self._fabric, self._books, self._books.position
+        average = copy.deepcopy(model).eval().requires_grad_(False)
+        torch.manual_seed(stage.config.seed + fabric.global_rank)
+        config, movers = self._as_decided(stage), []
+        if state is None:
+            position.next_evaluation = config.evaluate_every
+        else:
+            movers = turns(stage.players(model), config)
+            checkpoint.restore(self._folder / CHECKPOINT, state, model, average, movers, feed, fabric)
+            self._report(f"resumed at {books.seen} pictures, {books.seconds / 60:.1f} minutes")
+        started, last_save, stopped = time.monotonic() - position.seconds, time.monotonic(), False
+        while position.progress(config) < 1.0 and not stopped:
+            phase = next(p for p in stage.phases if position.progress(config) < p.until)
+            whole = feed.next(phase.batch, phase.size, phase.reuse)
+            if not movers:
+                config = self._decide(config, stage, whole)
+                movers = turns(stage.players(model), config)
+            share = schedule(config, position)
+            self._step(movers, whole[fabric.global_rank :: fabric.world_size].to(fabric.device), share, config)
+            decay = min(0.5 ** (len(whole) / config.average), (1 + position.step) / (10 + position.step))
+            average_into(average, model, decay)
+            self._steps += 1
+            position.step += 1
+            position.steps_in_row += 1
+            position.seen += len(whole)
+            position.seconds = self._agreed(time.monotonic() - started)
+            stopped = stop_after is not None and self._steps >= stop_after
+            if position.seen >= position.next_evaluation or position.progress(config) >= 1.0:
+                position.next_evaluation += config.evaluate_every
+                self._evaluate(stage, average, phase.size, share)
+            if self._agreed(time.monotonic() - last_save) > 60 * config.checkpoint_minutes:
+                self._save(average, movers, feed)
+                last_save = time.monotonic()
+        self._save(average, movers, feed)
+        return average, stopped
+
+    def _step(self, movers: Sequence[Turn], batch: Any, share: float, config: LoopConfig) -> None:
+        sums = self._books.sums
+        for turn in movers:
+            if turn.due(self._books.position.step):
+                turn.set_rate(share)
+                values = take_turn(turn, self._model, batch, config, self._fabric)
+                for name, value in turn.named(values, alone=len(movers) == 1).items():
+                    sums[name] = sums.get(name, 0.0) + value
+
+    def _evaluate(self, stage: Stage, average: nn.Module, size: int, share: float) -> None:
+        """One row of the curve. The first process evaluates; the others wait at their next exchange."""
+        books, position = self._books, self._books.position
+        figures = stage.evaluate(average, size) if self._fabric.global_rank == 0 else {}
+        row: dict[str, float] = {"stage": position.stage + 1} if self._several else {}
+        row |= {"seen": books.seen, "minutes": books.seconds / 60, "size": size, "rate": share}
+        row |= {f"loss_{name}": total / position.steps_in_row for name, total in books.sums.items()} | figures
+        books.rows.append(row)
+        books.sums.clear()
+        position.steps_in_row = 0
+        if self._fabric.global_rank == 0:
+            write_curve(self._folder, books.rows)
+        self._report(" ".join(f"{name} {value:.4g}" for name, value in row.items()))
+
+    def _as_decided(self, stage: Stage) -> LoopConfig:
+        """The stage's settings, with what is `auto` there as it was decided earlier in the run, if it was."""
+        before = dict(zip(("precision", "kernel_precision"), self._books.precision, strict=True))
+        return replace(
+            stage.config, **{name: value for name, value in before.items() if getattr(stage.config, name) == "auto"}
+        )
+
+    def _decide(self, config: LoopConfig, stage: Stage, batch: Any) -> LoopConfig:
+        config = decided(config, self._model, stage.players, batch, self._fabric)
+        self._books.precision = config.precision, config.kernel_precision
+        if self._fabric.global_rank == 0 and "loop" in self._settings:
+            made = {"precision": config.precision, "kernel_precision": config.kernel_precision}
+            write_json(
+                self._folder / SETTINGS, {**self._settings, "loop": {**self._settings["loop"], **made}}, indent=1
+            )
+        return config
+
+    def _save(self, average: nn.Module, movers: Sequence[Turn], feed: Feed) -> None:
+        checkpoint.save(
+            self._folder / CHECKPOINT, self._model, average, movers, feed, self._books, self._fixed, self._fabric
+        )
+
+    def _agreed(self, seconds: float) -> float:
+        """The first process's clock: all must turn at the same step."""
+        return seconds if self._fabric.world_size == 1 else float(self._fabric.broadcast(seconds))
 
 
-def _describe(config: LoopConfig, phases: Sequence[Phase], about: Mapping[str, object]) -> dict[str, object]:
-    """What must be the same when a run is continued (the budget may be prolonged, the device changed)."""
-    fixed = asdict(config)
-    for name in ("minutes", "samples", "device", "checkpoint_minutes", "evaluate_every"):
-        del fixed[name]
-    parts = {"loop": fixed, "phases": [asdict(phase) for phase in phases], **about}
-    return {name: json.loads(json.dumps(part, default=str)) for name, part in parts.items()}
-
-
-def _save(
-    path: Path,
-    model: nn.Module,
-    average: nn.Module,
-    descents: Sequence[torch.optim.Optimizer],
-    feed: Feed,
-    position: Position,
-    rows: list[dict[str, float]],
-    sums: dict[str, float],
-    run: dict[str, object],
-) -> None:
-    state = {
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizers": [descent.state_dict() for descent in descents],
-        "feed": feed.state(),
-        "position": asdict(position),
-        "rows": rows,
-        "sums": sums,
-        "random": torch.get_rng_state(),
-        "run": run,
-    }
-    with write_whole(path) as temporary:
-        torch.save(state, temporary)
-
-
-def _restore(
-    path: Path,
-    model: nn.Module,
-    average: nn.Module,
-    descents: Sequence[torch.optim.Optimizer],
-    feed: Feed,
-    device: str,
-    run: dict[str, object],
-) -> tuple[Position, list[dict[str, float]], dict[str, float]]:
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        then, sums = dict(state["run"]), dict(state["sums"])
-    except Exception as error:  # torch.load raises many kinds
-        raise InputError(f"{path}: not a readable checkpoint") from error
-    if then != run:
-        changed = [name for name in run | then if run.get(name) != then.get(name)]
-        raise InputError(f"{path}: the checkpoint belongs to a run with another configuration ({', '.join(changed)})")
-    try:
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        for descent, saved in zip(descents, state["optimizers"], strict=True):
-            descent.load_state_dict(saved)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: the checkpoint belongs to another network") from error
-    feed.restore(state["feed"])
-    torch.set_rng_state(state["random"].cpu())
-    return Position(**state["position"]), state["rows"], sums
+def _silent(line: str) -> None:
+    pass

@@ -1,0 +1,28 @@
+"""The trainings of `phalanx train`, by the method's name: a method adds one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phalanx.train import compact, sphere_fitting
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a method is trained on synthesis."""
+
+    about: str
+    """One line for the command's help."""
+    config: type
+    """Dataclass of its settings; it has a `loop`."""
+    run: Callable[[Any, str | Path, bool], Path]
+    """`run(settings, folder, resume)` gives the file of weights."""
+
+
+TRAININGS = {
+    "compact": Training("the default estimator, for colour pictures", compact.CompactTraining, compact.run),
+    "sphere_fitting": Training("spheres for depth frames", sphere_fitting.SphereFittingTraining, sphere_fitting.run),
+}

@@ -1,0 +1,86 @@
+"""A training run from settings to weights, the same for every method: processes, folder, settings, loop, weights and their card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from phalanx.core.errors import InputError
+from phalanx.train.card import Source, begun_from, write_card
+from phalanx.train.loop import train
+from phalanx.train.plan import Stage
+from phalanx.train.processes import launched
+
+Say = Callable[[str], object]
+say: Say = partial(print, flush=True)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a method's file in this room puts together from its settings."""
+
+    model: nn.Module
+    stages: Sequence[Stage]
+    fixed: Mapping[str, object]
+    """What must be the same when the run is resumed, besides the stages' own settings."""
+    data: Sequence[Source]
+    """What it learns from, for the card."""
+    start: Path | None
+    """Weights that it begins with."""
+    weights: str
+    """Name of the file of weights in the run's folder."""
+    save: Callable[[nn.Module, Path], None]
+    """Writes the trained network into that file."""
+
+
+def run(
+    prepare: Callable[[Any], Prepared], config: Any, out: str | Path, resume: bool = False, report: Say = say
+) -> Path:
+    """Train (or go on training) in the folder `out`; returns the file of weights, beside which lies their card.
+
+    Args:
+        prepare: a function of a module, of `config`; called in every process.
+        config: a dataclass of settings with a `loop` (`LoopConfig`), which says how many processes there are.
+        out: the run's folder.
+        resume: go on with the run that is there.
+        report: is given a line at every evaluation (with several processes: a function of a module).
+
+    Raises:
+        InputError: see `train.loop.train`, and what `prepare` raises.
+    """
+    return launched(_carry_out, config.loop, prepare, config, Path(out), resume, report)
+
+
+def _carry_out(
+    fabric: Fabric, prepare: Callable[[Any], Prepared], config: Any, out: Path, resume: bool, report: Say
+) -> Path:
+    prepared, settings = prepare(config), asdict(config)
+    start = begun_from(prepared.start)  # before the hours in which the file may change
+    average = train(prepared.model, prepared.stages, out, resume, report, None, prepared.fixed, settings, fabric)
+    path = out / prepared.weights
+    if fabric.global_rank == 0:
+        prepared.save(average, path)
+        write_card(path.with_suffix(".json"), prepared.data, start, settings)
+    return path
+
+
+def starting_weights(path: Path) -> dict[str, Tensor]:
+    """The weights in a weights file, or the averaged ones in a checkpoint.
+
+    Raises InputError if it is neither.
+    """
+    try:
+        if path.suffix == ".pt":
+            average: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["average"]
+            return average
+        return {name: value.float() for name, value in safetensors.torch.load_file(path).items()}
+    except Exception as error:  # both readers raise many kinds
+        raise InputError(f"{path}: not a readable weights file or checkpoint") from error
