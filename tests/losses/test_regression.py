@@ -3,13 +3,7 @@ import math
 import pytest
 import torch
 
-from phalanx.losses.regression import chordal, directions, l1, laplace_nll, weighted_mean
-
-
-def test_weighted_mean():
-    values = torch.tensor([1.0, 2.0, 100.0])
-    assert float(weighted_mean(values, torch.tensor([1.0, 3.0, 0.0]))) == pytest.approx(7 / 4)
-    assert float(weighted_mean(values, torch.zeros(3))) == 0.0
+from phalanx.losses.regression import chordal, directions, l1, laplace_nll
 
 
 def test_l1_sums_coordinates_and_averages_points():

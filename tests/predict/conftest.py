@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from phalanx.fit.evidence import DEPTH_ROOT, Evidence
 from phalanx.fit.joints import without_turn
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
-from phalanx.methods.compact import ROOT, Evidence, centre_ray
+from phalanx.methods.compact import centre_ray
 from phalanx.predict.predictor import Predictor
 
 WIDTH, HEIGHT = 320, 240
@@ -109,7 +110,7 @@ class Oracle(nn.Module):
         K_picture = self.truth.K
         f_crop = (K_picture[0, 0] / scale[0] + K_picture[1, 1] / scale[1]) / 2
         z = self.truth.joints[:, 2]
-        depth = (z - z[ROOT]) * f_crop / (z[ROOT] * size)
+        depth = (z - z[DEPTH_ROOT]) * f_crop / (z[DEPTH_ROOT] * size)
         # What the crop shows, in a frame whose y axis goes down the crop.
         turn = math.atan2(-step[0, 1], step[1, 1]) * (-1 if flipped else 1)
         c, s = math.cos(turn), math.sin(turn)

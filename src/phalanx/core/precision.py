@@ -17,7 +17,9 @@ FASTER = 1.2
 """bfloat16 is chosen if it is so many times as fast: clocks waver, and float32 is the more exact of two that are nearly equal."""
 
 _ROUNDS = 5
-_HOPELESS = 3.0  # the first call, which may prepare kernels, takes so many times as long as float32: no need to measure on
+_HOPELESS = (
+    3.0  # times as slow as float32: one call is enough to know, and where bfloat16 is emulated it may take seconds
+)
 
 
 def as_precision(precision: str) -> Precision:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from phalanx.losses.averages import weighted_mean
+
 
 def gaussian_maps(points: Tensor, height: int, width: int, sigma: float) -> Tensor:
     """Normal densities at `points`, normalised to sum 1 over the cells: (B, J, height, width).
@@ -35,4 +37,4 @@ def gaussian_cross_entropy(logits: Tensor, points: Tensor, sigma: float, weights
     target = gaussian_maps(points, logits.shape[-2], logits.shape[-1], sigma).flatten(2)  # (B, J, h*w)
     log_probabilities = torch.log_softmax(logits.flatten(2), dim=-1)
     divergence = (torch.xlogy(target, target) - target * log_probabilities).sum(dim=-1)  # (B, J)
-    return (divergence * weights).sum() / weights.sum().clamp_min(1e-6)
+    return weighted_mean(divergence, weights)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from phalanx.losses.regression import weighted_mean
+from phalanx.losses.averages import weighted_mean
 
 SIGMA = 2.5 / 32
 """Standard deviation of label Gaussians in units of the picture: 2.5 cells of 32."""

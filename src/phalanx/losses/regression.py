@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
-def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Mean of `values` weighted by `weights` (same shape); 0 where all weights are 0."""
-    return (values * weights).sum() / weights.sum().clamp_min(1e-6)
+from phalanx.losses.averages import weighted_mean
 
 
 def l1(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:

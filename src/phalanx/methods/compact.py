@@ -9,7 +9,7 @@ pooled trunk the hand-model parameters. Everything is measured in *crop units*: 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phalanx.core.errors import InputError
-from phalanx.core.records import map_fields
+from phalanx.core.precision import Precision
 from phalanx.data.sample import Sample
-from phalanx.fit.joints import DEPTH_ROOT as ROOT
+from phalanx.fit.evidence import DEPTH_ROOT, Evidence
 from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
 from phalanx.losses import heatmaps, regression
-from phalanx.nets.blocks import fold_batch_norm, inference_precision, pack_convolutions
+from phalanx.methods.base import HandEstimator
+from phalanx.nets.blocks import inference_precision, make_ready
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
-from phalanx.nets.weights import read_weights, shipped_weights, write_weights
+from phalanx.nets.weights import load_network, shipped_weights, write_weights
 
 METHOD = "compact"
 """What its weights files say they are of."""
@@ -86,23 +87,6 @@ class CompactConfig:
 
 
 @dataclass
-class Evidence:
-    """What the network says of B crops; crop units unless said otherwise."""
-
-    joints_2d: Tensor  # (B, 21, 2) 0..1 across the crop
-    sigma_2d: Tensor  # (B, 21) expected absolute error of each coordinate
-    depth: Tensor  # (B, 21) (z_j - z_root) * f / (z_root * S)
-    sigma_depth: Tensor  # (B, 21) expected absolute error
-    rotations: Tensor  # (B, 16, 3, 3) local, as in HandPose
-    orientation: Tensor  # (B, 3, 3) relative to the viewing ray through the crop's centre
-    shape: Tensor  # (B, 10) standard deviations
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Evidence:
-        """A new Evidence with `function` applied to every tensor."""
-        return map_fields(self, function)
-
-
-@dataclass
 class Targets:
     """The labels of a Sample in the network's terms; None where the sample has no such label."""
 
@@ -132,14 +116,14 @@ def targets(sample: Sample) -> Targets:
         result.inside = ((result.joints_2d > 0) & (result.joints_2d < 1)).all(dim=-1).float()
     if sample.K is not None and sample.joints is not None:
         focal = (sample.K[:, 0, 0] + sample.K[:, 1, 1]) / 2
-        root = sample.joints[:, ROOT, 2]
+        root = sample.joints[:, DEPTH_ROOT, 2]
         result.depth = (sample.joints[..., 2] - root[:, None]) * (focal / (root * size))[:, None]
     if sample.K is not None and sample.orientation is not None:
         result.orientation = ray_to_rotmat(centre_ray(sample.K, size)).mT @ sample.orientation
     return result
 
 
-class CompactEstimator(nn.Module):
+class CompactEstimator(HandEstimator):
     """The network. `estimator(images (B, 3, S, S) in [0, 1])` gives `Evidence`; `losses(sample)` trains it."""
 
     def __init__(self, config: CompactConfig | None = None) -> None:
@@ -176,6 +160,12 @@ class CompactEstimator(nn.Module):
     def forward(self, images: Tensor) -> Evidence:
         return self._read(images)[0]
 
+    @torch.no_grad()
+    def evidence(self, batch: Tensor) -> Evidence:
+        """What it says of square crops `(B, 3, S, S)` in [0, 1], S a multiple of 32, in crop units; without gradients."""
+        evidence: Evidence = self(batch)
+        return evidence
+
     def _read(self, images: Tensor) -> tuple[Evidence, Tensor, Tensor]:
         """Evidence, heat-map logits (B, 21, h, w), mask logits (B, h, w)."""
         images = (images - 0.45) * 4.0
@@ -184,16 +174,22 @@ class CompactEstimator(nn.Module):
         logits, depths, spread_2d, spread_depth = maps[:, :84].split(21, dim=1)
         joints_2d, probabilities = soft_argmax(logits)
         depth = read_under(probabilities, depths)
-        depth = depth - depth[:, ROOT : ROOT + 1]
+        depth = depth - depth[:, DEPTH_ROOT : DEPTH_ROOT + 1]
         fixed = probabilities.detach()  # uncertainty must not move the maps
         sigma_2d = torch.exp(read_under(fixed, spread_2d).clamp(-7.0, 0.0))
         sigma_depth = torch.exp(read_under(fixed, spread_depth).clamp(-7.0, 0.0))
-        seen = torch.cat((joints_2d - joints_2d[:, ROOT : ROOT + 1], depth[..., None]), dim=-1).detach()
+        seen = torch.cat((joints_2d - joints_2d[:, DEPTH_ROOT : DEPTH_ROOT + 1], depth[..., None]), dim=-1).detach()
         head = self.parameters_head(torch.cat((pooled, 4.0 * seen.flatten(1)), dim=-1)).float()  # (B, 112)
         identity = head.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
         rotations = sixd_to_rotmat(head[:, : 17 * 6].reshape(-1, 17, 6) + identity)
         evidence = Evidence(
-            joints_2d, sigma_2d, depth, sigma_depth, rotations[:, :16], rotations[:, 16], head[:, 17 * 6 :]
+            joints_2d=joints_2d,
+            sigma_2d=sigma_2d,
+            depth=depth,
+            sigma_depth=sigma_depth,
+            rotations=rotations[:, :16],
+            orientation=rotations[:, 16],
+            shape=head[:, 17 * 6 :],
         )
         return evidence, logits, maps[:, 84]
 
@@ -211,6 +207,7 @@ class CompactEstimator(nn.Module):
             if want.joints_2d is not None:
                 terms |= self._joint_losses(got, logits, want)
             everywhere = torch.ones(len(batch), device=batch.image.device)
+            assert got.rotations is not None and got.orientation is not None and got.shape is not None
             if want.rotations is not None:
                 joints = everywhere[:, None].expand(-1, 16)
                 terms["rotations"] = weights.rotations * regression.chordal(got.rotations, want.rotations, joints)
@@ -227,6 +224,8 @@ class CompactEstimator(nn.Module):
 
     def _joint_losses(self, got: Evidence, logits: Tensor, want: Targets) -> dict[str, Tensor]:
         assert want.joints_2d is not None and want.inside is not None
+        assert got.joints_2d is not None and got.sigma_2d is not None
+        assert got.depth is not None and got.sigma_depth is not None
         weights = self.config.weights
         terms = {
             "coordinates": weights.coordinates * regression.l1(got.joints_2d, want.joints_2d, want.inside),
@@ -252,30 +251,30 @@ def save_weights(network: CompactEstimator, path: str | Path, hand: HandModel) -
     write_weights(path, network.state_dict(), METHOD, asdict(network.config), hand.checksum())
 
 
-def load(path: str | Path | None = None, hand: HandModel | None = None) -> CompactEstimator:
+def load(
+    path: str | Path | None = None, hand: HandModel | None = None, precision: Precision = "auto"
+) -> CompactEstimator:
     """The network with the weights of `path` (default: those in the package), in evaluation mode, ready for inference.
 
     Batch normalisation is folded into the convolutions, and their weights are laid out for the CPU, so what comes out is not for
     further training.
 
+    Args:
+        path: of the weights.
+        hand: the model that they must have been trained for (default: the open hand).
+        precision: of convolutions on the CPU; auto is the faster one on this CPU. Elsewhere they compute in float32.
+
     Raises:
         InputError: the file is missing, truncated, not a weights file of this version, damaged (its checksum differs) or
-            was trained for another hand model than `hand` (default: the open hand).
+            was trained for another hand model; or this CPU cannot compute in that precision.
     """
-    path = path or shipped_weights(METHOD)
-    values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
-    try:
-        config = config_of(values)
-        network = CompactEstimator(config)
-        network.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: the weights do not fit the network they name") from error
-    network.eval().requires_grad_(False)
-    fold_batch_norm(network)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    example = torch.zeros(1, 3, config.size, config.size).contiguous(memory_format=torch.channels_last)
-    network.precision = inference_precision()
-    pack_convolutions(network.pyramid, example, network.precision)
+    dtype = inference_precision(precision)
+    meaning = (hand or HandModel.open_hand()).checksum()
+    network = load_network(
+        path or shipped_weights(METHOD), METHOD, meaning, lambda values: CompactEstimator(config_of(values))
+    )
+    make_ready(network, torch.zeros(1, 3, network.config.size, network.config.size), dtype)
+    network.precision = dtype
     return network
 
 

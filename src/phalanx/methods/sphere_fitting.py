@@ -31,14 +31,17 @@ What the paper leaves unsaid, and what was chosen:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from phalanx.core.errors import InputError
+from phalanx.core.precision import Precision
 from phalanx.data.cube_views import CubeViews
+from phalanx.fit.evidence import Evidence
 from phalanx.geometry.alignment import moved
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel, HandPose
@@ -46,11 +49,12 @@ from phalanx.hand.skeleton import MIDDLE_CHAIN
 from phalanx.hand.sphere_priors import joints_of_spheres, sphere_priors
 from phalanx.hand.spheres import PALM, RADII, sphere_centres
 from phalanx.losses import latent_depth, sphere_fitting
+from phalanx.methods.base import HandEstimator
 from phalanx.nets.blocks import inference_precision
 from phalanx.nets.hourglass import StackedHourglass, prepare
 from phalanx.nets.pose_vae import PoseVAE
 from phalanx.nets.readout import integral_with_depth
-from phalanx.nets.weights import read_weights, shipped_weights, write_weights
+from phalanx.nets.weights import load_network, shipped_weights, write_weights
 from phalanx.render.spheres import depth_of_winners, sphere_index
 
 METHOD = "sphere_fitting"
@@ -60,6 +64,9 @@ ARCHITECTURE = ("size", "width", "stacks")
 """What of `SphereFittingConfig` weights are of; the rest is how they are trained, which their files do not say."""
 
 SPHERES = len(RADII)
+JOINT_SIGMA = 0.01
+"""How far joints out of spheres may be off, metres; were they trusted more, hands would take impossible shapes."""
+
 ALPHA = 10.0
 """Sharpness of the softmax of heat maps, Eq. 1."""
 
@@ -115,13 +122,28 @@ class FittingBatch:
     unlabelled: tuple[CubeViews, ...] = ()
     """Real maps: frames of several views and of one, each kind by itself."""
 
+    def __len__(self) -> int:
+        """Maps that the network sees of it: every view of every frame, of all kinds."""
+        return sum(part.maps.shape[:2].numel() for part in self.parts())
+
+    def __getitem__(self, rows: slice) -> FittingBatch:
+        """These frames of every kind, so that a share of the batch has its share of each."""
+        return self._each(lambda views: views[rows])
+
     def to(self, device: torch.device | str) -> FittingBatch:
         """The same on `device`."""
-        labelled = None if self.labelled is None else self.labelled.to(device)
-        return FittingBatch(labelled, tuple(views.to(device) for views in self.unlabelled))
+        return self._each(lambda views: views.to(device))
+
+    def parts(self) -> tuple[CubeViews, ...]:
+        """All that is there, labelled frames first."""
+        return (*(() if self.labelled is None else (self.labelled,)), *self.unlabelled)
+
+    def _each(self, change: Callable[[CubeViews], CubeViews]) -> FittingBatch:
+        labelled = None if self.labelled is None else change(self.labelled)
+        return FittingBatch(labelled, tuple(change(views) for views in self.unlabelled))
 
 
-class SphereFittingEstimator(nn.Module):
+class SphereFittingEstimator(HandEstimator):
     """`estimator(maps (B, S, S))`, depth in the cube frame in metres, gives the centres `(B, 41, 3)` of the hand's spheres there.
 
     `losses(batch)` trains it.
@@ -144,6 +166,12 @@ class SphereFittingEstimator(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         return self.read(self.hourglass(maps[:, None] / (0.5 * EXTENT))[-1])
 
+    @torch.no_grad()
+    def evidence(self, batch: Tensor) -> Evidence:
+        """Joints, metres in the cube frame, of depth maps `(B, S, S)`; every one is trusted alike (`JOINT_SIGMA`). Without gradients."""
+        joints = joints_of_spheres(self(batch))
+        return Evidence(joints=joints, sigma_joints=torch.full_like(joints[..., 0], JOINT_SIGMA))
+
     def read(self, maps: Tensor) -> Tensor:
         """Centres `(B, 41, 3)` in metres out of a stack's maps `(B, 82, h, w)`: heat maps, then latent depth in sides of the cube."""
         heat, depth = maps.split(SPHERES, dim=1)
@@ -152,8 +180,7 @@ class SphereFittingEstimator(nn.Module):
 
     def losses(self, batch: FittingBatch) -> dict[str, Tensor]:
         """Weighted terms by name, scalars; Eq. 4, and the supervision of synthetic maps. The loss to descend is their sum."""
-        parts = [] if batch.labelled is None else [batch.labelled]
-        parts += batch.unlabelled
+        parts = batch.parts()
         maps = torch.cat([part.maps.flatten(0, 1) for part in parts])  # (N, S, S), all that is to be seen
         stacks = self.hourglass(maps[:, None] / (0.5 * EXTENT))
         counts = [part.maps.shape[:2].numel() for part in parts]
@@ -272,24 +299,33 @@ def save_weights(network: SphereFittingEstimator, path: str | Path, hand: HandMo
 
 
 def load(
-    path: str | Path | None = None, hand: HandModel | None = None, trainable: bool = False
+    path: str | Path | None = None,
+    hand: HandModel | None = None,
+    trainable: bool = False,
+    precision: Precision = "auto",
 ) -> SphereFittingEstimator:
     """The network with the weights of `path` (default: those in the package): ready for inference, or as it was, for training on.
 
+    Args:
+        path: of the weights.
+        hand: the model that they must have been trained for (default: the open hand).
+        trainable: leave the network as it was.
+        precision: of convolutions on the CPU in inference; auto is the faster one on this CPU. Elsewhere they compute in float32.
+
     Raises:
-        InputError: the file is at fault (`nets.weights.read_weights`), or its weights do not fit the network it names.
+        InputError: the file is at fault (`nets.weights.read_weights`), its weights do not fit the network it names, or this CPU
+            cannot compute in that precision.
     """
-    path = path or shipped_weights(METHOD)
-    values, tensors = read_weights(path, METHOD, (hand or HandModel.open_hand()).checksum())
-    try:
-        network = SphereFittingEstimator(SphereFittingConfig(**{name: values[name] for name in ARCHITECTURE}))
-        network.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path}: the weights do not fit the network they name") from error
+    meaning = (hand or HandModel.open_hand()).checksum()
+    network = load_network(path or shipped_weights(METHOD), METHOD, meaning, _build)
     if not trainable:
         network.eval().requires_grad_(False)
-        prepare(network.hourglass, network.config.size, inference_precision())
+        prepare(network.hourglass, network.config.size, inference_precision(precision))
     return network
+
+
+def _build(values: dict[str, Any]) -> SphereFittingEstimator:
+    return SphereFittingEstimator(SphereFittingConfig(**{name: values[name] for name in ARCHITECTURE}))
 
 
 def _add(terms: dict[str, Tensor], more: dict[str, Tensor], parts: int) -> None:

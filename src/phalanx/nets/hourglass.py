@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phalanx.nets.blocks import ConvUnit, Residual, fold_batch_norm, pack_convolutions
+from phalanx.nets.blocks import ConvUnit, Residual, make_ready
 
 
 def wider(width: int) -> int:
@@ -108,11 +108,7 @@ def prepare(network: StackedHourglass, size: int, precision: torch.dtype) -> Non
 
     Batch normalisation is folded into the convolutions, whose weights are laid out for the CPU. Inputs and outputs stay float32.
     """
-    network.eval().requires_grad_(False)
-    fold_batch_norm(network)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     first = network.stem[1]
     assert isinstance(first, ConvUnit) and isinstance(first[0], nn.Conv2d)
-    example = torch.zeros(1, first[0].in_channels // 4, size, size)
-    pack_convolutions(network, example.contiguous(memory_format=torch.channels_last), precision)
+    make_ready(network, torch.zeros(1, first[0].in_channels // 4, size, size), precision)
     network.precision = precision

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
+
+Network = TypeVar("Network", bound=nn.Module)
 
 FORMAT = 1
 """Version of the files."""
@@ -85,6 +87,26 @@ def read_weights(path: str | Path, method: str, meaning: str) -> tuple[dict[str,
     if made_for != meaning:
         raise InputError(f"{path}: the weights were trained for another hand model")
     return config, tensors
+
+
+def load_network(path: str | Path, method: str, meaning: str, build: Callable[[dict[str, Any]], Network]) -> Network:
+    """The network in a file that `write_weights` wrote, as it was.
+
+    Args:
+        path: of the file.
+        method, meaning: what it must be of, see `read_weights`.
+        build: makes the network, untrained, from its configuration; a configuration at fault may raise KeyError, TypeError or ValueError.
+
+    Raises:
+        InputError: the file is at fault (`read_weights`), or its weights do not fit the network it names.
+    """
+    values, tensors = read_weights(path, method, meaning)
+    try:
+        network = build(values)
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: the weights do not fit the network they name") from error
+    return network
 
 
 def _storable(value: Tensor) -> Tensor:

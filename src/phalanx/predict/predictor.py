@@ -25,6 +25,7 @@ from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
 from phalanx.data.images import check_size, read_image
+from phalanx.fit.evidence import Evidence
 from phalanx.geometry.camera import Camera, camera_from_field_of_view
 from phalanx.geometry.crops import (
     SquareBox,
@@ -38,7 +39,7 @@ from phalanx.hand.anatomy import AnatomicalPose
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.hand.skeleton import MIDDLE_CHAIN
-from phalanx.methods.compact import Evidence, load
+from phalanx.methods.compact import load
 
 FIELD_OF_VIEW = 60.0  # degrees across the longer side, where no camera is given; phones have 55 to 75
 CROP_FACTOR = 1.3  # side of the closer crop over the extent of the joints
