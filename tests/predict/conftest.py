@@ -120,13 +120,13 @@ class Oracle(nn.Module):
         ray = ray * [-1, 1, 1] if flipped else ray
         ray = about_z @ torch.tensor(ray / np.linalg.norm(ray), dtype=torch.float32)
         return Evidence(
-            torch.tensor(joints_2d, dtype=torch.float32)[None],
-            torch.full((1, 21), sigma),
-            torch.tensor(depth, dtype=torch.float32)[None],
-            torch.full((1, 21), 0.01),
-            self.truth.pose.rotations,
-            ray_to_rotmat(ray[None]).mT @ about_z @ self.truth.pose.orientation,
-            self.truth.pose.shape,
+            joints_2d=torch.tensor(joints_2d, dtype=torch.float32)[None],
+            sigma_2d=torch.full((1, 21), sigma),
+            depth=torch.tensor(depth, dtype=torch.float32)[None],
+            sigma_depth=torch.full((1, 21), 0.01),
+            rotations=self.truth.pose.rotations,
+            orientation=ray_to_rotmat(ray[None]).mT @ about_z @ self.truth.pose.orientation,
+            shape=self.truth.pose.shape,
         )
 
 
