@@ -1,0 +1,53 @@
+import time
+
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.core.precision import as_precision, faster_precision
+
+
+def work(seconds, calls):
+    """Work that takes so many seconds in float32 and in bfloat16."""
+
+    def prepare(dtype):
+        def call():
+            calls.append(dtype)
+            time.sleep(seconds[dtype == torch.bfloat16])
+
+        return call
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("seconds", "faster"),
+    [((0.02, 0.005), torch.bfloat16), ((0.01, 0.01), torch.float32), ((0.01, 0.02), torch.float32)],
+)
+def test_bfloat16_is_chosen_where_it_is_clearly_faster(seconds, faster):
+    assert faster_precision(work(seconds, [])) == faster
+
+
+def test_hopeless_work_is_not_repeated():
+    calls = []
+    assert faster_precision(work((0.002, 0.05), calls)) == torch.float32
+    assert calls.count(torch.bfloat16) == 2
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_cannot_be_done_is_float32(at_once):
+    def prepare(dtype):
+        def fail():
+            raise RuntimeError("needs another CPU")
+
+        if dtype == torch.bfloat16 and at_once:
+            fail()
+        return fail if dtype == torch.bfloat16 else lambda: None
+
+    assert faster_precision(prepare) == torch.float32
+
+
+def test_precisions_have_names():
+    assert [as_precision(name) for name in ("auto", "float32", "bfloat16")] == ["auto", "float32", "bfloat16"]
+    with pytest.raises(InputError, match="precision: must be 'auto', 'float32' or 'bfloat16', not 'half'"):
+        as_precision("half")
