@@ -51,7 +51,7 @@ def main() -> None:
 
     rows = {"photos": [errors(photos.image(i), i, photos.joints_2d[i], photos.side, photos.K[i]) for i in range(count)]}
     for seed in range(arguments.seeds):
-        with patch("phalanx.synth.chunks._draw_views", lambda *_: shown):
+        with patch("phalanx.synth.shots.draw_scene", lambda *_: shown):
             copies = make_chunk(config, SEED + seed, 0)
         assert copies.image is not None and copies.joints_2d is not None
         pictures = (copies.image * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()

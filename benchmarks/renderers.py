@@ -27,13 +27,14 @@ from child import Answers, Child, ChildError, requests
 from torch import Tensor
 
 from phalanx.core.errors import InputError
+from phalanx.core.records import map_fields
 from phalanx.hand.model import HandPose, HandSurface
 from phalanx.render.mesh import barycentrics, interpolate, shade, unit, vertex_normals
 from phalanx.render.visibility import visibility
-from phalanx.synth.chunks import make_chunk, of_hands
+from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.paint.dress import draw_dress, dress
-from phalanx.synth.paint.light import draw_light, light_vertices
+from phalanx.synth.paint.light import VertexLight, draw_light, light_vertices
 from phalanx.synth.paint.shade import Look, render, texture_side
 from phalanx.synth.paint.skin import skin_bank, skin_matrices
 from phalanx.synth.paint.surface import hand
@@ -75,25 +76,24 @@ class Hands:
         self.bank = skin_bank(4, texture_side(size), "cpu")
         self.lit = self._light(count)
 
-    def _light(self, count: int) -> dict[str, Tensor]:
-        rows = np.arange(count)
+    def _light(self, count: int) -> VertexLight:
         surface = HandSurface(*(value[:count] for value in vars(self.surface).values()))
         vertices, around = self.vertices[:count], torch.full((count, 3), 0.4)
-        return light_vertices(surface, vertices, self.topology, of_hands(self.light, rows), around)
+        return light_vertices(surface, vertices, self.topology, self.light[np.arange(count)], around)
 
     def draw(self, count: int, light_given: bool) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Colour, depth and coverage of the first `count` as synthesis draws them: light at the vertices, then `shade.render`."""
         if light_given:
-            lit = {name: value[..., :count] for name, value in self.lit.items()}
+            lit = map_fields(self.lit, lambda value: value[..., :count])
         else:
             lit = self._light(count)
         look = Look(
-            **lit,
+            light=lit,
             cover=self.cover[:count],
             phase=self.phase[:count],
             colours=self.colours[:count],
             skin=self.skin[:count],
-            dress=of_hands(self.dress, np.arange(count)),
+            dress=self.dress[np.arange(count)],
         )
         picture = render(self.vertices[:count], self.K[:count], self.size, self.topology, look, self.bank)
         return [(picture.colour, picture.depth, picture.coverage)]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.render.visibility import visibility
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.synth.chunks import project
+from phalanx.synth.shots import project
 
 CONFIG = SynthConfig(size=64, chunk=8, tiles=6, skins=1)
 

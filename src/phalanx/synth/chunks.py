@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +15,11 @@ from phalanx.core.allocator import cache_blocks
 from phalanx.core.records import map_fields
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
-from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.skeleton import FOREARM
 from phalanx.render.ray_casting import cast
-from phalanx.render.solids import Solids
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
-from phalanx.synth.paint.compose import Layer, compose, draw_composition, of_frames
+from phalanx.synth.paint.compose import ComposeDraw, Layer, compose, draw_composition, of_frames
 from phalanx.synth.paint.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
 from phalanx.synth.paint.ground import draw_ground, scene_depth, spots
 from phalanx.synth.paint.light import LightDraw, draw_light, light_vertices, mirrored, turned
@@ -29,15 +27,36 @@ from phalanx.synth.paint.shade import Look, Picture, render, texture_side
 from phalanx.synth.paint.skin import skin_bank, skin_matrices
 from phalanx.synth.paint.solids import draw_looks, shade_solids
 from phalanx.synth.paint.surface import hand
-from phalanx.synth.scene.domains import DOMAINS
-from phalanx.synth.scene.hands import FRAMINGS, Views, draw_hands
-from phalanx.synth.scene.people import draw_arms, draw_people, hand_boxes, mirrored_boxes, paint_people, to_elbow
-from phalanx.synth.scene.rigs import load_rig
-from phalanx.synth.scene.views import draw_clips, draw_views
+from phalanx.synth.scene.domains import DOMAINS, Domain
+from phalanx.synth.scene.people import hand_boxes, mirrored_boxes, paint_people, to_elbow
 from phalanx.synth.sense.colour_sensor import draw_colour, sense_colour
 from phalanx.synth.sense.depth_sensor import draw_depth_noise, sense_depth
 from phalanx.synth.sense.effects import apply_effects, draw_effects
 from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
+from phalanx.synth.shots import Shot, draw_shot, project
+
+
+def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device | str = "cpu") -> Sample:
+    """Chunk number `index` of the stream `seed`: `config.chunk` labelled pictures of right hands.
+
+    A pure function of its arguments: on the CPU the same bytes in any process, whatever was made before. (A GPU rounds
+    differently and adds in no fixed order, so its pictures agree but for the last bits.) The first call of a process builds
+    the banks of skins and backgrounds, which takes seconds.
+
+    Labels are joints, their pixels, pose, shape and camera; with `config.dense` also depth, mask, parts and vertices. `mask` is the
+    coverage of the surface of hand and (clothed) forearm, `depth` that of its nearest part; both ignore things in front of the hand.
+    `sensed_depth` is what a depth sensor, if there is one, makes of hand and surroundings, without things that `compose` puts in front.
+
+    `ids` are (seed, chunk, number in the chunk); with a rig or in clips (hand in the stream, frame, view), and samples carry
+    `world_to_camera` and `time`. Whole persons and pairs of arms have two pictures each, the second a mirror image for the left hand,
+    with `boxes` and `hand_masks` of both hands; their `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
+
+    Raises:
+        InputError: the folder of backgrounds is at fault.
+    """
+    place = torch.device(device)
+    with torch.no_grad(), _one_thread(place):
+        return _make(config, seed, index, place)
 
 
 @contextmanager
@@ -53,219 +72,49 @@ def _one_thread(device: torch.device) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def project(points: Tensor, K: Tensor) -> Tensor:
-    """Pixels `(B, N, 2)` of points `(B, N, 3)` in the camera frame; `K (B, 3, 3)`."""
-    focal, centre = K[:, [0, 1], [0, 1]][:, None], K[:, None, :2, 2]
-    slopes = points[..., :2] / points[..., 2:]
-    pixels = slopes * focal + centre
-    pixels[..., 0] += slopes[..., 1] * K[:, :1, 1]
-    return pixels
-
-
-def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device | str = "cpu") -> Sample:
-    """Chunk number `index` of the stream `seed`: `config.chunk` labelled pictures of right hands.
-
-    A pure function of its arguments: on the CPU the same bytes in any process, whatever was made before (a GPU rounds
-    differently and adds in no fixed order, so its pictures agree but for the last bits). The first call of a process builds
-    the banks of skins and backgrounds, which takes seconds.
-
-    Labels: joints, their pixels, pose, shape, camera; with `config.dense` also depth, mask, parts and vertices. `mask` is the coverage of
-    the surface of hand and (clothed) forearm, `depth` that of its nearest part; both see through things put in front of the hand.
-    `sensed_depth` is what a depth sensor, if there is one, makes of hand and surroundings (without things put in front). `ids` are
-    (seed, chunk, number in the chunk); with a rig or in clips (hand in the stream, frame, view), and samples carry
-    `world_to_camera` and `time`. Whole persons and pairs of arms have two pictures each, the second a mirror image for the left hand, with
-    `boxes` and `hand_masks` of both hands; `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
-
-    Raises:
-        InputError: the folder of backgrounds is at fault.
-    """
-    place = torch.device(device)
-    with torch.no_grad(), _one_thread(place):
-        return _make(config, seed, index, place)
-
-
-def _develop(linear: Tensor) -> Tensor:
-    """Linear light to display-referred values, in place: square root, with a shoulder that lets highlights roll off below 1."""
-    for rows in cache_blocks(linear, len(linear)):
-        image = linear[rows]
-        dim = image.mean((1, 2, 3), keepdim=True)
-        image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
-        over = (image - 0.75).clamp_min_(0.0)
-        image.sub_(over).add_(over.div_(1.0 + over * 2.0))
-    return linear
-
-
 def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> Sample:
-    generator, sensing = stream_generator(seed, index), stream_generator(seed, index, 1)
-    size, domain = config.size, DOMAINS[config.domain]
-    model_cpu, _ = hand("cpu")
-    model, topology = hand(str(device))
-    tiles = tile_bank(
-        config.tiles, config.backgrounds, config.photograph_share, str(device), domain.painters, domain.half
-    )
-    skins = skin_bank(config.skins, texture_side(size), str(device))
+    """The stages in their order, which is also the order in which they draw from the chunk's generators.
 
-    camera = _choose(sensing, COLOUR_CAMERAS, config.camera or "domain", domain.cameras)
-    if camera is None and config.times > 1:
-        camera = WEBCAM  # the free mixture of effects would flicker
+    The generators are the scene's, the sensors' and that of the paint of things.
+    """
+    generator, sensing, painting = (stream_generator(seed, index, *key) for key in ((), (1,), (2,)))
+    domain = DOMAINS[config.domain]
+    camera = _choose_camera(config, domain, sensing)
     sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
-    views = _draw_views(config, generator, model_cpu, sensor)
-    hands, of, people = config.hands, views.hand, config.pairs
-    # What one camera sees of one hand, once or in a clip; a person and its mirror image stand before the same.
-    place = of if people else of * config.views + views.view
-    batch, places = len(of), int(place.max()) + 1
-    pose = views.pose.map(lambda value: value.to(device))
-    K = views.K.to(device)
-    surface = model(pose)
-    joints_2d = project(surface.joints, K)
+    shot = draw_shot(config, generator, sensor, device)
 
-    behind = backgrounds(draw_backgrounds(generator, places, config.tiles), tiles, size).square_()  # linear light
-    dress_draw = of_hands(draw_dress(generator, hands), of)
-    stretch = FOREARM_STRETCH if views.body is None else to_elbow(surface, topology, views.body.to(device))
-    vertices, cover, phase = dress(surface, topology, topology.rest_normals, dress_draw, stretch)
-    light = of_hands(domain.light(draw_light(generator, hands)), of)
-    if views.world_to_camera is not None:
-        light = turned(light, views.world_to_camera[:, :3, :3].numpy())
-    if people:
-        light = mirrored(light, views.view == 1)
-    colours = torch.as_tensor(skin_matrices(generator, hands, domain.tones)[of], device=device)
-    variant = generator.integers(0, config.skins, hands)
-    if domain.half is not None:
-        variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
-    if places < batch:
-        behind = behind[torch.as_tensor(place, device=device)]
-    if people:
-        behind[1::2] = behind[1::2].flip(-1)
-    lit = light_vertices(surface, vertices, topology, light, behind.mean((2, 3)))
-    cloth = torch.as_tensor(dress_draw.colour, device=device)
-    skin = torch.as_tensor(variant[of], device=device)
-    look = Look(
-        lit["diffuse"], lit["gloss"], lit["relief"], cover, phase, torch.cat([colours, cloth], -1), skin, dress_draw
-    )
-    picture = render(vertices, K, size, topology, look, skins)
-    composition = draw_composition(generator, 0 if people else places)
-    if config.times > 1:
-        composition = of_frames(composition, place)
-    own = Layer(picture.colour, picture.coverage, picture.depth)
-    layer, masks, boxes = None, None, None
-    things = _things(views, pose, device)
-    if things is not None:
-        met = cast(things, K, size)
-        drawing = stream_generator(seed, index, 2)
-        if people:
-            sleeved = dress_draw.edge > -0.5
-            paint = paint_people(drawing, things, colours[:, :, 0].cpu().numpy(), dress_draw.colour[..., 0], sleeved)
-        else:
-            paint = draw_looks(drawing, things)
-        layer = Layer(shade_solids(met, things, light, paint, behind.mean((2, 3))), met.coverage, met.depth)
-    if people and layer is not None:
-        layer = map_fields(own, lambda value: _swapped(value).flip(-1)).over(layer)
-        masks, boxes = _both_hands(picture, layer, project(surface.vertices[:, model.parts != FOREARM], K))
-    image = _develop(compose(picture, behind, surface.joints, joints_2d, composition, layer))
+    behind = _paint_background(config, domain, shot, generator)
+    surroundings = behind.mean((2, 3))
+    clothes = _clothe(shot, generator)
+    light = _light(domain, shot, generator)
+    skin = _draw_skin(config, domain, shot, generator)
+    picture = _paint_hands(config, shot, clothes, light, skin, surroundings)
+    composition = _draw_composition(shot, generator)
 
+    front = own = Layer(picture.colour, picture.coverage, picture.depth)
+    masks = boxes = None
+    others = _paint_things(config.size, shot, clothes, light, skin, surroundings, painting)
+    if others is not None:
+        if shot.pairs:
+            others = _mirror_images(own).over(others)
+            masks, boxes = _both_hands(picture, others, shot)
+        front = own.over(others)
+
+    image = _develop(compose(picture, front, behind, shot.surface.joints, shot.joints_2d, composition))
     if camera is None:
-        image = apply_effects(image, draw_effects(generator, batch, size, config.effects))
+        image = apply_effects(image, draw_effects(generator, len(image), config.size, config.effects))
     else:
-        colour_draw = draw_colour(sensing, batch, size, camera)
-        if config.times > 1:
-            colour_draw = colour_draw.steady(place)
-        image = sense_colour(image.clamp_(0.0, 1.0), camera, colour_draw).mul_(255.0).round_().div_(255.0)
+        image = _photograph(image, camera, shot, sensing)
     sensed = None
     if sensor is not None and config.dense:
-        # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
-        infrared = 0.4 + 0.2 * colours[:, 0, 0].exp()
-        ground = draw_ground(sensing, places)[place]
-        if people:
-            ground = ground.mirrored(views.view == 1)
-        front = own if layer is None else own.over(layer)
-        points = surface.joints if views.body is None else torch.cat([surface.joints, views.body.to(device).centre], 1)
-        spot = spots(points, torch.as_tensor(place, device=device))
-        whole, albedo = scene_depth(front.depth, front.coverage, spot, K, infrared, ground)
-        noise = draw_depth_noise(sensing, batch, size, sensor, views.turn)
-        sensed = sense_depth(whole, K, sensor, noise, albedo)
+        sensed = _sense(front, sensor, shot, skin, sensing)
 
-    single = config.rig is None and config.scene != "motion" and not config.pairs
-    ids = (seed, index, np.arange(batch)) if single else (index * hands + of, views.frame, views.view)
-    return Sample(
-        image=image,
-        depth=picture.depth if config.dense else None,
-        sensed_depth=sensed,
-        mask=picture.coverage if config.dense else None,
-        parts=picture.parts if config.dense else None,
-        hand_masks=masks if config.dense else None,
-        boxes=boxes,
-        joints=surface.joints,
-        joints_2d=joints_2d,
-        vertices=surface.vertices if config.dense else None,
-        rotations=pose.rotations,
-        shape=pose.shape,
-        orientation=pose.orientation,
-        translation=pose.translation,
-        K=K,
-        world_to_camera=_world_to_camera(views, K),
-        time=_times(config).to(device, torch.float32)[views.frame],
-        ids=torch.as_tensor(np.stack(np.broadcast_arrays(*ids), 1).astype(np.int64), device=device),
-    )
-
-
-def _world_to_camera(views: Views, K: Tensor) -> Tensor:
-    """`(B, 4, 4)`; a camera that stands alone is the world."""
-    if views.world_to_camera is None:
-        return torch.eye(4, dtype=K.dtype, device=K.device).repeat(len(K), 1, 1)
-    return views.world_to_camera.to(K.device)
-
-
-def _times(config: SynthConfig) -> Tensor:
-    return torch.arange(config.frames, dtype=torch.float64) / config.frame_rate
-
-
-def _draw_views(
-    config: SynthConfig, generator: np.random.Generator, model: HandModel, sensor: DepthSensor | None
-) -> Views:
-    build = DOMAINS[config.domain].build
-    times = _times(config) if config.times > 1 else None
-    if config.rig is not None:
-        return draw_views(generator, model, config.hands, load_rig(config.rig), config.size, times, build)
-    framing = FRAMINGS.get(config.scene, FRAMINGS["hands"])
-    if sensor is not None:  # nobody holds a hand where the sensor reads nothing
-        nearest = max(framing.distance[0], 1.25 * sensor.nearest)
-        framing = replace(framing, distance=(nearest, max(framing.distance[1], 1.5 * nearest)))
-    if config.pairs:
-        draw = draw_people if config.scene == "people" else draw_arms
-        return draw(generator, model, config.hands, config.size, build, 0.0 if sensor is None else sensor.nearest)
-    if times is not None:
-        return draw_clips(generator, model, config.hands, config.size, times, framing, build)
-    return draw_hands(generator, model, config.hands, config.size, framing, build)
-
-
-def _swapped(value: Tensor) -> Tensor:
-    """`(B, ...)` of each picture's mirror image: pictures 1, 0, 3, 2, ..."""
-    return value.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-
-
-def _both_hands(picture: Picture, other: Layer, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """What is seen of a person's right and left hand: masks `(B, 2, S, S)` and boxes `(B, 2, 4)`.
-
-    A picture's left hand is the right one of its mirror image.
-
-    Args:
-        picture: the right hands with their forearms.
-        other: what else is there.
-        pixels: `(B, N, 2)` of the hands' vertices.
-    """
-    bare = picture.coverage * (picture.parts != 1 + FOREARM)
-    seen = bare * (1.0 - other.in_front(picture.depth) * other.coverage)
-    boxes = hand_boxes(pixels, seen)
-    size = seen.shape[-1]
-    masks = torch.stack([seen, _swapped(seen).flip(-1)], 1)
-    return masks, torch.stack([boxes, mirrored_boxes(_swapped(boxes), size)], 1)
-
-
-def _things(views: Views, pose: HandPose, device: torch.device) -> Solids | None:
-    """What is seen besides hands, in the cameras' frames."""
-    if views.held is not None:
-        return views.held.to(device).moved(pose.orientation, pose.translation)
-    return None if views.body is None else views.body.to(device)
+    sample = _label(config, seed, index, shot)
+    sample.image, sample.sensed_depth, sample.boxes = image, sensed, boxes
+    if config.dense:
+        sample.depth, sample.mask, sample.parts = picture.depth, picture.coverage, picture.parts
+        sample.hand_masks, sample.vertices = masks, shot.surface.vertices
+    return sample
 
 
 Sensor = TypeVar("Sensor", ColourCamera, DepthSensor)
@@ -280,13 +129,188 @@ def _choose(
     return next((sensor for sensor in known if sensor.name == name), None)
 
 
-Draw = TypeVar("Draw", DressDraw, LightDraw)
+def _choose_camera(config: SynthConfig, domain: Domain, generator: np.random.Generator) -> ColourCamera | None:
+    """The modelled camera; none: the free mixture of effects, which would flicker in clips."""
+    camera = _choose(generator, COLOUR_CAMERAS, config.camera or "domain", domain.cameras)
+    return WEBCAM if camera is None and config.times > 1 else camera
 
 
-def of_hands(draw: Draw, hand: np.ndarray) -> Draw:
-    """What was drawn for each hand, for each picture: `hand (B,)` says which hand it shows."""
-    values = {f.name: getattr(draw, f.name) for f in fields(draw)}
-    spread: dict[str, Any] = {name: value[hand] for name, value in values.items() if isinstance(value, np.ndarray)}
-    if isinstance(draw, DressDraw):
-        spread["bands"] = [(int(picture), band) for of, band in draw.bands for picture in np.flatnonzero(hand == of)]
-    return type(draw)(**spread)
+def _paint_background(config: SynthConfig, domain: Domain, shot: Shot, generator: np.random.Generator) -> Tensor:
+    """What lies behind each picture's hand, `(B, 3, S, S)` in linear light."""
+    tiles = tile_bank(
+        config.tiles, config.backgrounds, config.photograph_share, str(shot.device), domain.painters, domain.half
+    )
+    behind = backgrounds(draw_backgrounds(generator, shot.places, config.tiles), tiles, config.size).square_()
+    if shot.places < len(shot.place):
+        behind = behind[torch.as_tensor(shot.place, device=shot.device)]
+    if shot.pairs:
+        behind[1::2] = behind[1::2].flip(-1)
+    return behind
+
+
+@dataclass
+class _Clothes:
+    """What B hands wear, as drawn, and what `dress` makes of it: vertices (B, V, 3), cover and phase (B, V)."""
+
+    draw: DressDraw
+    vertices: Tensor
+    cover: Tensor
+    phase: Tensor
+
+
+def _clothe(shot: Shot, generator: np.random.Generator) -> _Clothes:
+    draw = draw_dress(generator, shot.hands)[shot.views.hand]
+    topology = hand(str(shot.device))[1]
+    stretch = FOREARM_STRETCH if shot.body is None else to_elbow(shot.surface, topology, shot.body)
+    return _Clothes(draw, *dress(shot.surface, topology, topology.rest_normals, draw, stretch))
+
+
+def _light(domain: Domain, shot: Shot, generator: np.random.Generator) -> LightDraw:
+    """The light of each picture, in its camera's frame."""
+    light = domain.light(draw_light(generator, shot.hands))[shot.views.hand]
+    if shot.views.world_to_camera is not None:
+        light = turned(light, shot.views.world_to_camera[:, :3, :3].numpy())
+    return mirrored(light, shot.mirrored) if shot.pairs else light
+
+
+@dataclass
+class _Skin:
+    """Skins of B hands: `colours (B, 3, 6)` as of `skin_matrices`, and `variant (B,)` in the bank of details."""
+
+    colours: Tensor
+    variant: Tensor
+
+
+def _draw_skin(config: SynthConfig, domain: Domain, shot: Shot, generator: np.random.Generator) -> _Skin:
+    colours = skin_matrices(generator, shot.hands, domain.tones)
+    variant = generator.integers(0, config.skins, shot.hands)
+    if domain.half is not None:
+        variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
+    of = shot.views.hand
+    return _Skin(*(torch.as_tensor(values[of], device=shot.device) for values in (colours, variant)))
+
+
+def _paint_hands(
+    config: SynthConfig, shot: Shot, clothes: _Clothes, light: LightDraw, skin: _Skin, surroundings: Tensor
+) -> Picture:
+    """Hands and forearms alone; `surroundings (B, 3)` is the mean colour of what lies behind them."""
+    topology = hand(str(shot.device))[1]
+    lit = light_vertices(shot.surface, clothes.vertices, topology, light, surroundings)
+    colours = torch.cat([skin.colours, torch.as_tensor(clothes.draw.colour, device=shot.device)], -1)
+    look = Look(lit, clothes.cover, clothes.phase, colours, skin.variant, clothes.draw)
+    bank = skin_bank(config.skins, texture_side(config.size), str(shot.device))
+    return render(clothes.vertices, shot.K, config.size, topology, look, bank)
+
+
+def _draw_composition(shot: Shot, generator: np.random.Generator) -> ComposeDraw:
+    """Shadows, other hands and things in the way; pairs of hands have none of these."""
+    drawn = draw_composition(generator, 0 if shot.pairs else shot.places)
+    return of_frames(drawn, shot.place) if shot.clips else drawn
+
+
+def _paint_things(
+    size: int,
+    shot: Shot,
+    clothes: _Clothes,
+    light: LightDraw,
+    skin: _Skin,
+    surroundings: Tensor,
+    generator: np.random.Generator,
+) -> Layer | None:
+    """Things held, or bodies, if there are any; not the hands themselves."""
+    things = shot.things
+    if things is None:
+        return None
+    met = cast(things, shot.K, size)
+    if shot.pairs:
+        bare = skin.colours[:, :, 0].cpu().numpy()
+        look = paint_people(generator, things, bare, clothes.draw.colour[..., 0], clothes.draw.edge > -0.5)
+    else:
+        look = draw_looks(generator, things)
+    return Layer(shade_solids(met, things, light, look, surroundings), met.coverage, met.depth)
+
+
+def _swapped(value: Tensor) -> Tensor:
+    """`(B, ...)` of each picture's mirror image: pictures 1, 0, 3, 2, ..."""
+    return value.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+
+
+def _mirror_images(layer: Layer) -> Layer:
+    """What each picture's mirror image shows, mirrored back: the other hand."""
+    return map_fields(layer, lambda value: _swapped(value).flip(-1))
+
+
+def _both_hands(picture: Picture, others: Layer, shot: Shot) -> tuple[Tensor, Tensor]:
+    """What is seen of a person's right and left hand: masks `(B, 2, S, S)` and boxes `(B, 2, 4)`.
+
+    A picture's left hand is the right one of its mirror image.
+
+    Args:
+        picture: the right hands with their forearms.
+        others: what else is there.
+    """
+    model = hand(str(shot.device))[0]
+    bare = picture.coverage * (picture.parts != 1 + FOREARM)
+    seen = bare * (1.0 - others.in_front(picture.depth) * others.coverage)
+    boxes = hand_boxes(project(shot.surface.vertices[:, model.parts != FOREARM], shot.K), seen)
+    masks = torch.stack([seen, _swapped(seen).flip(-1)], 1)
+    return masks, torch.stack([boxes, mirrored_boxes(_swapped(boxes), seen.shape[-1])], 1)
+
+
+def _develop(linear: Tensor) -> Tensor:
+    """Linear light to display-referred values, in place: square root, with a shoulder that lets highlights roll off below 1."""
+    for rows in cache_blocks(linear, len(linear)):
+        image = linear[rows]
+        dim = image.mean((1, 2, 3), keepdim=True)
+        image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
+        over = (image - 0.75).clamp_min_(0.0)
+        image.sub_(over).add_(over.div_(1.0 + over * 2.0))
+    return linear
+
+
+def _photograph(image: Tensor, camera: ColourCamera, shot: Shot, generator: np.random.Generator) -> Tensor:
+    """What the camera makes of displayed pictures `(B, 3, S, S)`, rounded to 8 bits."""
+    draw = draw_colour(generator, len(image), image.shape[-1], camera)
+    if shot.clips:
+        draw = draw.steady(shot.place)
+    return sense_colour(image.clamp_(0.0, 1.0), camera, draw).mul_(255.0).round_().div_(255.0)
+
+
+def _sense(front: Layer, sensor: DepthSensor, shot: Shot, skin: _Skin, generator: np.random.Generator) -> Tensor:
+    """What the depth sensor makes of all that is in `front`, and of the ground behind it: `(B, S, S)` metres."""
+    # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
+    infrared = 0.4 + 0.2 * skin.colours[:, 0, 0].exp()
+    ground = draw_ground(generator, shot.places)[shot.place]
+    if shot.pairs:
+        ground = ground.mirrored(shot.mirrored)
+    joints, body = shot.surface.joints, shot.body
+    points = joints if body is None else torch.cat([joints, body.centre], 1)
+    spot = spots(points, torch.as_tensor(shot.place, device=shot.device))
+    whole, albedo = scene_depth(front.depth, front.coverage, spot, shot.K, infrared, ground)
+    noise = draw_depth_noise(generator, len(whole), whole.shape[-1], sensor, shot.views.turn)
+    return sense_depth(whole, shot.K, sensor, noise, albedo)
+
+
+def _label(config: SynthConfig, seed: int, index: int, shot: Shot) -> Sample:
+    """All labels that are not pictures, nor as large."""
+    single = config.rig is None and config.scene != "motion" and not config.pairs
+    views = shot.views
+    ids = (
+        (seed, index, np.arange(len(shot.K))) if single else (index * shot.hands + views.hand, views.frame, views.view)
+    )
+    if views.world_to_camera is None:  # a camera that stands alone is the world
+        world_to_camera = torch.eye(4, dtype=shot.K.dtype, device=shot.device).repeat(len(shot.K), 1, 1)
+    else:
+        world_to_camera = views.world_to_camera.to(shot.device)
+    return Sample(
+        joints=shot.surface.joints,
+        joints_2d=shot.joints_2d,
+        rotations=shot.pose.rotations,
+        shape=shot.pose.shape,
+        orientation=shot.pose.orientation,
+        translation=shot.pose.translation,
+        K=shot.K,
+        world_to_camera=world_to_camera,
+        time=shot.time,
+        ids=torch.as_tensor(np.stack(np.broadcast_arrays(*ids), 1).astype(np.int64), device=shot.device),
+    )

@@ -61,15 +61,15 @@ def test_the_lit_side_is_lighter():
     colour = np.array([[[1.0, 0.5, 0.25], [0, 0, 0]]], np.float32)
     topology, lit = _lit(direction=direction, colour=colour)
     palmar, dorsal = topology.rest_normals[:, 2] > 0.8, topology.rest_normals[:, 2] < -0.8
-    red, _, blue = lit["diffuse"][..., 0]
+    red, _, blue = lit.diffuse[..., 0]
     assert red[palmar].mean() > 1.0 > 0.3 > red[dorsal].max()
     assert (red - blue)[palmar].mean() > 0.5 and (red - blue)[dorsal].abs().max() < 0.05
-    assert lit["gloss"].min() >= 0 and (lit["gloss"][0, palmar] > 0).any()
+    assert lit.gloss.min() >= 0 and (lit.gloss[0, palmar] > 0).any()
 
 
 def test_occluded_skin_is_darker_and_redder():
     _, lit = _lit()
-    red, _, blue = lit["diffuse"][..., 0]
+    red, _, blue = lit.diffuse[..., 0]
     assert 0 < red.min() and red.max() <= 0.2 + 1e-6
     between = red < 0.17
     assert between.any() and (red / blue)[between].min() > 1.0

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from phalanx.core.seeding import generator
 from phalanx.render.visibility import visibility
-from phalanx.synth.paint.compose import compose, draw_composition
+from phalanx.synth.paint.compose import Layer, compose, draw_composition
 from phalanx.synth.paint.dress import draw_dress, dress
 from phalanx.synth.paint.light import draw_light, light_vertices
 from phalanx.synth.paint.shade import Look, Picture, render, texture_side
@@ -29,16 +29,7 @@ def _scene(batch: int = 3):
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, clothes)
     lit = light_vertices(surface, vertices, topology, draw_light(random, batch), torch.full((batch, 3), 0.3))
     colours = torch.zeros(batch, 3, 8)
-    look = Look(
-        lit["diffuse"],
-        lit["gloss"],
-        lit["relief"],
-        cover,
-        phase,
-        colours,
-        torch.zeros(batch, dtype=torch.int64),
-        clothes,
-    )
+    look = Look(lit, cover, phase, colours, torch.zeros(batch, dtype=torch.int64), clothes)
     return topology, surface, vertices, K, look
 
 
@@ -65,9 +56,9 @@ def test_coverage_and_depth_are_those_of_four_samples_a_pixel():
 def test_colour_is_interpolated_light_times_reflectance():
     """With light equal to the rest position and reflectance one, colour is the rest position seen at each pixel."""
     topology, surface, _, K, look = _scene()
-    look.diffuse = (topology.rest.T[:, :, None] + 0.5).expand(-1, -1, 3).contiguous()
-    look.gloss.zero_()
-    look.relief.zero_()
+    look.light.diffuse = (topology.rest.T[:, :, None] + 0.5).expand(-1, -1, 3).contiguous()
+    look.light.gloss.zero_()
+    look.light.relief.zero_()
     picture = render(surface.vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
     seen = visibility(surface.vertices, topology.faces, K, SIZE, SIZE)
     b, y, x = ((seen >= 0) & (picture.coverage == 1)).nonzero().unbind(1)
@@ -121,7 +112,8 @@ def test_things_held_lie_between_the_skin_before_and_behind():
     draw.thing_colour, draw.thing_texture = np.array([[1, 0, 0]], np.float32), np.array([-1])
     draw.thing_depth = np.array([0.0], np.float32)
     joints, pixels = torch.full((1, 21, 3), 0.55), torch.full((1, 21, 2), 32.0)
-    red = compose(picture, torch.zeros(1, 3, size, size), joints, pixels, draw)[0, 0]
+    front = Layer(picture.colour, picture.coverage, picture.depth)
+    red = compose(picture, front, torch.zeros(1, 3, size, size), joints, pixels, draw)[0, 0]
     assert red[:, :40].max() < 1e-3 and red[:, 41:].min() > 0.3
 
 

@@ -9,8 +9,8 @@ import torch
 from phalanx.core.seeding import generator
 from phalanx.geometry.crops import upright_angle
 from phalanx.hand.model import HandModel
-from phalanx.synth.chunks import project
 from phalanx.synth.scene.hands import FRAMINGS, draw_hands, draw_shapes, uniform_rotations, view_rotations
+from phalanx.synth.shots import project
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.hand.model import HandModel
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.synth.chunks import of_hands, project
 from phalanx.synth.paint.dress import draw_dress
 from phalanx.synth.paint.light import draw_light, turned
 from phalanx.synth.scene.rigs import PRESETS, Rig, load_rig, looking_at, ring, stereo
 from phalanx.synth.scene.views import draw_views
+from phalanx.synth.shots import project
 
 
 def in_world(points: torch.Tensor, world_to_camera: torch.Tensor) -> torch.Tensor:
@@ -103,7 +103,7 @@ def test_light_turns_with_the_camera():
 def test_views_of_a_hand_wear_the_same():
     draw = draw_dress(generator(2, 0), 40)
     of = np.repeat(np.arange(40), 3)
-    spread = of_hands(draw, of)
+    spread = draw[of]
     assert draw.bands and len(spread.bands) == 3 * len(draw.bands)
     assert {(of[picture], id(band)) for picture, band in spread.bands} == {(p, id(band)) for p, band in draw.bands}
     np.testing.assert_array_equal(spread.edge, draw.edge[of])

@@ -7,9 +7,9 @@ from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.hand.model import HandModel
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.synth.chunks import project
 from phalanx.synth.scene.rigs import load_rig
 from phalanx.synth.scene.views import draw_clips, draw_views
+from phalanx.synth.shots import project
 
 TIMES = torch.arange(12, dtype=torch.float64) / 30
 

@@ -35,27 +35,45 @@ class ComposeDraw:
 def draw_composition(generator: np.random.Generator, batch: int) -> ComposeDraw:
     """Draw shadows, guests and occluders."""
     shadowed = np.flatnonzero(generator.random(batch) < 0.3)
-    shadow = np.stack(
-        [
-            generator.uniform(0.15, 0.75, len(shadowed)),
-            generator.normal(0, 0.07, len(shadowed)),
-            generator.normal(0.03, 0.06, len(shadowed)),
-        ],
-        -1,
+    count = len(shadowed)
+    moves = generator.uniform(0.15, 0.75, count), generator.normal(0, 0.07, count), generator.normal(0.03, 0.06, count)
+    joined, guests, placement = _draw_guests(generator, batch)
+    blocked, thing, colour, texture = _draw_things(generator, batch)
+    gain = generator.uniform(0.6, 1.2, (len(joined), 3))
+    count = len(blocked)
+    depth = np.where(generator.random(count) < 0.55, generator.uniform(-0.012, 0.03, count), -9.0)
+    return ComposeDraw(
+        shadowed,
+        np.stack(moves, -1).astype(np.float32),
+        joined,
+        guests,
+        placement.astype(np.float32),
+        gain.astype(np.float32),
+        blocked,
+        thing.astype(np.float32),
+        colour.astype(np.float32),
+        texture,
+        depth.astype(np.float32),
     )
+
+
+def _draw_guests(generator: np.random.Generator, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Other hands at the border: in which pictures, from which, and where; `joined`, `guests`, `placement` of `ComposeDraw`."""
     joined = np.flatnonzero(generator.random(batch) < (0.12 if batch > 1 else 0.0))
     guests = (joined + generator.integers(1, max(batch, 2), len(joined))) % batch
     angle = generator.uniform(-np.pi, np.pi, len(joined))
     zoom = np.exp(generator.normal(0, 0.3, len(joined)))
     side = generator.uniform(-np.pi, np.pi, len(joined))
     far = generator.uniform(1.15, 1.9, len(joined))
-    rotation = (
-        np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1).reshape(-1, 2, 2)
-        * zoom[:, None, None]
-    )
+    rotation = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1).reshape(-1, 2, 2)
+    rotation = rotation * zoom[:, None, None]
     rotation[generator.random(len(joined)) < 0.5, :, 0] *= -1.0  # a left hand
     centre = np.stack([np.cos(side), np.sin(side)], -1) * far[:, None]
-    placement = np.concatenate([rotation, -(rotation @ centre[..., None])], -1)
+    return joined, guests, np.concatenate([rotation, -(rotation @ centre[..., None])], -1)
+
+
+def _draw_things(generator: np.random.Generator, batch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Things in the way: `blocked`, `thing`, `thing_colour`, `thing_texture` of `ComposeDraw`."""
     blocked = np.flatnonzero(generator.random(batch) < 0.17)
     count = len(blocked)
     slim = generator.random(count) < 0.5
@@ -73,26 +91,9 @@ def draw_composition(generator: np.random.Generator, batch: int) -> ComposeDraw:
         ],
         -1,
     )
-    colour = (
-        np.clip(
-            PALETTE[generator.integers(0, len(PALETTE), count)] / 255.0 + generator.normal(0, 0.06, (count, 3)), 0.02, 1
-        )
-        ** 2
-    )
+    colour = PALETTE[generator.integers(0, len(PALETTE), count)] / 255.0 + generator.normal(0, 0.06, (count, 3))
     texture = np.where(generator.random(count) < 0.5, generator.integers(0, batch, count), -1)
-    return ComposeDraw(
-        shadowed,
-        shadow.astype(np.float32),
-        joined,
-        guests,
-        placement.astype(np.float32),
-        generator.uniform(0.6, 1.2, (len(joined), 3)).astype(np.float32),
-        blocked,
-        thing.astype(np.float32),
-        colour.astype(np.float32),
-        texture,
-        np.where(generator.random(count) < 0.55, generator.uniform(-0.012, 0.03, count), -9.0).astype(np.float32),
-    )
+    return blocked, thing, np.clip(colour, 0.02, 1) ** 2, texture
 
 
 def of_frames(draw: ComposeDraw, place: np.ndarray) -> ComposeDraw:
@@ -165,54 +166,73 @@ class Layer:
 
 
 def compose(
-    hand: Picture, behind: Tensor, joints: Tensor, joints_2d: Tensor, draw: ComposeDraw, layer: Layer | None = None
+    hand: Picture, front: Layer, behind: Tensor, joints: Tensor, joints_2d: Tensor, draw: ComposeDraw
 ) -> Tensor:
-    """Hand over background with shadows, other hands and things in front or held: `(B, 3, S, S)` linear.
+    """All that is in front over the background, with shadows, other hands and things in the way: `(B, 3, S, S)` linear.
 
     Args:
         hand: the rendered hand.
+        front: the hand together with what it holds, or whose it is.
         behind: `(B, 3, S, S)` linear background; it becomes the result.
         joints, joints_2d: `(B, 21, 3)` metres and `(B, 21, 2)` pixels.
         draw: what `draw_composition` drew.
-        layer: what else is there, in front of the hand or behind it by its depth.
     """
-    device, size = behind.device, behind.shape[-1]
+    picture = behind
+    # Before anything falls on them.
+    textures = behind[torch.as_tensor(draw.thing_texture, device=behind.device).clamp_min(0)]
+    if len(draw.shadowed):
+        _cast_shadows(picture, hand, draw)
+    if len(draw.joined):
+        _put_guests(picture, hand, draw)
+    for row in cache_blocks(picture, len(picture)):
+        picture[row].mul_(1.0 - front.coverage[row, None]).add_(front.colour[row])
+    if len(draw.blocked):
+        _put_things(picture, hand, textures, joints, joints_2d, draw)
+    return picture
+
+
+def _cast_shadows(picture: Tensor, hand: Picture, draw: ComposeDraw) -> None:
+    """Darken what is behind hands where their soft shadows fall, in place."""
+    rows, shadow = (torch.as_tensor(array, device=picture.device) for array in (draw.shadowed, draw.shadow))
+    theta = torch.eye(2, 3, device=picture.device).repeat(len(rows), 1, 1)
+    theta[:, :, 2] = -2.0 * shadow[:, 1:]
+    small = F.avg_pool2d(hand.coverage[rows, None], 4)  # a sixteenth of the pixels: soft, and quick
+    small = F.avg_pool2d(F.pad(small, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    grid = sampling_grid(theta, picture.shape[-1])
+    fallen = F.grid_sample(small, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    light = fallen.mul_(shadow[:, 0, None, None, None]).neg_().add_(1.0)
+    picture.index_copy_(0, rows, picture.index_select(0, rows).mul_(light))
+
+
+def _put_guests(picture: Tensor, hand: Picture, draw: ComposeDraw) -> None:
+    """Put other pictures' hands behind the pictures' own, in place."""
 
     def on(array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array, device=device)
+        return torch.as_tensor(array, device=picture.device)
 
-    picture = behind
-    textures = behind[on(draw.thing_texture).clamp_min(0)]  # before anything falls on them
-    if len(draw.shadowed):
-        rows, shadow = on(draw.shadowed), on(draw.shadow)
-        theta = torch.eye(2, 3, device=device).repeat(len(rows), 1, 1)
-        theta[:, :, 2] = -2.0 * shadow[:, 1:]
-        small = F.avg_pool2d(hand.coverage[rows, None], 4)  # a sixteenth of the pixels: soft, and quick
-        small = F.avg_pool2d(F.pad(small, (2, 2, 2, 2), mode="replicate"), 5, 1)
-        grid = sampling_grid(theta, size)
-        fallen = F.grid_sample(small, grid, mode="bilinear", padding_mode="border", align_corners=False)
-        light = fallen.mul_(shadow[:, 0, None, None, None]).neg_().add_(1.0)
-        picture.index_copy_(0, rows, picture.index_select(0, rows).mul_(light))
-    if len(draw.joined):
-        rows, guests = on(draw.joined), on(draw.guests)
-        layers = torch.cat([hand.colour[guests], hand.coverage[guests, None]], 1)  # (N, 4, S, S)
-        grid = sampling_grid(on(draw.placement), size)
-        layers = F.grid_sample(layers, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        guest = layers[:, :3].mul_(on(draw.guest_gain)[:, :, None, None])
-        picture.index_copy_(0, rows, picture.index_select(0, rows).mul_(1.0 - layers[:, 3:]).add_(guest))
-    own = Layer(hand.colour, hand.coverage, hand.depth)
-    both = own if layer is None else own.over(layer)
-    for row in cache_blocks(picture, len(picture)):
-        picture[row].mul_(1.0 - both.coverage[row, None]).add_(both.colour[row])
-    if len(draw.blocked):
-        rows = on(draw.blocked)
-        cover, shading = _thing_cover(on(draw.thing), joints_2d[rows], size)
-        colour = on(draw.thing_colour)[:, :, None, None] * shading
-        textured = on(draw.thing_texture >= 0)[:, None, None, None]
-        colour = torch.where(textured, textures.flip(-1) * shading, colour)
-        held = joints[rows, draw.thing[:, 7].astype(np.int64), 2] + on(draw.thing_depth)  # (N,) depth of the thing
-        depth = hand.depth[rows]
-        before = torch.sigmoid((held[:, None, None] - depth) / 0.002) * (depth > 0)  # skin in front of it
-        cover = cover * (1.0 - before * hand.coverage[rows])[:, None]
-        picture[rows] = torch.lerp(picture[rows], colour, cover)
-    return picture
+    rows, guests = on(draw.joined), on(draw.guests)
+    layers = torch.cat([hand.colour[guests], hand.coverage[guests, None]], 1)  # (N, 4, S, S)
+    grid = sampling_grid(on(draw.placement), picture.shape[-1])
+    layers = F.grid_sample(layers, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    guest = layers[:, :3].mul_(on(draw.guest_gain)[:, :, None, None])
+    picture.index_copy_(0, rows, picture.index_select(0, rows).mul_(1.0 - layers[:, 3:]).add_(guest))
+
+
+def _put_things(
+    picture: Tensor, hand: Picture, textures: Tensor, joints: Tensor, joints_2d: Tensor, draw: ComposeDraw
+) -> None:
+    """Put things in the way, in place: plain or with `textures (len, 3, S, S)`, before all but the skin that is nearer."""
+
+    def on(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=picture.device)
+
+    rows = on(draw.blocked)
+    cover, shading = _thing_cover(on(draw.thing), joints_2d[rows], picture.shape[-1])
+    colour = on(draw.thing_colour)[:, :, None, None] * shading
+    textured = on(draw.thing_texture >= 0)[:, None, None, None]
+    colour = torch.where(textured, textures.flip(-1) * shading, colour)
+    held = joints[rows, draw.thing[:, 7].astype(np.int64), 2] + on(draw.thing_depth)  # (N,) depth of the thing
+    depth = hand.depth[rows]
+    nearer = torch.sigmoid((held[:, None, None] - depth) / 0.002) * (depth > 0)  # skin in front of it
+    cover = cover * (1.0 - nearer * hand.coverage[rows])[:, None]
+    picture[rows] = torch.lerp(picture[rows], colour, cover)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from phalanx.synth.paint.surface import Topology
 
 FOREARM_FROM = -0.08  # metres along the rest hand's y axis: beyond this the forearm is drawn out for rendering
 FOREARM_STRETCH = 2.0
+_METALS = np.array([[0.75, 0.6, 0.28], [0.6, 0.6, 0.6], [0.03, 0.03, 0.035], [0.5, 0.28, 0.2]])  # linear reflectance
 
 
 @dataclass
@@ -37,7 +38,12 @@ class DressDraw:
     folds: np.ndarray  # (B, 3) height in metres, waves per metre, phase
     colour: np.ndarray  # (B, 3, 2) log reflectance of the cloth, and what a stripe adds
     stripes: np.ndarray  # (B, 3) radians per metre along y, along x and z
-    bands: list[tuple[int, Band]]  # picture, band
+    bands: list[tuple[int, Band]]  # hand, band
+
+    def __getitem__(self, index: np.ndarray) -> DressDraw:
+        bands = [(int(picture), band) for owner, band in self.bands for picture in np.flatnonzero(index == owner)]
+        arrays = (getattr(self, field.name)[index] for field in fields(self) if field.name != "bands")
+        return DressDraw(*arrays, bands=bands)
 
 
 def _cloth_colour(generator: np.random.Generator, batch: int) -> np.ndarray:
@@ -70,36 +76,7 @@ def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
         generator.uniform(200, 1500, (batch, 1)) * [1, 0, 0],
         generator.uniform(150, 700, (batch, 3)) * generator.choice([0, 1], (batch, 3)),
     )
-    bands: list[tuple[int, Band]] = []
-    for i in range(batch):
-        metal = np.log(
-            np.array([[0.75, 0.6, 0.28], [0.6, 0.6, 0.6], [0.03, 0.03, 0.035], [0.5, 0.28, 0.2]])[generator.integers(4)]
-        )
-        any_colour = np.log(generator.uniform(0.02, 0.8, 3))
-        kind, segment = generator.random(), int(generator.choice([2, 5, 8, 11, 11, 14]))
-        place, width, strap = generator.uniform(0, 1), generator.uniform(0, 1), generator.uniform(0, 1)
-        if kind < 0.1 and segment > 2:
-            bands.append(
-                (
-                    i,
-                    Band(
-                        (segment,),
-                        (0.093, 0.096, 0.093, 0.08)[(segment - 5) // 3] + 0.022 * place,
-                        0.001 + 0.0015 * width,
-                        metal,
-                        2.0,
-                    ),
-                )
-            )
-        elif kind < 0.2:
-            bands.append(
-                (
-                    i,
-                    Band(
-                        (0, 1), -0.012 - 0.04 * place, 0.002 + 0.014 * width, metal if strap < 0.4 else any_colour, 1.2
-                    ),
-                )
-            )
+    bands = _draw_bands(generator, batch)
     return DressDraw(
         edge.astype(np.float32),
         generator.normal(0, 0.12, (batch, 2)).astype(np.float32),
@@ -109,6 +86,23 @@ def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
         stripes.astype(np.float32),
         bands,
     )
+
+
+def _draw_bands(generator: np.random.Generator, batch: int) -> list[tuple[int, Band]]:
+    """Rings on one finger in ten, watches and bracelets on one wrist in ten: the number of the hand, and what it wears."""
+    bands: list[tuple[int, Band]] = []
+    for i in range(batch):
+        metal = np.log(_METALS[generator.integers(4)])
+        any_colour = np.log(generator.uniform(0.02, 0.8, 3))
+        kind, segment = generator.random(), int(generator.choice([2, 5, 8, 11, 11, 14]))
+        place, width, strap = generator.uniform(0, 1), generator.uniform(0, 1), generator.uniform(0, 1)
+        if kind < 0.1 and segment > 2:
+            middle = (0.093, 0.096, 0.093, 0.08)[(segment - 5) // 3] + 0.022 * place
+            bands.append((i, Band((segment,), middle, 0.001 + 0.0015 * width, metal, 2.0)))
+        elif kind < 0.2:
+            colour = metal if strap < 0.4 else any_colour
+            bands.append((i, Band((0, 1), -0.012 - 0.04 * place, 0.002 + 0.014 * width, colour, 1.2)))
+    return bands
 
 
 def dress(

@@ -1,5 +1,5 @@
-"""Light on the hand, per vertex: coloured lights with a subsurface wrap, low-order ambient light, occlusion and soft cast
-shadows from ball proxies, gloss. Interpolated over the faces afterwards: light under skin is smooth at the scale of a face."""
+"""Light on the hand, for each vertex: coloured lights that reach round the terminator, ambient light of low order, gloss, and
+occlusion and soft shadows from ball proxies. Faces interpolate it: light under skin is smooth at the scale of a face."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.records import map_fields
 from phalanx.hand.model import HandSurface
 from phalanx.synth.paint.surface import Topology, balls, face_edges, sum_faces, vertex_normals
 
 LIGHTS = 2
+_BLEND = (0.8, 1.0, 1.08)  # light between skins has gone through skin: where sky is blocked, less red is lost
 _CPU_BLOCK = 4  # pictures whose occlusion is found together: what fits a core's cache
 
 
@@ -30,6 +32,23 @@ class LightDraw:
     gloss: np.ndarray  # (B, 2) strength, exponent
     bump: np.ndarray  # (B,) strength of the relief
     occlusion: np.ndarray  # (B,) strength
+
+    def __getitem__(self, index: np.ndarray) -> LightDraw:
+        return map_fields(self, lambda value: value[index])
+
+
+@dataclass
+class VertexLight:
+    """Light at V vertices of B hands, linear; components first, pictures last.
+
+    Attributes:
+        diffuse: (3, V, B) light that arrives; gloss: (3, V, B) light that is mirrored to the camera.
+        relief: (2, V, B) by how much light grows for each UV slope of the relief.
+    """
+
+    diffuse: Tensor
+    gloss: Tensor
+    relief: Tensor
 
 
 def turned(draw: LightDraw, rotations: np.ndarray) -> LightDraw:
@@ -144,79 +163,110 @@ def occlusion(
 
 def light_vertices(
     surface: HandSurface, vertices: Tensor, topology: Topology, draw: LightDraw, surroundings: Tensor
-) -> dict[str, Tensor]:
-    """Light arriving at and glossily leaving each vertex.
+) -> VertexLight:
+    """Light that arrives at each vertex, and that it mirrors.
 
     Args:
         surface: the posed hand (for its ball proxies).
         vertices: `(B, V, 3)` what is rendered (sleeves may stand off), camera frame.
         surroundings: `(B, 3)` mean linear colour of the background.
-
-    Returns:
-        `diffuse (3, V, B)`, `gloss (3, V, B)`, `relief (2, V, B)`: by how much light grows per UV slope of the relief.
     """
     device = vertices.device
-
-    def on(array: np.ndarray) -> Tensor:
-        return torch.as_tensor(array, device=device)
-
     place = vertices.permute(2, 1, 0).contiguous()  # (3, V, B): components first, pictures last
-    edge1, edge2 = face_edges(place, topology)
-    normals = vertex_normals(edge1, edge2, topology)
-    direction, softness = on(draw.direction), on(draw.softness)
-    block = _CPU_BLOCK if device.type == "cpu" else len(vertices)
+    edges = face_edges(place, topology)
+    normals = vertex_normals(*edges, topology)
+    direction = torch.as_tensor(draw.direction, device=device)
+    blocked = _blocked(surface, place, normals, topology, draw)
+    diffuse = _ambient(normals, blocked[0], draw, surroundings)
+    shine = [torch.zeros_like(light) for light in diffuse]
+    view = place * -(place.square().sum(0) + 1e-12).rsqrt()
+    for light in range(LIGHTS):
+        _add_light(diffuse, shine, light, normals, view, 1.0 - blocked[1 + light], draw)
+    grazing = (1.0 - (normals * view).sum(0)).clamp_(0.0, 1.0)
+    grazing = grazing.square().square() * grazing
+    strength = torch.as_tensor(draw.gloss[:, 0], device=device)
+    gloss = [strength * (s * (0.35 + 0.65 * grazing) + 0.35 * grazing * d) for s, d in zip(shine, diffuse, strict=True)]
+    relief = _relief(*edges, direction[:, 0], topology) * torch.as_tensor(draw.bump, device=device)
+    return VertexLight(torch.stack(diffuse), torch.stack(gloss), relief)
+
+
+def _blocked(
+    surface: HandSurface, place: Tensor, normals: Tensor, topology: Topology, draw: LightDraw
+) -> tuple[Tensor, ...]:
+    """What balls keep from vertices at `place (3, V, B)`, as `occlusion` has it: `(V, B)` of the sky, then of each light."""
+    device, batch = place.device, place.shape[-1]
+    block = _CPU_BLOCK if device.type == "cpu" else batch
     arguments = (
         place[:, topology.coarse].permute(2, 1, 0),
         normals[:, topology.coarse].permute(2, 1, 0),
         balls(surface, topology),
-        direction,
-        softness,
+        torch.as_tensor(draw.direction, device=device),
+        torch.as_tensor(draw.softness, device=device),
     )
     parts = zip(*(argument.split(block) for argument in arguments), strict=True)
-    coarse = torch.cat(
-        [occlusion(p, n, c, topology.ball_radius, *lights) for p, n, c, *lights in parts]
-    )  # (B, 1 + L, C)
-    coarse = coarse.permute(2, 1, 0).flatten(1)  # (C, (1 + L) B)
+    coarse = torch.cat([occlusion(p, n, c, topology.ball_radius, *lights) for p, n, c, *lights in parts])
+    coarse = coarse.permute(2, 1, 0).flatten(1)  # (C, (1 + L) B) of (B, 1 + L, C)
     spread = F.embedding_bag(topology.spread, coarse, mode="sum", per_sample_weights=topology.spread_weights)
-    blocked = spread.unflatten(1, (1 + LIGHTS, -1)).unbind(1)  # (V, B) each
-    open_sky = -1.1 * on(draw.occlusion) * blocked[0]  # log
+    return spread.unflatten(1, (1 + LIGHTS, -1)).unbind(1)
+
+
+def _ambient(normals: Tensor, blocked: Tensor, draw: LightDraw, surroundings: Tensor) -> list[Tensor]:
+    """Ambient light of each colour `(V, B)` at vertices with `normals (3, V, B)` of whose sky `(V, B)` is blocked."""
+
+    def on(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=normals.device)
+
+    open_sky = -1.1 * on(draw.occlusion) * blocked  # log
     ambient = on(draw.ambient).permute(2, 1, 0)[:, :, None]  # (4, 3, 1, B)
     bounce = on(draw.bounce)[:, None]
-    tint = (1 - bounce + bounce * surroundings / surroundings.mean(1, keepdim=True).clamp_min(0.02)).T[
-        :, None
-    ]  # (3, 1, B)
-    view = place * -(place.square().sum(0) + 1e-12).rsqrt()
-    wrap, strength, exponent = on(draw.wrap).T[:, None], *on(draw.gloss).T
-    diffuse, shine = [], []
-    for c, blend in enumerate((0.8, 1.0, 1.08)):
-        # Light between skins has gone through skin: where sky is blocked, less red is lost.
+    tint = 1 - bounce + bounce * surroundings / surroundings.mean(1, keepdim=True).clamp_min(0.02)
+    tint = tint.T[:, None]  # (3, 1, B)
+    found = []
+    for c, blend in enumerate(_BLEND):
         sky = (
             ambient[0, c] * tint[c]
             + ambient[1, c] * normals[0]
             + ambient[2, c] * normals[1]
             + ambient[3, c] * normals[2]
         )
-        diffuse.append(sky.clamp_min_(0.0).mul_(torch.exp(blend * open_sky)))
-        shine.append(torch.zeros_like(sky))
-    for light in range(LIGHTS):
-        towards = direction[:, light].T[:, None]  # (3, 1, B)
-        cosine = (normals * towards).sum(0)  # (V, B)
-        lit = 1.0 - blocked[1 + light]
-        half = view + towards
-        peak = (normals * half).sum(0) * (half.square().sum(0) + 1e-12).rsqrt()
-        peak = (
-            peak.clamp_(1e-3, 1.0).log_().mul_(exponent).exp_().mul_((exponent + 8.0) / 40.0).mul_(cosine > 0).mul_(lit)
-        )
-        for c in range(3):
-            colour = on(draw.colour[:, light, c])  # (B,)
-            fall = (cosine + wrap[c]).clamp_min_(0.0).div_(1.0 + wrap[c])
-            diffuse[c].addcmul_(fall * fall.sqrt(), lit * colour)
-            shine[c].addcmul_(peak, colour)
-    grazing = (1.0 - (normals * view).sum(0)).clamp_(0.0, 1.0)
-    grazing = grazing.square().square() * grazing
-    gloss = [strength * (s * (0.35 + 0.65 * grazing) + 0.35 * grazing * d) for s, d in zip(shine, diffuse, strict=True)]
-    # Relief: how the key light leans along u and v, from the tangents dP/du and dP/dv of each face.
-    key = direction[:, 0].T[:, None]
+        found.append(sky.clamp_min_(0.0).mul_(torch.exp(blend * open_sky)))
+    return found
+
+
+def _add_light(
+    diffuse: list[Tensor], shine: list[Tensor], light: int, normals: Tensor, view: Tensor, lit: Tensor, draw: LightDraw
+) -> None:
+    """Add a light to each colour of `diffuse` and `shine` `(V, B)`.
+
+    Args:
+        light: number of the light.
+        normals, view: `(3, V, B)` unit vectors out of the surface and towards the camera.
+        lit: `(V, B)` how much of the light arrives.
+    """
+
+    def on(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, device=normals.device)
+
+    towards = on(draw.direction)[:, light].T[:, None]  # (3, 1, B)
+    wrap, exponent = on(draw.wrap).T[:, None], on(draw.gloss).T[1]
+    cosine = (normals * towards).sum(0)  # (V, B)
+    half = view + towards
+    peak = (normals * half).sum(0) * (half.square().sum(0) + 1e-12).rsqrt()
+    peak = peak.clamp_(1e-3, 1.0).log_().mul_(exponent).exp_()
+    peak.mul_((exponent + 8.0) / 40.0).mul_(cosine > 0).mul_(lit)
+    for c in range(3):
+        colour = on(draw.colour[:, light, c])  # (B,)
+        fall = (cosine + wrap[c]).clamp_min_(0.0).div_(1.0 + wrap[c])
+        diffuse[c].addcmul_(fall * fall.sqrt(), lit * colour)
+        shine[c].addcmul_(peak, colour)
+
+
+def _relief(edge1: Tensor, edge2: Tensor, towards: Tensor, topology: Topology) -> Tensor:
+    """How `(2, V, B)` the light from `towards (B, 3)` leans along u and v, from the tangents dP/du and dP/dv of each face.
+
+    Faces are given by their edges `(3, F, B)`.
+    """
+    key = towards.T[:, None]
     lean1, lean2 = (edge1 * key).sum(0), (edge2 * key).sum(0)  # (F, B)
     g11, g12, g22 = edge1.square().sum(0), (edge1 * edge2).sum(0), edge2.square().sum(0)
     relief = []
@@ -225,9 +275,4 @@ def light_vertices(
         squared = (a * a * g11 + 2 * a * b * g12 + b * b * g22).clamp_min_(1e-6)
         relief.append((a * lean1 + b * lean2) / squared)
     summed = sum_faces(torch.stack(relief, 1), topology).transpose(0, 1)  # (2, V, B)
-    faces_around = (topology.around < len(topology.faces)).sum(1)[:, None]
-    return {
-        "diffuse": torch.stack(diffuse),
-        "gloss": torch.stack(gloss),
-        "relief": summed / faces_around * on(draw.bump),
-    }
+    return summed / (topology.around < len(topology.faces)).sum(1)[:, None]

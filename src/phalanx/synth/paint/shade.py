@@ -11,6 +11,7 @@ from torch import Tensor
 from phalanx.core.records import join_fields
 from phalanx.render.visibility import visibility
 from phalanx.synth.paint.dress import DressDraw
+from phalanx.synth.paint.light import VertexLight
 from phalanx.synth.paint.skin import SLOPE_SCALE, TEXTURE_SIDE
 from phalanx.synth.paint.surface import Topology
 
@@ -33,16 +34,14 @@ class Look:
     """What shading needs to know of each vertex and each picture.
 
     Attributes:
-        diffuse, gloss: (3, V, B); relief: (2, V, B), as `light_vertices` gives them.
+        light: at V vertices of B hands.
         cover, phase: (B, V), as `dress` gives them.
         colours: (B, 3, 8) log reflectance from [1, palm, melanin, blood, cavity, nail, cloth, stripe].
         skin: (B,) int64 variant in the bank.
         dress: for the bands.
     """
 
-    diffuse: Tensor
-    gloss: Tensor
-    relief: Tensor
+    light: VertexLight
     cover: Tensor
     phase: Tensor
     colours: Tensor
@@ -80,9 +79,9 @@ def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, r
     inverse_depth = 1.0 / projected[..., 2:]
     place = projected[..., :2] * inverse_depth  # (n, V, 2)
     own = [
-        look.diffuse[..., rows].permute(2, 1, 0),
-        look.gloss[..., rows].permute(2, 1, 0),
-        look.relief[..., rows].permute(2, 1, 0),
+        look.light.diffuse[..., rows].permute(2, 1, 0),
+        look.light.gloss[..., rows].permute(2, 1, 0),
+        look.light.relief[..., rows].permute(2, 1, 0),
         topology.rest[None, :, 1:2].expand(n, -1, -1),
         look.cover[rows, :, None],
         look.phase[rows, :, None],

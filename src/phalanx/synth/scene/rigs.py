@@ -160,7 +160,7 @@ def load_rig(name: str) -> Rig:
 
 
 def _pinhole(size: int, degrees: float) -> np.ndarray:
-    return camera_from_field_of_view(size, size, degrees).K.double().numpy()
+    return np.asarray(camera_from_field_of_view(size, size, degrees).K, dtype=np.float64)
 
 
 def _as_rigid(matrix: np.ndarray, name: str) -> np.ndarray:
