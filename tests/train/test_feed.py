@@ -3,7 +3,7 @@ import torch
 
 from phalanx.data.sample import Sample
 from phalanx.train.augment import augment
-from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize, unpack
+from phalanx.train.feed import BufferFeed, MixedFeed, finish_pictures, pack, resize, unpack
 
 
 def chunk(index: int, count: int = 5) -> Sample:
@@ -109,3 +109,28 @@ def test_augmentation_depends_on_its_generator_only_and_stays_in_range():
     flat, changed = flat - flat.mean(1, keepdim=True), changed - changed.mean(1, keepdim=True)
     alike = (flat * changed).sum(1) / (flat.norm(dim=1) * changed.norm(dim=1))
     assert float(alike.median()) > 0.8
+
+
+def test_kinds_are_mixed_in_fixed_numbers_and_go_on_where_they_stood():
+    def mixed():
+        feeds = {
+            kind: BufferFeed(endless, 2, seed, pack, finish_pictures) for kind, seed in (("labelled", 4), ("weak", 5))
+        }
+        return MixedFeed(feeds, {"labelled": 3, "weak": 1})
+
+    feed = mixed()
+    first = feed.next(4, 32, 2)
+    assert (len(first.get("labelled")), len(first.get("weak"))) == (3, 1)
+    state = feed.state()
+    expected = [feed.next(4, 32, 2) for _ in range(4)]
+    other = mixed()
+    other.restore(state)
+    for batch in expected:
+        again = other.next(4, 32, 2)
+        for kind, part in batch.parts.items():
+            assert torch.equal(part.image, again.get(kind).image), kind
+    with pytest.raises(ValueError, match="a batch of 5 is not one of"):
+        feed.next(5, 32, 2)
+    with pytest.raises(ValueError, match="feeds of .*counts of"):
+        MixedFeed({"labelled": feed}, {"weak": 1})
+    feed.close()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from lightning_fabric import Fabric
@@ -15,12 +14,11 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.plugins.precision import Precision as SinglePrecision
 from torch import nn
 
+from phalanx.core.precision import Precision, faster_precision
 from phalanx.methods.base import Player
 from phalanx.train.muon import Muon, faster_iteration
 from phalanx.train.plan import Batch, LoopConfig
 
-_FASTER = 1.2
-"""bfloat16 must be so many times as fast to be chosen: clocks waver, and float32 is the more exact."""
 _MEASURED = 8
 """Pictures that precisions are timed on."""
 
@@ -119,7 +117,7 @@ def _share_gradients(parameters: Sequence[nn.Parameter], fabric: Fabric) -> None
         parameter.grad = part.view_as(parameter)
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[None]:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """The context in which losses are computed; `precision` decided."""
     if precision == "bfloat16":
         return MixedPrecision("bf16-mixed", device=device.type).forward_context()
@@ -151,40 +149,32 @@ def decided(
     precision, kernel_precision = config.precision, config.kernel_precision
     if precision == "auto":
         twin, few = copy.deepcopy(model), batch[:_MEASURED].to(fabric.device)
-        with _unchanged_random(fabric.device):
-            plain, short = (
-                _seconds_of_losses(twin, players(twin), few, name, fabric.device) for name in ("float32", "bfloat16")
-            )
-        precision = "bfloat16" if plain > _FASTER * short else "float32"
+
+        def losses_in(dtype: torch.dtype) -> Callable[[], None]:
+            return partial(_all_losses, twin, players(twin), few, _name(dtype), fabric.device)
+
+        with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+            precision = _name(faster_precision(losses_in))
     if kernel_precision == "auto":
         kernels = kernels_of([p for player in players(model) for p in player.parameters])
-        fast = config.kernel_rate > 0 and kernels and faster_iteration(kernels) == torch.bfloat16
-        kernel_precision = "bfloat16" if fast else "float32"
+        kernel_precision = _name(faster_iteration(kernels)) if config.kernel_rate > 0 and kernels else "float32"
     if fabric.world_size > 1:
         precision, kernel_precision = fabric.broadcast((precision, kernel_precision))
     return replace(config, precision=precision, kernel_precision=kernel_precision)
 
 
-@contextmanager
-def _unchanged_random(device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
+def _all_losses(
+    model: nn.Module, players: Sequence[Player], batch: Batch, precision: Precision, device: torch.device
+) -> None:
+    """What every player computes in a step, without moving anything."""
+    for player in players:
+        model.zero_grad(set_to_none=True)
+        with autocast(precision, device):
+            terms = player.losses(batch)
+        torch.stack(list(terms.values())).sum().backward()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
-def _seconds_of_losses(
-    model: nn.Module, players: Sequence[Player], batch: Batch, precision: str, device: torch.device
-) -> float:
-    """The shortest time, of two rounds after a first, that all players' losses and gradients take; moves nothing."""
-    best = math.inf
-    for number in range(3):
-        started = time.perf_counter()
-        for player in players:
-            model.zero_grad(set_to_none=True)
-            with autocast(precision, device):
-                terms = player.losses(batch)
-            torch.stack(list(terms.values())).sum().backward()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        if number:
-            best = min(best, time.perf_counter() - started)
-    return best
+def _name(dtype: torch.dtype) -> Precision:
+    return "bfloat16" if dtype == torch.bfloat16 else "float32"

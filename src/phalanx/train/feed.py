@@ -7,9 +7,9 @@ stream, the seed and the feed's state, so that a resumed run sees the same batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from phalanx.core.seeding import generator
+from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
 from phalanx.train.augment import augment
+from phalanx.train.plan import Feed
 
 _KEPT = ("joints", "joints_2d", "rotations", "shape", "orientation", "translation", "K")
 
@@ -123,6 +125,40 @@ class BufferFeed(Generic[Batch]):
             for name, value in part.items():
                 buffer[name][number * count : (number + 1) * count] = value
         return buffer
+
+
+class MixedFeed:
+    """Batches of several kinds at once, each from a feed of its own, in fixed numbers.
+
+    Args:
+        feeds: by kind.
+        counts: samples of each kind in a batch; their sum is the batch that the loop asks for.
+    """
+
+    def __init__(self, feeds: Mapping[str, Feed], counts: Mapping[str, int]) -> None:
+        if feeds.keys() != counts.keys():
+            raise ValueError(f"MixedFeed: feeds of {sorted(feeds)}, counts of {sorted(counts)}")
+        self._feeds, self._counts = dict(feeds), dict(counts)
+
+    def next(self, batch: int, size: int, reuse: int) -> Mixture:
+        """The next batch."""
+        if batch != sum(self._counts.values()):
+            raise ValueError(f"MixedFeed: a batch of {batch} is not one of {self._counts}")
+        return Mixture({kind: feed.next(self._counts[kind], size, reuse) for kind, feed in self._feeds.items()})
+
+    def state(self) -> dict[str, Any]:
+        """Where each feed stands."""
+        return {kind: feed.state() for kind, feed in self._feeds.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        for kind, feed in self._feeds.items():
+            feed.restore(state[kind])
+
+    def close(self) -> None:
+        """Close all feeds."""
+        for feed in self._feeds.values():
+            feed.close()
 
 
 def pack(sample: Sample) -> dict[str, Tensor]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from phalanx.core.errors import InputError
+from phalanx.core.precision import Precision, as_precision
 from phalanx.methods.base import Player
 
 HELD_OUT_SEED = 1_000_003
 """Added to the training stream's seed for the held-out one."""
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass
@@ -142,9 +141,8 @@ def check_config(config: LoopConfig, phases: Sequence[Phase], stream_seed: int =
     for seed in (config.seed, stream_seed):
         if not 0 <= seed < 2**62:
             raise InputError(f"train: seeds must lie in [0, 2^62), got {seed}")
-    for name in ("precision", "kernel_precision"):
-        if (value := getattr(config, name)) not in ("auto", "float32", "bfloat16"):
-            raise InputError(f"train: {name} must be auto, float32 or bfloat16, not {value!r}")
+    as_precision(config.precision)
+    as_precision(config.kernel_precision)
     ends = [phase.until for phase in phases]
     if not ends or ends != sorted(ends) or ends[-1] != 1.0:
         raise InputError(f"train: phases must end at rising progress, the last at 1, got {ends}")
