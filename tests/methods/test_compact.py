@@ -8,6 +8,7 @@ from phalanx.data.sample import Sample
 from phalanx.geometry.rotations import ray_to_rotmat, rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.methods.compact import CompactConfig, CompactEstimator, centre_ray, load, save_weights, targets
+from phalanx.nets.blocks import can_pack
 
 SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 
@@ -156,6 +157,32 @@ def test_saved_and_loaded_again(hand, tmp_path):
     assert not again.training and not any(p.requires_grad for p in again.parameters())
     # the order of labels in the file does not matter, and it is readable by others
     assert path.stat().st_mode & 0o044 == 0o044
+
+
+def test_evidence_is_what_the_network_says_without_gradients():
+    made, images = network(), torch.rand(2, 3, 64, 64)
+    plain, evidence = made(images), made.evidence(images)
+    assert plain.joints_2d.requires_grad and evidence.joints is None
+    for name in ("joints_2d", "sigma_2d", "depth", "sigma_depth", "rotations", "orientation", "shape"):
+        got = getattr(evidence, name)
+        assert torch.equal(got, getattr(plain, name)) and not got.requires_grad
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_of_inference_can_be_chosen(hand, tmp_path, precision):
+    path = tmp_path / "weights.safetensors"
+    save_weights(network(), path, hand)
+    if precision == "bfloat16" and not can_pack(torch.bfloat16):
+        with pytest.raises(InputError, match="precision: .* bfloat16 on this CPU"):
+            load(path, hand, precision)
+        return
+    made = load(path, hand, precision)
+    assert made.precision == getattr(torch, precision)
+    images = torch.rand(2, 3, 64, 64)
+    error = (made.evidence(images).joints_2d - network().evidence(images).joints_2d).abs().max()
+    assert float(error) < (2e-3 if precision == "bfloat16" else 1e-4)
+    with pytest.raises(InputError, match="precision: must be 'auto', 'float32' or 'bfloat16', not 'float16'"):
+        load(path, hand, "float16")
 
 
 def spoil(path, how: str, hand: HandModel) -> HandModel:

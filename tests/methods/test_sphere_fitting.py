@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from phalanx.core.errors import InputError
 from phalanx.data.cube_views import CubeViews, cube_views
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import sphere_centres
+from phalanx.losses.latent_depth import depth_labels, label_maps
 from phalanx.methods.sphere_fitting import (
+    METHOD,
     SPHERES,
     FittingBatch,
     FittingWeights,
@@ -20,9 +23,11 @@ from phalanx.methods.sphere_fitting import (
     moved,
     save_weights,
 )
+from phalanx.nets.weights import write_weights
 from phalanx.synth import SynthConfig, make_chunk
 
 SIZE = 64
+HAND = HandModel.open_hand().checksum()
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +58,30 @@ def test_centres_are_where_the_maps_say():
     assert torch.allclose(centre, torch.tensor([(4.5 - 16) * cell, (20.5 - 16) * cell, -0.25 * EXTENT]), atol=1e-6)
 
 
-def test_synthetic_terms_vanish_at_the_truth_alone(views, truth):
+def test_synthetic_terms_train_the_network_and_not_the_prior(views):
     network = estimator()
-    labelled = views.single_views()
-    terms = network.losses(FittingBatch(labelled))
+    terms = network.losses(FittingBatch(views.single_views()))
     assert set(terms) == {"maps", "coordinates"} and all(value > 0.01 for value in terms.values())
     sum(terms.values()).backward()
     grads = [p.grad for p in network.hourglass.parameters() if p.grad is not None]
     assert len(grads) > 20 and all(bool(g.isfinite().all()) for g in grads)
     assert all(p.grad is None for p in network.prior.parameters())
+
+
+def test_synthetic_terms_vanish_at_the_truth_alone(views, truth):
+    """A stack that says where the spheres are, and one that says so of a hand a few millimetres off."""
+    network, labelled = estimator(), views.single_views()
+
+    def terms(centres):
+        target = centres.flatten(0, 1) / EXTENT + torch.tensor([0.5, 0.5, 0.0])
+        heat = label_maps(target[..., :2], 32, 32)
+        return network._supervised(torch.cat((heat, depth_labels(heat, target[..., 2])), dim=1), labelled)
+
+    at_truth = terms(truth)
+    assert float(at_truth["maps"]) < 1e-9 and float(at_truth["coordinates"]) < 1e-4
+    for step in (torch.tensor([0.004, 0.0, 0.0]), torch.tensor([0.0, 0.0, 0.004])):
+        off = terms(truth + step)
+        assert all(float(off[name]) > 1e-4 and float(off[name]) > 50 * float(at_truth[name]) for name in off), off
 
 
 def test_every_views_estimate_is_held_against_every_views_map(views, truth):
@@ -151,6 +171,26 @@ def test_all_kinds_of_frames_in_a_batch(views):
     assert all(bool(value.isfinite()) for value in terms.values())
 
 
+def test_a_batch_counts_maps_and_is_shared_out_frame_by_frame(views):
+    batch = FittingBatch(views.single_views()[:4], (views[:2], views.single_views()[4:6]))
+    assert len(batch) == 4 + 2 * 3 + 2 and len(FittingBatch()) == 0
+    shares = [batch[rank::2] for rank in range(2)]
+    assert [len(share) for share in shares] == [6, 6]
+    assert torch.equal(shares[1].labelled.joints, batch.labelled.joints[[1, 3]])
+    assert torch.equal(shares[1].unlabelled[0].maps, views.maps[1:2])
+    moved_there = batch.to("meta")
+    assert [part.maps.device.type for part in moved_there.parts()] == ["meta"] * 3 and len(moved_there) == 12
+
+
+def test_evidence_is_joints_and_how_far_they_are_trusted(views):
+    network = estimator(vae=0).eval()
+    maps = views.maps[0]
+    evidence = network.evidence(maps)
+    assert torch.equal(evidence.joints, joints_of_spheres(network(maps).detach()))
+    assert torch.equal(evidence.sigma_joints, torch.full((3, 21), 0.01)) and not evidence.joints.requires_grad
+    assert evidence.joints_2d is None and evidence.rotations is None
+
+
 def test_noise_keeps_the_hand_in_its_place(views):
     maps = views.maps.flatten(0, 1)
     noisy = add_noise(maps, torch.Generator().manual_seed(0))
@@ -173,3 +213,13 @@ def test_weights_files_hold_the_network_and_not_how_it_was_trained(tmp_path):
     assert back.config == SphereFittingConfig(size=SIZE, width=16)
     for name, value in network.state_dict().items():
         torch.testing.assert_close(back.state_dict()[name], value, rtol=2e-3, atol=2e-3)  # half precision
+
+
+def test_weights_that_do_not_fit_are_refused_in_a_sentence(tmp_path):
+    path = tmp_path / "w.safetensors"
+    write_weights(path, estimator(vae=0).state_dict(), METHOD, {"size": SIZE, "width": 24, "stacks": 1}, HAND)
+    with pytest.raises(InputError, match="w.safetensors: the weights do not fit the network they name"):
+        load(path)
+    write_weights(path, estimator(vae=0).state_dict(), METHOD, {"size": SIZE}, HAND)
+    with pytest.raises(InputError, match="w.safetensors: the weights do not fit the network they name"):
+        load(path, trainable=True)

@@ -1,0 +1,40 @@
+"""Every method, by the name that its weights files bear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from phalanx.methods import compact, sphere_fitting
+from phalanx.methods.base import HandEstimator
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method's parts."""
+
+    estimator: type[HandEstimator]
+    """The network: `estimator(config)` is an untrained one."""
+    config: type[Any]
+    """Of the network and its losses, a dataclass; its defaults are those of the shipped weights."""
+    load: Callable[..., HandEstimator]
+    """`load(path=None, hand=None, precision="auto")`: with weights (default: the shipped ones), ready for inference."""
+    about: str
+    """What it is, in a line."""
+
+
+METHODS: dict[str, Entry] = {
+    compact.METHOD: Entry(
+        compact.CompactEstimator,
+        compact.CompactConfig,
+        compact.load,
+        "one colour picture to joints, rotations and shape; trained on labelled pictures",
+    ),
+    sphere_fitting.METHOD: Entry(
+        sphere_fitting.SphereFittingEstimator,
+        sphere_fitting.SphereFittingConfig,
+        sphere_fitting.load,
+        "one depth map to 41 spheres; trained on synthetic depth, then on recordings without labels (Wan et al. 2019)",
+    ),
+}
