@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from phalanx.core.seeding import generator
-from phalanx.synth.paint.skin import CHANNELS, TEXTURE_SIDE, paint_variant, skin_bank, skin_matrices, unwrap
+from phalanx.synth.paint.skin import CHANNELS, skin_bank, skin_matrices
+from phalanx.synth.paint.skin_detail import TEXTURE_SIDE, paint_variant, unwrap
 from phalanx.synth.paint.surface import hand
 
 

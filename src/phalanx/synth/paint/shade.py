@@ -12,7 +12,8 @@ from phalanx.core.records import join_fields
 from phalanx.render.visibility import visibility
 from phalanx.synth.paint.dress import DressDraw
 from phalanx.synth.paint.light import VertexLight
-from phalanx.synth.paint.skin import SLOPE_SCALE, TEXTURE_SIDE
+from phalanx.synth.paint.skin import SLOPE_SCALE
+from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
 from phalanx.synth.paint.surface import Topology
 
 _CPU_BLOCK = 1 << 16  # pixels shaded together, but at least a picture's: what fits a core's cache

@@ -106,49 +106,15 @@ def hand(device: str) -> tuple[HandModel, Topology]:
     """The open hand and its tables on `device`, made once."""
     model = HandModel.open_hand()
     faces, rest = model.faces.numpy(), model.template.numpy().astype(np.float64)
-    parts, joints = model.parts.numpy(), model.rest_joints.numpy().astype(np.float64)
-    uv = model.uv.numpy().astype(np.float64)
+    parts, uv = model.parts.numpy(), model.uv.numpy().astype(np.float64)
     split, split_faces, split_uv = _split_seams(faces, uv)
-    around = _faces_around(faces, len(rest))
     edges = np.stack([uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], -1)  # (F, 2, 2), columns are edges
     determinant = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
     edges[np.abs(determinant) < 1e-12] = np.eye(2)
-    corners = rest[faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(rest)
-    np.add.at(normals, faces.reshape(-1), np.repeat(normal, 3, 0))
+    normals = area_normals(rest, faces)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    # Position and normal together keep the skins of neighbouring fingers apart.
-    feature = np.concatenate([rest, 0.012 * normals], 1)
-    coarse = _farthest_points(feature, min(_COARSE_POINTS, len(rest)))
-    distance = ((feature[:, None] - feature[None, coarse]) ** 2).sum(-1)
-    spread = np.argsort(distance, 1)[:, :_NEIGHBOURS]
-    weights = 1.0 / (np.take_along_axis(distance, spread, 1) + 1e-7)
-    weights /= weights.sum(1, keepdims=True)
-    ball_joints, ball_share = [], []
-    for finger in FINGERS:
-        for a, b in pairwise(finger):
-            for share in (0.0, 1 / 3, 2 / 3):
-                ball_joints.append((a, b))
-                ball_share.append(share)
-        ball_joints.append((finger[2], finger[3]))
-        ball_share.append(0.95)
-    for finger in FINGERS[1:]:
-        for share in (0.3, 0.65):
-            ball_joints.append((0, finger[0]))
-            ball_share.append(share)
-    ends = np.array(ball_joints)
-    centres = (
-        joints[ends[:, 0]] * (1 - np.array(ball_share)[:, None]) + joints[ends[:, 1]] * np.array(ball_share)[:, None]
-    )
-    arm = []
-    for y in (-0.01, -0.04, -0.08, -0.13):
-        ring = (
-            rest[(parts == 1) & (np.abs(rest[:, 1] - y) < 0.015)] if y < -0.02 else rest[np.abs(rest[:, 1] - y) < 0.01]
-        )
-        arm.append(ring.mean(0))
-    centres = np.concatenate([centres, np.array(arm)])
-    radius = np.sqrt(((centres[:, None] - rest[None]) ** 2).sum(-1).min(1)).clip(0.002, 0.03)
+    coarse, spread, weights = _coarse_points(rest, normals)
+    ends, share, arm, radius = _ball_proxies(rest, parts, model.rest_joints.numpy().astype(np.float64))
 
     def tensor(array: np.ndarray) -> Tensor:
         kind = torch.int64 if np.issubdtype(np.asarray(array).dtype, np.integer) else torch.float32
@@ -163,17 +129,60 @@ def hand(device: str) -> tuple[HandModel, Topology]:
         face_parts=torch.as_tensor(np.concatenate([[-1], parts[faces[:, 0]]]), dtype=torch.int8, device=device),
         rest=tensor(rest),
         rest_normals=tensor(normals),
-        around=tensor(around),
+        around=tensor(_faces_around(faces, len(rest))),
         uv_inverse=tensor(np.linalg.inv(edges)),
         coarse=tensor(coarse),
         spread=tensor(spread),
         spread_weights=tensor(weights),
         ball_joints=tensor(ends),
-        ball_share=tensor(np.array(ball_share)),
+        ball_share=tensor(share),
         ball_radius=tensor(radius),
-        arm_balls=tensor(np.array(arm)),
+        arm_balls=tensor(arm),
     )
     return model.to(device), topology
+
+
+def area_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Outward normals `(V, 3)` of vertices `(V, 3)`: sums over the faces `(F, 3)` around them, as long as twice their area."""
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(vertices)
+    np.add.at(normals, faces.reshape(-1), np.repeat(normal, 3, 0))
+    return normals
+
+
+def _coarse_points(rest: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`coarse`, `spread` and `spread_weights` of `Topology`, for vertices `(V, 3)` with unit normals."""
+    # Position and normal together keep the skins of neighbouring fingers apart.
+    feature = np.concatenate([rest, 0.012 * normals], 1)
+    coarse = _farthest_points(feature, min(_COARSE_POINTS, len(rest)))
+    distance = ((feature[:, None] - feature[None, coarse]) ** 2).sum(-1)
+    spread = np.argsort(distance, 1)[:, :_NEIGHBOURS]
+    weights = 1.0 / (np.take_along_axis(distance, spread, 1) + 1e-7)
+    return coarse, spread, weights / weights.sum(1, keepdims=True)
+
+
+def _ball_proxies(
+    rest: np.ndarray, parts: np.ndarray, joints: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """`ball_joints`, `ball_share`, `arm_balls` and `ball_radius` of `Topology`: balls in fingers, palm and forearm.
+
+    Args:
+        rest: (V, 3) vertices, and `parts` (V,) the segments that they belong to.
+        joints: (21, 3) rest joints.
+    """
+    balls = []  # between which joints, and where
+    for finger in FINGERS:
+        balls += [(a, b, share) for a, b in pairwise(finger) for share in (0.0, 1 / 3, 2 / 3)]
+        balls.append((finger[2], finger[3], 0.95))
+    balls += [(0, finger[0], share) for finger in FINGERS[1:] for share in (0.3, 0.65)]
+    ends, share = np.array([ball[:2] for ball in balls]), np.array([ball[2] for ball in balls])
+    inner = joints[ends[:, 0]] * (1 - share[:, None]) + joints[ends[:, 1]] * share[:, None]
+    rings = [(parts == 1) & (np.abs(rest[:, 1] - y) < 0.015) for y in (-0.04, -0.08, -0.13)]
+    rings.insert(0, np.abs(rest[:, 1] + 0.01) < 0.01)  # at the wrist, of both segments
+    arm = np.array([rest[ring].mean(0) for ring in rings])
+    centres = np.concatenate([inner, arm])
+    return ends, share, arm, np.sqrt(((centres[:, None] - rest[None]) ** 2).sum(-1).min(1)).clip(0.002, 0.03)
 
 
 def balls(surface: HandSurface, topology: Topology) -> Tensor:
