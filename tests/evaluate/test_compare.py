@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.evaluate.compare import as_csv, as_latex, as_markdown, compare, read_methods
+from phalanx.evaluate.compare import compare, read_methods
 from phalanx.evaluate.nyu import score_nyu
 
 
@@ -108,13 +108,3 @@ def test_text_files_are_scored_first(tmp_path):
     assert method.name == "mine" and method.figures["mean_mm"] == 0
     with pytest.raises(InputError, match="mine.txt: is no JSON of scores"):
         compare([tmp_path / "mine.txt"], tmp_path / "out")
-
-
-def test_tables():
-    rows = [["method", "a_b (%)"], ["x|y", "1"], ["~", "-2"]]
-    assert as_markdown(rows) == "| method | a_b (%) |\n| --- | ---: |\n| x\\|y | 1 |\n| ~ | -2 |\n"
-    assert list(csv.reader(as_csv(rows).splitlines())) == rows
-    assert as_latex(rows).splitlines() == [
-        r"\begin{tabular}{lr}", r"\toprule", r"method & a\_b (\%) \\", r"\midrule", r"x|y & 1 \\",
-        r"\textasciitilde{} & -2 \\", r"\bottomrule", r"\end{tabular}",
-    ]  # fmt: skip

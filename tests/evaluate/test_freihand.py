@@ -14,6 +14,7 @@ from phalanx.data.public import freihand as reader
 from phalanx.evaluate.compare import compare
 from phalanx.evaluate.freihand import PROTOCOL, known_scale, score_surfaces
 from phalanx.evaluate.protocol import Truth, evaluate_set, stacked_surfaces, without_forearm
+from phalanx.evaluate.steps import Steps
 from phalanx.hand.model import HandModel
 from phalanx.metrics.joints import procrustes_aligned
 
@@ -67,7 +68,7 @@ def told(joints, surfaces, missed=()):
 def test_perfect_surfaces_have_no_error_and_saved_ones_score_the_same(folder):
     joints, surfaces = hands()
     predictor = told(2.0 * joints, 2.0 * surfaces)  # twice as large, twice as far: the scale is known
-    report = evaluate_set(PROTOCOL, folder, predictor, save=folder / "p.npz", json_path=folder / "s.json")
+    report = evaluate_set(PROTOCOL, folder, Steps(predictor, save=folder / "p.npz", json_path=folder / "s.json"))
     figures = report["phalanx"]
     for kind in ("_scaled", "_aligned_by_joints", "_aligned"):
         assert (figures[f"f_5_mm{kind}"], figures[f"f_15_mm{kind}"]) == (1, 1)
@@ -76,7 +77,7 @@ def test_perfect_surfaces_have_no_error_and_saved_ones_score_the_same(folder):
     # as predicted, which is how their code takes them, all is wrong
     assert figures["mesh_mean_mm"] > 500 and figures["f_15_mm"] == 0 and figures["mean_mm"] > 500
     assert figures["mean_mm_scaled"] == pytest.approx(0, abs=1e-3)
-    assert evaluate_set(PROTOCOL, folder, predictions=folder / "p.npz") == report
+    assert evaluate_set(PROTOCOL, folder, Steps(predictions=folder / "p.npz")) == report
     assert np.load(folder / "p.npz")["phalanx/vertices"].dtype == np.float32
     (method,) = compare([folder / "s.json"], folder / "out")
     assert method.figures["f_5_mm_scaled"] == 1 and "| 1.000 |" in (folder / "out/comparison.md").read_text()
@@ -84,54 +85,56 @@ def test_perfect_surfaces_have_no_error_and_saved_ones_score_the_same(folder):
 
 def test_a_shift_is_an_error_until_it_is_aligned(folder):
     joints, surfaces = hands()
-    figures = evaluate_set(PROTOCOL, folder, told(joints + [0.03, 0, 0.04], surfaces + [0.03, 0, 0.04]))["phalanx"]
+    figures = evaluate_set(PROTOCOL, folder, Steps(told(joints + [0.03, 0, 0.04], surfaces + [0.03, 0, 0.04])))[
+        "phalanx"
+    ]
     assert figures["mesh_mean_mm"] == pytest.approx(50, abs=1e-3) and figures["f_5_mm"] < 0.5
     assert figures["mesh_mean_mm_aligned"] == pytest.approx(0, abs=1e-3)
     assert figures["f_5_mm_aligned"] == figures["f_5_mm_aligned_by_joints"] == 1
     # joints that are right beside a surface that is not: only the alignment by vertices takes it out
-    figures = evaluate_set(PROTOCOL, folder, told(joints, surfaces + [0.03, 0, 0.04]))["phalanx"]
+    figures = evaluate_set(PROTOCOL, folder, Steps(told(joints, surfaces + [0.03, 0, 0.04])))["phalanx"]
     assert figures["f_5_mm_aligned"] == 1 and figures["f_5_mm_aligned_by_joints"] == figures["f_5_mm"] < 0.5
 
 
 def test_other_surfaces_have_f_scores_alone(folder):
     joints, surfaces = hands()
-    figures = evaluate_set(PROTOCOL, folder, told(joints, surfaces[:, :700]))["phalanx"]
+    figures = evaluate_set(PROTOCOL, folder, Steps(told(joints, surfaces[:, :700])))["phalanx"]
     assert 0.9 < figures["f_5_mm"] < 1 and figures["f_5_mm"] == pytest.approx(figures["f_5_mm_aligned_by_joints"])
     assert not [name for name in figures if name.startswith("mesh") or name == "f_5_mm_aligned"]
 
 
 def test_predictions_and_sets_without_surfaces_are_scored_by_joints(folder):
     joints, surfaces = hands()
-    bare = evaluate_set(PROTOCOL, folder, told(joints, None), save=folder / "p.npz")["phalanx"]
+    bare = evaluate_set(PROTOCOL, folder, Steps(told(joints, None), save=folder / "p.npz"))["phalanx"]
     assert bare["mean_mm"] < 1e-3 and "f_5_mm" not in bare
     assert "phalanx/vertices" not in np.load(folder / "p.npz")
     (folder / "evaluation_verts.json").unlink()
-    assert "f_5_mm" not in evaluate_set(PROTOCOL, folder, told(joints, surfaces))["phalanx"]
+    assert "f_5_mm" not in evaluate_set(PROTOCOL, folder, Steps(told(joints, surfaces)))["phalanx"]
 
 
 def test_missed_hands_have_no_surface(folder):
     joints, surfaces = hands()
-    report = evaluate_set(PROTOCOL, folder, told(joints, surfaces, missed=(1,)), save=folder / "p.npz")
+    report = evaluate_set(PROTOCOL, folder, Steps(told(joints, surfaces, missed=(1,)), save=folder / "p.npz"))
     figures = report["phalanx"]
     assert figures["f_15_mm"] == pytest.approx(2 / 3) and figures["mesh_mean_mm"] is None
     assert figures["mesh_auc_0_50"] == pytest.approx(2 / 3, abs=0.01)
-    assert evaluate_set(PROTOCOL, folder, predictions=folder / "p.npz") == report
+    assert evaluate_set(PROTOCOL, folder, Steps(predictions=folder / "p.npz")) == report
 
 
 def test_damaged_surfaces_are_named(folder):
     joints, surfaces = hands()
-    evaluate_set(PROTOCOL, folder, told(joints, surfaces), save=folder / "p.npz")
+    evaluate_set(PROTOCOL, folder, Steps(told(joints, surfaces), save=folder / "p.npz"))
     arrays = dict(np.load(folder / "p.npz"))
     for value in (surfaces[:2], surfaces[0], surfaces[..., :2], surfaces.astype(int)):
         np.savez(folder / "q.npz", **(arrays | {"phalanx/vertices": value}))
         with pytest.raises(InputError, match=r"q.npz: phalanx/vertices: floats of shape \(3, any, 3\) expected, is"):
-            evaluate_set(PROTOCOL, folder, predictions=folder / "q.npz")
+            evaluate_set(PROTOCOL, folder, Steps(predictions=folder / "q.npz"))
     np.savez(folder / "q.npz", **(arrays | {"phalanx/vertices": np.full_like(surfaces, np.nan)}))
     with pytest.raises(InputError, match="no surface is there"):
-        evaluate_set(PROTOCOL, folder, predictions=folder / "q.npz")
+        evaluate_set(PROTOCOL, folder, Steps(predictions=folder / "q.npz"))
     np.savez(folder / "q.npz", **(arrays | {"phalanx/vertices": 1e3 * surfaces}))
     with pytest.raises(InputError, match="millimetres"):
-        evaluate_set(PROTOCOL, folder, predictions=folder / "q.npz")
+        evaluate_set(PROTOCOL, folder, Steps(predictions=folder / "q.npz"))
 
 
 def test_the_authors_form_is_read_and_scored_as_it_is(folder):
@@ -139,13 +142,13 @@ def test_the_authors_form_is_read_and_scored_as_it_is(folder):
     joints[:, 3] += [0, 0.021, 0]
     path = folder / "pred.json"
     path.write_text(json.dumps([joints.tolist(), surfaces[:, :700].tolist()]))
-    figures = evaluate_set(PROTOCOL, folder, predictions=path)["pred"]
+    figures = evaluate_set(PROTOCOL, folder, Steps(predictions=path))["pred"]
     assert figures["mean_mm"] == pytest.approx(1, rel=1e-4) and figures["missed"] == 0 and 0.9 < figures["f_5_mm"] < 1
-    twice = evaluate_set(PROTOCOL, folder, told(2 * joints, None), save=folder / "p.npz")["phalanx"]
+    twice = evaluate_set(PROTOCOL, folder, Steps(told(2 * joints, None), save=folder / "p.npz"))["phalanx"]
     assert twice["mean_mm"] > 500 and twice["mean_mm_scaled"] == pytest.approx(1, rel=1e-4)
     # a part of the set takes its entries by their numbers
     (folder / "evaluation/rgb/00000001.jpg").unlink()
-    part = evaluate_set(PROTOCOL, folder, predictions=path, whole=False)
+    part = evaluate_set(PROTOCOL, folder, Steps(predictions=path), whole=False)
     assert part["hands"] == 2 and part["pred"]["mean_mm"] == pytest.approx(1, rel=1e-4)
 
 
@@ -166,7 +169,7 @@ def test_what_is_wrong_in_the_authors_form_is_named(folder, change, sentence):
     change(pred)
     (folder / "pred.json").write_text(json.dumps(pred))
     with pytest.raises(InputError, match=f"pred.json: {sentence}"):
-        evaluate_set(PROTOCOL, folder, predictions=folder / "pred.json")
+        evaluate_set(PROTOCOL, folder, Steps(predictions=folder / "pred.json"))
 
 
 def their_alignment(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from phalanx.core.errors import InputError
 from phalanx.evaluate.compare import compare
 from phalanx.evaluate.gestures import GestureRun, evaluate_gestures, pose_features, score_gestures
 from phalanx.evaluate.report import write_report
+from phalanx.evaluate.steps import Steps
 
 ACCURACY = "classification_accuracy_percent"
 
@@ -34,7 +35,7 @@ def folders(tmp_path):
 
 
 def test_poses_that_differ_are_told_apart(folders):
-    report = evaluate_gestures("folders", folders, told, json_path=folders / "scores.json")
+    report = evaluate_gestures("folders", folders, Steps(told, json_path=folders / "scores.json"))
     assert report["pictures"] == 30 and report["gestures"] == 3 and report["runs"] == ["phalanx"]
     scores = report["phalanx"]
     assert scores["missed"] == 0 and scores[ACCURACY] == 100 and scores["chance_percent"] == pytest.approx(100 / 3)
@@ -45,7 +46,7 @@ def test_poses_that_differ_are_told_apart(folders):
 def test_missed_hands_are_wrong(folders):
     for i in range(3):
         cv2.imwrite(str(folders / "fist" / f"{i}.png"), np.zeros((20, 24, 3), np.uint8))
-    scores = evaluate_gestures("folders", folders, told)["phalanx"]
+    scores = evaluate_gestures("folders", folders, Steps(told))["phalanx"]
     assert scores["missed"] == 3 and scores[ACCURACY] == pytest.approx(90)
     assert scores[f"{ACCURACY}_low"] < 90 < scores[f"{ACCURACY}_high"]
 
@@ -53,11 +54,11 @@ def test_missed_hands_are_wrong(folders):
 def test_saved_features_score_the_same_and_those_of_others_are_scored(folders):
     cv2.imwrite(str(folders / "open" / "4.png"), np.zeros((20, 24, 3), np.uint8))
     saved = folders / "features.npz"
-    first = evaluate_gestures("folders", folders, told, save=saved)
-    assert evaluate_gestures("folders", folders, predictions=saved) == first
+    first = evaluate_gestures("folders", folders, Steps(told, save=saved))
+    assert evaluate_gestures("folders", folders, Steps(predictions=saved)) == first
     arrays = dict(np.load(saved))
     np.savez(folders / "other.npz", image_path=arrays["image_path"], **{"other/features": np.arange(30.0)[:, None]})
-    other = evaluate_gestures("folders", folders, predictions=folders / "other.npz")
+    other = evaluate_gestures("folders", folders, Steps(predictions=folders / "other.npz"))
     assert other["runs"] == ["other"] and other["other"]["missed"] == 0 and other["other"][ACCURACY] > 80
 
 
@@ -75,14 +76,14 @@ def test_saved_features_score_the_same_and_those_of_others_are_scored(folders):
     ],
 )
 def test_damaged_features_are_named(folders, change, sentence):
-    evaluate_gestures("folders", folders, told, save=folders / "p.npz")
+    evaluate_gestures("folders", folders, Steps(told, save=folders / "p.npz"))
     arrays = dict(np.load(folders / "p.npz"))
     change(arrays)
     np.savez(folders / "q.npz", **arrays)
     with pytest.raises(InputError, match=f"q.npz: .*{sentence}"):
-        evaluate_gestures("folders", folders, predictions=folders / "q.npz")
+        evaluate_gestures("folders", folders, Steps(predictions=folders / "q.npz"))
     with pytest.raises(InputError, match="give no predictor"):
-        evaluate_gestures("folders", folders, told, predictions=folders / "p.npz")
+        evaluate_gestures("folders", folders, Steps(told, predictions=folders / "p.npz"))
 
 
 def test_published_accuracies_stand_beside_measured_ones(folders):
@@ -118,8 +119,8 @@ def test_features_are_angles_and_orientation():
 
 def test_what_makes_no_test_is_refused(folders):
     with pytest.raises(InputError, match="no hand was found"):
-        evaluate_gestures("folders", folders, lambda image: [])
+        evaluate_gestures("folders", folders, Steps(lambda image: []))
     with pytest.raises(InputError, match="10 pictures of 1 gestures do not make a test"):
-        evaluate_gestures("folders", folders / "fist", told)
+        evaluate_gestures("folders", folders / "fist", Steps(told))
     with pytest.raises(InputError):
-        evaluate_gestures("rwth", folders, told)
+        evaluate_gestures("rwth", folders, Steps(told))

@@ -15,6 +15,7 @@ from phalanx.evaluate.hgr import evaluate_hgr, hgr_table, paired_tips, score_hgr
 from phalanx.evaluate.hgr_labels import SIZE, HGRTruth
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.report import write_report
+from phalanx.evaluate.steps import Steps
 from phalanx.geometry.crops import SquareBox
 from phalanx.hand.skeleton import TIPS
 
@@ -88,7 +89,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def evaluate(folder, *args, **options):
-    return evaluate_hgr(folder, *args, whole=False, splits=("hgr1",), **options)
+    return evaluate_hgr(folder, Steps(*args, **options), whole=False, splits=("hgr1",))
 
 
 def test_perfect_predictions_have_no_error_and_saved_ones_score_the_same(folder):

@@ -11,8 +11,9 @@ from scipy.io import savemat
 
 from phalanx.core.errors import InputError
 from phalanx.data.public.photos3d import Photos3D, read_photos3d
-from phalanx.evaluate.photos3d import evaluate_photos3d, predict_photos3d, score_photos3d
-from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
+from phalanx.evaluate.photos3d import evaluate_photos3d, find_in_photos, score_photos3d, show
+from phalanx.evaluate.predictions import FoundJoints, JointPredictions, load_predictions, save_predictions
+from phalanx.evaluate.steps import Steps
 from phalanx.evaluate.table import print_table
 from phalanx.evaluate.worst import worst_photos
 
@@ -55,7 +56,7 @@ class Stub:
 def test_the_predictor_gets_the_whole_crop_and_the_camera_only_when_it_is_given(folder):
     photos = read_photos3d(folder)
     stub = Stub(photos)
-    evaluate_photos3d(folder, stub, quiet=True)
+    evaluate_photos3d(folder, Steps(stub))
     assert [call[0] for call in stub.calls] == [0, 0] + [index for index in range(COUNT) for _ in range(2)]
     assert {call[1] for call in stub.calls} == {(0, 0, 256, 256)}
     assert {call[3] for call in stub.calls} == {"left"}
@@ -66,7 +67,7 @@ def test_the_predictor_gets_the_whole_crop_and_the_camera_only_when_it_is_given(
 
 def test_the_truth_scores_zero_and_another_place_and_size_cost_nothing_in_3d(folder):
     photos = read_photos3d(folder)
-    report = evaluate_photos3d(folder, Stub(photos, lambda i, p, j, K: (p, 3 * j + 1)), quiet=True)
+    report = evaluate_photos3d(folder, Steps(Stub(photos, lambda i, p, j, K: (p, 3 * j + 1))))
     for key in ("epe_2d_px", "epe_3d_root_scaled_mm", "epe_3d_procrustes_mm"):
         assert report[key] == pytest.approx(0, abs=1e-9)
         assert report[f"{key}_mapped"] == pytest.approx(0, abs=1e-9)
@@ -82,7 +83,7 @@ def test_known_errors_give_known_figures_with_and_without_the_camera(folder):
         moved[5] += [0, 0, 1e-6] if K is not None else [0.021, 0, 0]  # one joint of 21, 21 mm
         return joints_2d + [3.0, 4.0], moved
 
-    report = evaluate_photos3d(folder, Stub(read_photos3d(folder), spoil), quiet=True)
+    report = evaluate_photos3d(folder, Steps(Stub(read_photos3d(folder), spoil)))
     assert report["epe_2d_px"] == pytest.approx(5)
     assert report["focal_given"]["epe_3d_root_scaled_mm"] == pytest.approx(0, abs=1e-3)
     # The scale follows the moved joint a little, so every joint pays some
@@ -94,15 +95,19 @@ def test_missed_hands_are_counted_left_out_of_means_and_wrong_in_the_auc(folder)
     def spoil(index, joints_2d, joints, K):
         return None if index % 4 == 0 else (joints_2d + [0.0, 2.0], joints)
 
-    report = evaluate_photos3d(folder, Stub(read_photos3d(folder), spoil), quiet=True)
+    report = evaluate_photos3d(folder, Steps(Stub(read_photos3d(folder), spoil)))
     assert report["missed"] == COUNT // 4
     assert report["epe_2d_px"] == pytest.approx(2)
     assert report["auc_0_50"] == pytest.approx(0.75)
     assert sum(group["missed"] for group in report["by_view"].values()) == COUNT // 4
 
 
-def test_a_predictor_that_misses_everything_gets_no_errors_and_no_area(folder):
-    report = evaluate_photos3d(folder, Stub(read_photos3d(folder), lambda *_: None))
+def test_a_predictor_that_misses_everything_gets_no_errors_and_no_area(folder, capsys):
+    report = evaluate_photos3d(folder, Steps(Stub(read_photos3d(folder), lambda *_: None)))
+    assert capsys.readouterr().out == ""
+    show(report)
+    shown = capsys.readouterr().out
+    assert "focal given" in shown and "focal not given" in shown and "- / -" in shown
     assert report["missed"] == COUNT
     assert (report["epe_2d_px"], report["epe_3d_root_scaled_mm_mapped"]) == (None, None)
     assert (report["auc_0_50"], report["auc_20_50"]) == (0, 0)
@@ -114,7 +119,7 @@ def test_groups_are_parts_of_the_whole(folder):
     def spoil(index, joints_2d, joints, K):
         return joints_2d + rng.normal(size=(21, 2)), joints + rng.normal(size=(21, 3)) * 0.01
 
-    figures = evaluate_photos3d(folder, Stub(read_photos3d(folder), spoil), known_focal=True, quiet=True)
+    figures = evaluate_photos3d(folder, Steps(Stub(read_photos3d(folder), spoil)), known_focal=True)
     assert "focal_not_given" not in figures
     for groups in (figures["by_view"], figures["by_curled"]):
         parts = [group for group in groups.values() if group["photos"]]
@@ -130,8 +135,8 @@ def test_saved_predictions_give_the_same_figures_and_files_are_written(folder, t
         return None if index == 7 else (joints_2d + 9 * rng.normal(size=(21, 2)), joints + rng.normal(size=(21, 3)))
 
     saved, figures, sheet = tmp_path / "predictions.npz", tmp_path / "figures.json", tmp_path / "worst.png"
-    first = evaluate_photos3d(folder, Stub(read_photos3d(folder), spoil), save=saved, quiet=True)
-    second = evaluate_photos3d(folder, predictions=saved, json_path=figures, worst=sheet, worst_count=6, quiet=True)
+    first = evaluate_photos3d(folder, Steps(Stub(read_photos3d(folder), spoil), save=saved))
+    second = evaluate_photos3d(folder, Steps(predictions=saved, json_path=figures), worst=sheet, worst_count=6)
     assert first == second == json.loads(figures.read_text())
     assert cv2.imread(str(sheet)).shape == (2 * (384 + 22) + 22, 5 * 384, 3)  # two rows and the legend
     assert {path.name for path in tmp_path.iterdir()} == {"predictions.npz", "figures.json", "worst.png"}
@@ -147,17 +152,17 @@ def test_the_worst_photos_are_the_missed_and_then_those_with_the_largest_2d_erro
     assert worst_photos(photos, predictions, 3).tolist() == [20, 11, 3]
 
 
-def test_estimators_take_turns(folder):
+def test_finders_take_turns(folder):
     order = []
 
     def named(name):
-        def estimate(image, K):
+        def find(image, K):
             order.append(name)
-            return SimpleNamespace(joints_2d=None, joints=None, ms=1.0)
+            return FoundJoints(None, None, 1.0)
 
-        return estimate
+        return find
 
-    runs = predict_photos3d(read_photos3d(folder), {"a": named("a"), "b": named("b")})
+    runs = find_in_photos(read_photos3d(folder), {"a": named("a"), "b": named("b")})
     assert order == ["a", "b"] * (COUNT + 1)  # once to warm up
     assert not runs["a"].found.any()
 
@@ -213,17 +218,21 @@ def test_files_that_cannot_be_written_are_named_before_anything_is_predicted(fol
     (tmp_path / "file").write_text("")
     for name in ("save", "json_path", "worst"):
         with pytest.raises(InputError, match="file: the output folder cannot be written"):
-            evaluate_photos3d(folder, predictor=None, quiet=True, **{name: tmp_path / "file" / "a"})
+            blocked = {name: tmp_path / "file" / "a"}
+            steps = Steps(**blocked) if name != "worst" else Steps()
+            evaluate_photos3d(folder, steps, worst=blocked.get("worst"))
 
 
 def test_bad_arguments_are_refused(folder, tmp_path):
     photos = read_photos3d(folder)
     with pytest.raises(InputError, match="give no predictor"):
-        evaluate_photos3d(folder, Stub(photos), predictions=tmp_path / "x.npz")
+        evaluate_photos3d(folder, Steps(Stub(photos), predictions=tmp_path / "x.npz"))
+    with pytest.raises(InputError, match="known_focal"):
+        evaluate_photos3d(folder, Steps(predictions=tmp_path / "x.npz"), known_focal=True)
     with pytest.raises(InputError, match="cannot be written: it is a folder"):
-        evaluate_photos3d(folder, Stub(photos), json_path=tmp_path, quiet=True)
+        evaluate_photos3d(folder, Steps(Stub(photos), json_path=tmp_path))
     with pytest.raises(InputError, match="worst_count: at least 1"):
-        evaluate_photos3d(folder, Stub(photos), worst=tmp_path / "w.png", worst_count=0, quiet=True)
+        evaluate_photos3d(folder, Steps(Stub(photos)), worst=tmp_path / "w.png", worst_count=0)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the photos of {REAL.name}, which are not part of the project")

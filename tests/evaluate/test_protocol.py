@@ -14,6 +14,7 @@ from phalanx.data.sample import Sample
 from phalanx.evaluate import dexter_object, freihand, mhp, rhd, stb
 from phalanx.evaluate.protocol import Protocol, Truth, evaluate_set, joint_figures
 from phalanx.evaluate.rooted import known_depth_joints, with_palm
+from phalanx.evaluate.steps import Steps
 from phalanx.metrics.curves import zimmermann_0_50
 
 COUNT = 5
@@ -89,12 +90,12 @@ def test_perfect_predictions_have_no_error_and_saved_ones_score_the_same(tmp_pat
     predictor = Told(
         lambda joints: 1.3 * (joints - joints[0]) + [0, 0, 1.0]
     )  # another root and scale: both are taken out
-    report = evaluate_set(RHD, tmp_path, predictor, save=tmp_path / "p.npz", json_path=tmp_path / "s.json")
+    report = evaluate_set(RHD, tmp_path, Steps(predictor, save=tmp_path / "p.npz", json_path=tmp_path / "s.json"))
     assert report["runs"] == ["phalanx"] and report["hands"] == COUNT and report["phalanx"]["missed"] == 0
     assert report["phalanx"]["mean_mm"] == pytest.approx(0, abs=1e-6)
     assert report["phalanx"]["auc_0_50"] == pytest.approx(1, abs=0.03)  # 0 is not reached by rounding
     assert json.loads((tmp_path / "s.json").read_text()) == report
-    again = evaluate_set(RHD, tmp_path, predictions=tmp_path / "p.npz")
+    again = evaluate_set(RHD, tmp_path, Steps(predictions=tmp_path / "p.npz"))
     assert again == report
     # the box holds all joints, with room
     for (height, width, _), (left, top, side, _), which in predictor.asked:
@@ -110,24 +111,26 @@ def test_errors_are_those_of_visible_joints_alone(tmp_path):
         moved[8] += [0.0, 0.0, 0.02]
         return moved
 
-    figures = evaluate_set(RHD, tmp_path, Told(change))["phalanx"]
+    figures = evaluate_set(RHD, tmp_path, Steps(Told(change)))["phalanx"]
     assert figures["mean_mm"] == pytest.approx(20 / 20)  # one of 20 visible joints by 20 mm
     assert figures["mean_over_all_mm"] == pytest.approx(1.0)
     assert figures["joints_within"][-1] == 1 and figures["joints_within"][1] == pytest.approx(19 / 20)
 
 
 def test_missed_hands_count_as_wrong(tmp_path):
-    figures = evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6, missed=(1,)))["phalanx"]
+    figures = evaluate_set(RHD, tmp_path, Steps(Told(lambda joints: joints + 1e-6, missed=(1,))))["phalanx"]
     assert figures["missed"] == 1 and figures["mean_mm"] is None
     assert figures["joints_within"][-1] == pytest.approx(4 / 5)
     with pytest.raises(InputError, match="no hand was found"):
-        evaluate_set(RHD, tmp_path, Told(lambda joints: joints, missed=range(COUNT)))
+        evaluate_set(RHD, tmp_path, Steps(Told(lambda joints: joints, missed=range(COUNT))))
 
 
 @pytest.mark.parametrize("missed", [(1, 2), (1, 2, 3)])
 def test_a_median_of_many_missed_hands_is_none_and_the_file_is_written(tmp_path, missed):
     """Of five joints three are always missed: their median is infinite, which JSON does not hold."""
-    report = evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6, missed), json_path=tmp_path / "s.json")
+    report = evaluate_set(
+        RHD, tmp_path, Steps(Told(lambda joints: joints + 1e-6, missed), json_path=tmp_path / "s.json")
+    )
     assert json.loads((tmp_path / "s.json").read_text()) == report
     figures = report["phalanx"]
     assert (figures["median_mm"] is None) == (figures["median_over_all_mm"] is None) == (len(missed) == 3)
@@ -145,24 +148,24 @@ def test_a_median_of_many_missed_hands_is_none_and_the_file_is_written(tmp_path,
     ],
 )
 def test_a_hand_is_missed_or_whole(tmp_path, field, change, sentence):
-    evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6), save=tmp_path / "p.npz")
+    evaluate_set(RHD, tmp_path, Steps(Told(lambda joints: joints + 1e-6), save=tmp_path / "p.npz"))
     arrays = dict(np.load(tmp_path / "p.npz"))
     change(arrays[f"phalanx/{field}"])
     np.savez(tmp_path / "q.npz", **arrays)
     with pytest.raises(InputError, match=f"q.npz: phalanx: {sentence}"):
-        evaluate_set(RHD, tmp_path, predictions=tmp_path / "q.npz")
+        evaluate_set(RHD, tmp_path, Steps(predictions=tmp_path / "q.npz"))
 
 
 def test_a_predictor_that_answers_with_half_a_hand_is_named(tmp_path):
     with pytest.raises(InputError, match="predictor: hand 0_0_0: joints has numbers that are not finite"):
-        evaluate_set(RHD, tmp_path, Told(lambda joints: np.where(np.arange(21)[:, None] == 5, np.nan, joints)))
+        evaluate_set(RHD, tmp_path, Steps(Told(lambda joints: np.where(np.arange(21)[:, None] == 5, np.nan, joints))))
 
 
 def test_freihand_compares_in_the_cameras_frame_and_aligned(tmp_path):
-    perfect = evaluate_set(FREIHAND, tmp_path, Told(lambda joints: 2.0 * joints))["phalanx"]
+    perfect = evaluate_set(FREIHAND, tmp_path, Steps(Told(lambda joints: 2.0 * joints)))["phalanx"]
     assert perfect["mean_mm_scaled"] == pytest.approx(0, abs=1e-6)  # twice as large, twice as far: the scale is known
     assert perfect["mean_mm"] == pytest.approx(1e3 * np.linalg.norm(hands(), axis=-1).mean())  # theirs: as it is
-    beside = evaluate_set(FREIHAND, tmp_path, Told(lambda joints: joints + [0.03, 0, 0.04]))["phalanx"]
+    beside = evaluate_set(FREIHAND, tmp_path, Steps(Told(lambda joints: joints + [0.03, 0, 0.04])))["phalanx"]
     assert beside["mean_mm"] == pytest.approx(50) and beside["mean_mm_aligned"] == pytest.approx(0, abs=1e-6)
     assert beside["auc_0_50_aligned"] > 0.99
 
@@ -173,11 +176,11 @@ def test_what_cannot_be_scored_is_refused(tmp_path):
             return replace(super().__getitem__(index), joints=None)
 
     with pytest.raises(InputError, match="Made evaluation has hands without picture or joints"):
-        evaluate_set(replace(RHD, dataset=Unlabelled), tmp_path, Told(lambda joints: joints))
+        evaluate_set(replace(RHD, dataset=Unlabelled), tmp_path, Steps(Told(lambda joints: joints)))
     with pytest.raises(InputError, match="none.npz"):
-        evaluate_set(RHD, tmp_path, predictions=tmp_path / "none.npz")
+        evaluate_set(RHD, tmp_path, Steps(predictions=tmp_path / "none.npz"))
     with pytest.raises(InputError, match="give no predictor"):
-        evaluate_set(RHD, tmp_path, Told(lambda joints: joints), predictions=tmp_path / "p.npz")
+        evaluate_set(RHD, tmp_path, Steps(Told(lambda joints: joints), predictions=tmp_path / "p.npz"))
 
 
 def test_the_palm_stands_for_the_wrist_and_is_seen_where_either_end_is():
@@ -227,11 +230,11 @@ def test_with_the_wrists_depth_known_joints_lie_where_they_are_seen(tmp_path):
     """Another root and scale are taken out of depth; the place in the picture is not, though roots and scales agree."""
     true = hands()
     elsewhere = 0.7 * (true - true[:, :1]) + [0.3, 0.2, 0.1]  # in a frame of its own
-    figures = evaluate_set(RHD, tmp_path, Beside(elsewhere, seen(true)))["phalanx"]
+    figures = evaluate_set(RHD, tmp_path, Steps(Beside(elsewhere, seen(true))))["phalanx"]
     assert figures["mean_mm_known_depth"] == pytest.approx(0, abs=1e-6) and figures["auc_0_50_known_depth"] > 0.97
     assert figures["z_mean_mm_known_depth"] == pytest.approx(0, abs=1e-6)
     shifted = seen(true) + [4.0, 3.0]  # pixels: 5 / 200 of the depth
-    figures = evaluate_set(RHD, tmp_path, Beside(elsewhere, shifted))["phalanx"]
+    figures = evaluate_set(RHD, tmp_path, Steps(Beside(elsewhere, shifted)))["phalanx"]
     seen_joints = np.arange(21) != Made.hidden
     assert figures["mean_mm_known_depth"] == pytest.approx(1e3 * 5 / 200 * true[:, seen_joints, 2].mean())
     assert figures["mean_mm"] == pytest.approx(0, abs=1e-6)
@@ -242,7 +245,7 @@ def test_errors_in_depth_are_those_of_the_scaled_hand_about_its_wrist(tmp_path):
     """Joint by joint by hand: z of the true wrist, and the scaled difference of predicted depths."""
     true, random = hands(), np.random.default_rng(3)
     predicted = true + 0.01 * random.standard_normal(true.shape)
-    figures = evaluate_set(RHD, tmp_path, Beside(predicted, seen(true) + random.standard_normal((COUNT, 21, 2))))
+    figures = evaluate_set(RHD, tmp_path, Steps(Beside(predicted, seen(true) + random.standard_normal((COUNT, 21, 2)))))
     expected = []
     for n in range(COUNT):
         lengths = [np.linalg.norm(points[n, 10] - points[n, 9]) for points in (true, predicted)]
@@ -261,13 +264,13 @@ def test_joints_of_known_depth_are_seen_where_they_were_predicted():
 
 
 def test_the_file_is_named_when_its_hands_cannot_be_scored_and_pixels_may_be_left_out(tmp_path):
-    evaluate_set(RHD, tmp_path, Told(lambda joints: joints + 1e-6), save=tmp_path / "p.npz")
+    evaluate_set(RHD, tmp_path, Steps(Told(lambda joints: joints + 1e-6), save=tmp_path / "p.npz"))
     arrays = dict(np.load(tmp_path / "p.npz"))
     np.savez(tmp_path / "q.npz", **(arrays | {"phalanx/joints": 1e3 * arrays["phalanx/joints"]}))
     with pytest.raises(InputError, match="q.npz: predicted: .*metres and the other in millimetres"):
-        evaluate_set(RHD, tmp_path, predictions=tmp_path / "q.npz")
+        evaluate_set(RHD, tmp_path, Steps(predictions=tmp_path / "q.npz"))
     np.savez(tmp_path / "q.npz", **(arrays | {"phalanx/joints_2d": np.zeros((COUNT, 21, 2))}))
-    figures = evaluate_set(RHD, tmp_path, predictions=tmp_path / "q.npz")["phalanx"]
+    figures = evaluate_set(RHD, tmp_path, Steps(predictions=tmp_path / "q.npz"))["phalanx"]
     assert figures["mean_mm"] < 1e-3 and "mean_mm_known_depth" not in figures
 
 
@@ -276,13 +279,13 @@ def test_sets_without_cameras_have_no_figures_of_known_depth(tmp_path):
         def __getitem__(self, index):
             return replace(super().__getitem__(index), K=None)
 
-    figures = evaluate_set(replace(RHD, dataset=Blind), tmp_path, Told(lambda joints: joints))["phalanx"]
+    figures = evaluate_set(replace(RHD, dataset=Blind), tmp_path, Steps(Told(lambda joints: joints)))["phalanx"]
     assert "mean_mm" in figures and "mean_mm_known_depth" not in figures
 
 
 def test_stbs_palm_lies_between_wrist_and_ring_finger(tmp_path):
     perfect = evaluate_set(
-        replace(stb.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Told(lambda joints: 0.7 * joints)
+        replace(stb.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Steps(Told(lambda joints: 0.7 * joints))
     )
     assert perfect["phalanx"]["mean_mm"] == pytest.approx(0, abs=1e-6)
 
@@ -291,7 +294,9 @@ def test_stbs_palm_lies_between_wrist_and_ring_finger(tmp_path):
         moved[0] += [0.0, 0.0, 0.02]  # the palm moves half as far, and all other joints with it
         return moved
 
-    figures = evaluate_set(replace(stb.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Told(change))["phalanx"]
+    figures = evaluate_set(replace(stb.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Steps(Told(change)))[
+        "phalanx"
+    ]
     assert figures["mean_mm"] == pytest.approx(10 * 20 / 21)
 
 
@@ -301,7 +306,9 @@ def test_mhps_palm_lies_between_wrist_and_middle_finger(tmp_path):
         moved[0] += [0.0, 0.0, 0.016]  # 20 mm after scaling; the palm moves half as far, and all other joints with it
         return moved
 
-    figures = evaluate_set(replace(mhp.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Told(change))["phalanx"]
+    figures = evaluate_set(replace(mhp.PROTOCOL, dataset=Made, split="evaluation"), tmp_path, Steps(Told(change)))[
+        "phalanx"
+    ]
     assert figures["mean_mm"] == pytest.approx(10 * 20 / 21)
 
 

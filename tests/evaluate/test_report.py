@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
+from phalanx.evaluate.kinds import TRUE_CROPS
 from phalanx.evaluate.nyu import score_nyu
 from phalanx.evaluate.predictions import DEFAULT
 from phalanx.evaluate.protocol import joint_figures
-from phalanx.evaluate.report import CROPS, OURS, write_report
+from phalanx.evaluate.report import OURS, write_report
 from phalanx.metrics.curves import zimmermann_0_50, zimmermann_20_50
 
 
@@ -40,7 +41,7 @@ def test_measured_stands_beside_published_with_what_differs(tmp_path):
     palm, wrist = (row(section(page, "mean_mm"), f"rhd: phalanx, {name}") for name in ("palm", "wrist of known depth"))
     assert palm[1:3] == [f"{figures['mean_mm']:.2f}", "measured"] and "Zimmermann and Brox" in palm[4]
     assert wrist[1] == f"{figures['mean_mm_known_depth']:.2f}" and "Cai et al. 2018" in wrist[4]
-    assert OURS in palm[4] and CROPS in palm[4]
+    assert OURS in palm[4] and TRUE_CROPS in palm[4]
     assert "Cai" in page and "Chen" in page  # both print figures on RHD
     assert page.rstrip().endswith("Made by `phalanx evaluate rhd DIR`.")
     assert "None of the papers" not in page and "part" not in page.replace("part of the set they", "")
@@ -72,14 +73,14 @@ def test_what_is_said_of_stb_names_root_and_pictures(tmp_path):
 def test_nothing_is_said_of_how_others_learnt(tmp_path):
     write_scores(tmp_path / "rhd.json", run="theirs")
     page = write_report([tmp_path / "rhd.json"], tmp_path / "out").read_text()
-    assert "theirs" in page and OURS not in page and CROPS not in page
+    assert "theirs" in page and OURS not in page and TRUE_CROPS not in page
 
 
 def test_a_part_of_a_set_is_said_to_be_one(tmp_path):
     write_scores(tmp_path / "rhd.json", whole=False)
     page = write_report([tmp_path / "rhd.json"], tmp_path / "out").read_text()
     assert row(page, "rhd: phalanx")[1] == "50 (part)" and "**part**: only some of the set" in page
-    assert row(section(page, "mean_mm"), "rhd: phalanx, palm")[4].startswith("only 50 (part), which compares with no")
+    assert row(section(page, "mean_mm"), "rhd: phalanx, palm")[4].startswith("only 50 (part), which does not compare")
 
 
 def test_sets_without_published_figures_say_so(tmp_path):
@@ -89,7 +90,7 @@ def test_sets_without_published_figures_say_so(tmp_path):
     path.write_text(json.dumps({**head, "ours": {**figures, "made_by": DEFAULT}, "theirs": figures}))
     page = write_report([path], tmp_path).read_text()
     assert "None of the papers whose figures are kept here" in page and "Cai 2018" in page and "rhd" in page
-    assert f"- p: ours: {OURS}." in page and "p: theirs:" not in page and CROPS not in page
+    assert f"- p: ours: {OURS}." in page and "p: theirs:" not in page and TRUE_CROPS not in page
     assert "one scale a photo" in page
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.evaluate.compare import read_methods
+from phalanx.evaluate.steps import Steps
 from phalanx.evaluate.synth import SEED, evaluate_synth
 from phalanx.synth import SynthConfig, make_chunk
 
@@ -26,7 +27,7 @@ class Oracle:
 
 def test_pictures_are_those_of_the_seed_and_perfect_answers_have_no_error(tmp_path):
     oracle = Oracle()
-    report = evaluate_synth(3, predictor=oracle, json_path=tmp_path / "scores.json", quiet=True)
+    report = evaluate_synth(3, steps=Steps(oracle, json_path=tmp_path / "scores.json"))
     assert report["protocol"] == "synth" and report["seed"] == SEED
     assert report["focal_given"]["photos"] == 3 and report["focal_given"]["missed"] == 1
     assert report["focal_given"]["epe_2d_px"] == pytest.approx(0, abs=1e-4)
@@ -42,18 +43,18 @@ def test_pictures_are_those_of_the_seed_and_perfect_answers_have_no_error(tmp_pa
 
 
 def test_saved_predictions_score_the_same_and_belong_to_their_pictures(tmp_path):
-    first = evaluate_synth(3, predictor=Oracle(), save=tmp_path / "p.npz", quiet=True)
-    assert evaluate_synth(3, predictions=tmp_path / "p.npz", quiet=True) == first
+    first = evaluate_synth(3, steps=Steps(Oracle(), save=tmp_path / "p.npz"))
+    assert evaluate_synth(3, steps=Steps(predictions=tmp_path / "p.npz")) == first
     with pytest.raises(InputError, match="p.npz: predictions are of other pictures"):
-        evaluate_synth(2, predictions=tmp_path / "p.npz", quiet=True)
+        evaluate_synth(2, steps=Steps(predictions=tmp_path / "p.npz"))
     with pytest.raises(InputError, match="p.npz: predictions are of other pictures"):
-        evaluate_synth(3, domain="studio", predictions=tmp_path / "p.npz", quiet=True)
+        evaluate_synth(3, domain="studio", steps=Steps(predictions=tmp_path / "p.npz"))
     with pytest.raises(InputError, match="give no predictor"):
-        evaluate_synth(3, predictor=Oracle(), predictions=tmp_path / "p.npz")
+        evaluate_synth(3, steps=Steps(Oracle(), predictions=tmp_path / "p.npz"))
 
 
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(InputError, match="count: must be 1 or more"):
-        evaluate_synth(0, predictor=Oracle.__call__)
+        evaluate_synth(0, steps=Steps(Oracle.__call__))
     with pytest.raises(InputError, match="domain: moon is none of"):
-        evaluate_synth(1, domain="moon", predictor=Oracle.__call__)
+        evaluate_synth(1, domain="moon", steps=Steps(Oracle.__call__))

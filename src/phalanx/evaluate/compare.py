@@ -1,14 +1,12 @@
 """Several methods' scores side by side: one plot and one table, as papers print them.
 
-Reads the JSON that `phalanx evaluate` writes, or predictions for NYU in text files, which are scored first. The curve is the
+Reads the JSON that `phalanx evaluate` writes, or predictions for NYU in text files, which it scores first. The curve is the
 protocol's own: for NYU the share of frames whose largest error is at most t, for photos3d the share of joints whose root-relative
 scaled error is at most t.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +17,8 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_whole
-from phalanx.evaluate.kinds import KINDS
+from phalanx.evaluate.catalogue import KINDS
+from phalanx.evaluate.markup import as_csv, as_latex, as_markdown, cells
 from phalanx.evaluate.nyu import evaluate_nyu
 from phalanx.view.curves import draw_curves
 
@@ -31,12 +30,12 @@ class Method:
     """One row of the table and one line of the plot.
 
     Attributes:
-        name, protocol, figures: of it.
-        thresholds: (T,) of the curve, millimetres, or as the protocol has them; none where the protocol has no curve.
+        name, protocol, figures: of the method.
+        thresholds: (T,) of the curve, in the protocol's unit; empty if the protocol has no curve.
         shares: (T,) in [0, 1].
         path: of the file.
         count: hands, frames or pictures that were scored; None: not known.
-        part: only a part of the set was scored, so that figures compare with no others.
+        part: only a part of the set was scored, so the figures do not compare with others.
     """
 
     name: str
@@ -55,11 +54,11 @@ class Method:
 
     @property
     def legend(self) -> str:
-        """What the plot says of it."""
+        """What the plot calls it."""
         legend = KINDS[self.protocol].legend
         try:
             text = legend.format(name=self.name, **_numbers(self.figures))
-        except KeyError:  # there is no such figure, as where half of the hands were missed
+        except KeyError:  # the figure is missing, as when half of the hands were missed
             text = self.name
         return f"{text}, part of the set" if self.part else text
 
@@ -68,7 +67,7 @@ def read_methods(path: str | Path) -> list[Method]:
     """The methods (runs) in a JSON file that `phalanx evaluate` wrote.
 
     Raises:
-        InputError: the file is missing, is no JSON of scores, or is of a protocol that is not known.
+        InputError: the file is missing, holds no scores as JSON, or its protocol is not known.
     """
     path = Path(path)
     try:
@@ -88,7 +87,7 @@ def read_files(paths: Sequence[str | Path], ground_truth: str | Path | None = No
         ground_truth: text file of the true joints of NYU's test set, as `evaluate_nyu` takes it.
 
     Raises:
-        InputError: a file is at fault or given twice, or the files are of several protocols.
+        InputError: a file is bad or given twice, or the files are of several protocols.
     """
     methods = [method for path in paths for method in _methods(Path(path), ground_truth)]
     protocols = list(dict.fromkeys(method.protocol for method in methods))
@@ -98,7 +97,7 @@ def read_files(paths: Sequence[str | Path], ground_truth: str | Path | None = No
 
 
 def _told_apart(methods: Sequence[Method]) -> list[Method]:
-    """The methods, those of the same name with as much of their files' paths as tells them apart."""
+    """The methods; those of the same name get as much of their files' paths as tells them apart."""
     named = list(methods)
     for name in dict.fromkeys(method.name for method in methods):
         same = [index for index, method in enumerate(methods) if method.name == name]
@@ -164,7 +163,7 @@ def compare(paths: Sequence[str | Path], out: str | Path, ground_truth: str | Pa
 
 
 def draw_methods(methods: Sequence[Method], path: Path) -> bool:
-    """Draw the curves of methods of one protocol; whether it has any."""
+    """Draw the curves of methods of one protocol; returns whether the protocol has a curve."""
     kind = KINDS[methods[0].protocol]
     if kind.curve:
         curves = {method.legend: (method.thresholds, method.shares) for method in methods}
@@ -176,42 +175,7 @@ def table_rows(methods: Sequence[Method]) -> list[list[str]]:
     """Head and one row a method, all of one protocol, as texts."""
     columns = KINDS[methods[0].protocol].columns
     head = ["method", "scored", *(heading for heading, _, _ in columns)]
-    rows = ([m.name, m.scored, *(_cell(m.figures.get(key), digits) for _, key, digits in columns)] for m in methods)
-    return [head, *rows]
-
-
-def as_markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first row is the head and whose first column is text."""
-    head, *body = ([cell.replace("|", "\\|") for cell in row] for row in rows)
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def as_csv(rows: Sequence[Sequence[str]]) -> str:
-    """The same with commas."""
-    with io.StringIO(newline="") as buffer:
-        csv.writer(buffer, lineterminator="\n").writerows(rows)
-        return buffer.getvalue()
-
-
-def as_latex(rows: Sequence[Sequence[str]]) -> str:
-    """The same as a `tabular` with rules of the package booktabs."""
-    head, *body = (" & ".join(map(_latex, row)) + r" \\" for row in rows)
-    form = "l" + "r" * (len(rows[0]) - 1)
-    lines = [rf"\begin{{tabular}}{{{form}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
-    return "\n".join(lines) + "\n"
-
-
-def _latex(text: str) -> str:
-    special = {character: f"\\{character}" for character in "&%$#_{}"}
-    return "".join(
-        special.get(c, {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}.get(c, c))
-        for c in text
-    )
-
-
-def _cell(value: float | None, decimals: int) -> str:
-    return "" if value is None else f"{value:.{decimals}f}"
+    return [head, *([method.name, method.scored, *cells(method.figures, columns)] for method in methods)]
 
 
 def _numbers(figures: dict[str, Any]) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """Protocol of Dexter+Object (Sridhar et al., ECCV 2016), fingertips in colour pictures.
 
-- **Split**: the colour pictures of all 3,014 frames; frames with fewer than two labelled tips are left out.
+- **Split**: the colour pictures of all 3,014 frames, without those that have fewer than two labelled tips.
 - **Joints**: the five tips, those that are labelled.
 - **Root, scale, alignment**: no root is labelled; predictions are moved to the centroid of the labelled tips and scaled to their mean
   distance from it, as the public evaluation of MengHao666/Minimal-Hand-pytorch does (`utils/align.py`). Papers differ here.
-- **Crop**: the square around the labelled tips, 2.5 times as wide, since most of the hand lies beside them.
+- **Crop**: the square around the labelled tips, 2.5 times as wide, since most of the hand lies outside it.
 - **Thresholds**: 15 from 20 to 50 mm, area by the trapezoid rule.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.data.public.dexter_object import DexterObject
+from phalanx.evaluate.kinds import TRUE_CROPS, Kind
 from phalanx.evaluate.protocol import Protocol, Truth, joint_figures, of_found
 from phalanx.hand.skeleton import TIPS
 from phalanx.metrics.curves import fifteen_20_50
@@ -37,4 +38,17 @@ def score_dexter_object(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     return {"frames": int(kept.sum()), **figures}
 
 
-PROTOCOL = Protocol("dexter_object", DexterObject, "colour", 2.5, score_dexter_object)
+KIND = Kind(
+    (
+        ("mean (mm)", "mean_mm", 2),
+        ("median (mm)", "median_mm", 2),
+        ("AUC 20-50", "auc_20_50", 3),
+        ("missed", "missed", 0),
+    ),
+    "joints_within",
+    "error threshold (mm)",
+    "fingertips within (%)",
+    "{name} (AUC 20-50 {auc_20_50:.3f})",
+    crops=TRUE_CROPS,
+)
+PROTOCOL = Protocol("dexter_object", DexterObject, "colour", 2.5, score_dexter_object, KIND)

@@ -3,24 +3,24 @@ Images", ICCV 2019): joints, and surfaces where the predictions have them.
 
 - **Split**: evaluation, 3,960 pictures, whose labels came in a later release.
 - **Joints**: 21. **Root**: none. **Scale**: figures without an ending are theirs, of joints as they are predicted, in the camera's frame.
-  `_scaled` is ours: the length from middle MCP to PIP is given with the set (their predictors may use it), and predictions are scaled to
+  `_scaled` is ours: the set gives the length from middle MCP to PIP (their predictors may use it), and predictions are scaled to
   it about the camera, so that they stay where they are seen.
 - **Crop**: the square around the true joints, 1.6 times as wide; the pictures are cut out already.
 - **Alignment**: `_aligned` after rotation, translation and scale by orthogonal Procrustes, as their code does it, reflections
   included.
 - **Thresholds**: 100 from 0 to 50 mm, area by the trapezoid rule.
 - **Surfaces**: F-scores at 5 and 15 mm, means over pictures: `f_5_mm` of the surface as it is predicted, `f_5_mm_scaled` scaled as the
-  joints are, and `f_5_mm_aligned_by_joints` under the similarity that takes predicted joints nearest to the true (no reflection). If
-  predicted vertices are as many as the truth's, MANO's 778, they are taken for the same, as their code does: then also `mesh_mean_mm` and
-  its area, and all again `_aligned`, by orthogonal Procrustes on the vertices. `f_5_mm_aligned` is what papers with MANO's surface print
-  as F@5.
+  joints are, and `f_5_mm_aligned_by_joints` under the similarity that takes predicted joints nearest to the true (no reflection).
+- **MANO's surface**: if there are as many predicted vertices as true ones (778), they are taken for the same, as their code does: then
+  also `mesh_mean_mm` and its area, and all again `_aligned`, by orthogonal Procrustes on the vertices. `f_5_mm_aligned` is what papers
+  with MANO's surface print as F@5.
 - **Our surface** is not MANO's and has 1,555 vertices without the forearm, which is left out: vertices do not correspond, so that
-  F-scores alone hold. They ask for the nearest vertex, not the nearest point of the surface, and at the wrist the two surfaces end
+  only F-scores hold. They use the nearest vertex, not the nearest point of the surface, and at the wrist the two surfaces end
   differently: a perfect fit does not reach 1. Surfaces are saved as float32 metres, 74 MB before compression; float16 would round by up to
   a quarter of a millimetre at these distances.
 - **Missed hands** have F-scores of 0.
-- **Saved predictions** may also be in their form, `pred.json`: two lists with an entry a picture, in the order of the numbers: joints
-  (21, 3) and vertices (V, 3), metres. It knows no missed hands and no pixels.
+- **Saved predictions** may also be in their form, `pred.json`: two lists with an entry for each picture, in the order of the numbers:
+  joints (21, 3) and vertices (V, 3), metres. It has no missed hands and no pixels.
 
 Source: github.com/lmb-freiburg/freihand (`eval.py`, `pred.py`, `utils/eval_util.py`). Its transform by joints differs (`aligned_by_joints`
 says how), so that aligned F-scores of other surfaces than MANO's compare with no published ones.
@@ -28,6 +28,8 @@ says how), so that aligned F-scores of other surfaces than MANO's compare with n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import read_json
 from phalanx.data.labels import stacked
 from phalanx.data.public.freihand import OFFICIAL, FreiHAND
+from phalanx.evaluate.kinds import COLOUR_SET
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import SCALE_BONE, Protocol, Truth, joint_figures, of_found
 from phalanx.metrics.curves import freihand_0_50
@@ -44,7 +47,7 @@ from phalanx.metrics.joints import end_point_errors, orthogonal_aligned
 from phalanx.metrics.surfaces import FREIHAND_THRESHOLDS, aligned_by_joints, f_scores, vertex_errors
 
 BLOCK = 256
-"""Surfaces that are scored at once."""
+"""How many surfaces are scored at once."""
 
 
 def known_scale(joints: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -114,11 +117,12 @@ def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> di
     return figures
 
 
-def read_pred_json(path: Path, truth: Truth) -> dict[str, JointPredictions]:
-    """The one run in a file of the authors' form, named as the file is; see the head of this module.
+def read_pred_json(path: str | Path, keys: Sequence[str]) -> dict[str, JointPredictions]:
+    """The one run in a file of the authors' form, named after the file; see the head of this module.
 
-    Raises InputError naming the file and the entry: not JSON, not two lists of 3,960 entries, not finite numbers of these shapes.
+    Raises InputError that names the file and the entry: not JSON, not two lists of 3,960 entries, not finite numbers of these shapes.
     """
+    path = Path(path)
     contents = read_json(path)
     if not isinstance(contents, list) or len(contents) != 2 or not all(isinstance(part, list) for part in contents):
         raise InputError(f"{path}: is not [joints, vertices], two lists with an entry for each picture")
@@ -126,12 +130,12 @@ def read_pred_json(path: Path, truth: Truth) -> dict[str, JointPredictions]:
     for what, part in zip(("joints", "vertices"), contents, strict=True):
         if len(part) != pictures:
             raise InputError(f"{path}: {what} of {pictures} pictures expected, has {len(part)}")
-    numbers = [int(key.split("_")[1]) for key in truth.keys]  # (0, hand, 0): of a part of the set some
+    numbers = [int(key.split("_")[1]) for key in keys]  # keys are 0_HAND_0; a part of the set has some of them
     joints, vertices = ([part[number] for number in numbers] for part in contents)
     size = len(vertices[0]) if isinstance(vertices[0], list) else 0
     return {
         path.stem: JointPredictions(
-            joints_2d=np.zeros((len(numbers), 21, 2)),  # nobody scores them
+            joints_2d=np.zeros((len(numbers), 21, 2)),  # not scored
             joints=stacked(joints, (21, 3), (f"{path}: joints of picture {number}" for number in numbers)),
             ms=np.zeros(len(numbers)),
             vertices=stacked(
@@ -141,4 +145,24 @@ def read_pred_json(path: Path, truth: Truth) -> dict[str, JointPredictions]:
     }
 
 
-PROTOCOL = Protocol("freihand", FreiHAND, "evaluation", 1.6, score_freihand, score_surfaces, read_theirs=read_pred_json)
+KIND = replace(
+    COLOUR_SET,
+    columns=(
+        ("mean (mm)", "mean_mm", 2),
+        ("scaled (mm)", "mean_mm_scaled", 2),
+        ("aligned (mm)", "mean_mm_aligned", 2),
+        ("AUC 0-50", "auc_0_50", 3),
+        ("AUC scaled", "auc_0_50_scaled", 3),
+        ("AUC aligned", "auc_0_50_aligned", 3),
+        ("mesh (mm)", "mesh_mean_mm", 2),
+        ("mesh aligned (mm)", "mesh_mean_mm_aligned", 2),
+        ("F@5", "f_5_mm", 3),
+        ("F@15", "f_15_mm", 3),
+        ("F@5 aligned by joints", "f_5_mm_aligned_by_joints", 3),
+        ("F@15 aligned by joints", "f_15_mm_aligned_by_joints", 3),
+        ("missed", "missed", 0),
+    ),
+)
+PROTOCOL = Protocol(
+    "freihand", FreiHAND, "evaluation", 1.6, score_freihand, KIND, score_surfaces, read_theirs=read_pred_json
+)

@@ -1,48 +1,48 @@
-"""Protocol of gesture sets: how much of a gesture's name the predicted pose tells.
+"""Protocol of gesture sets: how well a classifier recognises gestures by the predicted pose.
 
 - **Sets**: `rwth` (cam1, the middle frame of each sequence, the 30 gestures that do not move: not J, Z, Ä, Ö, Ü), `senz3d` (colour), and
-  `folders`: pictures of one's own, a subfolder for each gesture.
-- **Predicting**: the whole picture, side not told, no camera.
-- **Features**: the 23 joint angles and where the palm points, its orientation matrix; each divided by its deviation over the pictures.
-- **Classifying**: nearest neighbour, by 10-fold cross-validation, every gesture spread evenly over the folds; where persons are known, also
-  with all of a person's pictures left out together, which is what an unknown user would see. A picture without a hand is wrong.
+  `folders`: your own pictures, a subfolder for each gesture.
+- **Predicting**: the predictor gets the whole picture, neither side nor camera.
+- **Features**: the 23 joint angles and the orientation matrix of the palm, each divided by its deviation over the pictures.
+- **Classifying**: nearest neighbour, by 10-fold cross-validation, every gesture spread evenly over the folds. If the persons are known,
+  also with all pictures of a person left out together, as for an unknown user. A picture without a hand counts as wrong.
+- **Saved features**: an NPZ with `image_path (N,)` and for each run `<run>/features (N, any)`, NaN if no hand was found. Features of
+  other programs are scored from such a file.
 
-Two steps: the features are saved, and whatever else writes such a file, with features of its own, is scored from it: `image_path (N,)` and
-for each run `<run>/features (N, any)`, NaN where no hand was found.
-
-After Dibra et al., CVPRW 2018, sections 5.3 and 5.4, who learn a layer of 500 neurons on their angles, 10 folds; they do not say how folds
-are cut, nor how many pictures of a sequence they take, so figures compare with reserve.
+After Dibra et al., CVPRW 2018, sections 5.3 and 5.4, who train a layer of 500 neurons on their angles, 10 folds. They do not say how they
+cut the folds, nor how many pictures of a sequence they use, so compare the figures with care.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, write_json, write_whole
 from phalanx.data.dataset import Dataset
 from phalanx.data.folders import PictureFolder
 from phalanx.data.images import image_bytes
 from phalanx.data.public.rwth import RWTH
 from phalanx.data.public.senz3d import Senz3D
 from phalanx.data.sample import Sample
-from phalanx.evaluate.predictions import RUN, made_by, maker, predictor_or_default, read_runs
+from phalanx.evaluate.kinds import Kind
+from phalanx.evaluate.predictions import RUN, made_by, maker, predictor_or_default, read_runs, write_runs
+from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
 from phalanx.metrics.bootstrap import bootstrap_frames
 from phalanx.metrics.classification import cross_validated, grouped_folds, nearest_neighbour, stratified_folds
 
 FOLDS = 10
 MOVED = (10, 26, 28, 29, 30)
-"""Gestures of RWTH that are moved: J, Z, Ä, Ö, Ü."""
+"""Gestures of RWTH that need a movement: J, Z, Ä, Ö, Ü."""
 
 
 @dataclass(frozen=True)
 class GestureSet:
-    """Where gestures come from: reader, split, and what a sample's gesture and person are (None: not known)."""
+    """A set of gestures: reader, split, and functions that give a sample's gesture and person (None: not known)."""
 
     dataset: type[Dataset]
     split: str
@@ -67,80 +67,104 @@ SETS = {
 }
 
 
+_KIND = Kind(
+    (
+        ("gestures recognised, ten folds (%)", "classification_accuracy_percent", 1),
+        ("from", "classification_accuracy_percent_low", 1),
+        ("to", "classification_accuracy_percent_high", 1),
+        ("persons left out (%)", "classification_accuracy_percent_persons_left_out", 1),
+        ("by chance (%)", "chance_percent", 1),
+        ("missed", "missed", 0),
+    )
+)
+_SCORED = "nearest neighbour on angles{}; not refined on this set"
+KINDS = {
+    "gestures_rwth": replace(_KIND, dataset="rwth", variants={"": ("", _SCORED.format(", one picture a sequence"))}),
+    "gestures_senz3d": replace(_KIND, dataset="senz3d", variants={"": ("", _SCORED.format(""))}),
+    "gestures_folders": _KIND,
+}
+"""How scores are shown, by set."""
+
+HELP = """\
+Predicts every picture and classifies the predicted angles by nearest neighbour, with ten-fold cross-validation, and with persons left
+out if they are known. The protocol is in the head of phalanx/evaluate/gestures.py.
+
+example:
+  phalanx evaluate gestures folders my_signs/ --json signs.json
+"""
+
+
 @dataclass(frozen=True)
 class GestureTruth:
-    """What is shown in N pictures: texts that tell them apart, the gesture of each and its person (None: not known)."""
+    """Labels of N pictures: texts that tell them apart, the gesture of each and its person (None: not known)."""
 
     keys: tuple[str, ...]
     gestures: tuple[int, ...]
     persons: tuple[int | None, ...]
 
 
-def evaluate_gestures(
-    name: str,
-    folder: str | Path,
-    predictor: Callable[..., Any] | None = None,
-    json_path: str | Path | None = None,
-    whole: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    predictions: str | Path | None = None,
-    save: str | Path | None = None,
-) -> dict[str, Any]:
-    """Predict the pictures of a set of gestures, or take saved features, and classify them; returns the figures.
+def evaluate_gestures(name: str, folder: str | Path, steps: Steps = STEPS, whole: bool = True) -> dict[str, Any]:
+    """Predict the pictures of a set of gestures, or load saved features, and classify them; returns the figures.
 
     Args:
         name: one of `SETS`.
         folder: of the set.
-        predictor: called like `phalanx.predict.Predictor()`, which is the default.
-        json_path: file to write the figures to.
+        steps: predictor and files; the predictions are features, in the form that the head of this module describes.
         whole: refuse a set that is not whole.
-        progress: is called with pictures done and in all.
-        predictions: a file written through `save`; it is scored and nothing is predicted.
-        save: NPZ to write the features to.
 
     Raises:
-        InputError: files are at fault, or there are fewer than two gestures or ten pictures.
+        InputError: files are bad, or there are fewer than two gestures or ten pictures.
     """
-    for target in (save, json_path):
-        if target is not None:
-            writable_file(target)
     dataset = SETS[name].dataset(folder, SETS[name].split, whole)
-    if predictions is not None:
-        if predictor is not None or save is not None:
-            raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
-        truth = read_gestures(name, dataset, lambda sample: None, progress)
-        runs = load_features(predictions, truth.keys)
-    else:
-        chosen = predictor_or_default(predictor)
+
+    def predict() -> tuple[GestureTruth, dict[str, GestureRun]]:
+        predictor = predictor_or_default(steps.predictor)
         found: list[np.ndarray | None] = []
 
-        def predict(sample: Sample) -> None:
+        def visit(sample: Sample) -> None:
             assert sample.image is not None
-            hands = chosen(image_bytes(sample.image[0]))
+            hands = predictor(image_bytes(sample.image[0]))
             found.append(pose_features(hands[0]) if hands else None)
 
-        truth = read_gestures(name, dataset, predict, progress)
-        runs = {RUN: GestureRun(stacked_features(found), maker(chosen))}
-        if save is not None:
-            save_features(save, truth.keys, runs)
-    report = {
-        "schema": "phalanx.scores/1",
+        truth = read_gestures(name, dataset, visit, steps.progress)
+        return truth, {RUN: GestureRun(stacked_features(found), maker(predictor))}
+
+    def read() -> GestureTruth:
+        return read_gestures(name, dataset, lambda sample: None, steps.progress)
+
+    truth, runs = predict_or_load(steps, predict, read, load=load_features, save=save_features)
+    head = {
         "protocol": f"gestures_{name}",
         "whole": whole,
         "pictures": len(truth.keys),
         "gestures": len(set(truth.gestures)),
-        "runs": list(runs),
-        **{run: score_gestures(values, truth.gestures, truth.persons) for run, values in runs.items()},
     }
-    if json_path is not None:
-        write_json(json_path, report, indent=1)
-    return report
+    return score_and_write(
+        steps, runs, lambda run: score_gestures(run, truth.gestures, truth.persons), lambda scores: head
+    )
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the accuracies of each run in a line."""
+    name = "classification_accuracy_percent"
+    for run in report["runs"]:
+        figures = report[run]
+        parts = [
+            f"{text}: {figures[key]:.1f} % right ({figures[f'{key}_low']:.1f} to {figures[f'{key}_high']:.1f})"
+            for text, key in (("ten folds", name), ("persons left out", f"{name}_persons_left_out"))
+            if key in figures
+        ]
+        part = "" if report["whole"] else ", a part of the set"
+        print(
+            f"{report['pictures']} pictures of {report['gestures']} gestures{part}, {run}: {figures['missed']} missed; "
+            f"{'; '.join(parts)}; by chance {figures['chance_percent']:.1f} %"
+        )
 
 
 def read_gestures(
     name: str, dataset: Dataset, visit: Callable[[Sample], None], progress: Callable[[int, int], None]
 ) -> GestureTruth:
-    """Labels of the pictures of a set that count; `visit` is handed each sample on the way."""
+    """Labels of the pictures of a set that count; each sample is passed to `visit` on the way."""
     keys, gestures, persons = [], [], []
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -157,13 +181,13 @@ def read_gestures(
 
 
 def pose_features(hand: Any) -> np.ndarray:
-    """(32,) of a `HandPrediction`: angles in degrees, and the orientation of the right hand that it is or mirrors."""
+    """(32,) of a `HandPrediction`: angles in degrees, and the orientation of the hand, of a left hand as a mirrored right one."""
     return np.concatenate([list(hand.angles_degrees.values()), np.asarray(hand.orientation).ravel()])
 
 
 @dataclass(frozen=True)
 class GestureRun:
-    """Features (N, F) of N pictures, NaN where no hand was found, and who made them (`JointPredictions.made_by`)."""
+    """Features (N, F) of N pictures, NaN if no hand was found, and `made_by` as in `JointPredictions`."""
 
     features: np.ndarray
     made_by: str = ""
@@ -176,21 +200,20 @@ def stacked_features(found: Sequence[np.ndarray | None]) -> np.ndarray:
 
 
 def save_features(path: str | Path, keys: Sequence[str], runs: Mapping[str, GestureRun]) -> None:
-    """Write runs over the same pictures into one NPZ, whole or not at all; the head of this module says how it looks."""
+    """Write runs over the same pictures into one NPZ, whole or not at all; the head of this module describes it."""
     arrays = {"image_path": np.array(keys)}
     for name, run in runs.items():
         arrays[f"{name}/features"] = run.features
         if run.made_by:
             arrays[f"{name}/made_by"] = np.array(run.made_by)
-    with write_whole(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes all keys for flags
+    write_runs(path, arrays)
 
 
 def load_features(path: str | Path, keys: Sequence[str]) -> dict[str, GestureRun]:
     """Read what `save_features` wrote for these pictures.
 
-    Raises InputError naming the file and the fault: missing, damaged, of other pictures, an array missing or of another shape, a picture
-    some of whose features are not finite.
+    Raises InputError that names the file and the fault: missing, damaged, of other pictures, an array missing or of another shape, a
+    picture some of whose features are not finite.
     """
     path = Path(path)
     arrays, names = read_runs(path, keys)

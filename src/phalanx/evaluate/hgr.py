@@ -1,38 +1,38 @@
-"""Protocol of HGR (Kawulok et al. 2014): visible fingertips in the picture, and the hand's mask against the skin's.
+"""Protocol of HGR (Kawulok et al. 2014): visible fingertips in the picture, and the mask of the hand against that of the skin.
 
-Dibra et al., "Monocular RGB Hand Pose Inference from Unsupervised Refinable Nets", CVPRW 2018, section 5.4 and Table 3, say: "MSE over
-pixel errors, with image size 225x225 pixels", of visible 2D points, the caption says fingertips, on "all front facing images (since back
-facing ones have almost no visible fingertip)", with an oracle segmentation, made by themselves; the 3D tips are put into the picture "by
-solving a least-squares system to best fit to the groundtruth labels". They leave open which pictures they took for front facing, what was
-cut out before it was brought to 225 pixels, the unknowns of the least-squares system, how predicted and labelled tips were paired,
-and whether the mean runs over points or coordinates. Here:
+Dibra et al., "Monocular RGB Hand Pose Inference from Unsupervised Refinable Nets", CVPRW 2018, section 5.4 and Table 3, print "MSE over
+pixel errors, with image size 225x225 pixels", of visible 2D points (fingertips, by the caption), on "all front facing images (since back
+facing ones have almost no visible fingertip)", with an oracle segmentation of their own; the 3D tips are put into the picture "by
+solving a least-squares system to best fit to the groundtruth labels".
 
-- **Split**: HGR1 and HGR2, all 1,558 pictures (the paper speaks of 1,500); nothing was split officially.
-- **Pictures**: the set does not say which face the front, and the paper's reason for leaving out backs is that tips are not seen, so
-  pictures with labelled tips count. The fit has three unknowns (scale and shift, `scaled_orthographic`), which two tips all but meet:
-  `fingertip_squared_error_px2` is of pictures with three labelled tips or more; `..._any_tips` of all, which flatters.
-- **As seen**: `..._as_seen` is of predicted pixels as they are, without any fit, over all labelled tips; so are mean, median and curve.
-  The fit knows no perspective: of a hand 20 cm from the camera whose tips are seen where they should be it leaves some 90 px^2.
-- **Joints**: labelled points are tips if their category has "tip" in it, in capitals or not; categories are not documented anywhere,
-  so that all that occur are counted in the figures, and others can be named. A tip whose category also names the finger is that
-  finger's, if the category comes once a hand. The others are paired with the predicted tips of the remaining fingers by the
-  assignment of least total distance in the picture. That helps the prediction: it is never farther than with the right names.
-  Pictures with several marked hands or more than five tips have no tips that count (`ambiguous`).
-- **Mean**: over tips, dx^2 + dy^2 being one error; the other reading is half of it. `_low`, `_high`: the 95 % interval over pictures.
+They do not say which pictures they took for front facing, what they cut out before scaling to 225 pixels, what the unknowns of the
+least-squares system are, how they paired predicted and labelled tips, nor whether the mean is over points or coordinates. Here:
+
+- **Split**: HGR1 and HGR2, all 1,558 pictures (the paper has 1,500); there is no official split.
+- **Pictures**: the set does not label front facing pictures. The paper leaves out backs because their tips are not visible, so
+  pictures with labelled tips count. The fit has three unknowns (scale and shift, `scaled_orthographic`), which two tips nearly meet:
+  `fingertip_squared_error_px2` is over pictures with three labelled tips or more; `..._any_tips` is over all, and too small.
+- **As seen**: `..._as_seen` is over predicted pixels as they are, without a fit, of all labelled tips; so are mean, median and curve.
+  The fit has no perspective: for a hand 20 cm from the camera whose tips are predicted exactly it leaves some 90 px^2.
+- **Joints**: labelled points are tips if their category contains "tip" in upper or lower case. The categories are not documented, so the
+  figures count all that occur, and the caller can name others. A tip belongs to the finger that its category names, if the category
+  occurs once in the hand.
+- **Other tips** are paired with the predicted tips of the remaining fingers by the assignment of least total distance in the picture. This
+  helps the prediction: the distance is never larger than with the right names. Pictures with several labelled hands or more than
+  five tips are `ambiguous`: none of their tips count.
+- **Mean**: over tips, with dx^2 + dy^2 as one error; the mean over coordinates is half of it. `_low`, `_high`: 95 % interval over pictures.
 - **Crop**: no detector. The skin mask is the oracle: the square around its largest connected part, 1.1 times as wide, is the
-  predictor's box, and its side is 225 pixels of errors and masks. It holds the forearm where that is bare; a square around the hand
-  alone would be smaller, and errors in it larger. **Side** is not told, nor is the camera.
-- **Masks**: the silhouette of the predicted surface against skin, counted in that square as far as the picture reaches: IoU,
-  precision, recall, F1 and accuracy of all pixels together; `mask_iou_mean` is the mean of the pictures'. Skin is not the hand alone: the
-  forearm is part of it as far as it is bare. The surface has a forearm too, always of about 20 cm: where they end differs, and
-  a sleeve costs the prediction.
+  predictor's box, and its side is 225 pixels of errors and masks. It contains the forearm if that is bare; a square around the hand
+  alone would be smaller, and errors in it larger. The predictor gets neither **side** nor camera.
+- **Masks**: the silhouette of the predicted surface against skin, inside that square and the picture: IoU, precision, recall, F1 and
+  accuracy of all pixels together; `mask_iou_mean` is the mean over pictures. The skin mask contains the forearm as far as it is bare;
+  the surface has about 20 cm of forearm: they end at different places, and a sleeve counts against the prediction.
 
-Missed hands are left out of errors, are wrong in the curve, and have no pixel in their mask.
+Missed hands are left out of errors, count as wrong in the curve, and have an empty mask.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,22 +41,23 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, write_json
 from phalanx.data.images import image_bytes
 from phalanx.data.public.hgr import HGR, OFFICIAL
 from phalanx.data.sample import Sample
-from phalanx.evaluate.compare import as_markdown
 from phalanx.evaluate.hgr_labels import BEYOND, SIZE, HGRTruth, read_hgr, to_square
+from phalanx.evaluate.kinds import Kind
+from phalanx.evaluate.markup import as_markdown, cells
 from phalanx.evaluate.predictions import (
     RUN,
+    FoundJoints,
     JointPredictions,
-    check_hands,
-    load_predictions,
+    ask,
+    joint_run,
     maker,
     predictor_or_default,
-    save_predictions,
 )
 from phalanx.evaluate.published import beside_published
+from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
 from phalanx.geometry.camera import Camera
 from phalanx.geometry.crops import SquareBox
 from phalanx.hand.skeleton import TIPS
@@ -67,60 +68,75 @@ from phalanx.metrics.masks import f1, iou, mask_counts, pixel_accuracy, precisio
 from phalanx.render.visibility import visibility
 
 LEAST_TIPS = 3
-"""Labelled tips of a picture that a fit of scale and shift can be told from the truth by."""
+"""Fewest labelled tips of a picture for the fit of scale and shift: fewer are met almost exactly whatever was predicted."""
 
 THRESHOLDS = np.arange(51.0)
 """Of the curve of tips, pixels."""
 
 DIFFERS = (
-    "pictures with three labelled tips or more, of all that there are; square around the set's own skin masks; fingers are paired by "
+    "all pictures with three labelled tips or more; square around the set's own skin masks; fingers are paired by "
     "least distance where the labels do not name them"
 )
+
+KINDS = {
+    "hgr": Kind(
+        (
+            ("tips, fitted (px² of 225x225)", "fingertip_squared_error_px2", 1),
+            ("tips as seen (px²)", "fingertip_squared_error_px2_as_seen", 1),
+            ("mask IoU", "mask_iou", 3),
+            ("mask F1", "mask_f1", 3),
+            ("missed", "missed", 0),
+        ),
+        "tips_within",
+        "error threshold (pixels of 225)",
+        "labelled fingertips within (%)",
+        "{name} ({fingertip_median_px_as_seen:.1f} px median)",
+        "thresholds_px",
+        expected=1558,
+        variants={"": ("", DIFFERS)},
+    )
+}
+"""How scores are shown."""
+
+HELP = """\
+Squared errors of visible fingertips in pictures of 225x225 pixels, and the predicted silhouette against the mask of the skin. The boxes
+come from those masks; the predictor does not get the side. Prints the figures beside those of Dibra et al., CVPRW 2018, Table 3. The
+protocol, and what the paper leaves open, is in the head of phalanx/evaluate/hgr.py.
+
+example:
+  phalanx evaluate hgr path/to/HGR --json hgr.json && phalanx report hgr.json --out pages
+"""
 
 
 def evaluate_hgr(
     folder: str | Path,
-    predictor: Callable[..., Any] | None = None,
-    predictions: str | Path | None = None,
-    save: str | Path | None = None,
-    json_path: str | Path | None = None,
+    steps: Steps = STEPS,
     whole: bool = True,
     splits: Sequence[str] = tuple(OFFICIAL),
     tip_categories: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Predict and score the pictures of HGR, or score saved predictions; returns the figures.
 
     Args:
         folder: of the set.
-        predictor: called like `phalanx.predict.Predictor()`, which is the default.
-        predictions: a file written through `save`; it is scored and nothing is predicted.
-        save: NPZ to write the predictions to.
-        json_path: file to write the figures to.
+        steps: predictor and files.
         whole: refuse a set that is not whole.
         splits: of `hgr1` and `hgr2`.
-        tip_categories: categories of points that are tips, in place of those with "tip" in their name.
-        progress: is called with pictures done and in all.
+        tip_categories: categories of points that are tips; None: those with "tip" in their name.
 
     Raises:
-        InputError: files are at fault, or no picture has a labelled tip.
+        InputError: files are bad, or no picture has a labelled tip.
     """
-    for target in (save, json_path):
-        if target is not None:
-            writable_file(target)
     sets = [HGR(folder, split, whole) for split in splits]
-    if predictions is not None:
-        if predictor is not None or save is not None:
-            raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
-        truth = read_hgr(sets, tip_categories, lambda sample, square: None, progress)
-        runs = load_predictions(predictions, truth.keys)
-    else:
-        run, truth = predict_hgr(sets, predictor_or_default(predictor), tip_categories, progress)
-        runs = {RUN: run}
-        if save is not None:
-            save_predictions(save, truth.keys, runs)
-    report = {
-        "schema": "phalanx.scores/1",
+
+    def predict() -> tuple[HGRTruth, dict[str, JointPredictions]]:
+        run, truth = predict_hgr(sets, predictor_or_default(steps.predictor), tip_categories, steps.progress)
+        return truth, {RUN: run}
+
+    truth, runs = predict_or_load(
+        steps, predict, lambda: read_hgr(sets, tip_categories, lambda sample, square: None, steps.progress)
+    )
+    head = {
         "protocol": "hgr",
         "split": "+".join(splits),
         "whole": whole,
@@ -128,43 +144,35 @@ def evaluate_hgr(
         "ambiguous": truth.ambiguous,
         "categories": truth.categories,
         "thresholds_px": THRESHOLDS.tolist(),
-        "runs": list(runs),
-        **{name: score_hgr(run, truth) for name, run in runs.items()},
     }
-    if json_path is not None:
-        write_json(json_path, report, indent=1)
-    return report
+    return score_and_write(steps, runs, lambda run: score_hgr(run, truth), lambda scores: head)
 
 
 def predict_hgr(
     sets: Sequence[HGR],
     predictor: Callable[..., Any],
     tip_categories: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = STEPS.progress,
 ) -> tuple[JointPredictions, HGRTruth]:
     """Predictions and labels of every picture; the predictor gets picture and square, neither side nor camera."""
-    joints, joints_2d, masks, ms = [], [], [], []
+    answers: list[FoundJoints] = []
+    masks: list[np.ndarray] = []
 
     def predict(sample: Sample, square: SquareBox) -> None:
         assert sample.image is not None
         left, top = (centre + 0.5 - square.side / 2 for centre in (square.centre_x, square.centre_y))
-        image = image_bytes(sample.image[0])
-        started = time.perf_counter()
-        hands = predictor(image, box=(left, top, square.side, square.side), side="auto")
-        ms.append((time.perf_counter() - started) * 1e3)
-        joints.append(hands[0].joints if hands else np.full((21, 3), np.nan))
-        joints_2d.append(hands[0].joints_2d if hands else np.full((21, 2), np.nan))
-        masks.append(silhouette(hands[0], square) if hands else np.zeros((SIZE, SIZE), bool))
+        box = (left, top, square.side, square.side)
+        hand, found = ask(predictor, image_bytes(sample.image[0]), box=box, side="auto")
+        answers.append(found)
+        masks.append(np.zeros((SIZE, SIZE), bool) if hand is None else silhouette(hand, square))
 
     truth = read_hgr(sets, tip_categories, predict, progress)
-    pixels, metres = np.array(joints_2d, float), np.array(joints, float)
-    run = JointPredictions(pixels, metres, np.array(ms), masks=np.array(masks), made_by=maker(predictor))
-    check_hands(run, truth.keys, "predictor")
+    run = joint_run(answers, truth.keys, made_by=maker(predictor), masks=np.array(masks))
     return run, truth
 
 
 def score_hgr(run: JointPredictions, truth: HGRTruth) -> dict[str, Any]:
-    """Figures of one run, as the head of this module defines them; None where no picture has enough tips for a fit.
+    """Figures of one run, as the head of this module defines them; None if no picture has enough tips for a fit.
 
     Raises InputError if no hand was found at all, or the masks are not `SIZE` x `SIZE`.
     """
@@ -211,14 +219,14 @@ def score_hgr(run: JointPredictions, truth: HGRTruth) -> dict[str, Any]:
 def paired_tips(
     predicted: np.ndarray, tips: np.ndarray, fingers: np.ndarray, labelled: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labelled tips in the order of fingers: those that are named, and the others where the total distance is least.
+    """Labelled tips in the order of fingers: named ones at their finger, the others so that the total distance is least.
 
     Args:
         predicted: (N, 5, 2) tips, thumb first, in the pixels of the labels.
         tips, fingers, labelled: as in `HGRTruth`.
 
     Returns:
-        true tips (N, 5, 2), thumb first, 0 where there is none, and which there are (N, 5) bool.
+        true tips (N, 5, 2), thumb first, 0 for fingers without a label, and which fingers have one (N, 5) bool.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -246,7 +254,7 @@ def silhouette(hand: Any, square: SquareBox) -> np.ndarray:
 
 
 def hgr_table(report: dict[str, Any]) -> str:
-    """Figures of all runs, and Table 3 of Dibra et al. beside the measured one, as Markdown."""
+    """Figures of all runs, and those of Table 3 of Dibra et al. beside the measured one, as Markdown."""
     columns = (
         ("tips, fitted (px²)", "fingertip_squared_error_px2", 1),
         ("as seen (px²)", "fingertip_squared_error_px2_as_seen", 1),
@@ -260,17 +268,16 @@ def hgr_table(report: dict[str, Any]) -> str:
     )
     rows = [["run", *(heading for heading, _, _ in columns)]]
     for run in report["runs"]:
-        values = [(report[run].get(key), digits) for _, key, digits in columns]
-        rows.append(
-            [
-                run if report["whole"] else f"{run} (part of the set)",
-                *("" if value is None else f"{value:.{digits}f}" for value, digits in values),
-            ]
-        )
+        rows.append([run if report["whole"] else f"{run} (part of the set)", *cells(report[run], columns)])
     name = "fingertip_squared_error_px2"
     measured = {run: report[run][name] for run in report["runs"] if report[run][name] is not None}
     beside = beside_published(measured, "hgr", name, dict.fromkeys(measured, DIFFERS)) if measured else ""
     return f"{as_markdown(rows)}\n{beside}"
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print `hgr_table`."""
+    print(hgr_table(report))
 
 
 def _mask_figures(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:

@@ -1,6 +1,6 @@
-"""Labels of HGR as its protocol takes them: which points are tips, of which finger, and the square that counts.
+"""Labels of HGR as its protocol uses them: which points are tips, of which finger, and the square that counts.
 
-What is chosen here, and why, stands in the head of `evaluate/hgr.py`.
+The head of `evaluate/hgr.py` gives the choices and the reasons.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class HGRTruth:
     """Labels of N pictures.
 
     Attributes:
-        keys: N texts that tell the pictures apart, of `Sample.ids`.
+        keys: N texts that tell the pictures apart, made of `Sample.ids`.
         squares: N squares that count.
         tips: (N, 5, 2) labelled tips in pixels of the square, in the order of the file.
-        fingers: (N, 5) the finger of each, 0 the thumb, -1 where it is not told.
+        fingers: (N, 5) the finger of each, 0 the thumb, -1 if the label does not name it.
         labelled: (N, 5) bool.
         masks: (N, SIZE, SIZE) uint8: 1 skin, 0 none, `BEYOND` the picture's edge.
         ambiguous: pictures whose labels cannot be one hand's tips.
@@ -61,7 +61,7 @@ def read_hgr(
     visit: Callable[[Sample, SquareBox], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> HGRTruth:
-    """Labels of every picture; `visit` is handed each sample and its square on the way.
+    """Labels of every picture; each sample and its square are passed to `visit` on the way.
 
     Raises InputError for a mask without skin, points that are not finite, or if no category is a tip's.
     """
@@ -112,7 +112,7 @@ def read_hgr(
 
 
 def tip_finger(category: str, tip_categories: Sequence[str] | None = None) -> int | None:
-    """Finger of a category of points, 0 the thumb; -1 for a tip whose finger it does not name; None if it is no tip's."""
+    """Finger of a category of points, 0 the thumb; -1 for a tip of a finger that it does not name; None if it is not a tip's."""
     name = category.casefold()
     if tip_categories is None:
         is_tip = "tip" in name
@@ -142,7 +142,7 @@ def mask_in_square(skin: np.ndarray, square: SquareBox) -> np.ndarray:
 
 
 def _points(dataset: HGR, index: int) -> list[list[tuple[str, float, float]]]:
-    """Points of each marked hand; none where a set that need not be whole has no file of them."""
+    """Points of each labelled hand; none if their file is missing and the set need not be whole."""
     try:
         hands = dataset.feature_points(index)
     except InputError as error:

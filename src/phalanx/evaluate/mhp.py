@@ -19,7 +19,7 @@ import numpy as np
 
 from phalanx.data.public.mhp import MHP
 from phalanx.evaluate.protocol import Protocol, Truth
-from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures
+from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures, rooted_kind
 
 MIDDLE_MCP = 9
 
@@ -29,4 +29,5 @@ def score_mhp(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     return palm_rooted_figures(predicted, truth, MIDDLE_MCP, None)
 
 
-PROTOCOL = Protocol("mhp", MHP, "test", 1.6, score_mhp, score_pixels=known_depth_figures)
+KIND = rooted_kind("sequences data_1, data_10 and data_20")
+PROTOCOL = Protocol("mhp", MHP, "test", 1.6, score_mhp, KIND, score_pixels=known_depth_figures)

@@ -1,16 +1,16 @@
-"""The protocol of the NYU hand pose set (Tompson et al., "Real-Time Continuous Pose Recovery of Human Hands Using Convolutional
-Networks", ACM TOG 2014), as the depth community keeps to it.
+"""Protocol of the NYU hand pose set (Tompson et al., "Real-Time Continuous Pose Recovery of Human Hands Using Convolutional
+Networks", ACM TOG 2014), as the depth community uses it.
 
 - **Frames**: the 8,252 of the test split, first camera, in the order of their file numbers.
 - **Joints**: 14 of the 36, `JOINTS` in the order of the files: two of each finger, three of the thumb, two sides of the wrist, the palm.
-- **Root, scale, alignment**: none; joints are compared where they are, in millimetres in the camera's frame.
+- **Root, scale, alignment**: none; joints are compared as they are, in millimetres in the camera's frame.
 - **Camera**: `x = (u - 320) d / 588.03`, `y = (240 - v) d / 587.07`.
 - **Figures**: mean distance over joints and frames; share of frames whose largest (and whose mean) error is at most t, t = 0 .. 80 mm.
 
-Source: github.com/xinghaochen/awesome-hand-pose-estimation, `evaluation/`; joints and constants as there. Predictions are saved in the
-community's text form (`data/joint_lines.py`), by `predict_nyu` or whoever else; scoring is the second step and knows the files alone.
+Source of joints and constants: github.com/xinghaochen/awesome-hand-pose-estimation, `evaluation/`. Predictions are saved in the
+community's text form (`data/joint_lines.py`) by `predict_nyu` or by other programs; scoring reads files only.
 
-Ours are other points than the set's: two sides of the wrist and the palm's middle are placed between our joints (`joints_14`).
+Our joints are not the points of the set: two sides of the wrist and the palm's middle are placed between our joints (`joints_14`).
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from phalanx.core.files import writable_file, write_json, write_whole
 from phalanx.data.images import read_packed_depth
 from phalanx.data.joint_lines import read_joint_lines
 from phalanx.data.labels import check_distance
+from phalanx.evaluate.kinds import Kind
+from phalanx.evaluate.steps import SCHEMA
 from phalanx.metrics.frames import frames_with_mean_within, frames_within
 from phalanx.metrics.joints import end_point_errors
 
-SCHEMA = "phalanx.scores/1"
 JOINTS = (
     *(f"{finger}_{joint}" for finger in ("little", "ring", "middle", "index") for joint in ("tip", "pip")),
     "thumb_tip",
@@ -45,6 +46,36 @@ FIRST_SUBJECT = 2440
 FOCAL, CENTRE = (588.03, 587.07), (320.0, 240.0)  # pixels
 THRESHOLDS = np.arange(81.0)  # millimetres
 _UNIT_RATIO = 100.0  # depths of prediction and truth that differ more are not in one unit
+
+KINDS = {
+    "nyu": Kind(
+        (
+            ("mean (mm)", "mean_mm", 2),
+            ("median (mm)", "median_mm", 2),
+            ("first subject (mm)", "mean_first_subject_mm", 2),
+            ("second subject (mm)", "mean_second_subject_mm", 2),
+            ("frames within 20 mm (%)", "within_20_percent", 1),
+            ("frames within 40 mm (%)", "within_40_percent", 1),
+        ),
+        "frames_with_max_error_within",
+        "error threshold (mm)",
+        "frames with all joints within (%)",
+        "{name} ({mean_mm:.2f} mm)",
+        expected=TEST_FRAMES,
+        variants={"": ("", "14 joints of the first camera's frames, nothing aligned")},
+    )
+}
+"""How scores are shown."""
+
+HELP = """\
+Files have the form that the depth community uses: a line for each frame, u v d of 14 joints (pixels, pixels, millimetres), in the order
+of the test frames. Prints the mean joint error over all frames and the share of frames whose largest joint error is at most 20, 40
+and 80 mm.
+
+examples:
+  phalanx evaluate nyu --predictions method.txt.gz --ground-truth nyu_test_groundtruth_label.txt.gz --json method.json
+  phalanx evaluate nyu --frames NYU/test --predictions ours.txt --ground-truth test.txt
+"""
 
 
 def to_millimetres(pixels: np.ndarray) -> np.ndarray:
@@ -104,14 +135,14 @@ def predict_nyu(
 ) -> int:
     """Predict the first camera's depth frames in a folder (or its `test`, or `dataset/test`) and save them as text; returns how many.
 
-    A frame in which no hand is found has the frame's before, as a user would have.
+    A frame without a hand gets the joints of the frame before, as a tracker's user would have.
 
     Args:
         folder: with `depth_1_0000001.png` and so on.
-        save: text file, a line a frame: u v d of 14 joints.
+        save: text file, a line for each frame: u v d of 14 joints.
         predictor: `predictor(depth (H, W) metres, K, side)` gives a `predict.depth.DepthHand`.
-        complain: is given a sentence for every frame without a hand.
-        progress: is given how many are done, and how many there are.
+        complain: is called with a sentence for every frame without a hand.
+        progress: is called with the number of frames done and of all frames.
 
     Raises:
         InputError: there are no frames, or none with a hand; or the file cannot be written.
@@ -156,7 +187,7 @@ def evaluate_nyu(
 ) -> dict[str, Any]:
     """Score a file of predictions against one of ground truth, both as `read_joint_lines` takes them; see `score_nyu`.
 
-    `name` is what the method is called in figures and tables (default: the file's name). Raises InputError for files at fault.
+    `name` is the method's name in figures and tables (default: the file's name). Raises InputError for bad files.
     """
     if json_path is not None:
         writable_file(json_path)
@@ -172,6 +203,17 @@ def evaluate_nyu(
     return scores
 
 
+def show(scores: dict[str, Any]) -> None:
+    """Print the figures of `evaluate_nyu` in a line."""
+    within = dict(zip(scores["thresholds_mm"], scores["frames_with_max_error_within"], strict=True))
+    print(
+        f"{scores['name']}: mean joint error {scores['mean_mm']:.2f} mm (median {scores['median_mm']:.2f}) over {scores['frames']} frames"
+        + ("; " if scores["frames"] == TEST_FRAMES else f", a part of the {TEST_FRAMES:,} of the test set; ")
+        + "frames with all joints within "
+        + ", ".join(f"{t} mm: {100 * within[t]:.1f} %" for t in (20, 40, 80))
+    )
+
+
 def method_name(path: str | Path) -> str:
-    """The name of a file of predictions without folder and endings, as the method's name."""
+    """The name of a method: that of its file of predictions, without folder and endings."""
     return Path(path).name.removesuffix(".gz").removesuffix(".txt")

@@ -1,41 +1,44 @@
-"""Protocol of colour photos with 3D joints (`data/public/photos3d.py`), ours: predict and save, then score what was saved.
+"""Our protocol of colour photos with 3D joints (`data/public/photos3d.py`).
 
 - **Data**: 256x256 photos of left hands in the layout of the real-world test set of Ge et al., "3D Hand Shape and Pose Estimation from a
-  Single RGB Image", CVPR 2019. All photos of the folder are scored; how many there are stands in the figures.
-- **Crop**: theirs: the whole photo is the hand's box. The side is told. Each photo is predicted twice, with its camera and without.
-- **Joints**: 21. **Root**: the wrist. **Scale**: one a photo, which gives the root-relative joints their true norm
+  Single RGB Image", CVPR 2019. All photos of the folder are scored; the figures give their number.
+- **Crop**: theirs: the whole photo is the hand's box. The predictor gets the side. Each photo is predicted twice, with its camera and
+  without.
+- **Joints**: 21. **Root**: the wrist. **Scale**: one for each photo, which gives the root-relative joints their true norm
   (`metrics.joints.root_scaled`), so that the hand's size is taken out and its rotation is not: `epe_3d_root_scaled_mm`, and all areas.
 - **Alignment**: none there; `epe_3d_procrustes_mm` is after the best similarity without reflection (Umeyama, PAMI 1991).
-- **Definition map**: `_mapped` figures, `metrics/definition_map.py`: joints put where the set has them, fitted on the other half.
+- **Definition map**: `_mapped` figures, `metrics/definition_map.py`: joints moved to where the set has them, fitted on the other half.
 - **Thresholds**: areas from 0 and from 20 to 50 mm, exact integrals (`metrics.curves.auc`); the curve at 0, 1, ... 50 mm.
-- **Source**: root, scale, alignment and thresholds are after Zimmermann and Brox, ICCV 2017, and what the field has made of them; the scale
-  by the norm of all joints, the map, the groups and that missed hands are wrong at every threshold are ours. None of the five papers
+- **Source**: root, scale, alignment and thresholds are those of Zimmermann and Brox, ICCV 2017, as the field uses them. Ours are the scale
+  by the norm of all joints, the map, the groups, and that missed hands are wrong at every threshold. None of the five papers
   whose figures are kept here (`published.py`) prints figures on this set.
 
 Figures, groups and JSON keys: `docs/evaluation.md`.
 """
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, write_json
+from phalanx.core.files import writable_file
 from phalanx.data.public.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.groups import VIEWS, curled_fingers, views
+from phalanx.evaluate.kinds import PHOTOS
 from phalanx.evaluate.predictions import (
+    FoundJoints,
     JointPredictions,
-    check_hands,
-    load_predictions,
+    ask,
+    joint_run,
     maker,
     predictor_or_default,
-    save_predictions,
 )
+from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
 from phalanx.evaluate.table import print_table
 from phalanx.evaluate.worst import draw_worst
 from phalanx.metrics.curves import auc, pck_curve
@@ -45,72 +48,88 @@ from phalanx.metrics.joints import end_point_errors, procrustes_errors, root_sca
 FOCAL_GIVEN, FOCAL_NOT_GIVEN = "focal_given", "focal_not_given"
 THRESHOLDS = np.arange(51.0)  # millimetres, of the curve `joints_within`
 
+KINDS = {
+    "photos3d": replace(
+        PHOTOS,
+        remark="root-relative errors after one scale a photo that takes the hand's size out; the box is the whole photo, the side is given",
+    )
+}
+"""How scores are shown."""
 
-@dataclass(frozen=True)
-class Estimate:
-    """One photo's answer: joints in pixels (21, 2) and metres (21, 3), both None if no hand was found, and its time."""
+HELP = """\
+Takes a folder with params.mat and pose_gt.mat in the layout of the real-world test set of Ge et al., CVPR 2019, and prints 2D error,
+root-relative and aligned 3D error, AUC, missed hands and time, by view and by number of curled fingers.
 
-    joints_2d: np.ndarray | None
-    joints: np.ndarray | None
-    ms: float
+example:
+  phalanx evaluate photos3d path/to/photos --json scores.json --worst worst.png
+"""
 
-
-Estimator = Callable[[np.ndarray, np.ndarray], Estimate]  # (256, 256, 3) uint8 RGB, K (3, 3) -> estimate
+JointFinder = Callable[[np.ndarray, np.ndarray], FoundJoints]
+"""Finds the joints of one hand: picture (256, 256, 3) uint8 RGB and camera matrix (3, 3) in; our predictor or another program."""
 
 
 @dataclass(frozen=True)
 class TimedPredictor:
-    """A `Predictor`, or what is called like it, as an `Estimator` that times its calls.
+    """A `Predictor`, or what is called like it, as a `JointFinder`.
 
     Attributes:
-        predictor: `predictor(image, box=, K=, side=)` returns a list of hands with `joints_2d` and `joints`, best first.
+        predictor: `predictor(image, box=, K=, side=)` returns a list of hands with `joints_2d` and `joints`, the best first.
         side: of the hand.
-        known_focal: whether it is told the camera.
+        known_focal: whether the predictor gets the camera.
     """
 
     predictor: Callable[..., Any]
     side: str
     known_focal: bool
 
-    def __call__(self, image: np.ndarray, K: np.ndarray) -> Estimate:
+    def __call__(self, image: np.ndarray, K: np.ndarray) -> FoundJoints:
         height, width = image.shape[:2]
-        start = time.perf_counter()
-        hands = self.predictor(image, box=(0, 0, width, height), K=K if self.known_focal else None, side=self.side)
-        ms = (time.perf_counter() - start) * 1e3
-        if not hands:
-            return Estimate(None, None, ms)
-        return Estimate(np.asarray(hands[0].joints_2d), np.asarray(hands[0].joints), ms)
+        camera = K if self.known_focal else None
+        return ask(self.predictor, image, box=(0, 0, width, height), K=camera, side=self.side)[1]
 
 
-def estimator(predictor: Callable[..., Any], side: str, known_focal: bool) -> TimedPredictor:
-    """A `TimedPredictor`."""
-    return TimedPredictor(predictor, side, known_focal)
+def both_ways(
+    predictor: Callable[..., Any] | None, side: str, known_focal: bool | None = None
+) -> dict[str, JointFinder]:
+    """The predictor (None: the default one) with the camera, without it, or by default each in turn, by name of the run."""
+    chosen = predictor_or_default(predictor)
+    ways = {FOCAL_GIVEN: True, FOCAL_NOT_GIVEN: False}
+    return {name: TimedPredictor(chosen, side, way) for name, way in ways.items() if known_focal in (None, way)}
 
 
-def predict_photos3d(photos: Photos3D, estimators: Mapping[str, Estimator]) -> dict[str, JointPredictions]:
-    """Every photo through every estimator, in turns, so that whatever else slows the machine slows all alike.
+def find_in_turns(
+    pictures: Iterable[tuple[np.ndarray, np.ndarray]], names: Sequence[str], finders: Mapping[str, JointFinder]
+) -> dict[str, JointPredictions]:
+    """What every finder finds in every picture, in turns, so that anything else that slows the machine slows all alike.
 
-    The first photo is predicted once more at the start, untimed, to load and compile what is loaded late.
+    Args:
+        pictures: picture and camera matrix of each, as a `JointFinder` takes them.
+        names: of the pictures.
+        finders: by name of the run.
     """
-    runs = {
-        name: JointPredictions(
-            np.full((len(photos), 21, 2), np.nan),
-            np.full((len(photos), 21, 3), np.nan),
-            np.zeros(len(photos)),
-            made_by=maker(estimate.predictor) if isinstance(estimate, TimedPredictor) else "",
-        )
-        for name, estimate in estimators.items()
+    answers: dict[str, list[FoundJoints]] = {run: [] for run in finders}
+    for image, K in pictures:
+        for run, find in finders.items():
+            answers[run].append(find(image, K))
+    return {
+        run: joint_run(answers[run], names, run, maker(find.predictor) if isinstance(find, TimedPredictor) else "")
+        for run, find in finders.items()
     }
-    for estimate in estimators.values():
-        estimate(photos.image(0), photos.K[0])
-    for index in range(len(photos)):
-        image = photos.image(index)
-        for name, estimate in estimators.items():
-            answer = estimate(image, photos.K[index])
-            runs[name].ms[index] = answer.ms
-            if answer.joints_2d is not None and answer.joints is not None:
-                runs[name].joints_2d[index], runs[name].joints[index] = answer.joints_2d, answer.joints
-    return runs
+
+
+def find_in_photos(
+    photos: Photos3D, finders: Mapping[str, JointFinder], progress: Callable[[int, int], None] = STEPS.progress
+) -> dict[str, JointPredictions]:
+    """`find_in_turns` over photos. The first photo is shown once more before, untimed: some libraries load and compile late."""
+
+    def shown() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for index in range(len(photos)):
+            yield photos.image(index), photos.K[index]
+            progress(index + 1, len(photos))
+
+    for find in finders.values():
+        find(photos.image(0), photos.K[0])
+    return find_in_turns(shown(), photos.image_paths, finders)
 
 
 def score_photos3d(photos: Photos3D, predictions: JointPredictions) -> dict[str, Any]:
@@ -132,75 +151,76 @@ def score_photos3d(photos: Photos3D, predictions: JointPredictions) -> dict[str,
 
 def evaluate_photos3d(
     folder: str | Path,
-    predictor: Callable[..., Any] | None = None,
-    predictions: str | Path | None = None,
+    steps: Steps = STEPS,
     known_focal: bool | None = None,
-    save: str | Path | None = None,
-    json_path: str | Path | None = None,
     worst: str | Path | None = None,
     worst_count: int = 20,
-    quiet: bool = False,
 ) -> dict[str, Any]:
-    """Predict and score the photos of a folder, or score saved predictions; print a table and return its figures.
+    """Predict and score the photos of a folder, or score saved predictions; returns the figures.
 
     Args:
         folder: the photos and their labels, as `read_photos3d` takes them.
-        predictor: called like `phalanx.predict.Predictor()`, which is the default.
-        predictions: a file written through `save`; it is scored and nothing is predicted.
-        known_focal: only with the camera (True), only without (False), or once each (None).
-        save: NPZ to write the predictions to.
-        json_path: file to write the figures to, with the keys of the result.
+        steps: predictor and files.
+        known_focal: predict only with the camera (True), only without (False), or once each (None).
         worst: PNG to draw the `worst_count` photos with the largest 2D error of the first run on.
-        quiet: print no table.
+        worst_count: how many.
+
     Returns:
-        `photos`, the figures of each run under its name (`focal_given`, `focal_not_given`), and those of the first run
-        once more at the top. Raises InputError for input that is at fault.
+        `photos`, the figures of each run under its name (`focal_given`, `focal_not_given`), and those of the first run once more
+        at the top.
+
+    Raises:
+        InputError: files are bad, or `known_focal` comes with saved predictions.
     """
+    if steps.predictions is not None and known_focal is not None:
+        raise InputError("known_focal (--focal): chooses how to predict, but saved predictions are scored as they are")
     photos = read_photos3d(folder)
-    for target in (save, json_path, worst):
-        if target is not None:
-            writable_file(target)  # complaints come before the minutes that predicting takes
-    if predictions is not None:
-        if predictor is not None or save is not None:
-            raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
-        runs = load_predictions(predictions, photos.image_paths)
-    else:
-        runs = predict_photos3d(photos, _both_ways(predictor_or_default(predictor), photos.side, known_focal))
-        if save is not None:
-            save_predictions(save, photos.image_paths, runs)
-    return report_photos3d(photos, runs, json_path=json_path, worst=worst, worst_count=worst_count, quiet=quiet)
+    return report_photos3d(
+        photos, steps, lambda: both_ways(steps.predictor, photos.side, known_focal), worst, worst_count
+    )
 
 
 def report_photos3d(
     photos: Photos3D,
-    runs: Mapping[str, JointPredictions],
-    json_path: str | Path | None = None,
+    steps: Steps,
+    finders: Callable[[], Mapping[str, JointFinder]],
     worst: str | Path | None = None,
     worst_count: int = 20,
-    quiet: bool = False,
-    about: Mapping[str, Any] = MappingProxyType({"protocol": "photos3d"}),
 ) -> dict[str, Any]:
-    """Score runs by any estimators and put the figures out; arguments and result as for `evaluate_photos3d`.
+    """Find hands in the photos with any finders, which `finders` makes only if they are needed, and score them.
 
-    `about` stands at the head of the figures.
+    The other arguments and the result are those of `evaluate_photos3d`.
     """
-    for name, run in runs.items():
-        check_hands(run, photos.image_paths, name)
-    scores = {name: score_photos3d(photos, run) for name, run in runs.items()}
-    head = {**about, "thresholds_mm": THRESHOLDS.tolist(), "runs": list(scores)}
-    report = {**head, **next(iter(scores.values())), **scores}
-    if json_path is not None:
-        write_json(json_path, report, indent=2)
+    if worst is not None:
+        writable_file(worst)
+    _, runs = predict_or_load(
+        steps, lambda: (photos, find_in_photos(photos, finders(), steps.progress)), lambda: photos, photo_names
+    )
+    report = score_photos(photos, steps, runs, {"protocol": "photos3d"})
     if worst is not None:
         draw_worst(photos, next(iter(runs.values())), worst_count, worst)
-    if not quiet:
-        print_table(scores)
     return report
 
 
-def _both_ways(predictor: Callable[..., Any], side: str, known_focal: bool | None) -> dict[str, Estimator]:
-    ways = {FOCAL_GIVEN: True, FOCAL_NOT_GIVEN: False}
-    return {name: estimator(predictor, side, way) for name, way in ways.items() if known_focal in (None, way)}
+def photo_names(photos: Photos3D) -> Sequence[str]:
+    """The names of the photos, which predictions are saved with."""
+    return photos.image_paths
+
+
+def score_photos(
+    photos: Photos3D, steps: Steps, runs: Mapping[str, JointPredictions], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Score and write runs: `about` and the figures of the first run stand at the head of the report."""
+
+    def head(scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        return {**about, "thresholds_mm": THRESHOLDS.tolist(), **next(iter(scores.values()))}
+
+    return score_and_write(steps, runs, lambda run: score_photos3d(photos, run), head)
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the figures of all runs as a table."""
+    print_table({run: report[run] for run in report["runs"]})
 
 
 def _errors(photos: Photos3D, predictions: JointPredictions) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
-"""Saved predictions: what a protocol's first step writes and its second step reads."""
+"""Predictions of joints: asking a predictor for them, saving them, and reading them again."""
 
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,21 +18,21 @@ RUN = "phalanx"
 """Name of our own run in a file of predictions."""
 
 DEFAULT = "phalanx, weights of the package"
-"""What runs of the default estimator say of who made them; nobody else's do."""
+"""`made_by` of runs of the default estimator, and of no others."""
 
 
 @dataclass(frozen=True)
 class JointPredictions:
     """Joints predicted for N pictures by one estimator.
 
-    A missed hand is NaN in all numbers of all arrays; `check_hands` refuses what is neither missed nor whole.
+    A missed hand is NaN in all numbers of all arrays; `check_hands` refuses a hand that is neither missed nor whole.
 
     Attributes:
         joints_2d: (N, 21, 2) pixels; NaN where the hand was missed.
         joints: (N, 21, 3) metres, any frame parallel to the camera's; NaN where the hand was missed.
         ms: (N,) milliseconds that each picture took.
-        vertices: (N, V, 3) float32 metres, the surface in the frame of the joints; NaN where the hand was missed. None where
-            there are none, or nobody scores them.
+        vertices: (N, V, 3) float32 metres, the surface in the frame of the joints; NaN where the hand was missed. None if the
+            estimator makes no surfaces or the protocol does not score them.
         masks: (N, H, W) bool, where the hand is seen; all False where it was missed. Or None.
         made_by: `DEFAULT` for runs of the default estimator with the package's weights; empty for all others.
     """
@@ -49,10 +50,55 @@ class JointPredictions:
         return np.isfinite(self.joints_2d).all(axis=(1, 2)) & np.isfinite(self.joints).all(axis=(1, 2))
 
 
-def check_hands(run: JointPredictions, names: Sequence[str], where: str) -> None:
-    """Make sure that each hand is either missed, NaN in all its numbers, or all of its numbers are finite.
+@dataclass(frozen=True)
+class FoundJoints:
+    """The answer for one picture: joints in pixels (21, 2) and in metres (21, 3), both None if no hand was found; milliseconds."""
 
-    Raises InputError with the name of the first hand that is neither; the sentence starts with `where`.
+    joints_2d: np.ndarray | None
+    joints: np.ndarray | None
+    ms: float
+
+
+def ask(predictor: Callable[..., Any], image: np.ndarray, **options: Any) -> tuple[Any | None, FoundJoints]:
+    """The best hand that a predictor finds in a picture, or None, and its joints with the time that the call took.
+
+    Args:
+        predictor: `predictor(image, **options)` returns a list of hands with `joints_2d` and `joints`, the best first.
+        image: (H, W, 3) uint8 RGB.
+        options: box, camera and side, as the protocol gives them.
+    """
+    started = time.perf_counter()
+    hands = predictor(image, **options)
+    ms = (time.perf_counter() - started) * 1e3
+    if not hands:
+        return None, FoundJoints(None, None, ms)
+    return hands[0], FoundJoints(np.asarray(hands[0].joints_2d), np.asarray(hands[0].joints), ms)
+
+
+def joint_run(
+    answers: Sequence[FoundJoints],
+    names: Sequence[str],
+    where: str = "predictor",
+    made_by: str = "",
+    vertices: np.ndarray | None = None,
+    masks: np.ndarray | None = None,
+) -> JointPredictions:
+    """The answers for N pictures as one run; the other arguments are those of `JointPredictions` and `check_hands`.
+
+    Raises InputError as `check_hands`.
+    """
+    pixels = [np.full((21, 2), np.nan) if answer.joints_2d is None else answer.joints_2d for answer in answers]
+    metres = [np.full((21, 3), np.nan) if answer.joints is None else answer.joints for answer in answers]
+    ms = np.array([answer.ms for answer in answers])
+    run = JointPredictions(np.array(pixels, float), np.array(metres, float), ms, vertices, masks, made_by)
+    check_hands(run, names, where)
+    return run
+
+
+def check_hands(run: JointPredictions, names: Sequence[str], where: str) -> None:
+    """Check that each hand is either missed (NaN in all its numbers) or whole (all its numbers are finite).
+
+    Raises InputError that names the first hand which is neither; the sentence starts with `where`.
     """
     parts = {"joints": run.joints, "joints_2d": run.joints_2d}
     if run.vertices is not None:
@@ -89,14 +135,19 @@ def save_predictions(path: str | Path, image_paths: Sequence[str], runs: Mapping
             arrays[f"{name}/masks"] = run.masks
         if run.made_by:
             arrays[f"{name}/made_by"] = np.array(run.made_by)
+    write_runs(path, arrays)
+
+
+def write_runs(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays into one NPZ, whole or not at all. Raises InputError if the file cannot be written."""
     with write_whole(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stub takes all keys for flags
 
 
 def load_predictions(path: str | Path, image_paths: Sequence[str]) -> dict[str, JointPredictions]:
-    """Read what `save_predictions` wrote for these pictures; runs in the order in which they were saved.
+    """Read what `save_predictions` wrote for these pictures; the runs keep the order in which they were saved.
 
-    Raises InputError naming the file and the fault: missing, damaged, for other pictures, an array missing or of
+    Raises InputError that names the file and the fault: missing, damaged, for other pictures, an array missing or of
     another shape, a hand that is neither missed nor whole.
     """
     path = Path(path)
@@ -159,12 +210,12 @@ def _optional(
 
 
 def made_by(arrays: Mapping[str, np.ndarray], name: str) -> str:
-    """Who made a run, as it says itself; empty if it does not."""
+    """`made_by` of a saved run; empty if the file does not have it."""
     return str(arrays[f"{name}/made_by"]) if f"{name}/made_by" in arrays else ""
 
 
 class DefaultPredictor:
-    """`phalanx.predict.Predictor` with the weights of the package, so that its runs are known to be those."""
+    """`phalanx.predict.Predictor` with the weights of the package: its runs are marked with `DEFAULT`."""
 
     def __init__(self, device: str = "cpu") -> None:
         from phalanx.predict.predictor import Predictor
@@ -182,5 +233,5 @@ def maker(predictor: Callable[..., Any]) -> str:
 
 
 def predictor_or_default(predictor: Callable[..., Any] | None) -> Callable[..., Any]:
-    """`predictor`, or a `DefaultPredictor` where there is none, whose weights are loaded only then."""
+    """`predictor`, or if it is None a `DefaultPredictor`, which loads its weights here."""
     return DefaultPredictor() if predictor is None else predictor

@@ -1,13 +1,12 @@
-"""What the protocols of public sets share: predict and save, then score what was saved.
+"""What the protocols of public sets share that score 3D joints.
 
-A protocol is a module of this room with a `PROTOCOL`: which set and split, how the hand is cut out, and its score, a function of
-what was predicted and what is true alone.
+Each is a module with a `PROTOCOL`: which set and split, how the hand is cut out, and the score, a function of predictions and
+labels alone.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,26 +15,34 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_file, write_json
 from phalanx.data.dataset import Dataset
 from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
+from phalanx.evaluate.kinds import COLOUR_SET, Kind
 from phalanx.evaluate.predictions import (
     RUN,
+    FoundJoints,
     JointPredictions,
-    check_hands,
+    ask,
+    joint_run,
     load_predictions,
     maker,
     predictor_or_default,
-    save_predictions,
 )
+from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FOREARM
 from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints
 from phalanx.metrics.summaries import mean_error, mean_of_joint_means, mean_of_joint_medians, median_error
 
 SCALE_BONE = (9, 10)
-"""From middle MCP to PIP: the bone whose length is given where the scale is known."""
+"""From middle MCP to PIP: the bone whose length is given to protocols with a known scale."""
+
+HELP = """\
+The head of phalanx/evaluate/PROTOCOL.py gives split, joints, root, scale, crop, alignment and thresholds, with their source.
+Prints mean and median error in millimetres and the area under the PCK curve.
+"""
+"""What the command line says of these protocols."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,12 @@ class Truth:
     """Labels of N hands, right or mirrored to right.
 
     Attributes:
-        keys: N texts that tell the hands apart, of `Sample.ids`.
+        keys: N texts that tell the hands apart, made of `Sample.ids`.
         joints: (N, 21, 3) metres, camera frame.
         joints_2d: (N, 21, 2) pixels.
         valid, visible: (N, 21) bool.
-        vertices: (N, V, 3) float32 metres, camera frame, where the protocol scores surfaces and the set has them.
-        K: (N, 3, 3) camera matrices, where the set has them.
+        vertices: (N, V, 3) float32 metres, camera frame, if the protocol scores surfaces and the set has them.
+        K: (N, 3, 3) camera matrices, if the set has them.
     """
 
     keys: tuple[str, ...]
@@ -62,18 +69,19 @@ class Truth:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a public set is scored. Its module says why and after whom.
+    """How a public set is scored. Its module gives the reasons and the sources.
 
     Attributes:
-        name: of the protocol, as the command line has it.
+        name: of the protocol on the command line and in files of scores.
         dataset: its reader.
         split: the one that is scored.
         crop: side of the square that the predictor is given, over that of the square around the true joints.
         score: `(predicted joints (N, 21, 3) metres, truth) -> figures`; predictions of missed hands are NaN.
-        score_surfaces: `(predicted vertices (N, V, 3), predicted joints, truth) -> figures`, where surfaces are scored too.
-        score_pixels: `(predictions, truth) -> figures` that need predicted pixels and true cameras beside joints; is called where the set
+        kind: how the scores are shown.
+        score_surfaces: `(predicted vertices (N, V, 3), predicted joints, truth) -> figures`, if surfaces are scored too.
+        score_pixels: `(predictions, truth) -> figures` that need predicted pixels and true cameras beside joints; called if the set
             has cameras.
-        read_theirs: `(path, truth) -> runs` of a JSON file in the form of the set's authors, where they have one.
+        read_theirs: `(path, keys) -> runs` reads a JSON file in the form of the set's authors, if they have one.
     """
 
     name: str
@@ -81,69 +89,56 @@ class Protocol:
     split: str
     crop: float
     score: Callable[[np.ndarray, Truth], dict[str, Any]]
+    kind: Kind = COLOUR_SET
     score_surfaces: Callable[[np.ndarray, np.ndarray, Truth], dict[str, Any]] | None = None
     score_pixels: Callable[[JointPredictions, Truth], dict[str, Any]] | None = None
-    read_theirs: Callable[[Path, Truth], dict[str, JointPredictions]] | None = None
+    read_theirs: Callable[[str | Path, Sequence[str]], Mapping[str, JointPredictions]] | None = None
 
 
-def evaluate_set(
-    protocol: Protocol,
-    folder: str | Path,
-    predictor: Callable[..., Any] | None = None,
-    predictions: str | Path | None = None,
-    save: str | Path | None = None,
-    json_path: str | Path | None = None,
-    whole: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+def evaluate_set(protocol: Protocol, folder: str | Path, steps: Steps = STEPS, whole: bool = True) -> dict[str, Any]:
     """Predict and score the hands of a set, or score saved predictions; returns the figures.
 
     Args:
         protocol: which.
         folder: of the set, as its reader takes it.
-        predictor: called like `phalanx.predict.Predictor()`, which is the default.
-        predictions: a file written through `save`, or in the form of the set's authors; it is scored and nothing is predicted.
-        save: NPZ to write the predictions to.
-        json_path: file to write the figures to.
-        whole: refuse a set that is not whole; figures of a part do not compare with published ones.
-        progress: is called with hands done and in all.
+        steps: predictor and files; `predictions` may also be a file in the form of the set's authors.
+        whole: refuse a set that is not whole: figures of a part do not compare with published ones.
 
     Raises:
-        InputError: files are at fault, or hands without the joints that the protocol scores.
+        InputError: files are bad, or hands lack the joints that the protocol scores.
     """
-    for target in (save, json_path):
-        if target is not None:
-            writable_file(target)
     dataset = protocol.dataset(folder, protocol.split, whole)
     surfaces = protocol.score_surfaces is not None
-    if predictions is not None:
-        if predictor is not None or save is not None:
-            raise InputError("predictions: saved predictions are scored as they are; give no predictor and no save")
-        truth = read_truth(dataset, lambda sample: None, progress, surfaces)
-        if protocol.read_theirs is not None and Path(predictions).suffix == ".json":
-            runs = protocol.read_theirs(Path(predictions), truth)
-        else:
-            runs = load_predictions(predictions, truth.keys)
-    else:
-        run, truth = predict_set(dataset, predictor_or_default(predictor), protocol.crop, progress, surfaces)
-        runs = {RUN: run}
-        if save is not None:
-            save_predictions(save, truth.keys, runs)
-    head = {"schema": "phalanx.scores/1", "protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys)}
-    try:
-        scores = {name: _score(protocol, run, truth) for name, run in runs.items()}
-    except InputError as error:
-        raise error if predictions is None else InputError(f"{predictions}: {error}") from error
-    report = {
-        **head,
-        "whole": whole,
-        "thresholds_mm": next(iter(scores.values()))["thresholds_mm"],
-        "runs": list(scores),
-        **scores,
-    }
-    if json_path is not None:
-        write_json(json_path, report, indent=1)
-    return report
+
+    def predict() -> tuple[Truth, dict[str, JointPredictions]]:
+        predictor = predictor_or_default(steps.predictor)
+        run, truth = predict_set(dataset, predictor, protocol.crop, steps.progress, surfaces)
+        return truth, {RUN: run}
+
+    def load(path: str | Path, keys: Sequence[str]) -> Mapping[str, JointPredictions]:
+        theirs = protocol.read_theirs if Path(path).suffix == ".json" else None
+        return (theirs or load_predictions)(path, keys)
+
+    truth, runs = predict_or_load(
+        steps, predict, lambda: read_truth(dataset, lambda sample: None, steps.progress, surfaces), load=load
+    )
+
+    def head(scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        about = {"protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys), "whole": whole}
+        return {**about, "thresholds_mm": next(iter(scores.values()))["thresholds_mm"]}
+
+    return score_and_write(steps, runs, lambda run: _score(protocol, run, truth), head)
+
+
+def show_set(report: dict[str, Any]) -> None:
+    """Print the figures of each run in a line."""
+    for run in report["runs"]:
+        figures = {name: value for name, value in report[run].items() if isinstance(value, int | float)}
+        text = ", ".join(
+            f"{name} {value:.3f}" if "auc" in name else f"{name} {value:.4g}" for name, value in figures.items()
+        )
+        part = "" if report["whole"] else ", a part of the set"
+        print(f"{report['protocol']} ({report['hands']} hands{part}), {run}: {text}")
 
 
 def _score(protocol: Protocol, run: JointPredictions, truth: Truth) -> dict[str, Any]:
@@ -161,42 +156,37 @@ def predict_set(
     dataset: Dataset,
     predictor: Callable[..., Any],
     crop: float,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = STEPS.progress,
     surfaces: bool = False,
 ) -> tuple[JointPredictions, Truth]:
     """Predictions and labels of every hand; the predictor gets picture, camera and the square around the true joints.
 
-    Surfaces are kept only where they are scored: they take much room.
+    Surfaces are kept only if they are scored: they take much memory.
     """
-    joints, joints_2d, ms = [], [], []
+    answers: list[FoundJoints] = []
     vertices: list[np.ndarray | None] = []
 
     def predict(sample: Sample) -> None:
         assert sample.image is not None and sample.joints_2d is not None
-        image = image_bytes(sample.image[0])
         known = sample.joints_2d[0].numpy()
         if sample.valid is not None:
             known = known[sample.valid[0].numpy() > 0]
         low, high = known.min(0), known.max(0)
         side = crop * max(float((high - low).max()), 16.0)
         left, top = (low + high) / 2 + 0.5 - side / 2
-        started = time.perf_counter()
+        box = (float(left), float(top), side, side)
         K = None if sample.K is None else sample.K[0].numpy()
-        hands = predictor(image, box=(float(left), float(top), side, side), K=K, side="right")
-        ms.append((time.perf_counter() - started) * 1e3)
-        joints.append(hands[0].joints if hands else np.full((21, 3), np.nan))
-        joints_2d.append(hands[0].joints_2d if hands else np.full((21, 2), np.nan))
-        vertices.append(without_forearm(hands[0].vertices) if surfaces and hands else None)
+        hand, found = ask(predictor, image_bytes(sample.image[0]), box=box, K=K, side="right")
+        answers.append(found)
+        vertices.append(without_forearm(hand.vertices) if surfaces and hand is not None else None)
 
     truth = read_truth(dataset, predict, progress, surfaces)
-    pixels, metres = np.array(joints_2d, float), np.array(joints, float)
-    run = JointPredictions(pixels, metres, np.array(ms), stacked_surfaces(vertices), made_by=maker(predictor))
-    check_hands(run, truth.keys, "predictor")
+    run = joint_run(answers, truth.keys, made_by=maker(predictor), vertices=stacked_surfaces(vertices))
     return run, truth
 
 
 def without_forearm(vertices: np.ndarray | None) -> np.ndarray | None:
-    """Surface (V, 3) as float32, without the forearm if it is the open hand's; others, told by their number of vertices, as they are."""
+    """Surface (V, 3) as float32; the open hand's, known by its number of vertices, without the forearm."""
     if vertices is None:
         return None
     forearm = _forearm()
@@ -222,12 +212,12 @@ def stacked_surfaces(surfaces: Sequence[np.ndarray | None]) -> np.ndarray | None
 def read_truth(
     dataset: Dataset,
     visit: Callable[[Sample], None],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = STEPS.progress,
     surfaces: bool = False,
 ) -> Truth:
-    """Labels of every hand of a set, surfaces if they are wanted and all hands have them.
+    """Labels of every hand of a set, with surfaces if they are wanted and all hands have them.
 
-    `visit` is handed each sample on the way. Raises InputError for hands without joints.
+    Each sample is passed to `visit` on the way. Raises InputError for hands without joints.
     """
     keys, joints, joints_2d, valid, visible, vertices, K = [], [], [], [], [], [], []
     for index in range(len(dataset)):
@@ -258,9 +248,9 @@ def read_truth(
 
 
 def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The usual figures of errors `(N, J)` in millimetres, infinite for missed hands, as Zimmermann's evaluation code pools them.
+    """The usual figures of errors `(N, J)` in millimetres, infinite for missed hands, pooled as Zimmermann's evaluation code does.
 
-    `grids` are thresholds by name: `auc_<name>` is the area by the trapezoid rule over each; the curve is that of the first.
+    `grids` are thresholds by name: `auc_<name>` is the area over each by the trapezoid rule; the curve is over the first.
     """
     curves = {name: pck_curve_of_joints(errors, grid, valid) for name, grid in grids.items()}
     first = next(iter(grids))
@@ -271,7 +261,7 @@ def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str,
         "median_over_all_mm": median_error(errors, valid),
     }
     return {
-        # Missed hands make a mean infinite, half of them a median: there is no such figure then
+        # A missed hand makes a mean infinite, half of them missed a median: there is no such figure then
         **{name: value if np.isfinite(value) else None for name, value in pooled.items()},
         **{f"auc_{name}": curve_area_trapezoid(curves[name], grid) for name, grid in grids.items()},
         "thresholds_mm": grids[first].tolist(),
@@ -280,8 +270,11 @@ def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str,
 
 
 def of_found(predicted: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
-    """Errors `(N, J)` in millimetres of `predicted (N, 21, 3)`: `measure(joints, numbers)` of the hands found (their joints and numbers
-    among the N) in metres, infinite for the others. Raises InputError if no hand was found at all."""
+    """Errors `(N, J)` in millimetres of `predicted (N, 21, 3)` metres, infinite for missed hands.
+
+    `measure(joints, numbers)` gives the errors in metres of the hands found, from their joints and their numbers among the N.
+    Raises InputError if no hand was found at all.
+    """
     found = np.isfinite(predicted).all((1, 2))
     if not found.any():
         raise InputError("predictions: no hand was found in any picture")

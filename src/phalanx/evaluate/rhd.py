@@ -22,7 +22,7 @@ import numpy as np
 
 from phalanx.data.public.rhd import RHD
 from phalanx.evaluate.protocol import Protocol, Truth
-from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures
+from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures, rooted_kind
 
 MIDDLE_MCP = 9
 
@@ -34,4 +34,6 @@ def score_rhd(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     return palm_rooted_figures(predicted, truth, MIDDLE_MCP, visible)
 
 
-PROTOCOL = Protocol("rhd", RHD, "evaluation", 1.6, score_rhd, score_pixels=known_depth_figures)
+PROTOCOL = Protocol(
+    "rhd", RHD, "evaluation", 1.6, score_rhd, rooted_kind("visible joints"), score_pixels=known_depth_figures
+)

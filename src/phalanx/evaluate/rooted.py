@@ -5,26 +5,41 @@
   so that palms meet.
 - **Known depth** (`_known_depth`): Cai et al., "Weakly-supervised 3D Hand Pose Estimation from Monocular RGB Images", ECCV 2018, section
   4.2 and equation 5: "the global hand scale and the root depth are known", the root is the wrist (STB's palm is moved there), and joints
-  are compared in the global domain. (Chen, dissertation 2020, moves roots to the wrist, too, and does not state the rest.) So depths are
-  relative to the wrist, multiplied by the scale and moved by the wrist's true depth; x and y follow from where joints are predicted in
-  the picture. Nothing else is moved: a hand seen beside its place is wrong here, and right where roots are moved onto each other.
+  are compared in the global domain. (Chen, dissertation 2020, moves roots to the wrist, too, and does not state the rest.)
+- So depths are relative to the wrist, multiplied by the scale and moved by the wrist's true depth; x and y follow from where joints are
+  predicted in the picture. Nothing else is moved: a hand predicted beside its place is wrong here, and right if roots are moved onto
+  each other.
 - **Errors in depth**: `z_mean_mm_known_depth`, the mean absolute error in z over joints and frames, the second metric of section 4.2;
   `z_median_mm_known_depth` is ours.
-- **What is ours**: the paper does not say which bone is the scale (here `SCALE_BONE`, as Zimmermann and Brox), which joints count (all of
-  them with the wrist, whose error in depth is always 0; where a set says which are visible these, as Zimmermann and Brox) nor how
-  joints are pooled (here by joint, as they do). It has no thresholds in its text: both areas of Zimmermann and Brox are given.
+- **What is ours**: the paper does not say which bone is the scale (here `SCALE_BONE`, as Zimmermann and Brox), which joints count (here
+  all, with the wrist, whose error in depth is always 0; only the visible ones if the set labels them, as Zimmermann and Brox) nor how
+  joints are pooled (here by joint, as they do). Its text has no thresholds: both areas of Zimmermann and Brox are given.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from phalanx.evaluate.kinds import COLOUR_SET, Kind
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import SCALE_BONE, Truth, joint_figures, of_found
 from phalanx.metrics.curves import zimmermann_0_50, zimmermann_20_50
 from phalanx.metrics.joints import bone_scaled, end_point_errors, z_errors
+
+PALM = "the palm is the root, the length of a bone known, as Zimmermann and Brox 2017 score"
+DEPTH = "the wrist is the root, its depth and the length of a bone known, joints in the camera's frame, as Cai et al. 2018 score"
+
+
+def rooted_kind(scored: str, dataset: str = "") -> Kind:
+    """How scores with both kinds of figures are shown; `scored` says which joints or pictures, `dataset` is that of `Kind`."""
+    variants = {
+        "": ("palm", f"{PALM}; {scored}"),
+        "_known_depth": ("wrist of known depth", f"{DEPTH}; {scored}"),
+    }
+    return replace(COLOUR_SET, variants=variants, dataset=dataset)
 
 
 def with_palm(joints: np.ndarray, knuckle: int) -> np.ndarray:
@@ -35,7 +50,7 @@ def with_palm(joints: np.ndarray, knuckle: int) -> np.ndarray:
 def palm_rooted_figures(
     predicted: np.ndarray, truth: Truth, knuckle: int, counted: np.ndarray | None
 ) -> dict[str, Any]:
-    """Figures as Zimmermann and Brox, ICCV 2017, have them: the palm is the root, the true length of `SCALE_BONE` the scale.
+    """Figures as in Zimmermann and Brox, ICCV 2017: the palm is the root, the true length of `SCALE_BONE` the scale.
 
     Args:
         predicted: (N, 21, 3) metres.
@@ -70,9 +85,9 @@ def known_depth_joints(joints: np.ndarray, joints_2d: np.ndarray, true: np.ndarr
 
 
 def known_depth_figures(run: JointPredictions, truth: Truth) -> dict[str, Any]:
-    """Figures with the wrist's depth and the scale known, those joints that are visible counting; the head of this module says more.
+    """Figures with the wrist's depth and the scale known, over the visible joints; see the head of this module.
 
-    None for predictions whose pixels are all 0: they do not say where hands are seen.
+    Empty for predictions whose pixels are all 0: they do not say where hands are seen.
     """
     assert truth.K is not None
     if not run.joints_2d[run.found].any():

@@ -5,7 +5,7 @@
 - **Joints**: 21, with the palm's centre in place of the wrist, which the set does not have. Of predictions it is taken halfway between
   wrist and ring MCP, as the reader makes a wrist out of it.
 - **Root and scale**: the palm; predictions are multiplied by the ratio of true to predicted length of the bone from middle MCP to PIP.
-- **Crop**: the square around the true joints, 1.6 times as wide. Left hands are mirrored, and the predictor is told.
+- **Crop**: the square around the true joints, 1.6 times as wide. Left hands are mirrored; the predictor gets the side.
 - **Alignment**: none beside. **Thresholds**: 20 from 0 to 50 mm and the 12 of them above 20 mm, area by the trapezoid rule.
 - **With the wrist's depth known** (`_known_depth`, with errors in depth): as Cai et al., ECCV 2018, score; the head of `rooted.py` says
   how, and what of it is ours. The wrist is the root in the thesis of Chen, too.
@@ -21,7 +21,7 @@ import numpy as np
 
 from phalanx.data.public.stb import STB
 from phalanx.evaluate.protocol import Protocol, Truth
-from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures
+from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures, rooted_kind
 
 RING_MCP = 13
 
@@ -31,5 +31,7 @@ def score_stb(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     return palm_rooted_figures(predicted, truth, RING_MCP, None)
 
 
-PROTOCOL = Protocol("stb", STB, "test_bb", 1.6, score_stb, score_pixels=known_depth_figures)
-PROTOCOL_SK = Protocol("stb_sk", STB, "test_sk", 1.6, score_stb, score_pixels=known_depth_figures)
+BOTH = rooted_kind("both pictures of the stereo pair (BB), sequences B1")
+COLOUR = rooted_kind("colour pictures of the depth camera (SK), sequences B1", dataset="stb")
+PROTOCOL = Protocol("stb", STB, "test_bb", 1.6, score_stb, BOTH, score_pixels=known_depth_figures)
+PROTOCOL_SK = Protocol("stb_sk", STB, "test_sk", 1.6, score_stb, COLOUR, score_pixels=known_depth_figures)
