@@ -110,10 +110,39 @@ def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, r
 def _shade(
     vertices: Tensor, K: Tensor, seen: Tensor, topology: Topology, look: Look, bank: Tensor, rows: slice
 ) -> Picture:
-    """Shade what `seen (n, 2S, 2S)` shows. A pixel all of whose four samples lie on one segment of the hand is shaded once, at its
-    centre; at rims, where segments meet, every sample is shaded."""
-    n, wide = len(vertices), seen.shape[-1]
-    size, device = wide // 2, vertices.device
+    """Shade the n pictures `rows` in which `seen (n, 2S, 2S)` faces are seen."""
+    points = _points(seen, topology)
+    values = _interpolate(points, _vertex_table(vertices, K, topology, look, rows), topology)
+    return _resolve(points, _colour(points, values, topology, look, bank, rows), 1.0 / values[11], seen)
+
+
+@dataclass
+class _Points:
+    """The T points of n pictures that are shaded: I pixels at their centres, then R samples of the others.
+
+    A pixel all of whose four samples lie on one segment of the hand is shaded once; at rims, where segments meet, every sample is.
+
+    Attributes:
+        coverage, segment: (n S S,) share of each pixel that is covered, and 1 + the last segment seen in it.
+        inner, rim: (I,), (R,) pixels of the points, in all pictures.
+        face: (T,) face that is seen; picture: (T,) in which picture.
+        x, y: (T,) where, in pixels of twice the size.
+        runs: (picture, start, end) of points that follow one another.
+    """
+
+    coverage: Tensor
+    segment: Tensor
+    inner: Tensor
+    rim: Tensor
+    face: Tensor
+    picture: Tensor
+    x: Tensor
+    y: Tensor
+    runs: list[tuple[int, int, int]]
+
+
+def _points(seen: Tensor, topology: Topology) -> _Points:
+    n, size, device = len(seen), seen.shape[-1] // 2, seen.device
     quads = seen.view(n, size, 2, size, 2)
     four = torch.stack([quads[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]).view(4, -1)  # (4, n * S * S)
     touched = (four.amax(0) >= 0).nonzero()[:, 0]  # (A,) pixels with anything in them
@@ -131,10 +160,10 @@ def _shade(
     beside, sample = order.values, sample[order.indices]
     inner, rim = touched.index_select(0, within), touched.index_select(0, beside)
 
-    quad = torch.cat([inner, rim])  # (T,) pixel
+    pixel = torch.cat([inner, rim])  # (T,)
     face = torch.cat([four[0, within], four.view(-1)[sample * len(touched) + beside]]).long()
-    row = torch.div(quad, size, rounding_mode="floor")
-    x, y = (quad - row * size).float().mul_(2.0), (row % size).float().mul_(2.0)
+    row = torch.div(pixel, size, rounding_mode="floor")
+    x, y = (pixel - row * size).float().mul_(2.0), (row % size).float().mul_(2.0)
     x[: len(inner)] += 0.5
     y[: len(inner)] += 0.5
     x[len(inner) :] += (sample % 2).float()
@@ -142,69 +171,53 @@ def _shade(
     edges = torch.arange(n + 1, device=device) * (size * size)
     starts = torch.cat([torch.searchsorted(inner, edges), torch.searchsorted(rim, edges) + len(inner)]).tolist()
     runs = [(i, starts[k + i], starts[k + i + 1]) for k in (0, n + 1) for i in range(n)]
-    colour, depth = _colour(
-        face,
-        x,
-        y,
-        torch.div(row, size, rounding_mode="floor"),
-        runs,
-        _vertex_table(vertices, K, topology, look, rows),
-        topology,
-        look,
-        bank,
-        rows,
-    )
-
-    canvas = torch.zeros((3, n * size * size), device=device)
-    canvas.index_copy_(1, inner, colour[:, : len(inner)])
-    canvas.index_add_(1, rim, colour[:, len(inner) :].mul_(0.25))
-    inner_depth, rim_depth = depth.split([len(inner), len(rim)])
-    nearest = torch.full((n * size * size,), torch.inf, device=device).scatter_reduce_(0, rim, rim_depth, "amin")
-    front = (rim_depth < nearest.index_select(0, rim) + 0.01).float()  # not what shows behind the rim
-    flat = torch.zeros_like(nearest).index_add_(0, rim, rim_depth * front)
-    flat /= torch.zeros_like(nearest).index_add_(0, rim, front).clamp_min_(1.0)
-    flat.index_copy_(0, inner, inner_depth)
-    return Picture(
-        canvas.view(3, n, size, size).transpose(0, 1),
-        coverage.view(n, size, size),
-        flat.view(n, size, size),
-        segment.view(n, size, size),
-    )
+    picture = torch.div(row, size, rounding_mode="floor")
+    return _Points(coverage, segment, inner, rim, face, picture, x, y, runs)
 
 
-def _colour(
-    face: Tensor,
-    x: Tensor,
-    y: Tensor,
-    picture: Tensor,
-    runs: list[tuple[int, int, int]],
-    tables: tuple[Tensor, Tensor],
-    topology: Topology,
-    look: Look,
-    bank: Tensor,
-    rows: slice,
-) -> tuple[Tensor, Tensor]:
-    """Colour `(3, T)` (linear) and depth `(T,)` of points `x, y (T,)` on faces of pictures; `runs` are (picture, start, end)."""
+def _interpolate(points: _Points, tables: tuple[Tensor, Tensor], topology: Topology) -> Tensor:
+    """Attributes `(14, T)` of the points, from the `tables` of vertices and faces."""
     table, set_up = tables
-    device = face.device
-    corner = set_up.index_select(0, face + picture * len(topology.faces))  # (T, 6)
-    x, y = x - corner[:, 0], y - corner[:, 1]
+    corner = set_up.index_select(0, points.face + points.picture * len(topology.faces))  # (T, 6)
+    x, y = points.x - corner[:, 0], points.y - corner[:, 1]
     b1 = (corner[:, 2] * x + corner[:, 3] * y).clamp_(0.0, 1.0)
     b2 = torch.minimum((corner[:, 4] * x + corner[:, 5] * y).clamp_min_(0.0), 1.0 - b1)
     share = torch.stack([1.0 - b1 - b2, b1, b2], -1)
-    index = topology.split_faces.index_select(0, face) + (picture * len(topology.split))[:, None]
-    values = F.embedding_bag(index, table, mode="sum", per_sample_weights=share).t().contiguous()  # (14, T)
-    diffuse, gloss, relief = values[0:3], values[3:6], values[6:8]
-    along, cover, phase, inverse_depth, uv = values[8], values[9], values[10], values[11], values[12:14]
+    index = topology.split_faces.index_select(0, points.face) + (points.picture * len(topology.split))[:, None]
+    return F.embedding_bag(index, table, mode="sum", per_sample_weights=share).t().contiguous()
 
+
+def _colour(points: _Points, values: Tensor, topology: Topology, look: Look, bank: Tensor, rows: slice) -> Tensor:
+    """Linear colour `(3, T)` of the points with attributes `values (14, T)`."""
+    diffuse, gloss, relief = values[0:3], values[3:6], values[6:8]
+    along, cover, phase, uv = values[8], values[9], values[10], values[12:14]
     side = bank.shape[-1]
     texel = (uv * side).long().clamp_(0, side - 1)
-    skin = look.skin[rows][picture] * (side * side)
+    skin = look.skin[rows][points.picture] * (side * side)
     packed = bank.view(-1).index_select(0, skin + texel[1] * side + texel[0])
     bytes_ = packed.view(torch.uint8).view(-1, 8).t().float()  # (8, T)
     cloth = cover.clamp(0.0, 1.0)
     bare = 1.0 - cloth
-    channels = torch.empty((8, len(face)), device=device)
+    channels = _channels(bytes_, cloth, bare, phase)
+    albedo = torch.empty((3, len(cloth)), device=cloth.device)
+    shine = (bytes_[5] * bare).mul_(1.6 / 255.0).add_(0.1)
+    for i, begin, end in points.runs:
+        torch.mm(look.colours[rows.start + i], channels[:, begin:end], out=albedo[:, begin:end])
+    _paint_bands(albedo, shine, points, along, cloth, topology, look, rows)
+    slope = (bytes_[6:8] - 128.0).mul_(SLOPE_SCALE / 127.0).mul_(relief).sum(0).mul_(bare)
+    light = diffuse * (1.0 - slope).clamp_(0.35, 1.8)
+    return albedo.exp_().mul_(light).add_(gloss.mul_(shine))
+
+
+def _channels(bytes_: Tensor, cloth: Tensor, bare: Tensor, phase: Tensor) -> Tensor:
+    """What colours `(8, T)` are mixed from, in the order of `Look.colours`.
+
+    Args:
+        bytes_: (8, T) of the bank's texels.
+        cloth, bare: (T,) how much of each point is cloth, and how much skin.
+        phase: (T,) of the cloth's stripes.
+    """
+    channels = torch.empty((8, len(cloth)), device=cloth.device)
     channels[0] = bare
     torch.mul(bytes_[0], bare, out=channels[1]).mul_(1 / 255.0)
     torch.mul(bytes_[1] - 128.0, bare, out=channels[2]).mul_(2.0 / 127.0)
@@ -213,21 +226,54 @@ def _colour(
     torch.mul(bytes_[4], bare, out=channels[5]).mul_(1 / 255.0)
     channels[6] = cloth
     torch.mul(cloth, (torch.sin(phase) * 6.0).clamp_(0.0, 1.0), out=channels[7])
-    albedo = torch.empty((3, len(face)), device=device)
-    colours = look.colours[rows]
-    shine = (bytes_[5] * bare).mul_(1.6 / 255.0).add_(0.1)
-    for i, begin, end in runs:
+    return channels
+
+
+def _paint_bands(
+    albedo: Tensor,
+    shine: Tensor,
+    points: _Points,
+    along: Tensor,
+    cloth: Tensor,
+    topology: Topology,
+    look: Look,
+    rows: slice,
+) -> None:
+    """Rings, watches and bracelets over the points' log reflectance `(3, T)` and shine `(T,)`, in place.
+
+    Args:
+        along: (T,) metres along the rest hand.
+        cloth: (T,) how much of each point is cloth, which hides bands.
+    """
+    for i, begin, end in points.runs:
         if end == begin:
             continue
-        torch.mm(colours[i], channels[:, begin:end], out=albedo[:, begin:end])
         for owner, band in look.dress.bands:
             if owner == rows.start + i:
-                part = topology.face_parts[face[begin:end] + 1]
+                part = topology.face_parts[points.face[begin:end] + 1]
                 on_band = (along[begin:end] - band.middle).abs() < band.half_width
-                on_band &= torch.isin(part, torch.tensor(band.segments, device=device)) & (cloth[begin:end] < 0.5)
-                paint = torch.as_tensor(band.colour, dtype=torch.float32, device=device)[:, None]
+                on_band &= torch.isin(part, torch.tensor(band.segments, device=along.device))
+                on_band &= cloth[begin:end] < 0.5
+                paint = torch.as_tensor(band.colour, dtype=torch.float32, device=along.device)[:, None]
                 albedo[:, begin:end] = torch.where(on_band, paint, albedo[:, begin:end])
                 shine[begin:end] = torch.where(on_band, band.gloss, shine[begin:end])
-    slope = (bytes_[6:8] - 128.0).mul_(SLOPE_SCALE / 127.0).mul_(relief).sum(0).mul_(bare)
-    light = diffuse * (1.0 - slope).clamp_(0.35, 1.8)
-    return albedo.exp_().mul_(light).add_(gloss.mul_(shine)), 1.0 / inverse_depth
+
+
+def _resolve(points: _Points, colour: Tensor, depth: Tensor, seen: Tensor) -> Picture:
+    """Pictures from the colour `(3, T)` and depth `(T,)` of the points; `seen (n, 2S, 2S)` as in `_shade`."""
+    n, size, inner, rim = len(seen), seen.shape[-1] // 2, points.inner, points.rim
+    canvas = torch.zeros((3, n * size * size), device=seen.device)
+    canvas.index_copy_(1, inner, colour[:, : len(inner)])
+    canvas.index_add_(1, rim, colour[:, len(inner) :].mul_(0.25))
+    inner_depth, rim_depth = depth.split([len(inner), len(rim)])
+    nearest = torch.full_like(points.coverage, torch.inf).scatter_reduce_(0, rim, rim_depth, "amin")
+    front = (rim_depth < nearest.index_select(0, rim) + 0.01).float()  # not what shows behind the rim
+    flat = torch.zeros_like(nearest).index_add_(0, rim, rim_depth * front)
+    flat /= torch.zeros_like(nearest).index_add_(0, rim, front).clamp_min_(1.0)
+    flat.index_copy_(0, inner, inner_depth)
+    return Picture(
+        canvas.view(3, n, size, size).transpose(0, 1),
+        points.coverage.view(n, size, size),
+        flat.view(n, size, size),
+        points.segment.view(n, size, size),
+    )
