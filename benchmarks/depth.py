@@ -1,6 +1,6 @@
 """Speed of hands from depth frames: the network's one forward pass, and a frame from file values to hand model.
 
-    python benchmarks/depth.py [--threads 2] [--weights FILE] [--json FILE]
+    python benchmarks/depth.py [--threads 2] [--weights FILE] [--precision auto] [--json FILE]
 
 The network is timed with one stack and two at the paper's 128 x 128 cells, batch 1 and 32, as `methods.sphere_fitting.load` prepares
 it; a frame is a synthetic 256 x 256 one in which the hand must be searched for. Wall times, medians.
@@ -28,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--weights", help="of a depth network (default: those in the package)")
+    parser.add_argument("--precision", default="auto", help="of the network: auto, float32 or bfloat16")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -36,7 +37,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "fresh.safetensors"
             save_weights(SphereFittingEstimator(SphereFittingConfig(stacks=stacks)), path, HandModel.open_hand())
-            network = load(path)
+            network = load(path, precision=arguments.precision)
         for batch, repeats in ((1, 60), (32, 8)):
             maps = torch.full((batch, 128, 128), 0.15)
             maps[:, 30:100, 30:100] = 0.0

@@ -1,9 +1,9 @@
 """Speed of the default estimator: network and fit for one hand and for a batch, and pictures trained on a second.
 
-    python benchmarks/estimator.py [--weights FILE] [--threads 2] [--json FILE]
+    python benchmarks/estimator.py [--weights FILE] [--precision auto] [--threads 2] [--json FILE]
 
-Times are medians; the network runs as the predictor runs it. Without weights a fresh network is timed: speed does not depend
-on what was learnt.
+Times are medians; the network runs as the predictor runs it, training steps in both precisions. Without weights a fresh network
+is timed: speed does not depend on what was learnt.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ from pathlib import Path
 import torch
 from timing import milliseconds
 
+from phalanx.core.precision import Precision
 from phalanx.data.sample import Sample
 from phalanx.fit.joints import fit_evidence, fit_joints
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.methods.compact import CompactEstimator, load, save_weights
-from phalanx.train.loop import LoopConfig, optimizers
+from phalanx.train.descent import take_turn, turns
+from phalanx.train.plan import LoopConfig
+from phalanx.train.processes import single
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 def inference(network: CompactEstimator, hand: HandModel) -> dict[str, float]:
@@ -31,8 +36,8 @@ def inference(network: CompactEstimator, hand: HandModel) -> dict[str, float]:
         images = torch.rand(batch, 3, size, size)
         K = torch.tensor([[300.0, 0, (size - 1) / 2], [0, 300, (size - 1) / 2], [0, 0, 1]]).expand(batch, 3, 3)
         with torch.inference_mode():
-            result[f"network_ms_batch_{batch}"] = milliseconds(lambda: network(images), repeats) / batch  # noqa: B023
-            evidence = network(images)
+            result[f"network_ms_batch_{batch}"] = milliseconds(lambda: network.evidence(images), repeats) / batch  # noqa: B023
+            evidence = network.evidence(images)
         result[f"fit_ms_batch_{batch}"] = (
             milliseconds(lambda: fit_evidence(hand, evidence, K, size), repeats) / batch  # noqa: B023
         )
@@ -44,39 +49,34 @@ def inference(network: CompactEstimator, hand: HandModel) -> dict[str, float]:
 
 
 def training(batch: int = 64) -> dict[str, float]:
-    """Pictures a second of whole training steps (bf16), by picture size."""
+    """Pictures a second of whole training steps, by precision and picture size."""
     result = {}
-    for size in (64, 96, 128):
-        network = CompactEstimator().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        descents = optimizers(network, LoopConfig())
-        sample = Sample(
-            image=torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last),
-            mask=torch.rand(batch, size, size),
-            joints_2d=torch.rand(batch, 21, 2) * size,
-        )
-
-        def step() -> None:
-            with torch.autocast("cpu", torch.bfloat16):
-                terms = network.losses(sample)  # noqa: B023
-            torch.stack(list(terms.values())).sum().backward()
-            for descent in descents:  # noqa: B023
-                descent.step()
-                descent.zero_grad()
-
-        result[f"train_pictures_per_s_{size}px"] = batch / milliseconds(step, 5) * 1000
+    for precision in PRECISIONS:
+        config = LoopConfig(precision=precision, kernel_precision=precision)
+        for size in (64, 96, 128):
+            network = CompactEstimator().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+            (turn,) = turns(network.players(), config)
+            sample = Sample(
+                image=torch.rand(batch, 3, size, size).contiguous(memory_format=torch.channels_last),
+                mask=torch.rand(batch, size, size),
+                joints_2d=torch.rand(batch, 21, 2) * size,
+            )
+            time = milliseconds(lambda: take_turn(turn, network, sample, config, single("cpu")), 5)  # noqa: B023
+            result[f"train_pictures_per_s_{precision}_{size}px"] = batch / time * 1000
     return result
 
 
 def show(figures: dict[str, float]) -> dict[str, float]:
     """Print figures as they come, and hand them on."""
     for name, value in figures.items():
-        print(f"{name:32s} {value:9.2f}", flush=True)
+        print(f"{name:36s} {value:9.2f}", flush=True)
     return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, help="weights file (default: a fresh network)")
+    parser.add_argument("--precision", default="auto", help="of inference: auto, float32 or bfloat16")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -88,9 +88,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             weights = Path(folder) / "fresh.safetensors"
             save_weights(CompactEstimator().eval(), weights, hand)
-            network = load(weights, hand)
+            network = load(weights, hand, options.precision)
     else:
-        network = load(weights, hand)
+        network = load(weights, hand, options.precision)
+    print(f"convolutions in {network.precision}")
     figures = {"parameters_million": sum(p.numel() for p in network.parameters()) / 1e6}
     figures |= show(inference(network, hand))
     figures |= show(training())
