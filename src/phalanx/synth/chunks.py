@@ -30,7 +30,8 @@ from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.domains import DOMAINS, Domain
 from phalanx.synth.scene.people import hand_boxes, mirrored_boxes, paint_people, to_elbow
 from phalanx.synth.sense.colour_sensor import draw_colour, sense_colour
-from phalanx.synth.sense.depth_sensor import draw_depth_noise, sense_depth
+from phalanx.synth.sense.depth_noise import draw_depth_noise
+from phalanx.synth.sense.depth_sensor import sense_depth
 from phalanx.synth.sense.effects import apply_effects, draw_effects
 from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
 from phalanx.synth.shots import Shot, draw_shot, project

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
-from phalanx.synth.sense.depth_sensor import DepthNoiseDraw, draw_depth_noise, sense_depth
+from phalanx.synth.sense.depth_noise import DepthNoiseDraw, draw_depth_noise
+from phalanx.synth.sense.depth_sensor import sense_depth
 from phalanx.synth.sense.sensors import (
     AZURE,
     D415,

@@ -12,85 +12,20 @@ picture is the same to the last bit in any batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from phalanx.core.errors import InputError
-from phalanx.core.seeding import generator as stream_generator
+from phalanx.synth.sense.depth_noise import DepthNoiseDraw, noise_fields
+from phalanx.synth.sense.sensor_grid import SensorGrid, sensor_grid
 from phalanx.synth.sense.sensors import IDEAL, DepthSensor
 
-_NOISE_SEED = 20_260_105
-_BANK = 256  # side of the noise fields in the sensor's pixels, a power of two; they tile
 _BLOCK = 8  # pictures sensed together on the CPU: what fits a core's cache
 _JUMP = 0.02  # depths that differ by more than this share belong to two surfaces
 _RINGS = 3  # crop pixels that the loss round edges reaches at most
 _HIDDEN = 2.5  # crop pixels of disparity by which something in front hides: neighbours on one surface differ by up to 2
-_ONE_TO_ONE = 0.7  # crop pixels per pixel of the sensor up to which no two share one, however turned
 _SKIN = 0.5  # infrared reflectance where no map is given
-_RAGGED = 0.35  # spread (log) of the limits below which a pixel is lost
-
-
-@dataclass
-class DepthNoiseDraw:
-    """Random choices for the depth of B pictures: which part of the noise fields they see, and how they lie on the sensor."""
-
-    shift: np.ndarray  # (B, 2) int32 column, row in the noise fields
-    flip: np.ndarray  # (B, 2) int32, 1 or -1: the fields are read backwards
-    sign: np.ndarray  # (B,) float32, 1 or -1: of the noise along the ray
-    phase: np.ndarray  # (B, 2) float32, where between the sensor's pixels the crop lies, -0.5..0.5
-    turn: (
-        np.ndarray
-    )  # (B, 2) float32 cosine and sine of the angle from the crop's rows to the sensor's, clockwise as seen
-
-
-def draw_depth_noise(
-    generator: np.random.Generator, batch: int, size: int, sensor: DepthSensor, turn: np.ndarray | None = None
-) -> DepthNoiseDraw:
-    """Draw the noise of `batch` depth pictures of `size` pixels.
-
-    As many numbers are drawn for any size and sensor: what a generator gives afterwards does not depend on them.
-
-    Args:
-        turn: `(batch,)` radians by which each crop was cut turned out of the sensor's picture; none: upright.
-
-    Raises:
-        InputError: `turn` has another length.
-    """
-    turned = np.zeros(batch) if turn is None else np.asarray(turn, dtype=np.float64)
-    if turned.shape != (batch,):
-        raise InputError(f"turn: must have shape ({batch},), has {turned.shape}")
-    return DepthNoiseDraw(
-        shift=generator.integers(0, _BANK, (batch, 2), dtype=np.int32),
-        flip=generator.choice(np.array([-1, 1], dtype=np.int32), (batch, 2)),
-        sign=generator.choice(np.array([-1, 1], dtype=np.float32), batch),
-        phase=generator.uniform(-0.5, 0.5, (batch, 2)).astype(np.float32),
-        turn=np.stack([np.cos(turned), np.sin(turned)], -1).astype(np.float32),
-    )
-
-
-def _smooth_noise(generator: np.random.Generator, grain: float) -> np.ndarray:
-    """Unit Gaussian noise `(N, N)` that tiles, alike over `grain` pixels."""
-    noise = generator.standard_normal((_BANK, _BANK))
-    if grain > 0:
-        frequency = np.fft.fftfreq(_BANK)
-        low = np.exp(-2.0 * (np.pi * grain * frequency) ** 2)
-        noise = np.fft.irfft2(np.fft.rfft2(noise) * low[:, None] * low[None, : _BANK // 2 + 1], s=noise.shape)
-        noise /= noise.std()
-    return noise
-
-
-@lru_cache(maxsize=16)
-def _noise_bank(grain: float, lateral_grain: float, hole_grain: float, device: str) -> tuple[Tensor, ...]:
-    """Noise fields `(N * N,)`: along the ray, displacement in x and y, factor of limits, uniform in 0..1."""
-    generator = stream_generator(_NOISE_SEED)
-    fields = [_smooth_noise(generator, g) for g in (grain, lateral_grain, lateral_grain, hole_grain)]
-    fields[3] = np.exp(_RAGGED * fields[3])
-    fields.append(generator.random((_BANK, _BANK)))
-    return tuple(torch.from_numpy(f.reshape(-1).astype(np.float32)).to(device) for f in fields)
 
 
 def sense_depth(
@@ -119,11 +54,11 @@ def sense_depth(
         if sensor == IDEAL:
             return depth.clone()
         depth, device = depth.float().contiguous(), depth.device
-        bank = _noise_bank(sensor.grain, sensor.lateral_grain, sensor.hole_grain, str(device))
-        view = _view(K.to(device, torch.float32), sensor, draw, *depth.shape[1:])
+        fields = noise_fields(sensor.grain, sensor.lateral_grain, sensor.hole_grain, str(device))
+        grid = sensor_grid(K.to(device, torch.float32), sensor, draw, *depth.shape[1:])
         size = _BLOCK if device.type == "cpu" else max(len(depth), 1)
         sensed = [
-            _sense(depth[rows], view.part(rows), sensor, bank, None if albedo is None else albedo[rows].float())
+            _sense(depth[rows], grid.part(rows), sensor, fields, None if albedo is None else albedo[rows].float())
             for rows in (slice(start, start + size) for start in range(0, len(depth), size))
         ]
         return torch.cat(sensed) if sensed else depth.clone()
@@ -155,101 +90,6 @@ def _within(values: Tensor, most: float) -> bool:
     return bool((low >= 0) & (high <= most) & torch.isfinite(high))
 
 
-@dataclass
-class _View:
-    """How crops lie on the sensor. What `(B, ., .)` broadcasts to `(B, H, W)`; of upright crops it depends on the row or the column alone.
-
-    Attributes:
-        column, row: (B, ., .) the sensor's pixel of each pixel, whole numbers.
-        back_x, back_y: (B, ., .) the crop's position of that pixel's centre.
-        spot_row, spot_column: (B, ., .) int32, where its noise is.
-        sign: (B, 1, 1) of the noise along the ray.
-        scale: (B, 1, 1) crop pixels per pixel of the sensor.
-        x, y: (B, ., .) the viewing ray (x, y, 1); ray_squared: its squared length.
-        k: (B, 4, 1, 1) K[0, 0], K[0, 1], K[1, 0], K[1, 1].
-        along_column, along_row: (B, ., .) position along and across the sensor's rows, in crop pixels from the crop's corner.
-        focal: (B, 1, 1) focal length along the sensor's rows in crop pixels.
-        shared: whether pixels of a crop may share a pixel of the sensor.
-        upright: whether all crops are.
-    """
-
-    column: Tensor
-    row: Tensor
-    back_x: Tensor
-    back_y: Tensor
-    spot_row: Tensor
-    spot_column: Tensor
-    sign: Tensor
-    scale: Tensor
-    x: Tensor
-    y: Tensor
-    ray_squared: Tensor
-    k: Tensor
-    along_column: Tensor
-    along_row: Tensor
-    focal: Tensor
-    shared: bool
-    upright: bool
-
-    def part(self, rows: slice) -> _View:
-        """The same of some pictures."""
-        values = vars(self).values()
-        return _View(*(v[rows] if isinstance(v, Tensor) else v for v in values))  # type: ignore[arg-type]
-
-
-def _view(K: Tensor, sensor: DepthSensor, draw: DepthNoiseDraw, height: int, width: int) -> _View:
-    shift, flip, sign, phase, turn = (
-        torch.as_tensor(a, device=K.device)[:, :, None, None]
-        for a in (draw.shift, draw.flip, draw.sign[:, None], draw.phase, draw.turn)
-    )
-    cosine, sine = turn.unbind(1)  # each (B, 1, 1)
-    k = K[:, :2, :2].reshape(-1, 4, 1, 1)
-    k00, k01, k10, k11 = k.unbind(1)
-    upright = not bool((k01 != 0).any() | (k10 != 0).any() | (sine != 0).any())
-    determinant = k00 * k11 - k01 * k10
-    u = torch.arange(width, device=K.device, dtype=torch.float32)[None, None, :] - 0.5 * (width - 1)
-    v = torch.arange(height, device=K.device, dtype=torch.float32)[None, :, None] - 0.5 * (height - 1)
-
-    def linear(a: Tensor, b: Tensor, c: Tensor, d: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """[[a, b], [c, d]] times (x, y)."""
-        return (a * x, d * y) if upright else (a * x + b * y, d * y + c * x)
-
-    # From the crop's centre to the plane z = 1 to the sensor's pixels, and back.
-    x, y = linear(k11 / determinant, -k01 / determinant, -k10 / determinant, k00 / determinant, u, v)
-    native_x, native_y = linear(cosine, sine, -sine, cosine, x, y)
-    column = (native_x * sensor.focal + phase[:, 0]).round_()
-    row = (native_y * sensor.focal + phase[:, 1]).round_()
-    back_x, back_y = (column - phase[:, 0]) / sensor.focal, (row - phase[:, 1]) / sensor.focal
-    back_x, back_y = linear(k00, k01, k10, k11, *linear(cosine, -sine, sine, cosine, back_x, back_y))
-    centre_x, centre_y = 0.5 * (width - 1) - K[:, 0, 2, None, None], 0.5 * (height - 1) - K[:, 1, 2, None, None]
-    x = x + (k11 * centre_x - k01 * centre_y) / determinant  # from the optical axis
-    y = y + (k00 * centre_y - k10 * centre_x) / determinant
-    along_x, along_y = k00 * cosine + k01 * sine, k10 * cosine + k11 * sine  # the sensor's x axis in the crop
-    focal = (along_x * along_x + along_y * along_y).sqrt()
-    along_x, along_y = along_x / focal, along_y / focal
-    along_column, along_row = linear(along_x, along_y, -along_y, along_x, u, v)
-    scale = determinant.sqrt() / sensor.focal
-    return _View(
-        column,
-        row,
-        back_x + 0.5 * (width - 1),
-        back_y + 0.5 * (height - 1),
-        ((row.int() * flip[:, 1] + shift[:, 1]) & (_BANK - 1)) * _BANK,
-        (column.int() * flip[:, 0] + shift[:, 0]) & (_BANK - 1),
-        sign[:, 0],
-        scale,
-        x,
-        y,
-        x * x + (y * y + 1.0),
-        k,
-        along_column + 0.5 * (width - 1),
-        along_row + 0.5 * (height - 1),
-        focal,
-        bool((scale > _ONE_TO_ONE).any()),
-        upright,
-    )
-
-
 def _at(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """`values (b, H, W)` at the pixels nearest to `x, y`, which broadcast to its shape and are used up."""
     b, height, width = values.shape
@@ -257,67 +97,82 @@ def _at(values: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return values.view(b, -1).gather(1, index.long().view(b, -1)).view_as(values)
 
 
-def _sense(depth: Tensor, view: _View, sensor: DepthSensor, bank: tuple[Tensor, ...], albedo: Tensor | None) -> Tensor:
-    """`sense_depth` for one block."""
-    scale = view.scale
-    spot = (view.spot_row + view.spot_column).view(-1)
+def _sense(
+    depth: Tensor, grid: SensorGrid, sensor: DepthSensor, fields: tuple[Tensor, ...], albedo: Tensor | None
+) -> Tensor:
+    """`sense_depth` for one block; `fields` as `noise_fields` gives them."""
+    spot = (grid.spot_row + grid.spot_column).view(-1)
 
     def noise(field: int) -> Tensor:
-        return bank[field].index_select(0, spot).view_as(depth)
+        return fields[field].index_select(0, spot).view_as(depth)
 
     # Masks are floats, 0 or 1, made in place: several times quicker on the CPU than Booleans that are turned into numbers.
     inverse = depth.clone().gt_(0.0).div_(depth.clamp_min(1e-6))  # 1 / metres; nothing: 0
-    surface = inverse  # what each pixel measures
-    dx = None
+    surface, moved = inverse, None  # what each pixel measures
     if sensor.lateral:
-        dx, dy = (noise(i).mul_(scale * sensor.lateral) for i in (1, 2))  # crop pixels
-        # Only over an edge: on one surface a displacement is part of the noise along the ray. And not out of nothing.
-        away = _displaced(inverse, dx.clone(), dy).sub_(inverse)
-        over = away.abs().gt_(inverse * _JUMP).mul_(inverse.clone().gt_(0.0))
-        surface = away.mul_(over).add_(inverse)
+        moved, down = (noise(field).mul_(grid.scale * sensor.lateral) for field in (1, 2))  # crop pixels
+        surface = _move_edges(inverse, moved, down)
     keep = surface.clone().gt_(0.0)
     limit = noise(3)
-    reach = None if not sensor.edge_loss else (limit * (scale * sensor.edge_loss)).clamp_max_(_RINGS)
+    reach = None if not sensor.edge_loss else (limit * (grid.scale * sensor.edge_loss)).clamp_max_(_RINGS)
     if sensor.baseline:
-        keep *= _lit(inverse, view, sensor.baseline, dx, reach)
+        keep *= _lit(inverse, grid, sensor.baseline, moved, reach)
     if reach is not None:
-        near = inverse
-        for ring in range(_RINGS):
-            near = _largest_round(near)
-            keep *= torch.maximum((surface * (1 + _JUMP * (ring + 1))).ge_(near), (ring + 0.5 - reach).gt_(0.0))
+        _lose_edges(keep, surface, inverse, reach)
     if sensor.mixed:
-        between, seam, noticed = _mix(depth, inverse, noise(4), sensor, scale)
+        between, seam, noticed = _mix(depth, inverse, noise(4), sensor, grid.scale)
         surface = between.sub_(surface).mul_(seam).add_(surface)
         keep *= 1.0 - noticed
 
-    cosine = _cosine(inverse, view)
+    cosine = _cosine(inverse, grid)
     if sensor.least_signal:
         returned = cosine * (_SKIN / sensor.least_signal if albedo is None else albedo / sensor.least_signal)
         keep *= returned.mul_(surface).mul_(surface).ge_(limit)
     if sensor.grazing:
         keep *= (cosine / sensor.grazing).ge_(limit)
 
-    step = noise(0).mul_(view.sign)
+    z = _measure(surface, cosine, noise(0).mul_(grid.sign), sensor, albedo)
+    keep *= z.clamp(sensor.nearest, sensor.farthest).eq_(z)
+    z *= keep
+    # Crop pixels that share a pixel of the sensor deliver the same.
+    return _at(z, grid.back_x.clone(), grid.back_y.clone()) if grid.shared else z
+
+
+def _move_edges(inverse: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """1 / metres `(b, H, W)` with its edges displaced by `dx, dy (b, H, W)`; `dy` is used up.
+
+    Only over an edge: on one surface a displacement is part of the noise along the ray. And not out of nothing.
+    """
+    away = _displaced(inverse, dx.clone(), dy).sub_(inverse)
+    over = away.abs().gt_(inverse * _JUMP).mul_(inverse.clone().gt_(0.0))
+    return away.mul_(over).add_(inverse)
+
+
+def _lose_edges(keep: Tensor, surface: Tensor, inverse: Tensor, reach: Tensor) -> None:
+    """Lose pixels within `reach (b, H, W)` crop pixels of something nearer: in place of the mask `keep`."""
+    near = inverse
+    for ring in range(_RINGS):
+        near = _largest_round(near)
+        keep *= torch.maximum((surface * (1 + _JUMP * (ring + 1))).ge_(near), (ring + 0.5 - reach).gt_(0.0))
+
+
+def _measure(surface: Tensor, cosine: Tensor, noise: Tensor, sensor: DepthSensor, albedo: Tensor | None) -> Tensor:
+    """Metres `(b, H, W)` that the sensor reads off 1 / metres, with unit `noise` along the ray, which is used up; in its steps."""
     (a, b, c), (factor, power) = sensor.axial, sensor.slant
     if sensor.triangulates:  # noise is symmetric in disparity, which is proportional to 1 / z; d(1 / z) = dz / z^2
-        step *= _sigma(surface, cosine, (c, b, a), factor, 2.0 - power)
-        measured = step.add_(surface)
+        noise *= _sigma(surface, cosine, (c, b, a), factor, 2.0 - power)
+        measured = noise.add_(surface)
         if sensor.levels:
             resolution = sensor.levels * sensor.focal * abs(sensor.baseline)
             measured = measured.mul_(resolution).round_().clamp_min_(1.0).div_(resolution)
         z = measured.clamp_min_(1e-6).reciprocal_()
     else:
         z = 1.0 / surface.clamp_min(1e-6)
-        step *= _sigma(z, cosine, (a, b, c), factor, power)
+        noise *= _sigma(z, cosine, (a, b, c), factor, power)
         if albedo is not None:
-            step *= (_SKIN / albedo.clamp_min(0.02)).sqrt_()  # shot noise of the light that comes back
-        z += step
-    if sensor.unit:
-        z = z.div_(sensor.unit).round_().mul_(sensor.unit)
-    keep *= z.clamp(sensor.nearest, sensor.farthest).eq_(z)
-    z *= keep
-    # Crop pixels that share a pixel of the sensor deliver the same.
-    return _at(z, view.back_x.clone(), view.back_y.clone()) if view.shared else z
+            noise *= (_SKIN / albedo.clamp_min(0.02)).sqrt_()  # shot noise of the light that comes back
+        z += noise
+    return z.div_(sensor.unit).round_().mul_(sensor.unit) if sensor.unit else z
 
 
 def _displaced(values: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
@@ -342,7 +197,7 @@ def _largest_round(values: Tensor) -> Tensor:
     return values
 
 
-def _lit(inverse: Tensor, view: _View, baseline: float, dx: Tensor | None, reach: Tensor | None) -> Tensor:
+def _lit(inverse: Tensor, grid: SensorGrid, baseline: float, dx: Tensor | None, reach: Tensor | None) -> Tensor:
     """1 where the projector (or the second camera) sees what the camera sees, else 0; `(b, H, W)`.
 
     A projector at x = `baseline` sees a point in the column u - f baseline / z of the same row. Every pixel goes into the projector's
@@ -351,15 +206,15 @@ def _lit(inverse: Tensor, view: _View, baseline: float, dx: Tensor | None, reach
     `reach (b, H, W)` moves it off from what throws it: there, pixels are lost anyway.
     """
     b, height, width = inverse.shape
-    disparity = inverse * (view.focal * abs(baseline))  # crop pixels
+    disparity = inverse * (grid.focal * abs(baseline))  # crop pixels
     nearest = disparity.amax((1, 2), keepdim=True)
     # Beside the picture there are columns: one where far outsiders go, another, always empty, where they look.
     beside, wide = 3.0, width + 7
-    start = view.along_row.round().clamp_(0, height - 1) * wide
+    start = grid.along_row.round().clamp_(0, height - 1) * wide
     if baseline > 0:
-        column = (view.along_column + (nearest + beside)) - disparity
+        column = (grid.along_column + (nearest + beside)) - disparity
     else:
-        column = (view.along_column - (nearest - beside)) + disparity
+        column = (grid.along_column - (nearest - beside)) + disparity
     place = column.floor().clamp_(1, wide - 4).add_(start).long().view(b, -1)
     front = torch.zeros(b, height * wide, device=inverse.device)
     front.scatter_reduce_(1, place, disparity.view(b, -1), "amax")
@@ -407,18 +262,18 @@ def _slope(values: Tensor, dim: int) -> Tensor:
     return slope
 
 
-def _cosine(inverse: Tensor, view: _View) -> Tensor:
+def _cosine(inverse: Tensor, grid: SensorGrid) -> Tensor:
     """Cosine `(b, H, W)` between the surface's normal and the viewing ray, from differences of 1 / depth.
 
     On a plane 1 / z is linear in the pixel: n . X = d gives n / d . ray = 1 / z.
     """
     along, down = _slope(inverse, 2), _slope(inverse, 1)
-    k00, k01, k10, k11 = view.k.unbind(1)
+    k00, k01, k10, k11 = grid.k.unbind(1)
     gx, gy = k00 * along, k11 * down  # per unit of the plane z = 1
-    if not view.upright:
+    if not grid.upright:
         gx, gy = gx + k10 * down, gy + k01 * along
-    gz = (inverse - view.x * gx).sub_(view.y * gy)
-    squared = (gx.square_().add_(gy.square_()).add_(gz.square_())).mul_(view.ray_squared)
+    gz = (inverse - grid.x * gx).sub_(grid.y * gy)
+    squared = (gx.square_().add_(gy.square_()).add_(gz.square_())).mul_(grid.ray_squared)
     return (inverse / squared.clamp_min_(1e-12).sqrt_()).clamp_max_(1.0)
 
 
