@@ -1,7 +1,6 @@
-"""The `phalanx` command: argument parsing only. Every verb is a Python call, imported when it is wanted.
+"""The `phalanx` command: argument parsing only, a file a verb. Every verb is a Python call, imported when it is used.
 
-Exit codes: 0 done; 2 bad input or use, said in one sentence on stderr; 1 a fault of the program (with a traceback);
-130 interrupted.
+Exit codes: 0 done; 2 bad input or use, with one sentence on stderr; 1 a fault of the program, with a traceback; 130 interrupted.
 """
 
 import argparse
@@ -11,64 +10,59 @@ import sys
 from collections.abc import Sequence
 
 from phalanx import __version__
-from phalanx.cli.common import Parser, complain
-from phalanx.cli.evaluate import add_evaluate
-from phalanx.cli.hands import add_fit, add_predict
-from phalanx.cli.make import add_adapt, add_synth, add_train
-from phalanx.cli.measure import add_compare, add_data, add_report, add_reproduce
+from phalanx.cli import adapt, compare, data, evaluate, fit, predict, report, reproduce, synth, train
+from phalanx.cli.common import Parser, complain, parse
 from phalanx.core.errors import InputError
+
+VERBS = (predict, fit, synth, train, adapt, data, evaluate, compare, report, reproduce)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (default: those of the process); returns the exit code."""
-    parser = _parser()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold what the terminal cannot show
     try:
-        args, rest = parser.parse_known_args(argv)
-        if rest and args.verb != "train":
-            raise InputError(f"{rest[0]}: there is no such option or argument; see phalanx {args.verb} --help")
-        return args.job(args, rest)
+        args = parse(_parser(), sys.argv[1:] if argv is None else argv)
+        code: int = args.job(args)
+        return code
     except InputError as error:
         return complain(error)
     except KeyboardInterrupt:
         print("phalanx: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `phalanx ... | head`: nobody reads any more
+    except BrokenPipeError:  # as in `phalanx ... | head`: the reader is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="phalanx",
-        description="Hands in pictures: 3D pose and surface. Trained on its own synthesis alone.",
+        description=_ABOUT,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"phalanx {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    add_predict(verbs)
-    add_fit(verbs)
-    add_synth(verbs)
-    add_train(verbs)
-    add_adapt(verbs)
-    add_data(verbs)
-    add_evaluate(verbs)
-    add_compare(verbs)
-    add_report(verbs)
-    add_reproduce(verbs)
+    for verb in VERBS:
+        verb.add(verbs)
     return parser
 
+
+_ABOUT = """\
+Finds hands in pictures, videos and depth frames and writes their 3D pose and surface: 21 joints, joint angles and a mesh, in metres.
+Its networks are trained without 3D labels of real hands; it also makes their synthetic training pictures, trains them, fits them to your
+own camera, and measures them.
+"""
 
 _EXAMPLES = """\
 examples:
   phalanx predict photo.jpg                     the hand in a photo, into out/
   phalanx predict photos/ --side left           every photo in a folder, left hands
-  phalanx fit keypoints.npz --side left         the hand in the pose of given 3D joints
-  phalanx synth --preview sheet.png --seed 3    what the training pictures look like
+  phalanx fit keypoints.npz --side left         the hand model in the pose of given 3D joints
+  phalanx synth --preview sheet.png --seed 3    a sheet of training pictures
   phalanx evaluate photos3d DIR --json s.json   score on real photos with 3D joints
 
-phalanx VERB --help says more about each. Exit codes: 0 done, 2 bad input, 1 a fault of the program.
+phalanx VERB --help describes each verb. Exit codes: 0 done, 2 bad input, 1 a fault of the program.
 """

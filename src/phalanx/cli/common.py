@@ -1,47 +1,120 @@
-"""What the verbs of the command share: parsers that complain in a sentence, bars, lines for people."""
+"""What the verbs of the command share: parsers whose complaints are one sentence, common options, progress bars."""
+
+from __future__ import annotations
 
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from phalanx.core.errors import InputError
 
+Job = Callable[[argparse.Namespace], int]
+"""Runs a verb: the parsed arguments in, the exit code out."""
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one sentence, as all others."""
+    """A parser that raises its complaints as one sentence."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise InputError."""
         raise InputError(f"{message}; see {self.prog} --help")
 
 
-def add_verb(verbs: Any, name: str, job: Any, short: str, long: str, add_help: bool = True) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(
-        name,
-        help=short,
-        description=short[0].upper() + short[1:] + ".",
-        epilog=long,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        add_help=add_help,
-    )
+def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The parsed arguments. Raises InputError for options and arguments that the parser does not know."""
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        words = [parser.prog, *(getattr(args, name) for name in _CHOICES if getattr(args, name, None))]
+        raise InputError(f"{unknown[0]}: there is no such option or argument; see {' '.join(words)} --help")
+    return args
+
+
+_CHOICES = ("verb", "protocol", "kind", "action", "table")
+"""Where the choice among parsers is kept: `dest` of `add_subparsers`."""
+
+
+def add_verb(verbs: Any, name: str, about: str, help: str = "", job: Job | None = None) -> Parser:
+    """Add a parser to what `add_subparsers` returned.
+
+    Args:
+        verbs: the parsers.
+        name: of the new one.
+        about: one line for the list of verbs; begins the verb's own help.
+        help: what its help says after the options: details and examples.
+        job: runs it; None if its own parsers have jobs.
+    """
+    parser: Parser = verbs.add_parser(name, help=about, **_looks(about, help))
     parser.set_defaults(job=job)
     return parser
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
+def add_late_verb(verbs: Any, name: str, about: str, job: Job) -> None:
+    """Add a verb whose own parser is made by its job, from `args.arguments`, because it is slow: what it lists must be imported."""
+    parser = verbs.add_parser(name, help=about, add_help=False, prefix_chars="\0")  # nothing looks like an option
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    parser.set_defaults(job=job)
+
+
+def late_parser(name: str, about: str, help: str = "") -> Parser:
+    """The parser of a late verb; arguments as for `add_verb`."""
+    return Parser(prog=f"phalanx {name}", **_looks(about, help))
+
+
+def _looks(about: str, help: str) -> dict[str, Any]:
+    return {
+        "description": about[0].upper() + about[1:] + ".",
+        "epilog": help,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="where to compute: cpu, cuda, cuda:1, ... (default: cpu)")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but complaints")
 
 
-def sayer(quiet: bool) -> Any:
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", metavar="FILE", help="weights of the network (default: those in the package)")
+
+
+def add_side(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--side", type=str.lower, choices=("left", "right"), default="right", help="which hand it is (default: right)"
+    )
+
+
+def add_box(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--box", type=numbers, metavar="X,Y,W,H", help="where the hand is, in pixels (default: found by itself)"
+    )
+
+
+def add_depth_camera(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    parser.add_argument(
+        "--camera",
+        required=required,
+        metavar="NAME",
+        help="depth camera: kinect1, kinect2, azure, sr300, sr305, d415, d435, nyu, or fx,fy,cx,cy in pixels with --unit",
+    )
+    parser.add_argument(
+        "--unit", type=float, metavar="METRES", help="length of one unit in depth frames (default: the camera's)"
+    )
+
+
+def sayer(quiet: bool) -> Callable[[str], None]:
+    """Prints a line, or does nothing."""
     return (lambda line: None) if quiet else (lambda line: print(line, flush=True))
 
 
 @contextlib.contextmanager
 def progress_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal's standard error, nothing elsewhere; what is yielded takes how many are done and how many there are."""
+    """A bar on standard error if that is a terminal; yields a function of the number done and of the number in all."""
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -54,11 +127,13 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 def complain(sentence: str | InputError) -> int:
+    """Print a sentence on standard error; returns the exit code for bad input."""
     print(f"phalanx: {sentence}", file=sys.stderr, flush=True)
     return 2
 
 
 def numbers(text: str) -> list[float]:
+    """Numbers with commas between, as the type of an option."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
