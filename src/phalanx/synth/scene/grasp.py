@@ -23,7 +23,8 @@ from phalanx.synth.scene.grasp_fingers import (
     finger_tables,
     posture_points,
 )
-from phalanx.synth.scene.grasp_plans import GRASP_NAMES, Plan, plan_grasps
+from phalanx.synth.scene.grasp_parts import Plan
+from phalanx.synth.scene.grasp_plans import GRASP_NAMES, plan_grasps
 
 GRASP_SHARES = (0.2, 0.12, 0.05, 0.11, 0.1, 0.11, 0.05, 0.07, 0.06, 0.07, 0.06)
 """How often each of `GRASP_NAMES` is drawn."""

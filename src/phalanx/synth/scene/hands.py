@@ -65,9 +65,8 @@ class Views:
     turn: np.ndarray  # (N,) radians by which the crop was cut turned out of the camera's picture
     world_to_camera: Tensor | None = None  # (N, 4, 4) where there is a rig
     held: Solids | None = None  # (N, 1) things in the hands, in the hand frame
-    body: Solids | None = (
-        None  # (N, M) of the person in the camera's frame; pictures come two and two, each second a mirror image
-    )
+    # (N, M) of the person in the camera's frame; pictures come two and two, each second a mirror image
+    body: Solids | None = None
 
 
 def about_axis(axis: str, angle: np.ndarray) -> np.ndarray:
@@ -187,8 +186,30 @@ def _candidates(
     if framing.holding:
         grasps = draw_grasps(generator, model, count, shape)
         angles, held = grasps.angles, grasps.solids
+    pose, focal = _placed(generator, angles, shape, framing)
+    closer = generator.random(count) < framing.closer
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pose, points, turn = _turned_upright(generator, pose, model.joints(pose).double().numpy(), closer)
+        seen = focal[:, None, None] * points[..., :2] / points[..., 2:]  # (count, 21, 2), in picture widths
+    K, pixels = _cropped(generator, seen, focal, closer, size)
+    inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(-1).sum(1)
+    usable = (
+        ~arm_spoils(model, pose, points, K, size)
+        & (inside >= _LEAST_INSIDE)
+        & (points[..., 2].min(1) > NEAREST)
+        & np.isfinite(pixels).all((1, 2))
+    )
+    number = np.arange(count)
+    views = Views(pose, torch.as_tensor(K, dtype=torch.float32), number, 0 * number, 0 * number, turn, held=held)
+    return views, usable
+
+
+def _placed(
+    generator: np.random.Generator, angles: Tensor, shape: Tensor, framing: Framing
+) -> tuple[HandPose, np.ndarray]:
+    """Hands anywhere in the pictures that crops come from, and those pictures' focal lengths `(N,)` in units of their widths."""
+    count = len(angles)
     view = view_rotations(generator, count, framing)
-    # The picture that the crop comes from: its focal length in units of its width, and where in it the hand is.
     field = np.deg2rad(generator.uniform(*framing.field, count))
     focal = 0.5 / np.tan(0.5 * field)
     place = generator.uniform(-0.42, 0.42, (count, 2)) * np.array([1.0, 0.75])
@@ -205,10 +226,20 @@ def _candidates(
         torch.as_tensor(orientation, dtype=torch.float32),
         torch.as_tensor(wrist, dtype=torch.float32),
     )
-    closer = generator.random(count) < framing.closer
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pose, points, turn = _turned_upright(generator, pose, model.joints(pose).double().numpy(), closer)
-        seen = focal[:, None, None] * points[..., :2] / points[..., 2:]  # (count, 21, 2), in picture widths
+    return pose, focal
+
+
+def _cropped(
+    generator: np.random.Generator, seen: np.ndarray, focal: np.ndarray, closer: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cameras `(N, 3, 3)` of crops of `size` pixels round hands, and their joints' pixels `(N, 21, 2)`.
+
+    Args:
+        seen: (N, 21, 2) joints in the pictures that crops come from, from their middle, in picture widths.
+        focal: (N,) focal lengths in picture widths.
+        closer: (N,) whether the crop is of a second look, which hands fill more.
+    """
+    count = len(focal)
     low, high = seen.min(1), seen.max(1)
     fill = np.where(closer, generator.uniform(0.62, 0.92, count), generator.uniform(0.45, 0.95, count))
     fill = np.where(generator.random(count) < 0.08, generator.uniform(0.9, 1.2, count), fill)
@@ -219,23 +250,12 @@ def _candidates(
     centre = 0.5 * (low + high) + side[:, None] * room * generator.uniform(-0.8, 0.8, (count, 2))
     scale = size / side  # pixels per picture width
     stretch = np.exp(generator.normal(0, 0.01, count))  # cameras' pixels are square but for a per cent
-    cx, cy = (-(centre - 0.5 * side[:, None]) * scale[:, None] - 0.5).T
+    corner = -(centre - 0.5 * side[:, None]) * scale[:, None] - 0.5
     K = np.zeros((count, 3, 3))
     K[:, 0, 0], K[:, 1, 1], K[:, 2, 2] = focal * scale * stretch, focal * scale, 1.0
-    K[:, 0, 2], K[:, 1, 2] = cx, cy
-    pixels = (
-        seen * scale[:, None, None] * np.stack([stretch, np.ones(count)], -1)[:, None] + np.stack([cx, cy], -1)[:, None]
-    )
-    inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(-1).sum(1)
-    usable = (
-        ~arm_spoils(model, pose, points, K, size)
-        & (inside >= _LEAST_INSIDE)
-        & (points[..., 2].min(1) > NEAREST)
-        & np.isfinite(pixels).all((1, 2))
-    )
-    number = np.arange(count)
-    views = Views(pose, torch.as_tensor(K, dtype=torch.float32), number, 0 * number, 0 * number, turn, held=held)
-    return views, usable
+    K[:, :2, 2] = corner
+    aspect = np.stack([stretch, np.ones(count)], -1)
+    return K, seen * scale[:, None, None] * aspect[:, None] + corner[:, None]
 
 
 def draw_hands(

@@ -48,31 +48,19 @@ def draw_views(
         build: as in `draw_shapes`.
     """
     views, frames = len(rig), 1 if times is None else len(times)
-    first = rig.world_to_camera[0, :3, :3]
-    angles = torch.as_tensor(sample_angles(generator, hands), dtype=torch.float32)
-    shape = draw_shapes(generator, hands, build)
-    if rig.turn is None:
-        held = view_rotations(generator, hands)
-    else:
-        x, y, z = generator.uniform(-1, 1, (3, hands)) * np.deg2rad(rig.turn)
-        held = about_axis("z", z) @ about_axis("x", x) @ about_axis("y", y) @ np.diag([1.0, -1.0, -1.0])
-    offset = generator.normal(size=(hands, 3))
-    offset *= (rig.reach * generator.random((hands, 1)) ** (1 / 3)) / np.linalg.norm(offset, axis=1, keepdims=True)
-    orientation = first.T @ held  # (hands, 3, 3) hand frame -> world
-    wrist = rig.spot + offset - orientation @ PALM_MIDDLE
-    world = HandPose(angles_to_rotations(angles), shape, torch.from_numpy(orientation), torch.from_numpy(wrist))
+    world = _in_world(generator, hands, rig, build)
     if times is not None:
-        world = concatenate_poses(
-            [_moving(generator, world[hand : hand + 1], times, rig.reach) for hand in range(hands)]
-        )
+        moving = [_moving(generator, world[hand : hand + 1], times, rig.reach) for hand in range(hands)]
+        world = concatenate_poses(moving)
     hand, frame, view = (grid.reshape(-1) for grid in np.indices((hands, frames, views)))
     place = torch.from_numpy(hand * frames + frame)
     extrinsics = torch.from_numpy(rig.world_to_camera)[torch.from_numpy(view)]  # (N, 4, 4)
+    turn, shift = extrinsics[:, :3, :3], extrinsics[:, :3, 3]
     pose = HandPose(
         world.rotations[place],
         world.shape[place],
-        (extrinsics[:, :3, :3] @ world.orientation[place].double()).float(),
-        ((extrinsics[:, :3, :3] @ world.translation[place].double()[..., None])[..., 0] + extrinsics[:, :3, 3]).float(),
+        (turn @ world.orientation[place].double()).float(),
+        ((turn @ world.translation[place].double()[..., None])[..., 0] + shift).float(),
     )
     K = np.tile(rig.K, (hands * frames, 1, 1))
     pixels = model.joints(pose).double().numpy() @ K.transpose(0, 2, 1)
@@ -82,6 +70,22 @@ def draw_views(
     to_crop = np.broadcast_to(to_crop, (hands, frames, views, 3, 3)).reshape(-1, 3, 3)
     cameras = torch.as_tensor(to_crop @ K, dtype=torch.float32)
     return Views(pose, cameras, hand, frame, view, np.zeros(len(hand)), extrinsics.float())
+
+
+def _in_world(generator: np.random.Generator, hands: int, rig: Rig, build: int) -> HandPose:
+    """Poses of `hands` in the rig's world, within its reach of its spot."""
+    angles = torch.as_tensor(sample_angles(generator, hands), dtype=torch.float32)
+    shape = draw_shapes(generator, hands, build)
+    if rig.turn is None:
+        held = view_rotations(generator, hands)
+    else:
+        x, y, z = generator.uniform(-1, 1, (3, hands)) * np.deg2rad(rig.turn)
+        held = about_axis("z", z) @ about_axis("x", x) @ about_axis("y", y) @ np.diag([1.0, -1.0, -1.0])
+    offset = generator.normal(size=(hands, 3))
+    offset *= (rig.reach * generator.random((hands, 1)) ** (1 / 3)) / np.linalg.norm(offset, axis=1, keepdims=True)
+    orientation = rig.world_to_camera[0, :3, :3].T @ held  # (hands, 3, 3) hand frame -> world
+    wrist = rig.spot + offset - orientation @ PALM_MIDDLE
+    return HandPose(angles_to_rotations(angles), shape, torch.from_numpy(orientation), torch.from_numpy(wrist))
 
 
 def draw_clips(

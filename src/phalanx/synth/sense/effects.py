@@ -62,9 +62,7 @@ def _kernels(generator: np.random.Generator, count: int, side: int, scale: float
 
 def draw_effects(generator: np.random.Generator, batch: int, size: int, strength: float = 1.0) -> EffectsDraw:
     """Draw the effects for `batch` pictures of `size` pixels; `strength` 0 leaves pictures almost as rendered."""
-
     good = generator.random(batch) < 0.45  # a sharp, clean picture, as most are
-    worse = np.where(good, 0.25, 1.0) * strength
 
     def pick(share: float, also_good: bool = True) -> np.ndarray:
         return np.flatnonzero((generator.random(batch) < share * min(strength, 1.0)) & (also_good | ~good))
@@ -74,43 +72,24 @@ def draw_effects(generator: np.random.Generator, batch: int, size: int, strength
     balance = np.exp(strength * generator.normal(0, 0.06, (batch, 3)))
     blurred = pick(0.4, also_good=False)
     side = 2 * int(np.ceil(3.5 * size / 128)) + 1
-    rescaled = []
-    for _ in range(2):
-        factor = float(generator.uniform(1.2, 2.5))
-        rescaled.append(
-            (
-                pick(0.16, also_good=False),
-                factor,
-                str(generator.choice(["bilinear", "bicubic", "nearest-exact"], p=[0.55, 0.4, 0.05])),
-            )
-        )
-    shot = worse * np.where(
-        generator.random(batch) < 0.2, generator.uniform(0.01, 0.05, batch), generator.uniform(0, 0.012, batch)
-    )
-    read = worse * np.where(
-        generator.random(batch) < 0.15, generator.uniform(0.005, 0.03, batch), generator.uniform(0, 0.006, batch)
-    )
+    rescaled = _draw_rescaled(generator, pick)
+    shot, read = _draw_noise(generator, np.where(good, 0.25, 1.0) * strength)
     jpeg, sharpened, coarse = pick(0.6), pick(0.4), pick(0.03)
-    grey = np.where(
-        generator.random(batch) < 0.06 * strength,
-        1.0,
-        np.where(generator.random(batch) < 0.3, strength * generator.uniform(-0.3, 0.45, batch), 0.0),
+    grey = _draw_grey(generator, batch, strength)
+    donors, share, radius = (
+        generator.integers(0, batch, len(moved)),
+        generator.uniform(0.1, 0.6),
+        generator.uniform(1, 5),
     )
+    gamma = np.exp(strength * generator.normal(0, 0.16, batch))
+    contrast = np.exp(strength * generator.normal(0, 0.15, batch)), generator.uniform(0.3, 0.6, batch)
+    vignette = strength * np.maximum(0, generator.normal(0, 0.22, batch)), *generator.normal(0, 0.3, (2, batch))
     return EffectsDraw(
-        amplitude=(
-            moved,
-            generator.integers(0, batch, len(moved)),
-            float(generator.uniform(0.1, 0.6)),
-            float(generator.uniform(1.0, 5.0)),
-        ),
+        amplitude=(moved, donors, float(share), float(radius)),
         gain=(exposure * balance).astype(np.float32),
-        gamma=np.exp(strength * generator.normal(0, 0.16, batch)).astype(np.float32),
-        contrast=np.stack(
-            [np.exp(strength * generator.normal(0, 0.15, batch)), generator.uniform(0.3, 0.6, batch)], -1
-        ).astype(np.float32),
-        vignette=np.stack(
-            [strength * np.maximum(0, generator.normal(0, 0.22, batch)), *generator.normal(0, 0.3, (2, batch))], -1
-        ).astype(np.float32),
+        gamma=gamma.astype(np.float32),
+        contrast=np.stack(contrast, -1).astype(np.float32),
+        vignette=np.stack(vignette, -1).astype(np.float32),
         grey=grey.astype(np.float32),
         blurred=blurred,
         kernels=_kernels(generator, len(blurred), side, size / 128),
@@ -118,14 +97,48 @@ def draw_effects(generator: np.random.Generator, batch: int, size: int, strength
         noise_shift=np.stack([*generator.integers(0, 64, (2, batch)), generator.choice([-1, 1], batch)], -1),
         rescaled=rescaled,
         jpeg=jpeg,
-        quality=np.where(good[jpeg], generator.uniform(70, 97, len(jpeg)), generator.uniform(22, 95, len(jpeg))).astype(
-            np.float32
-        ),
+        quality=_draw_quality(generator, good[jpeg]).astype(np.float32),
         coarse=coarse,
         levels=generator.integers(8, 48, len(coarse)).astype(np.float32),
         sharpened=sharpened,
         sharpening=generator.uniform(0.3, 1.6, len(sharpened)).astype(np.float32),
     )
+
+
+def _draw_rescaled(
+    generator: np.random.Generator, pick: Callable[[float, bool], np.ndarray]
+) -> list[tuple[np.ndarray, float, str]]:
+    """Two resamplings as in `EffectsDraw.rescaled`, for pictures that `pick(share, whether good ones too)` picks."""
+    rescaled = []
+    for _ in range(2):
+        factor = float(generator.uniform(1.2, 2.5))
+        chosen = pick(0.16, False)
+        mode = str(generator.choice(["bilinear", "bicubic", "nearest-exact"], p=[0.55, 0.4, 0.05]))
+        rescaled.append((chosen, factor, mode))
+    return rescaled
+
+
+def _draw_noise(generator: np.random.Generator, worse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shot and read noise `(B,)`, of full light, of pictures that are so much `worse (B,)` than others."""
+    batch = len(worse)
+    shot = worse * np.where(
+        generator.random(batch) < 0.2, generator.uniform(0.01, 0.05, batch), generator.uniform(0, 0.012, batch)
+    )
+    read = worse * np.where(
+        generator.random(batch) < 0.15, generator.uniform(0.005, 0.03, batch), generator.uniform(0, 0.006, batch)
+    )
+    return shot, read
+
+
+def _draw_grey(generator: np.random.Generator, batch: int, strength: float) -> np.ndarray:
+    """How much colour `(B,)` pictures lose: all of it, some, none; negative: they gain some."""
+    all_of_it, some = generator.random(batch) < 0.06 * strength, generator.random(batch) < 0.3
+    return np.where(all_of_it, 1.0, np.where(some, strength * generator.uniform(-0.3, 0.45, batch), 0.0))
+
+
+def _draw_quality(generator: np.random.Generator, good: np.ndarray) -> np.ndarray:
+    """Quality `(N,)` of JPEG, 1 to 100, of pictures that are `good (N,)` or not."""
+    return np.where(good, generator.uniform(70, 97, len(good)), generator.uniform(22, 95, len(good)))
 
 
 @lru_cache(maxsize=4)
