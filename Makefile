@@ -1,6 +1,8 @@
 # make demo [IMAGE=path] [OUT=out] [SIDE=left]   predict on the shipped pictures, or on your own
 # make test                                      set up and run the tests
+# make test-avx2                                 those of networks, prediction and training, as on a CPU without AVX-512
 # make lint | types                              ruff | mypy
+# make wheels                                    ask the index for wheels of all pinned versions, for every Python (minutes)
 #
 # Everything is installed into VENV (default .venv) with the exact versions of constraints.txt, once: a stamp file in it
 # says which extras are there, and is redone when pyproject.toml or constraints.txt is newer.
@@ -12,13 +14,13 @@ SIDE  ?= auto
 JOBS  ?= 2
 
 # The first Python that really starts and is new enough. PYTHON=... on the command line overrides the search.
-CANDIDATES := python3 python3.13 python3.12 python3.11 python3.10 python
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python3.10 python
 PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 
 INSTALL = "$(VENV)/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types clean
+.PHONY: demo test test-avx2 lint types wheels clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.stamp-run
@@ -27,11 +29,21 @@ demo: $(VENV)/.stamp-run
 test: $(VENV)/.stamp-test
 	OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest -n $(JOBS)
 
+# what computes otherwise there
+NETWORKS := tests/nets tests/methods tests/predict tests/train tests/adapt tests/test_readme.py
+
+test-avx2: $(VENV)/.stamp-test
+	ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 "$(VENV)/bin/python" -m pytest -n $(JOBS) $(NETWORKS)
+
 lint: $(VENV)/.stamp-dev
 	"$(VENV)/bin/ruff" check .
+	"$(VENV)/bin/ruff" format --check .
 
 types: $(VENV)/.stamp-dev
 	"$(VENV)/bin/mypy"
+
+wheels: $(VENV)/.stamp-test
+	"$(VENV)/bin/python" scripts/check_wheels.py
 
 $(VENV)/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \
