@@ -17,7 +17,8 @@ from phalanx.data.shards import read_shard
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.scene.rigs import load_rig
 from phalanx.synth.sets import sets
-from phalanx.synth.sets.sets import Estimate, Plan, make_set, make_shard, surroundings, verify_set
+from phalanx.synth.sets.sets import Estimate, Plan, make_set, make_shard, read_manifest, surroundings, verify_set
+from phalanx.synth.version import ENGINE
 
 
 def made(config: SynthConfig, seed: int, index: int) -> Sample:
@@ -54,6 +55,7 @@ def test_exactly_the_pictures_asked_for(quick, tmp_path):
     )
     assert [entry["pictures"] for entry in manifest["shards"].values()] == [8, 8, 6]
     assert manifest["licence"] == "CC0-1.0" and manifest["version"] and manifest["synth"]["size"] == 32
+    assert manifest["engine"] == ENGINE
     assert steps == [(8, 22), (16, 22), (22, 22)]
     assert len(lines) == 1 and "22 of 22 pictures to make: about" in lines[0] and "GB are free" in lines[0]
     assert verify_set(tmp_path / "a") == 22
@@ -96,6 +98,22 @@ def test_another_set_in_the_folder_is_refused_and_kept(quick, tmp_path):
     with pytest.raises(InputError, match="holds shards without a manifest"):
         make_set(plan(), tmp_path, say=lambda line: None)
     assert all((tmp_path / name).read_bytes() == before[name] for name in os.listdir(tmp_path))
+
+
+@pytest.mark.parametrize(("engine", "named"), [(ENGINE - 1, f"version {ENGINE - 1} of the engine"), (None, "does not")])
+def test_sets_of_another_engine_are_named_and_not_gone_on_with(quick, tmp_path, engine, named):
+    path = make_set(plan(), tmp_path, say=lambda line: None)
+    lines = []
+    assert verify_set(tmp_path, lines.append) == 22 and lines == []
+    manifest = json.loads(path.read_text()) | {"engine": engine}
+    path.write_text(json.dumps(manifest))
+    (tmp_path / "shard_000001.tar").rename(tmp_path / "kept")
+    with pytest.raises(InputError, match=f"the set was begun by .*{named}.* this is {ENGINE}; choose another folder"):
+        make_set(plan(), tmp_path, say=lambda line: None)
+    assert json.loads(path.read_text()) == manifest and not (tmp_path / "shard_000001.tar").exists()
+    (tmp_path / "kept").rename(tmp_path / "shard_000001.tar")
+    assert read_manifest(tmp_path, lines.append) == manifest and verify_set(tmp_path, lines.append) == 22
+    assert len(lines) == 2 and named in lines[0] and lines[0] == lines[1]
 
 
 def test_surroundings_that_changed_are_refused(quick, tmp_path):
@@ -190,7 +208,7 @@ def test_machines_that_would_make_other_bytes_are_refused(tmp_path):
     rig.write_text(json.dumps({"width": 100, "height": 100, "spot": [0, 0, 0.5], "cameras": [cameras]}))
     plan = Plan(replace(TINY, backgrounds=folder, rig=str(rig)), 1, 3)
     wanted = surroundings(plan)
-    assert surroundings(plan) == wanted and len(wanted) == 6
+    assert surroundings(plan) == wanted and len(wanted) == 7
     with pytest.raises(InputError, match=r"^machine \S+: the version of torch differs \(\d\S+\) from .* \(1.0\)$"):
         sets._make_far(plan, wanted | {"the version of torch": "1.0"}, 0)
     (folder / "a.png").write_bytes(b"123")

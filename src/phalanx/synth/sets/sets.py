@@ -1,7 +1,7 @@
-"""Sets on disk: as many pictures as asked for in shards, with a manifest. Killed at any moment and started again, it goes on.
+"""Sets on disk: pictures in shards, with a manifest. A set that was killed at any moment goes on when it is started again.
 
-A shard's content is a function of settings, seed and its number, and it appears whole or not at all. So nothing is lost or made
-twice, and the bytes are the same however many processes make it, on one machine or on many (`synth.sets.cluster`).
+A shard's content is a function of settings, seed, its number and the engine (`synth.version`); it appears whole or not at all. So
+nothing is lost or made twice, and the bytes are the same however many processes or machines (`synth.sets.cluster`) make it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.scene.rigs import load_rig
 from phalanx.synth.sets.cluster import Cluster, connect
+from phalanx.synth.version import ENGINE
 
 SCHEMA = "phalanx.set/2"
 CHUNKS = 32  # in a shard
@@ -107,15 +108,15 @@ def make_set(
     Args:
         plan: what to make.
         out: the folder; shards that are there are kept.
-        workers: processes; where a cluster makes the set, its processors count instead.
-        say: is given a line on what it will take.
-        progress: is called with pictures done and in all after every shard.
+        workers: processes; with a cluster, its processors count instead.
+        say: is given a line on the time and the disk that it will take.
+        progress: is called after every shard with the number of pictures that are done, and of all.
         ray: address of a Ray cluster whose machines make the shards, "host:port" or "auto"; "local" starts Ray on this machine
             with `workers` processors. Only this process writes to `out`, so the machines need not share a disk.
 
     Raises:
-        InputError: the folder holds another set, cannot be written, or the disk is too small; there is no such cluster, or one of
-            its machines has not the same photographs and versions as this one. What is there stays.
+        InputError: the folder holds another set, or one that another version of the engine began; it cannot be written, or the disk
+            is too small; there is no such cluster, or one of its machines has other photographs or versions. What is there stays.
     """
     folder = writable_folder(out)
     path = folder / "manifest.json"
@@ -195,14 +196,35 @@ def estimate_set(plan: Plan, missing: list[int], folder: Path, workers: int) -> 
     return Estimate(chunks * seconds / busy + setup, math.ceil(chunks * size), shutil.disk_usage(folder).free)
 
 
-def verify_set(out: str | os.PathLike[str]) -> int:
-    """Compare every shard with the manifest's checksums; returns the number of pictures.
+def read_manifest(out: str | os.PathLike[str], say: Callable[[str], None] = print) -> dict[str, Any]:
+    """The manifest of the set in the folder `out`.
+
+    Args:
+        out: the folder.
+        say: is given a line if another version of the engine made the set: the same settings would give other pictures now.
 
     Raises:
-        InputError: naming the first file that is missing, surplus or changed, or saying that the set is not complete.
+        InputError: there is no manifest of a set.
+    """
+    path = Path(out) / "manifest.json"
+    manifest = _read(path)
+    if (engine := manifest.get("engine")) != ENGINE:
+        say(f"{path}: the set was made by {_of_engine(engine)}, this is {ENGINE}, which draws other pictures")
+    return manifest
+
+
+def verify_set(out: str | os.PathLike[str], say: Callable[[str], None] = print) -> int:
+    """Compare every shard with the manifest's checksums; returns the number of pictures.
+
+    Args:
+        out: the folder of the set.
+        say: as in `read_manifest`.
+
+    Raises:
+        InputError: names the first file that is missing, surplus or changed, or says that the set is not complete.
     """
     folder = Path(out)
-    manifest = _read(folder / "manifest.json")
+    manifest = read_manifest(folder, say)
     for entry in manifest["shards"].values():
         path = folder / entry["file"]
         if not path.exists():
@@ -276,13 +298,14 @@ def _make_far(plan: Plan, wanted: dict[str, str], shard: int) -> bytes:
 
 
 def surroundings(plan: Plan) -> dict[str, str]:
-    """What the bytes of a set depend on beside its plan, and what may differ from machine to machine: versions, photographs, rig.
+    """What the bytes of a set depend on besides its plan, and what may differ between machines: versions, photographs, rig.
 
     Raises:
         InputError: the folder of photographs or the file of the rig is not there.
     """
     versions = {"phalanx": __version__, "torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__}
     found = {f"the version of {name}": version.split("+")[0] for name, version in versions.items()}
+    found["the version of the engine"] = str(ENGINE)
     if (folder := plan.config.backgrounds) is not None:
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of background pictures")
@@ -294,6 +317,10 @@ def surroundings(plan: Plan) -> dict[str, str]:
     return found
 
 
+def _of_engine(engine: Any) -> str:
+    return "a version of the engine that it does not name" if engine is None else f"version {engine} of the engine"
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
 
@@ -302,6 +329,7 @@ def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
     fresh: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
+        "engine": ENGINE,
         "licence": "CC0-1.0" + ("" if plan.config.backgrounds is None else " but for the photographs behind the hands"),
         **plan.settings(),
         "surroundings": surroundings(plan),
@@ -313,6 +341,8 @@ def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
             raise InputError(f"{path.parent}: holds shards without a manifest; choose another folder")
         return fresh
     found = _read(path)
+    if (engine := found.get("engine")) != ENGINE:
+        raise InputError(f"{path}: the set was begun by {_of_engine(engine)}, this is {ENGINE}; choose another folder")
     before = _choices(found)
     for name, value in _choices(fresh).items():
         if (then := before.get(name)) != value:
