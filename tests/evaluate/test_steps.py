@@ -22,7 +22,7 @@ def load(path, keys):
 
 
 def take(steps, predict=lambda: (TRUTH, {"ours": 3}), read=lambda: TRUTH):
-    return predict_or_load(steps, predict, read, load=load, save=save)
+    return predict_or_load(steps, predict, read, load, save)
 
 
 def score(run):
@@ -63,7 +63,7 @@ def test_saved_predictions_leave_nothing_to_predict_or_save(tmp_path):
 
 def test_other_labels_have_their_own_keys(tmp_path):
     saved, photos = tmp_path / "p.json", SimpleNamespace(names=["x"])
-    predict_or_load(Steps(save=saved), lambda: (photos, {"ours": 1}), never, lambda truth: truth.names, load, save)
+    predict_or_load(Steps(save=saved), lambda: (photos, {"ours": 1}), never, load, save, lambda truth: truth.names)
     assert json.loads(saved.read_text()) == [["x"], {"ours": 1}]
 
 

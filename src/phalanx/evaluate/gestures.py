@@ -132,7 +132,7 @@ def evaluate_gestures(name: str, folder: str | Path, steps: Steps = STEPS, whole
     def read() -> GestureTruth:
         return read_gestures(name, dataset, lambda sample: None, steps.progress)
 
-    truth, runs = predict_or_load(steps, predict, read, load=load_features, save=save_features)
+    truth, runs = predict_or_load(steps, predict, read, load_features, save_features)
     head = {
         "protocol": f"gestures_{name}",
         "whole": whole,

@@ -53,8 +53,10 @@ from phalanx.evaluate.predictions import (
     JointPredictions,
     ask,
     joint_run,
+    load_predictions,
     maker,
     predictor_or_default,
+    save_predictions,
 )
 from phalanx.evaluate.published import beside_published
 from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
@@ -133,9 +135,10 @@ def evaluate_hgr(
         run, truth = predict_hgr(sets, predictor_or_default(steps.predictor), tip_categories, steps.progress)
         return truth, {RUN: run}
 
-    truth, runs = predict_or_load(
-        steps, predict, lambda: read_hgr(sets, tip_categories, lambda sample, square: None, steps.progress)
-    )
+    def read() -> HGRTruth:
+        return read_hgr(sets, tip_categories, lambda sample, square: None, steps.progress)
+
+    truth, runs = predict_or_load(steps, predict, read, load_predictions, save_predictions)
     head = {
         "protocol": "hgr",
         "split": "+".join(splits),

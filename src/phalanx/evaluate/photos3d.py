@@ -35,8 +35,10 @@ from phalanx.evaluate.predictions import (
     JointPredictions,
     ask,
     joint_run,
+    load_predictions,
     maker,
     predictor_or_default,
+    save_predictions,
 )
 from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
 from phalanx.evaluate.table import print_table
@@ -193,9 +195,11 @@ def report_photos3d(
     """
     if worst is not None:
         writable_file(worst)
-    _, runs = predict_or_load(
-        steps, lambda: (photos, find_in_photos(photos, finders(), steps.progress)), lambda: photos, photo_names
-    )
+
+    def predict() -> tuple[Photos3D, dict[str, JointPredictions]]:
+        return photos, find_in_photos(photos, finders(), steps.progress)
+
+    _, runs = predict_or_load(steps, predict, lambda: photos, load_predictions, save_predictions, photo_names)
     report = score_photos(photos, steps, runs, {"protocol": "photos3d"})
     if worst is not None:
         draw_worst(photos, next(iter(runs.values())), worst_count, worst)

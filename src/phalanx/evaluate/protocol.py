@@ -28,6 +28,7 @@ from phalanx.evaluate.predictions import (
     load_predictions,
     maker,
     predictor_or_default,
+    save_predictions,
 )
 from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
 from phalanx.hand.model import HandModel
@@ -119,9 +120,10 @@ def evaluate_set(protocol: Protocol, folder: str | Path, steps: Steps = STEPS, w
         theirs = protocol.read_theirs if Path(path).suffix == ".json" else None
         return (theirs or load_predictions)(path, keys)
 
-    truth, runs = predict_or_load(
-        steps, predict, lambda: read_truth(dataset, lambda sample: None, steps.progress, surfaces), load=load
-    )
+    def read() -> Truth:
+        return read_truth(dataset, lambda sample: None, steps.progress, surfaces)
+
+    truth, runs = predict_or_load(steps, predict, read, load, save_predictions)
 
     def head(scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
         about = {"protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys), "whole": whole}

@@ -115,7 +115,7 @@ def _alone(methods: Sequence[Method], protocol: str) -> list[str]:
     sets = [name for name in dict.fromkeys(figure.dataset for figure in published()) if name in shown]
     lines = [
         "## Beside published figures\n",
-        f"None of the papers whose figures are kept here ({', '.join(papers)}) prints figures on this set.",
+        f"None of the papers whose figures are kept here ({', '.join(papers)}) prints figures on this set that compare with these.",
         f"What differs from the figures that they print on other sets ({', '.join(sets)}):\n",
         "- most of their networks were trained on the training part of the set that they are tested on;",
         "- root, scale and thresholds are each paper's own (`phalanx report` shows them for sets on which they print figures).",

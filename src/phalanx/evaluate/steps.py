@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
-from phalanx.evaluate.predictions import load_predictions, save_predictions
 
 SCHEMA = "phalanx.scores/1"
 """`schema` of files of scores."""
@@ -49,9 +48,9 @@ def predict_or_load(
     steps: Steps,
     predict: Callable[[], tuple[Truth, Mapping[str, Run]]],
     read: Callable[[], Truth],
+    load: Callable[[str | Path, Sequence[str]], Mapping[str, Run]],
+    save: Callable[[str | Path, Sequence[str], Mapping[str, Run]], None],
     keys: Callable[[Truth], Sequence[str]] = attrgetter("keys"),
-    load: Callable[[str | Path, Sequence[str]], Mapping[str, Run]] = load_predictions,
-    save: Callable[[str | Path, Sequence[str], Mapping[str, Run]], None] = save_predictions,
 ) -> tuple[Truth, Mapping[str, Run]]:
     """The labels of all pictures and the runs by name: predicted now, and saved if `steps` says so, or loaded from a file.
 
@@ -59,9 +58,9 @@ def predict_or_load(
         steps: the files, and the predictor.
         predict: reads the labels and predicts every picture on the way.
         read: reads the labels alone.
+        load: `(path, keys) -> runs` reads a file of predictions.
+        save: `(path, keys, runs)` writes one.
         keys: texts that tell the pictures apart, of the labels.
-        load: `(path, keys) -> runs`.
-        save: `(path, keys, runs)` writes a file that `load` reads.
 
     Raises:
         InputError: a file cannot be read or written, or saved predictions come together with a predictor.

@@ -23,7 +23,7 @@ from phalanx.data.images import image_bytes
 from phalanx.data.public.photos3d import SIZE, Photos3D
 from phalanx.evaluate.kinds import PHOTOS
 from phalanx.evaluate.photos3d import both_ways, find_in_turns, photo_names, score_photos
-from phalanx.evaluate.predictions import JointPredictions
+from phalanx.evaluate.predictions import JointPredictions, load_predictions, save_predictions
 from phalanx.evaluate.steps import STEPS, Steps, predict_or_load
 from phalanx.synth import SynthConfig, stream
 
@@ -89,7 +89,7 @@ def evaluate_synth(
             pass
         return labelled()
 
-    photos, runs = predict_or_load(steps, predict, read, photo_names)
+    photos, runs = predict_or_load(steps, predict, read, load_predictions, save_predictions, photo_names)
     return score_photos(photos, steps, runs, {"protocol": "synth", "scene": scene, "domain": domain, "seed": SEED})
 
 
