@@ -12,6 +12,8 @@ from phalanx.cli import main
 from phalanx.hand.model import HandModel
 
 ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+PACKAGE_FILE = re.compile(r"`((?:\w+/)+\w+\.(?:py|yaml|json|png|safetensors))`")
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -80,3 +82,28 @@ def test_every_verb_of_the_readme_has_help(capsys):
         with pytest.raises(SystemExit) as caught:
             main([verb, "--help"])
         assert caught.value.code == 0 and verb in capsys.readouterr().out
+
+
+def headings(page: Path) -> set[str]:
+    """The page's headings as links have them."""
+    lines = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, heading = target.partition("#")
+        if not target.startswith("http"):
+            aim = page.parent / path if path else page
+            assert aim.exists(), target
+            assert not heading or heading in headings(aim), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_are_there(page):
+    if page.name == "CHANGELOG.md":  # tells of files that are gone
+        return
+    for name in PACKAGE_FILE.findall(page.read_text(encoding="utf-8")):
+        if not {"NAME", "PAPER", "mine", "runs"} & set(re.split(r"[/._]", name)):
+            assert any((place / name).exists() for place in (ROOT, ROOT / "src", ROOT / "src" / "phalanx")), name
