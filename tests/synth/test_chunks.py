@@ -1,11 +1,13 @@
 """Chunks: the same bytes for the same arguments, and labels that agree with one another and with the picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.model import HandPose
 from phalanx.render.visibility import visibility
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.shots import project
@@ -63,8 +65,7 @@ def test_joints_project_to_their_pixels(sample):
     assert (inside >= 14).all()
 
 
-def test_labels_are_the_models(sample):
-    model = HandModel.open_hand()
+def test_labels_are_the_models(sample, model):
     pose = HandPose(sample.rotations, sample.shape, sample.orientation, sample.translation)
     surface = model(pose)
     assert torch.allclose(surface.vertices, sample.vertices, atol=1e-6)
@@ -72,9 +73,8 @@ def test_labels_are_the_models(sample):
     assert torch.allclose(sample.joints[:, 0], sample.translation)
 
 
-def test_parts_are_the_segments_seen(sample):
+def test_parts_are_the_segments_seen(sample, model):
     assert torch.equal(sample.parts > 0, sample.mask > 0)
-    model = HandModel.open_hand()
     seen = visibility(sample.vertices, model.faces, sample.K, 64, 64).long()
     parts = model.parts[model.faces[:, 0]][seen.clamp_min(0)] + 1
     both = (seen >= 0) & (sample.mask == 1)
@@ -82,12 +82,11 @@ def test_parts_are_the_segments_seen(sample):
     assert len(sample.parts.unique()) > 12
 
 
-def test_mask_covers_the_model(sample):
+def test_mask_covers_the_model(sample, model):
     """Eightfold supersampling of the bare model: the mask holds it, and little more beside the arm."""
     K = sample.K.clone()
     K[:, :2] *= 8
     K[:, :2, 2] += 3.5
-    model = HandModel.open_hand()
     hand = model.faces[(model.template[model.faces][..., 1] > -0.08).all(1)]  # beyond, the arm is drawn out
     fine = visibility(sample.vertices, hand, K, 512, 512) >= 0
     coverage = F.avg_pool2d(fine[:, None].float(), 8)[:, 0]
@@ -118,8 +117,6 @@ def test_depth_lies_just_before_the_joints(sample):
 
 
 def test_sparse_samples_are_the_same_pictures(sample):
-    from dataclasses import replace
-
     sparse = make_chunk(replace(CONFIG, dense=False), 11, 0)
     assert sparse.depth is None and sparse.mask is None and sparse.vertices is None
     assert torch.equal(sparse.image, sample.image) and torch.equal(sparse.joints, sample.joints)
@@ -142,10 +139,3 @@ def test_a_camera_that_stands_alone_is_the_world_and_time_begins_at_0():
     sample = make_chunk(SynthConfig(size=32, chunk=3, tiles=2, skins=1), 0, 0)
     assert torch.equal(sample.world_to_camera, torch.eye(4).expand(3, 4, 4))
     assert torch.equal(sample.time, torch.zeros(3))
-
-
-def test_points_are_projected_by_all_of_the_camera_matrix():
-    K = torch.tensor([[[50.0, 7, 20], [0, 40, 15], [0, 0, 1]]])
-    points = torch.tensor([[[0.1, -0.2, 0.5], [0.0, 0.3, 0.8]]])
-    pixels = points @ K.mT
-    torch.testing.assert_close(project(points, K), pixels[..., :2] / pixels[..., 2:])

@@ -18,11 +18,6 @@ EACH = 4
 
 
 @pytest.fixture(scope="module")
-def model() -> HandModel:
-    return HandModel.open_hand()
-
-
-@pytest.fixture(scope="module")
 def grasps(model: HandModel) -> Grasps:
     """A few of every kind, in mean hands."""
     return draw_grasps(generator(1), model, EACH * len(GRASP_NAMES), kinds=np.repeat(np.arange(len(GRASP_NAMES)), EACH))

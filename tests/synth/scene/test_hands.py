@@ -8,14 +8,12 @@ import torch
 
 from phalanx.core.seeding import generator
 from phalanx.geometry.crops import upright_angle
-from phalanx.hand.model import HandModel
 from phalanx.synth.scene.hands import FRAMINGS, draw_hands, draw_shapes, uniform_rotations, view_rotations
 from phalanx.synth.shots import project
 
 
 @pytest.fixture(scope="module")
-def hands():
-    model = HandModel.open_hand()
+def hands(model):
     views = draw_hands(generator(3), model, 600, 128)
     return model, views.pose, views.K
 
@@ -82,8 +80,7 @@ def seen_from(views):
     return angle, -views.pose.orientation[:, 1, 1], middle.norm(dim=1)
 
 
-def test_owners_see_backs_from_near_and_others_see_any_side_from_afar():
-    model = HandModel.open_hand()
+def test_owners_see_backs_from_near_and_others_see_any_side_from_afar(model):
     own, other = (draw_hands(generator(3), model, 300, 128, FRAMINGS[name]) for name in ("egocentric", "third_person"))
     angle, rise, distance = seen_from(own)
     assert (angle > 75).float().mean() > 0.6 and (rise > 0).float().mean() > 0.7
@@ -94,9 +91,8 @@ def test_owners_see_backs_from_near_and_others_see_any_side_from_afar():
     assert not own.turn.any() and not other.turn.any()
 
 
-def test_turns_are_those_of_the_crops():
+def test_turns_are_those_of_the_crops(model):
     """Turned back by its angle, an upright raised hand is as it was drawn: roll about the optical axis."""
-    model = HandModel.open_hand()
     plain = replace(FRAMINGS["hands"], closer=0.0)
     turned = replace(FRAMINGS["hands"], closer=1.0)
     a, b = (draw_hands(generator(5), model, 40, 64, framing) for framing in (plain, turned))

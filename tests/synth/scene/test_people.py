@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from phalanx.core.seeding import generator
-from phalanx.hand.model import HandModel
 from phalanx.render.solids import signed_distance
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.paint import surface as surfaces
@@ -28,14 +27,12 @@ OWN_ARM, OTHER_ARM, OWN_ELBOW, OTHER_ELBOW = -4, -3, -2, -1  # solids of a body
 
 
 @pytest.fixture(scope="module")
-def people():
-    model = HandModel.open_hand()
+def people(model):
     return model, draw_people(generator(3), model, 40, 128)
 
 
 @pytest.fixture(scope="module")
-def arms():
-    model = HandModel.open_hand()
+def arms(model):
     return model, draw_arms(generator(3), model, 40, 128)
 
 

@@ -6,7 +6,6 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
-from phalanx.hand.model import HandModel
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.paint.dress import draw_dress
 from phalanx.synth.paint.light import draw_light, turned
@@ -15,15 +14,9 @@ from phalanx.synth.scene.views import draw_views
 from phalanx.synth.shots import project
 
 
-def in_world(points: torch.Tensor, world_to_camera: torch.Tensor) -> torch.Tensor:
-    back = torch.linalg.inv(world_to_camera.double())
-    return points.double() @ back[:, :3, :3].mT + back[:, None, :3, 3]
-
-
 @pytest.mark.parametrize("name", [*PRESETS, "ring3"])
-def test_every_camera_sees_the_same_hand_in_its_middle(name):
+def test_every_camera_sees_the_same_hand_in_its_middle(name, model, in_world):
     rig = load_rig(name)
-    model = HandModel.open_hand()
     views = draw_views(generator(5, 0), model, 20, rig, 128)
     assert len(views.hand) == 20 * len(rig) and (np.bincount(views.hand) == len(rig)).all()
     joints = model.joints(views.pose)
@@ -46,10 +39,10 @@ def test_stereo_pictures_differ_by_the_disparity():
     assert left[0] - right[0] == pytest.approx(822.79041 * 0.120054 / 0.6) and left[1] == pytest.approx(right[1])
 
 
-def test_five_views_are_front_back_sides_and_top():
+def test_five_views_are_front_back_sides_and_top(model):
     """Upright hands with their palm to the first camera, give or take 45 degrees about each axis."""
     rig = load_rig("five_views")
-    views = draw_views(generator(1, 0), HandModel.open_hand(), 300, rig, 128)
+    views = draw_views(generator(1, 0), model, 300, rig, 128)
     towards = -torch.nn.functional.normalize(views.pose.translation, dim=-1)
     palm = (views.pose.orientation[:, :, 2] * towards).sum(-1).view(300, 5).mean(0)
     fingers = (views.pose.orientation[:, :, 1] * towards).sum(-1).view(300, 5).mean(0)
@@ -57,7 +50,7 @@ def test_five_views_are_front_back_sides_and_top():
     assert fingers[4] > 0.6 and fingers[:4].abs().max() < 0.2
 
 
-def test_a_chunk_of_a_rig():
+def test_a_chunk_of_a_rig(in_world):
     config = SynthConfig(size=32, chunk=10, tiles=8, skins=2, rig="ring4")
     sample = make_chunk(config, 3, 2).check()
     assert len(sample) == 8 and sample.ids.tolist() == [[4 + i // 4, 0, i % 4] for i in range(8)]

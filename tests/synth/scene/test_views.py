@@ -14,8 +14,7 @@ from phalanx.synth.shots import project
 TIMES = torch.arange(12, dtype=torch.float64) / 30
 
 
-def test_clips_move_smoothly_inside_a_crop_that_stays():
-    model = HandModel.open_hand()
+def test_clips_move_smoothly_inside_a_crop_that_stays(model):
     views = draw_clips(generator(2), model, 6, 128, TIMES)
     assert views.hand.tolist() == [i for i in range(6) for _ in range(12)]
     assert views.frame.tolist() == list(range(12)) * 6
@@ -31,13 +30,11 @@ def test_clips_move_smoothly_inside_a_crop_that_stays():
     assert jerk.mean() < step.mean()
 
 
-def test_clips_before_a_rig_agree_in_the_world():
-    model, rig = HandModel.open_hand(), load_rig("ring3")
+def test_clips_before_a_rig_agree_in_the_world(model, in_world):
+    rig = load_rig("ring3")
     views = draw_views(generator(4), model, 2, rig, 64, TIMES[:5])
     assert views.view.tolist() == [0, 1, 2] * 10 and views.frame[:6].tolist() == [0, 0, 0, 1, 1, 1]
-    back = torch.linalg.inv(views.world_to_camera.double())
-    world = model.joints(views.pose).double() @ back[:, :3, :3].mT + back[:, None, :3, 3]
-    world = world.view(2, 5, 3, 21, 3)
+    world = in_world(model.joints(views.pose), views.world_to_camera).view(2, 5, 3, 21, 3)
     assert (world - world[:, :, :1]).abs().max() < 1e-5
     assert (world[:, 0] - world[:, 4]).abs().max() > 1e-3
     cameras = views.K.view(2, 5, 3, 3, 3)

@@ -365,14 +365,3 @@ def test_bad_input_is_refused():
         sense_depth(depth, K, KINECT1, draw, albedo=2 * depth)
     with pytest.raises(InputError, match="^albedo: must have shape"):
         sense_depth(depth, K, KINECT1, draw, albedo=depth[:1])
-    with pytest.raises(InputError, match="^turn: must have shape"):
-        draw_depth_noise(generator(0), 2, SIZE, KINECT1, turn=np.zeros(3))
-
-
-def test_draws_leave_the_generator_alike():
-    ends = set()
-    for sensor, size in ((KINECT1, 64), (KINECT2, 128), (IDEAL, 16)):
-        random = generator(5)
-        draw_depth_noise(random, 3, size, sensor)
-        ends.add(random.random())
-    assert len(ends) == 1
