@@ -3,38 +3,80 @@
 import argparse
 from typing import Any
 
-from phalanx.cli.common import Parser, add_device, add_quiet, add_verb, sayer
+from phalanx.cli.common import Parser, add_device, add_late_verb, add_quiet, add_verb, late_parser, parse, sayer
+from phalanx.core.errors import InputError
 
-_WAN2019 = """\
-Trains on synthetic depth of the domain studio, fits to unlabelled depth of the domain field seen by three cameras, and tests there.
-Writes wan2019.md (the table), wan2019.png (frames within an error) and wan2019.json. smoke takes seconds, cpu an evening.
+_ABOUT = "make a paper's table again, measured beside published"
+
+_HELP = """\
+phalanx reproduce TABLE --help describes each. Before it starts it says how many trainings there are and about how long they take. Started
+again into the same folder it continues. What tables share (frozen data, networks to start from) is kept in the cache folder.
 
 example:
   phalanx reproduce wan2019 --out runs/wan2019
-  phalanx reproduce wan2019 --out runs/few --seeds 1 --rows "synth(aug. with noise)" "100% single view"
 """
 
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = add_verb(verbs, "reproduce", "make a paper's table again, measured beside published")
-    tables = parser.add_subparsers(dest="table", metavar="TABLE", required=True, parser_class=Parser)
-    wan = add_verb(tables, "wan2019", "training by fitting spheres to depth (Table 1)", _WAN2019, job)
-    wan.add_argument("--out", required=True, metavar="DIR", help="folder of the run; started again, it continues")
-    wan.add_argument("--scale", choices=("smoke", "cpu", "paper"), default="cpu", help="how much (default: cpu)")
-    wan.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the main rows (default: 1 2 3)")
-    wan.add_argument("--rows", nargs="+", metavar="ROW", help="names as in the table (default: all)")
-    add_device(wan)
-    add_quiet(wan)
+    add_late_verb(verbs, "reproduce", _ABOUT, job)
 
 
 def job(args: argparse.Namespace) -> int:
-    """Make the table."""
-    from phalanx.core.allocator import keep_freed_memory
-    from phalanx.reproduce.wan2019 import ROWS, SCALES, reproduce
+    """Parse the table's arguments and make it."""
+    from phalanx.reproduce.catalogue import TABLES
+    from phalanx.reproduce.scales import scale_names
 
+    parser = late_parser("reproduce", _ABOUT, _HELP)
+    tables = parser.add_subparsers(dest="table", metavar="TABLE", required=True, parser_class=Parser)
+    for name, table in TABLES.items():
+        rows = "rows:\n" + "\n".join(f"  {row}" for row in table.rows)
+        _add_options(add_verb(tables, name, table.about, f"{table.help}\n{rows}"), scale_names(name), table.sets)
+    return _reproduce(parse(parser, args.arguments))
+
+
+def _add_options(parser: argparse.ArgumentParser, scales: list[str], sets: Any) -> None:
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run; started again, it continues")
+    parser.add_argument(
+        "--scale", default="cpu", metavar="NAME", help=f"how much: {', '.join(scales)}, or a YAML file (default: cpu)"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the main rows (default: 1 2 3)")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="names as in the table (default: all)")
+    parser.add_argument(
+        "--data",
+        type=_folders,
+        default={},
+        metavar="SET=DIR,...",
+        help=f"folders of the paper's own sets, to fit to and test on their splits: {', '.join(sets) or 'none here'}",
+    )
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="folder of what tables share (default: PHALANX_CACHE, else the user's cache folder)",
+    )
+    add_device(parser)
+    add_quiet(parser)
+
+
+def _folders(text: str) -> dict[str, str]:
+    """`nyu=DIR,rhd=DIR` as folders by name."""
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, folder = part.partition("=")
+        if not name or not equals or not folder or name in found:
+            raise argparse.ArgumentTypeError(f"{text!r} is not SET=DIR with commas between, each set once")
+        found[name] = folder
+    return found
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from phalanx.core.allocator import keep_freed_memory
+    from phalanx.reproduce.catalogue import TABLES
+
+    if any(seed < 0 for seed in args.seeds):
+        raise InputError(f"--seeds: must be 0 or more, got {min(args.seeds)}")
     keep_freed_memory()
     say = sayer(args.quiet)
-    reproduce(args.out, SCALES[args.scale], args.seeds, args.rows or ROWS, say, device=args.device)
-    say(f"-> {args.out}/wan2019.md, .png, .json")
+    TABLES[args.table].reproduce(args.out, args.scale, args.seeds, args.rows, args.data, args.device, args.cache, say)
+    say(f"-> {args.out}/{args.table}.md, .png, .json")
     return 0

@@ -1,50 +1,56 @@
-"""The tables of Wan et al. 2019 (Table 1; Fig. 5 to 7), made again on synthesis: `phalanx reproduce wan2019`.
+"""The tables of Wan et al. 2019 (Table 1, own rows of Table 2; Fig. 5 to 7), made again: `phalanx reproduce wan2019`.
 
-What stands in for NYU, which cannot be shipped: depth of the domain `field`, seen by three cameras, whose shapes and sensors the
-source, `studio`, lacks, as NYU's people and cameras were unknown to theirs. All else is as in the paper, at a scale of one's choice:
+What stands in for NYU, which cannot be shipped: depth of the domain `field`, seen by three cameras, whose shapes and sensors the source,
+`studio`, lacks, as NYU's people and cameras were unknown to theirs. Who has NYU gives its folder, and the rows run on its splits
+(`reproduce.nyu`). All else is as in the paper, at a scale of one's choice:
 
-- **Joints**: 21, from the spheres. **Error**: mean distance in mm over joints and test frames, each of the three views being a
-  frame, in the cube's frame: nothing is aligned.
-- **Frames within t**: share of frames whose largest joint error is at most t.
-- **Cubes** are cut where a detector would put them (`train.sphere_fitting.loose_middles`), alike for training and test.
 - **Rows**: names as printed, and two of ours: "supervised", an upper bound, is the start, trained on labels of the same frames for as
   long; "longer start" is the start, trained on with the labelled synthetic frames that are mixed into fitting, and nothing else.
-
-A run's folder keeps every row that is done; started again it goes on with the next.
+- **Starts** are shared: they lie in the cache (`reproduce.frozen`), and rows begin from the weights that are there. A start is tested as
+  it is stored, in half precision.
+- **Frames within t**: share of pictures whose largest joint error is at most t.
+- **Cubes** are cut where a detector would put them (`train.cubes.loose_middles`), alike for training and test.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_json, writable_folder, write_json, write_whole
-from phalanx.data.cube_views import CubeViews
-from phalanx.evaluate.published import published
-from phalanx.hand.model import HandModel
-from phalanx.methods.sphere_fitting import (
-    FittingWeights,
-    SphereFittingConfig,
-    SphereFittingEstimator,
-    load,
-    save_weights,
-)
-from phalanx.synth import SynthConfig
-from phalanx.train.loop import LoopConfig
-from phalanx.train.sphere_fitting import FitConfig, StartConfig, draw_views, fit, joint_errors, start, supervise
-from phalanx.view.curves import draw_curves
+from phalanx.core.files import writable_folder
+from phalanx.data.cube_views import CubeViews, concatenate_views
+from phalanx.methods.sphere_fitting import FittingWeights
+from phalanx.metrics.frames import frames_within
+from phalanx.reproduce.frozen import Say, cache_folder
+from phalanx.reproduce.plan import Curve, Figure, Paper, Row, Tested, Training
+from phalanx.reproduce.scales import read_scale
+from phalanx.reproduce.table import chosen_rows, make_table
+from phalanx.reproduce.wan2019_world import SETS, Scale, World
+from phalanx.train.recordings import MixtureConfig
+from phalanx.train.sphere_fitting import train_on_labels, train_on_recordings
 
-THRESHOLDS = np.arange(0.0, 81.0)  # mm, of the share of frames within
 SEEDS = (1, 2, 3)
 """Of the main rows; the others have the first alone."""
 
-START, NO_NOISE = "synth(aug. with noise)", "synth"
+HELP = """\
+Starts on synthetic depth of the domain studio, fits to unlabelled depth of the domain field seen by three cameras, and tests there; with
+--data nyu=DIR it fits to the training split of NYU and tests on its test split. Writes wan2019.md (the table), wan2019.png (frames
+within an error) and wan2019.json. The scale smoke takes a minute, cpu an evening on two cores, paper days on a GPU.
+
+examples:
+  phalanx reproduce wan2019 --out runs/wan2019
+  phalanx reproduce wan2019 --out runs/few --seeds 1 --rows "synth(aug. with noise)" "100% single view"
+  phalanx reproduce wan2019 --out runs/nyu --data nyu=path/to/nyu --scale paper --device cuda
+"""
+
+NO_NOISE, START, ON_SYNTHESIS = "synth", "synth(aug. with noise)", "synt(test on synth)"
 SINGLE, MULTI, HALF, MIXED = (
     "100% single view",
     "ours (100% multiple view)",
@@ -52,212 +58,186 @@ SINGLE, MULTI, HALF, MIXED = (
     "50% multi-view + 50% single view",
 )
 NO_VAE, NO_BONES, NO_COLLISION = "without vae loss", "without bone length loss", "without collision loss"
-ON_TEST, SUPERVISED, LONGER = "train on test", "supervised", "longer start"
-MAIN = (START, SINGLE, MULTI, SUPERVISED)
-ROWS = (NO_NOISE, START, SINGLE, MULTI, HALF, MIXED, NO_VAE, NO_BONES, NO_COLLISION, ON_TEST, SUPERVISED, LONGER)
+ON_TEST, ON_BOTH, STACKED = "train on test", "train on test + train", "ours (stack = 2)"
+SUPERVISED, LONGER = "supervised", "longer start"
+
+THRESHOLDS = np.arange(0.0, 81.0)  # mm
+TIPS = [4, 8, 12, 16, 20]
+FITTING_TERMS = ("model_to_data", "data_to_model", "multi_view", "vae", "bone_length", "collision")
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How much of everything."""
+class Start:
+    """A start, tested as it is."""
 
-    size: int
-    """Cells of a depth map."""
-    width: int
-    """Channels of the hourglass."""
-    frames: int
-    """Recorded frames of three views to fit to."""
-    test: int
-    """Frames of three views to test on."""
-    start: LoopConfig
-    """Budget on synthetic depth."""
-    fit: LoopConfig
-    """Budget of each fitting."""
-    prior_steps: int
-    batch: int = 32
-    fitted: int = 8
-    """Frames of three views a step; as many maps of labelled frames are mixed in."""
-    buffer: int = 8_000
-    workers: int = 2
+    noise: bool = True
+    """Whether its maps are made noisy."""
+    on_synthesis: bool = False
+    """Tested on the source, and not on recordings."""
+
+    def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
+        return [world.start_training(seed, self.noise)]
+
+    def __call__(self, world: World, seed: int, folder: Path) -> Tested:
+        return (world.synthetic_test if self.on_synthesis else world.test).errors(world.started(seed, self.noise))
 
 
-def _loop(rate: float, kernel: float, average: int, **budget: Any) -> LoopConfig:
-    return LoopConfig(
-        learning_rate=rate, kernel_rate=kernel, average=average, warmup=2_000, **({"minutes": None} | budget)
-    )
+@dataclass(frozen=True)
+class Supervise:
+    """The start, trained on with labels of the recordings."""
+
+    def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
+        return [world.start_training(seed), world.training(folder, "labels")]
+
+    def __call__(self, world: World, seed: int, folder: Path) -> Tested:
+        start, batch = world.started(seed), world.scale.batch
+        found = train_on_labels(start, world.recordings, world.loop(seed), batch, folder, dict, True, world.say)
+        return world.test.errors(found)
 
 
-SCALES = {
-    "smoke": Scale(
-        64, 16, 6, 4, _loop(1e-3, 0.02, 100, samples=48), _loop(3e-4, 4e-3, 50, samples=36), 30, 8, 2, 32, 0
-    ),
-    "cpu": Scale(
-        64,
-        48,
-        3_000,
-        300,
-        _loop(1e-3, 0.02, 16_000, samples=120_000, evaluate_every=20_000),
-        _loop(3e-4, 4e-3, 10_000, samples=80_000, evaluate_every=20_000),
-        3_000,
-    ),
-    "paper": Scale(
-        128,
-        96,
-        72_757,
-        8_252,
-        _loop(1e-3, 0.02, 100_000, samples=20_000_000, evaluate_every=500_000),
-        _loop(3e-4, 4e-3, 50_000, samples=5_000_000, evaluate_every=250_000),
-        20_000,
-        buffer=50_000,
-    ),
-}
-"""By name: seconds for tests; an evening on two cores, with maps of half as many cells a side; the paper's numbers."""
+@dataclass(frozen=True)
+class Fit:
+    """The start, fitted to recordings without their labels."""
+
+    sources: Callable[[World], list[CubeViews]] = lambda world: [world.recordings]
+    """Frames to fit to, each kind apart; of every kind there are as many frames a step."""
+    without: tuple[str, ...] = ()
+    """Terms of Eq. 4 that are left out."""
+    views: int = 3
+    """Of a frame; as many maps a step, whatever they are."""
+    stacks: int = 1
+    """Hourglasses of the network."""
+
+    def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
+        return [world.start_training(seed, stacks=self.stacks), world.training(folder, "fit", self.stacks)]
+
+    def __call__(self, world: World, seed: int, folder: Path) -> Tested:
+        scale, network = world.scale, world.started(seed, stacks=self.stacks)
+        weights = replace(FittingWeights(), **dict.fromkeys(self.without, 0.0))
+        network.config = replace(world.network(self.stacks), weights=weights)
+        labelled = replace(world.start(seed, stacks=self.stacks), workers=min(scale.workers, 1), reuse=4)
+        mixture = MixtureConfig(world.loop(seed), scale.fitted * 3 // self.views, labelled=3 * scale.fitted)
+        sources = self.sources(world)
+        found = train_on_recordings(network, sources, labelled, mixture, folder, dict, True, report=world.say)
+        return world.test.errors(found)
+
+
+def _single(world: World) -> list[CubeViews]:
+    return [world.recordings.single_views()]
+
+
+def _halves(world: World) -> tuple[CubeViews, CubeViews]:
+    half = len(world.recordings) // 2
+    return world.recordings[:half], world.recordings[half:]
+
+
+def _mixed(world: World) -> list[CubeViews]:
+    several, rest = _halves(world)
+    return [several, rest.single_views()[::3]]
+
+
+ROWS: tuple[Row[World], ...] = (
+    Row(NO_NOISE, Start(noise=False), published=NO_NOISE, gap=False),
+    Row(ON_SYNTHESIS, Start(noise=False, on_synthesis=True), published=ON_SYNTHESIS, gap=False),
+    Row(START, Start(), "main", START),
+    Row(SINGLE, Fit(_single, views=1), "main", SINGLE),
+    Row(MULTI, Fit(), "main", MULTI),
+    Row(HALF, Fit(lambda world: [_halves(world)[0]]), published=HALF),
+    Row(MIXED, Fit(_mixed), published=MIXED),
+    Row(NO_VAE, Fit(without=("vae",)), published=NO_VAE),
+    Row(NO_BONES, Fit(without=("bone_length",)), published=NO_BONES),
+    Row(NO_COLLISION, Fit(without=("collision",)), published=NO_COLLISION),
+    Row(ON_TEST, Fit(lambda world: [world.test.views]), published=ON_TEST),
+    Row(ON_BOTH, Fit(lambda world: [concatenate_views([world.test.views, world.recordings])]), published=ON_BOTH),
+    Row(STACKED, Fit(stacks=2), published=STACKED, gap=False),
+    Row(SUPERVISED, Supervise(), "main"),
+    Row(LONGER, Fit(without=FITTING_TERMS)),
+)
+
+
+def _within(limit: int, errors: np.ndarray) -> float:
+    return 100 * float((errors.max(1) <= limit).mean())
+
+
+FIGURES = (
+    Figure("epe_3d_mm", "joint error, mm", lambda errors: float(errors.mean()), published="mean_mm"),
+    Figure("epe_3d_median_mm", "median, mm", lambda errors: float(np.median(errors))),
+    Figure("within_20_percent", "frames within 20 mm, %", partial(_within, 20), 0, "within_20_percent"),
+    Figure("within_40_percent", "frames within 40 mm, %", partial(_within, 40), 0),
+)
+
+
+def _head(world: World) -> list[str]:
+    scale, nyu = world.scale, world.data.get("nyu")
+    weights = ", ".join(f"{name} {value:g}" for name, value in asdict(FittingWeights()).items())
+    fitted, tested = len(world.recordings), len(world.test.views)
+    where = "`field`, seen by three cameras" if nyu is None else "NYU, of its training and its test split"
+    joints = "21 joints of the hands that were drawn"
+    if nyu is not None:
+        joints = "NYU's 14 points with those placed between our joints (`evaluate.nyu`); which the paper compares it does not say"
+    return [
+        f"Data: started on synthetic depth of `studio`; fitted to {fitted} unlabelled frames of {where}, tested on {tested} others, each "
+        f'view by itself; "{ON_SYNTHESIS}" is tested on {scale.synthetic_test} pictures of `studio`.',
+        f'Published: of NYU; "{ON_SYNTHESIS}" of the authors\' own synthesis.',
+        f"Compared: {joints}. Root: none. Scale: none, for depth is in metres. Alignment: none; joints are compared in the cube's frame.",
+        f"Weights of the loss: {weights}. Units: maps and coordinates in sides of the cube (0.3 m), squared; model_to_data, data_to_model "
+        "and collision in centimetres, multi_view and bone_length in square centimetres; vae in nats a coordinate.",
+        f"Training: {scale.size} x {scale.size} cells, {scale.width} channels; a start of {scale.start.samples} maps, then "
+        f"{scale.fit.samples}; synthetic maps turned by up to {scale.turn:g} degrees; computed in {scale.fit.precision}.",
+    ]
+
+
+PAPER = Paper(
+    "wan2019",
+    "wan_2019",
+    ROWS,
+    FIGURES,
+    Curve("largest joint error (mm)", "frames within (%)", THRESHOLDS, frames_within),
+    (START, SUPERVISED),
+    _head,
+    World.seconds,
+)
 
 
 def reproduce(
     out: str | Path,
-    scale: Scale,
+    scale: str | Path = "cpu",
     seeds: Sequence[int] = SEEDS,
-    rows: Sequence[str] = ROWS,
-    say: Callable[[str], None] = print,
+    rows: Sequence[str] | None = None,
+    data: Mapping[str, str | Path] | None = None,
+    device: str = "cpu",
+    cache: str | Path | None = None,
+    say: Say = print,
 ) -> dict[str, Any]:
     """Train and test all rows that are not done yet in the folder `out`, then write `wan2019.md`, `.png` and `.json` there.
 
+    Args:
+        out: the run's folder.
+        scale: name of a recipe in the package (smoke, cpu, paper), or a YAML file.
+        seeds: of the main rows; the others have the first alone.
+        rows: names; None: all.
+        data: folders of public sets by name, those in `SETS`, whose splits rows run on; none: `field`.
+        device: where networks train.
+        cache: folder of what tables share; None: as `frozen.cache_folder` finds it.
+        say: is given a line before everything that takes long.
+
     Raises:
-        InputError: a row of no such name, or a folder that holds another scale's run.
+        InputError: an argument or a file is at fault, or the folder holds a run with another scale or other data.
     """
-    if unknown := [row for row in rows if row not in ROWS]:
-        raise InputError(f"rows: {unknown[0]!r} is none of {', '.join(ROWS)}")
-    folder = writable_folder(out)
-    settings = json.loads(json.dumps(asdict(scale)))
-    kept = folder / "scale.json"
-    if kept.exists() and read_json(kept) != settings:
-        raise InputError(f"{folder}: holds a run of another scale; choose another folder")
-    write_json(kept, settings)
-    field = SynthConfig(size=scale.size, chunk=24, rig="ring3", domain="field", depth_sensor="domain", tiles=4, skins=2)
-    say("drawing the frames that stand for recordings")
-    recordings = draw_views(field, 900_001, scale.frames, scale.size, scale.workers)
-    test = draw_views(field, 900_002, scale.test, scale.size, scale.workers)
-    done: dict[str, list[dict[str, Any]]] = {}
-    # The start first: all others go on from it.
-    for row in sorted(rows, key=lambda row: (row != START, ROWS.index(row))):
-        for seed in seeds if row in MAIN else seeds[:1]:
-            result = folder / "rows" / f"{ROWS.index(row):02d}_{seed}.json"
-            if not result.exists():
-                say(f"{row}, seed {seed}")
-                network = _train(row, seed, scale, folder, recordings, test)
-                writable_folder(result.parent)
-                write_json(result, _scores(row, seed, network, test))
-            done.setdefault(row, []).append(read_json(result))
-    report = {"rows": done, "scale": settings, "closed": closed(done)}
-    write_json(folder / "wan2019.json", report)
-    with write_whole(folder / "wan2019.md") as temporary:
-        temporary.write_text(as_markdown(done))
-    curves = {
-        f"{row} ({_mean(done[row]):.1f} mm)": (THRESHOLDS, np.mean([run["frames_within"] for run in done[row]], 0))
-        for row in ROWS
-        if row in done
-    }
-    draw_curves(folder / "wan2019.png", curves, "largest joint error (mm)", "frames within (%)")
-    return report
+    chosen_rows(PAPER, rows)
+    as_device(device)
+    folders = folders_of(data or {})
+    chosen = read_scale(Scale, PAPER.name, scale)
+    world = World(chosen, writable_folder(out), cache_folder(cache), folders, device, say)
+    settings = {"scale": asdict(chosen), "data": {name: str(folder) for name, folder in folders.items()}}
+    return make_table(PAPER, world, out, settings, seeds, rows, say)
 
 
-def _train(
-    row: str, seed: int, scale: Scale, folder: Path, recordings: CubeViews, test: CubeViews
-) -> SphereFittingEstimator:
-    """The network of a row; the start is kept as a weights file beside the rows, for the others to go on from."""
-    studio = SynthConfig(size=scale.size, domain="studio", depth_sensor="ideal", tiles=4, skins=2)
-    model = SphereFittingConfig(size=scale.size, width=scale.width)
-    begin = StartConfig(
-        model,
-        replace(scale.start, seed=seed),
-        studio,
-        row != NO_NOISE,
-        scale.batch,
-        seed=seed,
-        workers=scale.workers,
-        buffer=scale.buffer,
-        prior_steps=scale.prior_steps,
-    )
-    run, started = folder / "runs" / f"{ROWS.index(row):02d}_{seed}", folder / f"start_{seed}.safetensors"
-    if row in (START, NO_NOISE):
-        network = start(begin, run, dict, resume=True)
-        if row == START:
-            save_weights(network, started, HandModel.open_hand())
-        return network
-    if not started.exists():
-        raise InputError(f"{started}: is not there; the row {START!r} makes it")
-    network = load(started, trainable=True)
-    weights = FittingWeights()
-    terms = ("model_to_data", "data_to_model", "multi_view", "vae", "bone_length", "collision")
-    leave_out = {NO_VAE: ("vae",), NO_BONES: ("bone_length",), NO_COLLISION: ("collision",), LONGER: terms}
-    weights = replace(weights, **dict.fromkeys(leave_out.get(row, ()), 0.0))
-    network.config = replace(model, weights=weights)
-    loop = replace(scale.fit, seed=seed)
-    if row == SUPERVISED:
-        return supervise(network, recordings, loop, scale.batch, run, {}, resume=True)
-    half = len(recordings) // 2
-    sources = {
-        SINGLE: [recordings.single_views()],
-        HALF: [recordings[:half]],
-        MIXED: [recordings[:half], recordings[half:].single_views()[::3]],
-        ON_TEST: [test],
-    }.get(row, [recordings])
-    # As many maps a step, whatever the views; where there are both kinds, so many frames of each
-    frames = scale.fitted * (3 if row == SINGLE else 1)
-    mixture = FitConfig(loop, frames, labelled=3 * scale.fitted)
-    begin = replace(begin, workers=min(scale.workers, 1), reuse=4)
-    return fit(network, sources, begin, mixture, run, {}, resume=True)
-
-
-def _scores(row: str, seed: int, network: SphereFittingEstimator, test: CubeViews) -> dict[str, Any]:
-    errors = joint_errors(network, test).numpy()  # (N, 21) mm
-    worst = errors.max(1)
-    return {
-        "row": row,
-        "seed": seed,
-        "epe_3d_mm": float(errors.mean()),
-        "epe_3d_median_mm": float(np.median(errors)),
-        "tips_mm": float(errors[:, [4, 8, 12, 16, 20]].mean()),
-        "frames_within": [float((worst <= t).mean()) for t in THRESHOLDS],
-    }
-
-
-def _mean(runs: Sequence[dict[str, Any]]) -> float:
-    return float(np.mean([run["epe_3d_mm"] for run in runs]))
-
-
-def closed(done: dict[str, list[dict[str, Any]]]) -> dict[str, float]:
-    """Share of the gap between start and supervised that fitting closes, by row, over the seeds that all three have."""
-    seeds = {row: {run["seed"] for run in runs} for row, runs in done.items()}
-    ends = seeds.get(START, set()) & seeds.get(SUPERVISED, set())
-    shares = {}
-    for row in done:
-        if row not in (START, SUPERVISED, NO_NOISE) and (common := seeds[row] & ends):
-            begin, reached, end = (
-                _mean([run for run in done[name] if run["seed"] in common]) for name in (START, row, SUPERVISED)
-            )
-            shares[row] = (begin - reached) / (begin - end)
-    return shares
-
-
-def as_markdown(done: dict[str, list[dict[str, Any]]]) -> str:
-    """Measured beside published."""
-    printed = {figure.method: figure for figure in published("nyu", "mean_mm", "wan_2019")}
-    shares = closed(done)
-    lines = [
-        "| row | joint error, mm (`field`) | seeds | frames within 20 / 40 mm | gap closed | published, mm (NYU) |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in ROWS:
-        if row not in done:
-            continue
-        runs = done[row]
-        values = [run["epe_3d_mm"] for run in runs]
-        spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
-        within = np.mean([[run["frames_within"][20], run["frames_within"][40]] for run in runs], 0)
-        share = f"{100 * shares[row]:.0f} %" if row in shares else ""
-        paper = f"{printed[row].value:.2f}" if row in printed else ""
-        shown = f"{100 * within[0]:.0f} % / {100 * within[1]:.0f} %"
-        lines.append(f"| {row} | {np.mean(values):.2f}{spread} | {len(values)} | {shown} | {share} | {paper} |")
-    return "\n".join(lines) + "\n"
+def folders_of(data: Mapping[str, str | Path]) -> dict[str, Path]:
+    """Folders of public sets. Raises InputError if the table has no use for one, or there is no such folder."""
+    for name, folder in data.items():
+        if name not in SETS:
+            raise InputError(f"data: the table {PAPER.name} has no use for {name!r}; it takes {', '.join(SETS)}")
+        if not Path(folder).is_dir():
+            raise InputError(f"data: {folder}: there is no such folder")
+    return {name: Path(folder).resolve() for name, folder in data.items()}

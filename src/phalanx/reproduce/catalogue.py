@@ -1,0 +1,36 @@
+"""Every table that `phalanx reproduce` makes: a paper adds its module and its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from phalanx.reproduce import wan2019
+
+
+@dataclass(frozen=True)
+class Table:
+    """How a paper's tables are made again."""
+
+    about: str
+    """One line for the command's help."""
+    help: str
+    """What it trains and tests, and examples."""
+    reproduce: Callable[..., dict[str, Any]]
+    """`reproduce(out, scale, seeds, rows, data, device, cache, say)`, as `wan2019.reproduce` has it."""
+    rows: Sequence[str]
+    """Names of its rows."""
+    sets: Sequence[str] = ()
+    """Public sets that its rows can run on."""
+
+
+TABLES: Mapping[str, Table] = {
+    "wan2019": Table(
+        "training by fitting spheres to depth (Tables 1 and 2)",
+        wan2019.HELP,
+        wan2019.reproduce,
+        [row.name for row in wan2019.ROWS],
+        wan2019.SETS,
+    ),
+}

@@ -1,0 +1,169 @@
+"""A table written down: measured beside published, spread over seeds, intervals over test frames, and shares of a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phalanx.core.files import write_json, write_whole
+from phalanx.evaluate.published import published
+from phalanx.metrics.bootstrap import Interval, bootstrap_sequences
+from phalanx.reproduce.plan import Figure, Paper, Row, Tested
+from phalanx.view.curves import draw_curves
+
+LEVEL = 0.95
+"""Of intervals."""
+
+_EXPLAINED = """\
+± is the standard deviation over seeds. The interval ({level:.0f} %) is the bootstrap's over test frames, all views of a frame together:
+it says what other frames of this kind would change, not what other seeds would. The share of the gap is (start - row) / (start - end)
+of each seed that all three have, averaged; start is "{begin}", end is "{end}".
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row of a seed that is done."""
+
+    scores: Mapping[str, Any]
+    """`row`, `seed`, every figure, `curve`."""
+    tested: Tested
+
+
+Done = Mapping[str, Sequence[Result]]
+"""Results by row."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of a gap, that a row closes."""
+
+    mean: float
+    spread: float | None
+    """Standard deviation over seeds; None: there is one seed."""
+    by_seed: dict[int, float]
+
+
+def scores_of(paper: Paper[Any], row: str, seed: int, tested: Tested) -> dict[str, Any]:
+    """The figures of a row and seed, as JSON holds them."""
+    figures = {figure.key: figure.measure(tested.errors) for figure in paper.figures}
+    curve = [float(value) for value in paper.curve.values(tested.errors, paper.curve.thresholds)]
+    return {"row": row, "seed": seed, **figures, "curve": curve}
+
+
+def closed(paper: Paper[Any], done: Done) -> dict[str, Share]:
+    """Share of the gap between the paper's ends that rows close, by row, for the seeds that row and ends have in common."""
+    key = paper.figures[0].key
+    reached = {row: {result.scores["seed"]: result.scores[key] for result in results} for row, results in done.items()}
+    begin, end = (reached.get(name, {}) for name in paper.ends)
+    shares = {}
+    for row in paper.rows:
+        if not row.gap or row.name in paper.ends:
+            continue
+        common = [seed for seed in reached.get(row.name, ()) if begin.get(seed) != end.get(seed)]
+        by_seed = {
+            seed: (begin[seed] - reached[row.name][seed]) / (begin[seed] - end[seed])
+            for seed in sorted(common)
+            if seed in begin and seed in end
+        }
+        if by_seed:
+            shares[row.name] = Share(*mean_and_spread(list(by_seed.values())), by_seed)
+    return shares
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and standard deviation; of one value there is none."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def interval(figure: Figure, results: Sequence[Result]) -> Interval | None:
+    """Of the mean of a figure over seeds, when test frames are drawn again; None where there is but one frame."""
+    frames = results[0].tested.frames
+    if len(np.unique(frames)) < 2:
+        return None
+
+    def measure(drawn: np.ndarray) -> float:
+        return float(np.mean([figure.measure(result.tested.errors[drawn]) for result in results]))
+
+    return bootstrap_sequences(measure, frames, seed=0, level=LEVEL)
+
+
+def write_table(
+    paper: Paper[Any], done: Done, folder: Path, head: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write NAME.md, NAME.json and NAME.png in `folder`; returns what is in the JSON."""
+    rows = [row for row in paper.rows if row.name in done]
+    intervals = {row.name: interval(paper.figures[0], done[row.name]) for row in rows}
+    shares = closed(paper, done)
+    report = {
+        "rows": {row.name: [dict(result.scores) for result in done[row.name]] for row in rows},
+        "intervals": {name: found and {"low": found.low, "high": found.high} for name, found in intervals.items()},
+        "closed": {name: vars(share) for name, share in shares.items()},
+        "thresholds": paper.curve.thresholds.tolist(),
+        "about": list(head),
+        **settings,
+    }
+    write_json(folder / f"{paper.name}.json", report)
+    begin, end = paper.ends
+    explained = _EXPLAINED.format(level=100 * LEVEL, begin=begin, end=end)
+    with write_whole(folder / f"{paper.name}.md") as temporary:
+        lines = [*(f"- {line}" for line in head), "", *table_lines(paper, rows, done, intervals, shares), "", explained]
+        temporary.write_text("\n".join(lines), encoding="utf-8")
+    curves = {
+        f"{row.name} ({_cell(paper.figures[0], done[row.name], False)})": (
+            paper.curve.thresholds,
+            np.mean([result.scores["curve"] for result in done[row.name]], 0),
+        )
+        for row in rows
+    }
+    draw_curves(folder / f"{paper.name}.png", curves, paper.curve.x, paper.curve.y)
+    return report
+
+
+def table_lines(
+    paper: Paper[Any],
+    rows: Sequence[Row[Any]],
+    done: Done,
+    intervals: Mapping[str, Interval | None],
+    shares: Mapping[str, Share],
+) -> list[str]:
+    """The table in Markdown; a published column follows each figure that the paper prints."""
+    printed = {}
+    for found in published(paper=paper.key):
+        printed.setdefault((found.method, found.metric.name), found.printed)
+    main, *others = paper.figures
+    columns = {"row": lambda row: row.name, main.title: lambda row: _cell(main, done[row.name])}
+    columns |= {
+        f"{100 * LEVEL:.0f} %": lambda row: _interval(intervals[row.name], main.digits),
+        "seeds": lambda row: str(len(done[row.name])),
+    }
+    for figure in (main, *others):
+        columns[figure.title] = partial(lambda figure, row: _cell(figure, done[row.name]), figure)
+        if figure.published:
+            key = figure.published
+            columns[f"published, {figure.title}"] = partial(lambda key, row: printed.get((row.published, key), ""), key)
+    columns["gap closed"] = lambda row: _share(shares.get(row.name))
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return lines + ["| " + " | ".join(cell(row) for cell in columns.values()) + " |" for row in rows]
+
+
+def _cell(figure: Figure, results: Sequence[Result], spread: bool = True) -> str:
+    mean, deviation = mean_and_spread([result.scores[figure.key] for result in results])
+    return f"{mean:.{figure.digits}f}" + (
+        "" if deviation is None or not spread else f" ± {deviation:.{figure.digits}f}"
+    )
+
+
+def _interval(found: Interval | None, digits: int) -> str:
+    return "" if found is None else f"{found.low:.{digits}f} to {found.high:.{digits}f}"
+
+
+def _share(share: Share | None) -> str:
+    if share is None:
+        return ""
+    return f"{100 * share.mean:.0f}" + ("" if share.spread is None else f" ± {100 * share.spread:.0f}") + " %"
