@@ -1,4 +1,4 @@
-"""What can be chosen about synthesis."""
+"""The choices of synthesis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SynthConfig:
     size: int = 128
     """Side of the square pictures in pixels, a multiple of 16."""
     chunk: int = 32
-    """Pictures in a chunk; with a rig or clips, as many hands with all their views and frames as that holds, and at least one."""
+    """Pictures in a chunk; with a rig or in clips, as many hands as fit with all their views and frames, and at least one."""
     scene: str = "hands"
     """What is seen: a name in `SCENES`."""
     frames: int = 16
@@ -37,9 +37,9 @@ class SynthConfig:
     frame_rate: float = 30.0
     """Pictures a second of a clip."""
     rig: str | None = None
-    """Calibrated cameras that see each hand at once: a name (`synth.scene.rigs.PRESETS`) or a JSON file; none: single pictures."""
+    """Calibrated cameras that see each hand at the same time: a name (`synth.scene.rigs.PRESETS`) or a JSON file; none: single pictures."""
     domain: str = "any"
-    """Which world pictures are from: a name in `synth.scene.domains.DOMAINS`."""
+    """World that the pictures are from: a name in `synth.scene.domains.DOMAINS`."""
     camera: str | None = None
     """Colour camera: a name in `synth.sense.sensors.COLOUR_CAMERAS`; none: those of the domain, or a free mixture of effects."""
     depth_sensor: str | None = None

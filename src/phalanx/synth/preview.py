@@ -17,10 +17,10 @@ from phalanx.view.samples import depth_picture, draw_boxes, draw_joints, writabl
 
 
 def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.ndarray:
-    """A sheet of `rows` x `columns` pictures, of several rows the lower half with joints or boxes drawn over: RGB uint8.
+    """A sheet of `rows` x `columns` pictures, RGB uint8; if there are several rows, the lower half has joints or boxes drawn on.
 
-    Where a hand is seen by several cameras or in a clip, each row is one hand, of whose pictures at most `columns` are shown, evenly
-    chosen; where depth is sensed, it stands below the picture.
+    If several cameras see a hand, or it is seen in a clip, each row shows one hand, in at most `columns` evenly chosen pictures. Sensed
+    depth stands below each picture.
     """
     config = replace(config, dense=config.depth_sensor is not None)
     each = config.views * config.times  # pictures of a hand
@@ -47,17 +47,17 @@ def save_sheet(
     size: int = 128,
     config: SynthConfig | None = None,
 ) -> None:
-    """Write a sheet as `draw_sheet` draws it (PNG or JPEG by the name).
+    """Write a sheet as `draw_sheet` draws it, PNG or JPEG according to the name.
 
     Args:
-        path: where to; appears whole or not at all.
+        path: the file; it appears whole or not at all.
         seed: which stream.
         rows, columns: tiles down and across.
         size: pixels of each synthetic picture (drawn twice as large).
-        config: other choices; its `size` is overruled.
+        config: all other choices.
 
     Raises:
-        InputError: no tiles asked for, the name's ending is not a picture's, or the file cannot be written.
+        InputError: no tiles are asked for, the file's ending is not that of a picture, or it cannot be written.
     """
     if rows < 1 or columns < 1:
         raise InputError(f"a sheet needs at least one row and one column, not {rows} x {columns}")
@@ -66,7 +66,7 @@ def save_sheet(
 
 
 def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:
-    """A picture twice as large, with joints or boxes or without, and its sensed depth below it."""
+    """A picture twice as large, with or without joints or boxes drawn on, and its sensed depth below it."""
     assert sample.image is not None and sample.joints_2d is not None
     image = image_bytes(sample.image[picture])
     if overlaid and sample.boxes is not None:
@@ -79,7 +79,6 @@ def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:
         return tile
     assert sample.depth is not None
     sensed, true = sample.sensed_depth[picture].numpy(), sample.depth[picture].numpy()
-    depth = depth_picture(
-        sensed, (true > 0) & (abs(sensed - true) < 0.05)
-    )  # colours for the hand, not what is behind it
+    near = (true > 0) & (abs(sensed - true) < 0.05)  # colours span the hand, not what is behind it
+    depth = depth_picture(sensed, near)
     return np.vstack([tile, cv2.resize(depth, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)])

@@ -1,4 +1,4 @@
-"""What the pictures of a chunk show: posed hands before their cameras, with what they hold or whom they belong to."""
+"""What the pictures of a chunk show: posed hands in front of their cameras, with the things they hold or the bodies they belong to."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Shot:
 
     Attributes:
         views: poses and cameras as they were drawn, on the CPU.
-        hands: how many hands there are, or pairs of hands; `views.hand` names each picture's.
-        place: (B,) number of each picture's background: what one camera sees of one hand, once or in a clip. Both pictures of a pair
-            of hands share one.
+        hands: number of hands, or of pairs of hands; `views.hand` says which one each picture shows.
+        place: (B,) number of each picture's background. There is one for each hand and camera, also in clips; the two pictures of a
+            pair of hands share one.
         pairs: whether each second picture is the mirror image of the one before, for the other hand.
         clips: whether several pictures are frames of one clip.
         pose, surface: the hands, in their cameras' frames.
@@ -68,7 +68,7 @@ class Shot:
 
     @property
     def things(self) -> Solids | None:
-        """All that is seen besides hands, in the cameras' frames: things held, or bodies."""
+        """Everything else that is seen, in the cameras' frames: things that hands hold, or bodies."""
         if self.views.held is None:
             return self.body
         return self.views.held.to(self.device).moved(self.pose.orientation, self.pose.translation)
@@ -77,12 +77,12 @@ class Shot:
 def draw_shot(
     config: SynthConfig, generator: np.random.Generator, sensor: DepthSensor | None, device: torch.device
 ) -> Shot:
-    """Draw who is seen, and from where, and pose them.
+    """Draw hands and cameras, and pose the hands.
 
     Args:
         config: what to make.
         generator: of the chunk's scene.
-        sensor: the depth sensor that looks at the hands, if there is one.
+        sensor: the depth sensor, if there is one; hands keep to where it can read.
         device: where the pictures will be made.
     """
     views = draw_scene(config, generator, hand("cpu")[0], sensor)
@@ -105,7 +105,7 @@ def draw_shot(
 def draw_scene(
     config: SynthConfig, generator: np.random.Generator, model: HandModel, sensor: DepthSensor | None
 ) -> Views:
-    """Draw hands and cameras of the scene, on the CPU; with a depth sensor they keep to where it can read."""
+    """Draw the hands and cameras of the scene, on the CPU; arguments as in `draw_shot`."""
     build = DOMAINS[config.domain].build
     times = _times(config) if config.times > 1 else None
     if config.rig is not None:

@@ -1,4 +1,4 @@
-"""Endless chunks, made by this process or by several, in order and with the same bytes either way."""
+"""Endless chunks in order, made by this process or by several, with the same bytes either way."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LEVELS = {"image": 255.0, "mask": 4.0}  # fields that hold multiples of one ove
 def stream(config: SynthConfig, seed: int, workers: int = 0, start: int = 0) -> Generator[Sample, None, None]:
     """Chunks `start`, `start + 1`, ... of the stream `seed` without end, on the CPU.
 
-    Any number of workers gives the same chunks in the same order, byte for byte. Close the iterator (or let it be collected) to
-    end the workers.
+    Any number of workers gives the same chunks in the same order, byte for byte. The workers end when the iterator is closed or
+    collected.
 
     Args:
         config: what to make.
         seed: which stream; not negative.
-        workers: processes that make chunks, one thread each; 0 makes them in this process, on demand. A script that uses
-            workers needs the usual `if __name__ == "__main__":`.
+        workers: processes that make chunks, one thread each; 0: this process makes them, on demand. A script that uses workers needs
+            the usual `if __name__ == "__main__":`.
         start: number of the first chunk.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What everything looks like: skin, light, shading, grounds, things; and how layers come together."""
+"""What everything looks like: skin, clothes, light, shading, backgrounds, things; and how the layers of a picture are put together."""

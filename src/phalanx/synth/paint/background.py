@@ -1,4 +1,4 @@
-"""What lies behind the hand: a bank of tiles made once per process, cut, recoloured and combined anew for every picture."""
+"""Backgrounds: a bank of tiles, made once per process, that are cut, recoloured and combined anew for every picture."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def tile_bank(
         photographs: folder of pictures to cut tiles from (searched recursively), or None.
         photograph_share: fraction of the tiles that is cut from photographs if there is a folder.
         device: where the bank lives.
-        painters: names of those that paint the other tiles; none: all.
-        half: which half of the photographs is cut from, 0 or 1, by their names; none: all.
+        painters: names of the painters of the other tiles; none: all.
+        half: the half of the photographs, by their names, that tiles are cut from, 0 or 1; none: all.
 
     Raises:
         InputError: the folder does not exist, holds no pictures or none of this half, or one of them cannot be read.

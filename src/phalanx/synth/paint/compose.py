@@ -1,4 +1,4 @@
-"""Putting hand, background, other skin and things in the way together; linear light throughout."""
+"""Puts hands, backgrounds, other hands and things in the way together; in linear light."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phalanx.synth.paint.shade import Picture
 
 @dataclass
 class ComposeDraw:
-    """Random choices for composing B pictures; index arrays say which pictures something is for."""
+    """Random choices for composing B pictures; index arrays name the pictures that something is for."""
 
     shadowed: np.ndarray  # pictures whose hand throws a shadow on what is behind
     shadow: np.ndarray  # (len, 3) strength, shift x, shift y in picture widths
@@ -97,7 +97,7 @@ def _draw_things(generator: np.random.Generator, batch: int) -> tuple[np.ndarray
 
 
 def of_frames(draw: ComposeDraw, place: np.ndarray) -> ComposeDraw:
-    """What was drawn for each of P places, for each picture: `place (B,)` says which place it shows, each equally often."""
+    """The choices for P places spread over pictures: each picture shows the place `place (B,)`, each place equally often."""
     pictures = np.argsort(place, kind="stable").reshape(place.max() + 1, -1)  # (P, T)
     times = pictures.shape[1]
 
@@ -172,7 +172,7 @@ def compose(
 
     Args:
         hand: the rendered hand.
-        front: the hand together with what it holds, or whose it is.
+        front: the hand, together with the things or the body in the scene.
         behind: `(B, 3, S, S)` linear background; it becomes the result.
         joints, joints_2d: `(B, 21, 3)` metres and `(B, 21, 2)` pixels.
         draw: what `draw_composition` drew.

@@ -52,7 +52,7 @@ def _cloth_colour(generator: np.random.Generator, batch: int) -> np.ndarray:
 
 
 def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
-    """Draw clothes: half of the arms in sleeves, one hand in seventy gloved, one in five with something round finger or wrist."""
+    """Draw clothes: half of the arms wear sleeves, one hand in seventy a glove, one in five something round a finger or the wrist."""
     bare = generator.random(batch) < 0.45
     edge = np.where(bare, -9.0, generator.triangular(-0.2, -0.03, 0.008, batch))
     gloved = generator.random(batch) < 0.015
@@ -117,10 +117,12 @@ def dress(
     Args:
         surface: the posed hand.
         rest_normals: `(V, 3)` of the template.
-        stretch: how far the forearm is drawn out, for all or `(B,)` for each.
+        topology: tables of the hand's surface.
+        draw: what `draw_dress` drew.
+        stretch: factor by which the forearm is lengthened, for all or `(B,)` for each.
 
     Returns:
-        Vertices `(B, V, 3)` with cloth standing off and the forearm drawn out, so that its cut end stays out of pictures;
+        Vertices `(B, V, 3)` with cloth standing off and the forearm lengthened, so that its cut end stays out of pictures;
         how far under cloth each vertex is, `(B, V)` in units of a soft edge (0 and below: skin, 1 and above: cloth);
         phase of the stripes `(B, V)`.
     """

@@ -1,4 +1,4 @@
-"""What a depth sensor sees besides the hand: a wall behind it, often a table below, and how much infrared light things give back."""
+"""What a depth sensor sees around the hand: a wall behind it, often a table below, and how much infrared light they reflect."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class GroundDraw:
 
 
 def draw_ground(generator: np.random.Generator, batch: int) -> GroundDraw:
-    """Draw the surroundings of `batch` hands: walls from just behind the hand to far away, tables below one hand in three."""
+    """Draw surroundings of `batch` hands: walls from just behind the hand to far away, and a table below one hand in three."""
     return GroundDraw(
         np.exp(generator.uniform(np.log(0.03), np.log(3.0), batch)),
         generator.normal(0, 0.35, (batch, 2)),
@@ -44,8 +44,8 @@ def draw_ground(generator: np.random.Generator, batch: int) -> GroundDraw:
 
 
 def spots(points: Tensor, place: Tensor) -> Tensor:
-    """Where grounds are put, `(B, 3)`: the depth of the farthest, the height of the lowest and the mean depth of points `(B, P, 3)`,
-    in all pictures that show the same `place` `(B,)`."""
+    """Where grounds go, `(B, 3)`: the depth of the farthest, the height of the lowest and the mean depth of the points `(B, P, 3)` in all
+    pictures that show the same `place` `(B,)`."""
     each = torch.stack([points[..., 2].amax(1), points[..., 1].amax(1), points[..., 2].mean(1)], 1)
     places = int(place.max()) + 1 if len(place) else 0
     index, empty = place[:, None].expand(-1, 2), each.new_zeros(places, 3)
@@ -57,7 +57,7 @@ def spots(points: Tensor, place: Tensor) -> Tensor:
 def scene_depth(
     depth: Tensor, coverage: Tensor, spot: Tensor, K: Tensor, skin: Tensor, draw: GroundDraw
 ) -> tuple[Tensor, Tensor]:
-    """Depth and infrared reflectance of all that is seen, without gaps.
+    """Depth and infrared reflectance of everything that is seen, without gaps.
 
     Args:
         depth, coverage: `(B, S, S)` of what is in front, as rendered.

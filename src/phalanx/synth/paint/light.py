@@ -60,7 +60,7 @@ def turned(draw: LightDraw, rotations: np.ndarray) -> LightDraw:
 
 
 def mirrored(draw: LightDraw, chosen: np.ndarray) -> LightDraw:
-    """The same light, but in the `chosen` `(B,)` pictures with left and right changed over."""
+    """The same light, with left and right exchanged in the `chosen` `(B,)` pictures."""
     sign = np.where(chosen, -1.0, 1.0).astype(np.float32)
     direction, ambient = draw.direction.copy(), draw.ambient.copy()
     direction[..., 0] *= sign[:, None]
@@ -75,7 +75,7 @@ def temperature_colour(kelvin: np.ndarray) -> np.ndarray:
 
 
 def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
-    """Draw lights: mostly from above and from the camera's side, neutral to warm; sometimes coloured or from behind."""
+    """Draw lights: mostly from above and from the camera's side, neutral to warm; some are coloured or from behind."""
     direction = generator.normal(size=(batch, LIGHTS, 3)) + np.array([[0.0, -0.7, -0.9], [0.0, -0.2, -0.1]])
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
     kelvin = np.exp(generator.normal(np.log(5800), 0.22, (batch, LIGHTS))).clip(2500, 12000)
@@ -128,7 +128,7 @@ def draw_light(generator: np.random.Generator, batch: int) -> LightDraw:
 def occlusion(
     points: Tensor, normals: Tensor, centres: Tensor, radii: Tensor, lights: Tensor, softness: Tensor
 ) -> Tensor:
-    """How much of the ambient light and of each light balls keep from points.
+    """How much of the ambient light, and of each light, balls keep from points.
 
     Args:
         points, normals: `(B, C, 3)`.
@@ -211,7 +211,7 @@ def _blocked(
 
 
 def _ambient(normals: Tensor, blocked: Tensor, draw: LightDraw, surroundings: Tensor) -> list[Tensor]:
-    """Ambient light of each colour `(V, B)` at vertices with `normals (3, V, B)` of whose sky `(V, B)` is blocked."""
+    """Ambient light of each colour `(V, B)` at vertices with `normals (3, V, B)`; `blocked (V, B)` is the blocked share of their sky."""
 
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=normals.device)

@@ -1,1 +1,1 @@
-"""Who and what is seen, from where: hands, people, things held, cameras, clothes, worlds."""
+"""Who and what is seen, and from where: hands, people, things that hands hold, cameras, domains."""

@@ -1,4 +1,4 @@
-"""Domains: worlds that have nothing in common on purpose, so that what is learnt in one can be tried in the other.
+"""Domains: worlds that on purpose have nothing in common, so that what is learnt in one can be tried in the other.
 
 `studio` is a clean source: larger builds, lighter skins, soft white light from the camera's side, plain grounds, good sensors. `field`
 stands in for reality where there are no labels: smaller builds, darker skins, hard coloured key light from aside and behind, clutter,
@@ -40,7 +40,7 @@ class Domain:
     """What a world is made of."""
 
     name: str
-    """What it is called."""
+    """Its name."""
     build: int = 0
     """Half of the first component of shape that hands are from, -1 (the larger hands) or 1; 0: both."""
     tones: tuple[float, float] = (0.0, 1.0)

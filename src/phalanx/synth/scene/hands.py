@@ -1,4 +1,4 @@
-"""Where the hand is and how it is held: pose, shape, view and camera of a chunk of pictures, drawn from one generator."""
+"""Where hands are and how they are held: pose, shape, view and camera, drawn from one generator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PALM_MIDDLE = np.array([0.0, 0.08, 0.01])  # hand frame, metres: it is at the dr
 
 @dataclass(frozen=True)
 class Framing:
-    """How hands are held and seen."""
+    """How hands are held and seen, and from how far."""
 
     uniform: float
     """Share held in any orientation whatever."""
@@ -49,13 +49,13 @@ FRAMINGS = {
     "third_person": Framing(uniform=0.45, raised=0.55, field=(25, 70), distance=(0.7, 3.0), closer=0.0),
     "holding": Framing(uniform=0.3, raised=0.45, field=(25, 80), distance=(0.3, 1.2), closer=0.0, holding=True),
 }
-"""By name: hands before all kinds of cameras, as the default estimator learns them; seen by a camera on the wearer's head; seen by a
-camera in the room, which looks at somebody else; hands that hold things."""
+"""By name: hands in front of all kinds of cameras, as the default estimator learns them; seen by a camera on the wearer's head; somebody
+else's hands, seen by a camera in the room; hands that hold things."""
 
 
 @dataclass
 class Views:
-    """What N pictures show. Pictures of the same hand share `hand`, and those of it at the same time share `frame`, too."""
+    """What N pictures show. Pictures of the same hand share `hand`; those taken at the same time share `frame`, too."""
 
     pose: HandPose  # N, each in its camera's frame
     K: Tensor  # (N, 3, 3) of the crops
@@ -101,8 +101,8 @@ def uniform_rotations(generator: np.random.Generator, count: int) -> np.ndarray:
 def view_rotations(generator: np.random.Generator, count: int, framing: Framing = FRAMINGS["hands"]) -> np.ndarray:
     """Orientations `(count, 3, 3)` of the palm (hand frame -> frame of the viewing ray): how hands are held to cameras.
 
-    Some uniform over all rotations; some raised with the fingers roughly up, a third of those showing the palm, half a side,
-    else the back; the rest as seen by their owner. Most of all are seen from the side or back, which are harder to learn.
+    Some are uniform over all rotations. Some are raised with the fingers roughly up: a third of those show the palm, half a side, the
+    others the back. The rest are seen by their owner. Most hands are seen from the side or back, which are harder to learn.
     """
     # Upright palm towards the camera: hand x, y, z -> camera x, -y, -z.
     upright = np.diag([1.0, -1.0, -1.0])
@@ -138,10 +138,10 @@ def draw_shapes(generator: np.random.Generator, count: int, build: int = 0) -> T
 def _turned_upright(
     generator: np.random.Generator, pose: HandPose, joints: np.ndarray, chosen: np.ndarray
 ) -> tuple[HandPose, np.ndarray, np.ndarray]:
-    """`pose` and its joints `(N, 21, 3)`, the `chosen` `(N,)` turned about the optical axis until the palm points up; the angles.
+    """`pose` and its joints `(N, 21, 3)`, the `chosen` `(N,)` turned about the optical axis until the palm points up; and the angles.
 
-    As in the crops of a second look (`geometry.crops.upright_angle`), and as badly as a first look tells it: the shorter the
-    palm is seen, the worse.
+    So are crops of a second look (`geometry.crops.upright_angle`), as exactly as a first look allows: less so where the palm is
+    seen foreshortened.
     """
     seen = joints[..., :2] / joints[..., 2:]
     palm = seen[:, PALM].mean(1) - seen[:, 0]
@@ -158,9 +158,9 @@ def _turned_upright(
 
 
 def arm_spoils(model: HandModel, pose: HandPose, joints: np.ndarray, K: np.ndarray, size: int) -> np.ndarray:
-    """Whether `(N,)` the arm, as it is drawn, hides more than a few joints, or shows its cut end.
+    """Whether `(N,)` the drawn arm hides more than a few joints, or shows its cut end.
 
-    An arm that comes towards the camera leaves no picture of the hand; in photographs arms do not end.
+    An arm that points at the camera hides the hand, and in photographs arms do not end.
     """
     length = FOREARM_STRETCH * (FOREARM_FROM - float(model.template[:, 1].min())) - FOREARM_FROM  # from the wrist
     direction = -(pose.orientation @ pose.rotations[:, 0])[:, :, 1].double().numpy()  # (N, 3) down the arm
@@ -268,7 +268,7 @@ def draw_hands(
 ) -> Views:
     """`count` posed hands, each seen by a camera of its own in a crop of `size` pixels, on the CPU.
 
-    Draws more than needed and keeps the first that have enough joints inside the picture. `build` is as in `draw_shapes`.
+    More are drawn than needed; the first that have enough joints inside the picture are kept. `build` is as in `draw_shapes`.
     """
     drawn: list[tuple[Views, Tensor]] = []
     found = 0

@@ -1,9 +1,10 @@
-"""Persons and pairs of arms before a camera, for finding hands in full frames: arms end in the hand model.
+"""Persons and pairs of arms in front of a camera, for finding hands in full frames; the arms end in the hand model.
 
-A person has a body of simple solids. Of a pair of arms no body is seen: they come into the frame from beyond its border, as they do in
-photographs, which they may be pasted into; the camera stands before the person, on their head, or anywhere. Both yield two
-pictures: the frame as it is, for the right hand, and its mirror image, in which the left hand is a right one. All that is said of the
-second is said in the mirrored camera's frame.
+A person has a body of simple solids. A pair of arms has none: it reaches into the frame from beyond its border, as arms do in
+photographs; the camera stands in front of the person, on their head, or anywhere.
+
+Both give two pictures: the frame for the right hand, and its mirror image, in which the left hand is a right one. Labels of the
+mirror image are in the mirrored camera's frame.
 """
 
 from __future__ import annotations
@@ -99,14 +100,14 @@ class _Stand:
 def draw_people(
     generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0, nearest: float = 0.0
 ) -> Views:
-    """`people` persons before cameras of their own, in frames of `size` pixels with a hand or two; on the CPU.
+    """`people` persons, each in front of a camera of their own, in frames of `size` pixels with one or both hands; on the CPU.
 
     Args:
-        build: as in `scene.draw_shapes`.
-        nearest: metres that no hand comes nearer than.
+        build: as in `hands.draw_shapes`.
+        nearest: metres; no hand comes nearer to the camera.
 
     Returns:
-        Two pictures of each, one after the other, with `body` in each picture's frame.
+        Two pictures of each person, one after the other, with `body` in each picture's frame.
     """
 
     def propose(count: int) -> tuple[HandPose, Tensor, Solids, Tensor]:
@@ -121,10 +122,8 @@ def draw_people(
 def draw_arms(
     generator: np.random.Generator, model: HandModel, people: int, size: int, build: int = 0, nearest: float = 0.0
 ) -> Views:
-    """The arms of `people` persons before cameras of their own, in frames of `size` pixels with a hand or two; on the CPU.
-
-    No shoulder is seen. Returns the same as `draw_people`; `body` has both upper arms and elbows alone.
-    """
+    """The arms of `people` persons, without shoulders; arguments and result as of `draw_people`, but `body` holds only upper arms and
+    elbows."""
 
     def propose(count: int) -> tuple[HandPose, Tensor, Solids, Tensor]:
         arms = [_draw_arms(generator, count) for _ in range(2)]
@@ -142,8 +141,12 @@ def _usable(
     size: int,
     nearest: float,
 ) -> Views:
-    """The first `people` in whose frames a whole hand is, of what `propose(number)` gives: poses, cameras, solids, and whether each
-    may be kept."""
+    """The first `people` persons with at least one whole hand in the frame and clear hands.
+
+    Args:
+        propose: gives so many persons: poses, cameras, solids, and whether each may be kept.
+        nearest: metres; no joint comes nearer to the camera.
+    """
     kept: list[tuple[HandPose, Tensor, Solids]] = []
     while len(kept) < people:
         pose, K, body, good = propose(people - len(kept) + 4)
@@ -213,7 +216,7 @@ def _close_cameras(generator: np.random.Generator, arms: list[_Arms]) -> _Stand:
 
 
 def _leave_the_frame(stand: _Stand, arms: list[_Arms]) -> np.ndarray:
-    """Whether `(N,)` both shoulders are beyond the frame, and no upper arm comes close to the camera."""
+    """Whether `(N,)` both shoulders lie beyond the frame, and no upper arm comes close to the camera."""
     leave = np.ones(len(stand.scale), bool)
     for arm, side in zip(arms, ([1, 1, 1], [-1, 1, 1]), strict=True):
         share = np.linspace(0, 1, 9)[:, None]
@@ -229,7 +232,7 @@ def _leave_the_frame(stand: _Stand, arms: list[_Arms]) -> np.ndarray:
 def _posed(
     generator: np.random.Generator, stand: _Stand, arms: list[_Arms], size: int, build: int
 ) -> tuple[HandPose, Tensor, Solids]:
-    """Poses (2 N), cameras (2 N, 3, 3) and bodies (2 N, M) of N persons, right and mirrored left by turns.
+    """Poses (2 N), cameras (2 N, 3, 3) and bodies (2 N, M) of N persons, each right hand followed by the mirrored left one.
 
     Args:
         arms: right arms of the persons and of the mirrored persons.
@@ -265,7 +268,7 @@ def _posed(
 
 
 def to_elbow(surface: HandSurface, topology: Topology, body: Solids) -> Tensor:
-    """How far `(B,)` forearms are to be drawn out (`dress.dress`), so that they end at the middle of their elbows."""
+    """Factors `(B,)` by which to stretch forearms (`dress.dress`), so that they end in the middle of their elbows."""
     y = topology.rest[:, 1]  # (V,)
     ring = y < y.amin() + _RING  # where the model's forearm is cut off
     arm = surface.transforms[:, 1, :3, 1]  # (B, 3) up the forearm
@@ -274,7 +277,7 @@ def to_elbow(surface: HandSurface, topology: Topology, body: Solids) -> Tensor:
 
 
 def _by_turns(parts: list[Tensor]) -> Tensor:
-    """Rows (N, ...) of several tensors by turns: (2 N, ...) of two."""
+    """Rows (N, ...) of several tensors interleaved: (2 N, ...) of two."""
     return torch.stack(parts, 1).flatten(0, 1)
 
 
@@ -313,9 +316,10 @@ def _body(own: _Arms, other_elbow: np.ndarray, scale: np.ndarray, to_camera: np.
 def paint_people(
     generator: np.random.Generator, body: Solids, skin: np.ndarray, cloth: np.ndarray, sleeved: np.ndarray
 ) -> SolidLook:
-    """What the bodies of B pictures, of a person two and two, are painted with; of arms alone too.
+    """Paint for the bodies, or arms alone, of B pictures, two of each person.
 
     Args:
+        body: (B, M) solids.
         skin, cloth: (B, 3) log reflectance, as of the hand and its sleeve.
         sleeved: (B,) whether sleeves reach the forearm.
     """
@@ -347,9 +351,7 @@ def paint_people(
 def hand_boxes(pixels: Tensor, masks: Tensor) -> Tensor:
     """Boxes `(B, 4)` of hands as x, y, width, height in pixels from the frame's edge, cut off at the frame.
 
-    They hold the hand's surface, hidden parts too, and all that is seen of it with what it wears.
-
-    All 0 for a hand of which nothing is seen.
+    A box holds the whole surface of the hand, hidden parts too, and gloves; it is all 0 if nothing of the hand is seen.
 
     Args:
         pixels: `(B, V, 2)` of the hand's surface.

@@ -1,4 +1,4 @@
-"""Hands seen more than once: by several calibrated cameras at a time, and in the frames of a clip."""
+"""Hands that are seen more than once: by several calibrated cameras at the same time, and in the frames of a clip."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def draw_views(
 ) -> Views:
     """`hands` posed hands, each seen by every camera of `rig`, in crops of `size` pixels around them; on the CPU.
 
-    Pictures of a hand follow each other, by time and then by camera. Crops may reach beyond the camera's picture; a camera's crop
-    stays where it is while the hand moves.
+    Pictures of a hand follow one another, by time and then by camera. Crops may reach beyond the camera's picture; while the hand
+    moves, a camera's crop stays where it is.
 
     Args:
-        times: `(T,)` seconds at which the hands are seen, moving; none: once.
+        times: `(T,)` seconds at which the moving hands are seen; none: once.
         build: as in `draw_shapes`.
     """
     views, frames = len(rig), 1 if times is None else len(times)
@@ -97,12 +97,12 @@ def draw_clips(
     framing: Framing = FRAMINGS["hands"],
     build: int = 0,
 ) -> Views:
-    """`clips` moving hands, each before a camera of its own, seen at the `times` `(T,)` in seconds; on the CPU.
+    """`clips` moving hands, each in front of a camera of its own, seen at the `times` `(T,)` in seconds; on the CPU.
 
-    A clip's crop stays where it is. Frames of a clip follow each other.
+    A clip's crop stays where it is. Frames of a clip follow one another.
 
     Raises:
-        InputError: the times are so far apart that hardly a hand stays before its camera.
+        InputError: the times are so far apart that hardly any hand stays in front of its camera.
     """
     poses: list[HandPose] = []
     cameras: list[np.ndarray] = []
@@ -126,11 +126,11 @@ def draw_clips(
                 hand, frame = (grid.reshape(-1) for grid in np.indices((clips, len(times))))
                 each = torch.as_tensor(np.stack(cameras), dtype=torch.float32)[torch.from_numpy(hand)]
                 return Views(concatenate_poses(poses), each, hand, frame, 0 * hand, np.array(turns)[hand])
-    raise InputError(f"clips of {float(times.max()):.1f} s are too long: hands do not stay before the camera")
+    raise InputError(f"clips of {float(times.max()):.1f} s are too long: hands do not stay in front of the camera")
 
 
 def _moving(generator: np.random.Generator, start: HandPose, times: Tensor, reach: float) -> HandPose:
-    """T poses of a hand that moves about the place and orientation of `start` (one pose); fingers go their own way."""
+    """T poses of a hand that moves about the place and orientation of `start` (one pose), while its fingers move from pose to pose."""
     motion = hand_motion(generator, times, start.orientation[0], start.translation[0], MotionConfig(reach=reach))
     shape = start.shape.expand(len(times), -1)
     return HandPose(angles_to_rotations(motion.angles), shape, motion.orientation, motion.translation)

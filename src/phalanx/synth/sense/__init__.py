@@ -1,1 +1,1 @@
-"""What cameras and depth sensors make of what is there."""
+"""What colour cameras and depth sensors make of ideal pictures."""

@@ -1,4 +1,4 @@
-"""The sensors there are: what is known of them in numbers. `depth_sensor` and `colour_sensor` apply them to ideal renderings.
+"""Known sensors in numbers; `depth_sensor` and `colour_sensor` apply them to ideal renderings.
 
 Checked against real frames: SR305 (noise, losses, baseline, unit) and Kinect v1 (step, jitter at edges; one frame). Cited without
 having been checked against the publication's text: the coefficients for Kinect v2, baselines and disparity steps of the D4xx and of

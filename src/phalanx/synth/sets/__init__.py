@@ -1,1 +1,1 @@
-"""Sets of pictures on disk, and machines that make them together."""
+"""Sets of pictures on disk, made by one machine or by several together."""

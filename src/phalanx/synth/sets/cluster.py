@@ -1,4 +1,4 @@
-"""Calls spread over many machines by Ray, which is an extra: it is imported here alone, and only when asked for."""
+"""Calls spread over many machines by Ray. Ray is an extra: only this file imports it, when it is asked for."""
 
 from __future__ import annotations
 

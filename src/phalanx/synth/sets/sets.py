@@ -49,7 +49,7 @@ _MOST = 10**9  # pictures
 
 @dataclass(frozen=True)
 class Plan:
-    """What a set will be."""
+    """What a set will contain."""
 
     config: SynthConfig
     seed: int
@@ -81,14 +81,14 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """As the manifest has it."""
-        folder = self.config.backgrounds  # whose place may differ from machine to machine
+        folder = self.config.backgrounds  # machines may keep it in different places
         settings = asdict(self.config) | {"backgrounds": None if folder is None else folder.name}
         return {"synth": settings, "seed": self.seed, "count": self.count}
 
 
 @dataclass
 class Estimate:
-    """What a set still costs."""
+    """What it will take to finish a set."""
 
     seconds: float
     bytes: int
@@ -147,7 +147,7 @@ def make_set(
 
 
 def _check_shard(plan: Plan, shard: int, path: Path, entries: dict[str, Any]) -> None:
-    """Make sure that a shard that is there is the one that was made, or, if it is not in the manifest yet, that it is whole."""
+    """Check that a shard is the one in the manifest or, if the manifest does not have it yet, that it is whole."""
     entry = entries.get(str(shard))
     if entry is None:
         if len(index_shards([path])) != plan.pictures(shard):
@@ -278,7 +278,7 @@ def _make(
 
 
 def _from_anywhere(plan: Plan) -> Plan:
-    """The plan as a process with another working directory understands it."""
+    """The plan as it holds in any working directory."""
     folder = plan.config.backgrounds
     return plan if folder is None else replace(plan, config=replace(plan.config, backgrounds=folder.absolute()))
 
@@ -353,7 +353,7 @@ def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
 
 
 def _choices(manifest: dict[str, Any]) -> dict[str, Any]:
-    """By name, all that shards of a set have in common."""
+    """Everything that the shards of a set have in common, by name."""
     single = {name: manifest.get(name) for name in ("version", "seed", "count")}
     return single | manifest["synth"] | manifest["surroundings"]
 
