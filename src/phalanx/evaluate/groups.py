@@ -1,6 +1,6 @@
-"""Which side of the hand a photo shows and how many fingers are curled, told from true joints.
+"""Which side of the hand a photo shows and how many fingers are curled, from the true joints.
 
-Kept apart from the scores because both are definitions of ours: thresholds are named here and in `docs/evaluation.md`.
+Both are our own definitions, so they are kept apart from the scores; `docs/evaluation.md` repeats the thresholds.
 """
 
 from typing import Literal
@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike
 from phalanx.core.checks import as_array
 
 VIEWS = ("palm", "side", "back")
-FACING_DEGREES = 60.0  # palm (back) view: the palm's (back's) normal within this angle of the way to the camera
+FACING_DEGREES = 60.0  # palm (back) view: the palm's (back's) normal within this angle of the direction to the camera
 FINGER_CURL_DEGREES = 90.0  # curled finger: bends at MCP, PIP and DIP together above this
 THUMB_CURL_DEGREES = 60.0  # curled thumb: bends at MCP and IP together above this
 
 
 def palm_facing(joints: ArrayLike, side: Literal["left", "right"]) -> np.ndarray:
-    """Cosine between the palm's outward normal and the way from palm to camera: `(N, 21, 3) -> (N,)`.
+    """Cosine between the palm's outward normal and the direction from palm to camera: `(N, 21, 3) -> (N,)`.
 
-    1: the palm faces the camera, 0: seen edge on, -1: the back faces it. The normal is the cross product of the ways
+    1: the palm faces the camera, 0: seen edge on, -1: the back faces it. The normal is the cross product of the vectors
     from the wrist to index and little MCP, turned so that it leaves the palm; joints in the camera frame.
     """
     points = as_array(joints, (None, 21, 3), "joints")
@@ -56,6 +56,6 @@ def bends(joints: ArrayLike) -> np.ndarray:
 def curled_fingers(joints: ArrayLike) -> np.ndarray:
     """How many of the five fingers are curled: `(N, 21, 3) -> (N,)` of int, 0 to 5."""
     angles = bends(joints)
-    thumb = angles[:, 0, 1:].sum(axis=-1) > THUMB_CURL_DEGREES  # (N,); its CMC turn is no curl
+    thumb = angles[:, 0, 1:].sum(axis=-1) > THUMB_CURL_DEGREES  # (N,); its turn at the CMC does not count
     others = angles[:, 1:].sum(axis=-1) > FINGER_CURL_DEGREES  # (N, 4)
     return thumb.astype(int) + others.sum(axis=-1)

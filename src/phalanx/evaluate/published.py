@@ -1,12 +1,11 @@
-"""What papers print, as cited data, and measured figures beside it.
+"""Figures that papers print, as cited data, and measured figures beside them.
 
-One JSON file a paper in `published_data/`: the paper, its metrics as it defines them, and its figures. A figure is one number of a
-table or a sentence, as printed, with its place there. Names of metrics are those of this package's scores (`mean_mm`,
-`auc_20_50`); `auc` is an area whose thresholds neither the paper's text nor another source tells (where another does, the note says
-which). Datasets go by the names of protocols (`rhd`, `stb`, ...); `none` is for figures of no dataset. Where a paper contradicts
-itself, the note of the figure says so.
+`published_data/` has a JSON file for each paper: the paper, its metrics with their definitions, and its figures. A figure is one number
+of a table or a sentence, as printed, with its place. Metrics have the names of this package's scores (`mean_mm`, `auc_20_50`); `auc` is
+an area whose thresholds the paper does not give (if another source gives them, the note names it). Datasets have the names of protocols
+(`rhd`, `stb`, ...), or `none`. If a paper contradicts itself, the note of the figure says so.
 
-Only numbers that stand in tables and sentences are here. These exist only as plots, or as words, and are absent:
+Only numbers in tables and sentences are here. These exist only as plots, or as words, and are absent:
 
 - Cai et al., ECCV 2018: all curves of Figures 5-7 but the AUC values that section 4.3 repeats, so the AUC of full supervision on STB,
   of full supervision with the regularizer on RHD, and of all competitors on STB; Figure 6 (right), errors in z.
@@ -36,7 +35,7 @@ SCHEMA = "phalanx.published/1"
 
 @dataclass(frozen=True)
 class Paper:
-    """Where figures stand; `key` is the name of the paper's file."""
+    """A paper; `key` is the name of its file."""
 
     key: str
     authors: str
@@ -52,7 +51,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number is, as one paper has it; papers that share the name may differ in `definition`."""
+    """What a number of a paper means; papers that share the name may differ in `definition`."""
 
     name: str
     unit: str
