@@ -81,7 +81,7 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 @lru_cache
 def _faster_packed() -> torch.dtype:
-    """The dtype in which a packed convolution takes less time on this CPU, measured once a process (some 5 ms)."""
+    """The dtype in which a packed convolution takes less time on this CPU, measured once a process (some 10 ms)."""
     return faster_precision(_packed_example) if can_pack(torch.float32) else torch.float32
 
 
