@@ -11,8 +11,8 @@ def asked(monkeypatch):
     """Calls of `adapt_depth`, which does nothing; its answer says whether frames were skipped."""
     calls = []
 
-    def adapt_depth(files, out, weights=None, **options):
-        calls.append((files, out, weights, options))
+    def adapt_depth(files, out, weights, config, **options):
+        calls.append((files, out, weights, config, options))
         options["say"]("a line of the run")
         return {"skipped": [{"input": "a.png", "problem": "is empty"}] * (files.folder == "some_bad")}
 
@@ -26,18 +26,18 @@ def test_options_reach_the_work(run, asked):
     words = ["depth", "--data", "frames", "--camera", "sr305", "--out", "mine"]
     code, out, err = run(*words, *options, *more, verb="adapt")
     assert (code, out, err) == (0, ["a line of the run"], [])
-    ((files, folder, weights, given),) = asked
+    ((files, folder, weights, config, given),) = asked
     assert (files.folder, files.camera, files.unit, files.side) == ("frames", "sr305", 0.001, "left")
     assert (files.box, files.mask, folder, weights) == ([1, 2, 30, 40], "m.png", "mine", "w.st")
-    assert (given["minutes"], given["workers"], given["resume"], given["device"]) == (2.5, 3, True, "cuda:1")
+    assert (config.loop.minutes, config.workers, given["resume"], config.loop.device) == (2.5, 3, True, "cuda:1")
 
 
 def test_defaults_and_exit_codes(run, asked):
     words = ["depth", "--camera", "sr305", "--out", "mine", "--quiet", "--data"]
     assert run(*words, "frames", verb="adapt") == (0, [], [])
-    files, _, weights, given = asked[0]
+    files, _, weights, config, given = asked[0]
     assert (files.unit, files.side, files.box, files.mask, weights) == (None, "right", None, None, None)
-    assert (given["device"], given["resume"]) == ("cpu", False)
+    assert (config.loop.device, config.loop.minutes, given["resume"]) == ("cpu", 10, False)
     assert run(*words, "some_bad", verb="adapt")[0] == 2
 
 

@@ -6,7 +6,7 @@ import copy
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from torch import Tensor
 
 from phalanx.adapt.recordings import RecordingFiles, fit_errors, read_recording
 from phalanx.core.devices import as_device
-from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json
 from phalanx.data.depth_cameras import DEPTH_CAMERAS
 from phalanx.geometry.cubes import EXTENT
@@ -25,25 +24,40 @@ from phalanx.methods.sphere_fitting import METHOD, SphereFittingConfig, SphereFi
 from phalanx.nets.weights import shipped_weights
 from phalanx.synth import SynthConfig
 from phalanx.train.card import begun_from, recordings, synthesis, write_card
-from phalanx.train.plan import LoopConfig
+from phalanx.train.plan import LoopConfig, Phase, check_config
 from phalanx.train.recordings import MixtureConfig
 from phalanx.train.sphere_fitting import WEIGHTS, SphereFittingTraining, estimate_joints, train_on_recordings
 from phalanx.view.samples import depth_picture, draw_joints, sheet, write_sheet
 
 _SHOWN = 6  # frames in the picture
 _WATCHED = 64  # maps whose errors are in the curve
-_BUFFER = 2_000  # synthetic frames made at a time
-_MAPS = 24  # recorded maps a step
+
+
+def _loop() -> LoopConfig:
+    return LoopConfig(minutes=10.0, learning_rate=3e-4, kernel_rate=4e-3, average=4_000, evaluate_every=1_000)
+
+
+@dataclass
+class Adaptation:
+    """How a network is fitted to recordings."""
+
+    loop: LoopConfig = field(default_factory=_loop)
+    """Budget, schedule, optimiser, device."""
+    maps: int = 24
+    """Recorded maps a step; all views of a frame count."""
+    labelled: int = 24
+    """Synthetic maps a step, mixed in; 0: none. With far fewer, single views lead a network astray."""
+    workers: int = 1
+    """Processes that make them."""
+    buffer: int = 2_000
+    """Of them, made at a time."""
 
 
 def adapt_depth(
     files: RecordingFiles,
     out: str | os.PathLike[str],
     weights: str | os.PathLike[str] | None = None,
-    minutes: float = 10.0,
-    samples: int | None = None,
-    workers: int = 1,
-    device: str = "cpu",
+    config: Adaptation | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
     complain: Callable[[str], object] = print,
@@ -57,10 +71,7 @@ def adapt_depth(
     Args:
         files: the recordings.
         weights: to begin with (default: those in the package).
-        minutes: of training.
-        samples: budget in maps that are trained on, recorded and synthetic, instead of minutes.
-        workers: processes that make the synthetic frames that are mixed in.
-        device: where the network is trained, as PyTorch names it.
+        config: how it is fitted (default: ten minutes).
         resume: go on with a run that was killed.
         say: is given lines about how it goes.
         complain: is given a sentence for every frame that is passed over.
@@ -70,13 +81,13 @@ def adapt_depth(
         What `adapted.json` holds.
 
     Raises:
-        InputError: there is no such device, or see `read_recording` and `train.loop.train`.
+        InputError: the budget makes no sense, there is no such device, or see `read_recording` and `train.loop.train`.
     """
-    target, place = writable_folder(out), as_device(device)
-    if not minutes > 0:
-        raise InputError(f"minutes: must be positive, not {minutes}")
+    config = config or Adaptation()
+    target, device = writable_folder(out), as_device(config.loop.device)
     begun = shipped_weights(METHOD) if weights is None else Path(weights)
-    first = load(begun, trainable=True).eval().to(place)
+    first = load(begun, trainable=True).eval().to(device)
+    check_config(config.loop, [Phase(1.0, first.config.size, config.maps)])  # before the minutes that reading takes
     start = begun_from(begun)  # before it may be written over
     recording = read_recording(files, first, complain, progress)
     maps = recording.views.maps.flatten(0, 1)
@@ -84,8 +95,8 @@ def adapt_depth(
     say(f"{frames} frames of {views} views, {len(recording.skipped)} passed over")
     before = float(fit_errors(first, maps).mean())
     say(f"spheres and depth differ by {before:.1f} mm before")
-    synthetic = _synthetic(first.config, files.camera, workers)
-    mixture = _mixture(views, minutes, samples, device)
+    synthetic = _synthetic(first.config, files.camera, config) if config.labelled else None
+    mixture = MixtureConfig(config.loop, max(2, config.maps // views), config.labelled)
     watched = _spread(maps, _WATCHED)
 
     def watch(present: SphereFittingEstimator) -> dict[str, float]:
@@ -116,34 +127,22 @@ def adapt_depth(
         "side": files.side,
     }
     save_weights(adapted, target / WEIGHTS, HandModel.open_hand())
-    data = [synthesis(synthetic.synth, "joints"), recordings(Path(files.folder), frames, views)]
-    settings = {"synthetic": asdict(synthetic), "mixture": asdict(mixture), "scores": figures}
-    write_card((target / WEIGHTS).with_suffix(".json"), data, start, settings)
+    data = [recordings(Path(files.folder), frames, views)]
+    data += [] if synthetic is None else [synthesis(synthetic.synth, "joints")]
+    settings = {"adaptation": asdict(config), "synthetic": synthetic and asdict(synthetic), "scores": figures}
+    write_card((target / WEIGHTS).with_suffix(".json"), data, start, settings, target / "run")
     write_sheet(target / "adapted.png", _picture(maps, first, adapted))
     write_json(target / "adapted.json", figures, indent=1)
     say(f"-> {target / WEIGHTS}, adapted.png, adapted.json")
     return figures
 
 
-def _synthetic(network: SphereFittingConfig, camera: str, workers: int) -> SphereFittingTraining:
+def _synthetic(network: SphereFittingConfig, camera: str, config: Adaptation) -> SphereFittingTraining:
     """The labelled frames that are mixed in: as the camera senses if it is known, else as one of several does."""
     known = DEPTH_CAMERAS.get(camera)
     sensor = "domain" if known is None else known.like or known.name
     synth = SynthConfig(size=network.size, depth_sensor=sensor, tiles=4, skins=2)
-    return SphereFittingTraining(network, synth=synth, turn=180.0, workers=workers, buffer=_BUFFER)
-
-
-def _mixture(views: int, minutes: float, samples: int | None, device: str) -> MixtureConfig:
-    loop = LoopConfig(
-        minutes=minutes,
-        samples=samples,
-        learning_rate=3e-4,
-        kernel_rate=4e-3,
-        average=4_000,
-        evaluate_every=1_000,
-        device=device,
-    )
-    return MixtureConfig(loop, frames=max(2, _MAPS // views))
+    return SphereFittingTraining(network, synth=synth, turn=180.0, workers=config.workers, buffer=config.buffer)
 
 
 def _spread(maps: Tensor, most: int) -> Tensor:

@@ -55,19 +55,19 @@ def add(verbs: Any) -> None:
 
 def job(args: argparse.Namespace) -> int:
     """Adapt; 2 if frames were skipped."""
-    from phalanx.adapt.depth import adapt_depth
+    from phalanx.adapt.depth import Adaptation, adapt_depth
     from phalanx.adapt.recordings import RecordingFiles
     from phalanx.core.allocator import keep_freed_memory
 
     keep_freed_memory()
+    config = Adaptation(workers=args.workers)
+    config.loop.minutes, config.loop.device = args.minutes, args.device
     with progress_bar(args.quiet) as progress:
         figures = adapt_depth(
             RecordingFiles(args.data, args.camera, args.unit, args.side, args.box, args.mask),
             args.out,
             args.weights,
-            minutes=args.minutes,
-            workers=args.workers,
-            device=args.device,
+            config,
             resume=args.resume,
             say=sayer(args.quiet),
             complain=complain,

@@ -76,15 +76,19 @@ def begun_from(path: Path | None) -> dict[str, Any] | None:
 
 
 def write_card(
-    path: Path, data: Sequence[Source], start: Mapping[str, Any] | None, settings: Mapping[str, Any]
+    path: Path,
+    data: Sequence[Source],
+    start: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    run: Path | None = None,
 ) -> None:
-    """Write the card of weights that this command trained in the folder of `path`."""
+    """Write the card of weights that this command trained in the folder `run` (default: that of `path`)."""
     card = {
         "data": list(data),
         "start": None if start is None else dict(start),
         "command": "phalanx " + " ".join(sys.argv[1:]),
         "commit": _commit(),
-        "curve": _last_row(path.parent / CURVE),
+        "curve": _last_row((path.parent if run is None else run) / CURVE),
         "config": json.loads(json.dumps(settings, default=str)),
     }
     write_json(path, card, indent=1)
