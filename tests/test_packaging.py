@@ -38,7 +38,7 @@ def test_constraints_pin_one_allowed_version_of_each_dependency(project):
         if line and not line.startswith("#"):
             pin = packaging_requirements.Requirement(line)
             pins.setdefault(normal(pin.name), []).append(pin)
-    for python in ("3.10", "3.11", "3.12", "3.13"):
+    for python in ("3.10", "3.11", "3.12", "3.13", "3.14"):
         for want in requirements(project, "test", "dev"):
             valid = [
                 p for p in pins[normal(want.name)] if not p.marker or p.marker.evaluate({"python_version": python})
