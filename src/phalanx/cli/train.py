@@ -1,10 +1,7 @@
 """`phalanx train`: a method, its settings from files and options, a folder in which it trains."""
 
 import argparse
-import contextlib
 import dataclasses
-import os
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from phalanx.cli.common import add_late_verb
@@ -39,6 +36,7 @@ def job(args: argparse.Namespace) -> int:
     """Train and export."""
     from phalanx.core.allocator import keep_freed_memory
     from phalanx.train.catalogue import TRAININGS
+    from phalanx.train.run import say, silent
 
     method, arguments = _DEFAULT, list(args.arguments)
     if arguments and not arguments[0].startswith("-"):
@@ -55,15 +53,9 @@ def job(args: argparse.Namespace) -> int:
     if values["device"] is not None:
         config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, device=values["device"]))
     keep_freed_memory()
-    with _silent() if values["quiet"] else contextlib.nullcontext():
-        print(f"weights -> {training.run(config, values['out'], values['resume'])}")
+    report = silent if values["quiet"] else say
+    report(f"weights -> {training.run(config, values['out'], values['resume'], report)}")
     return 0
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        yield
 
 
 def _parser(method: str, help: str, config: type) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phalanx.train import compact, sphere_fitting
+from phalanx.train.run import Say
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Training:
     """One line for the command's help."""
     config: type
     """Dataclass of its settings; it has a `loop`."""
-    run: Callable[[Any, str | Path, bool], Path]
-    """`run(settings, folder, resume)` gives the file of weights."""
+    run: Callable[[Any, str | Path, bool, Say], Path]
+    """`run(settings, folder, resume, report)` gives the file of weights."""
 
 
 TRAININGS = {

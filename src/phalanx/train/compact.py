@@ -20,7 +20,7 @@ from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import photographs, synthesis
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
 from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
-from phalanx.train.run import Prepared, starting_weights
+from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
 
 
@@ -85,13 +85,13 @@ def prepare(config: CompactTraining) -> Prepared:
     )
 
 
-def run(config: CompactTraining, out: str | Path, resume: bool = False) -> Path:
+def run(config: CompactTraining, out: str | Path, resume: bool = False, report: Say = say) -> Path:
     """Train (or go on training) in the folder `out` and export its weights; returns the weights file.
 
     Raises:
         InputError: see `prepare` and `train.loop.train`.
     """
-    return carry_out(prepare, config, out, resume)
+    return carry_out(prepare, config, out, resume, report)
 
 
 def synthetic_feed(config: CompactTraining) -> BufferFeed[Sample]:

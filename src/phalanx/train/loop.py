@@ -9,6 +9,7 @@ because clocks do. Stages follow one another in the same folder; several process
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -75,10 +76,11 @@ def train(
     model.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if fabric.world_size > 1:
         synchronise_batch_norm(model)
-    report = report if fabric.global_rank == 0 else _silent
-    if state is None and settings and fabric.global_rank == 0:
-        write_json(folder / SETTINGS, settings, indent=1)
-    run = _Run(model, stages, folder, fixed, books, settings or {}, report, fabric)
+    report = report if fabric.global_rank == 0 else (lambda line: None)
+    written = json.loads(json.dumps(settings or {}, default=str))  # paths as texts
+    if state is None and written and fabric.global_rank == 0:
+        write_json(folder / SETTINGS, written, indent=1)
+    run = _Run(model, stages, folder, fixed, books, written, report, fabric)
     average = model
     for number in range(books.position.stage, len(stages)):
         if number > books.position.stage:
@@ -206,7 +208,3 @@ class _Run:
     def _agreed(self, seconds: float) -> float:
         """The first process's clock: all must turn at the same step."""
         return seconds if self._fabric.world_size == 1 else float(self._fabric.broadcast(seconds))
-
-
-def _silent(line: str) -> None:
-    pass

@@ -38,7 +38,9 @@ def launched(work: Callable[..., Result], config: LoopConfig, *arguments: Any) -
         raise InputError(f"device: {config.device!r} is one device, and there are {config.processes} processes")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it lists its processes on stderr
     fabric = Fabric(accelerator=place.type, devices=config.processes, strategy="ddp_spawn")
-    result: Result = fabric.launch(partial(_work, work, arguments))  # as one call: Fabric searches arguments for modules
+    result: Result = fabric.launch(
+        partial(_work, work, arguments)
+    )  # as one call: Fabric searches arguments for modules
     return result
 
 

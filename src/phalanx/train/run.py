@@ -23,6 +23,10 @@ Say = Callable[[str], object]
 say: Say = partial(print, flush=True)
 
 
+def silent(line: str) -> None:
+    """A report that goes nowhere."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What a method's file in this room puts together from its settings."""

@@ -165,13 +165,13 @@ def prepare(config: SphereFittingTraining) -> Prepared:
     )
 
 
-def run(config: SphereFittingTraining, out: str | Path, resume: bool = False) -> Path:
+def run(config: SphereFittingTraining, out: str | Path, resume: bool = False, report: Say = say) -> Path:
     """Train (or go on training) on synthetic depth in the folder `out`; returns its weights file, beside which lies a card.
 
     Raises:
         InputError: the weights to begin with are at fault, or see `train.loop.train`.
     """
-    return carry_out(prepare, config, out, resume)
+    return carry_out(prepare, config, out, resume, report)
 
 
 def train_on_recordings(
