@@ -16,8 +16,8 @@ def trained(monkeypatch):
     calls = []
 
     def pretend(method):
-        def run(config, out, resume):
-            print("a line of the run")
+        def run(config, out, resume, report):
+            report("a line of the run")
             calls.append((method, config, out, resume))
             return "weights.file"
 
