@@ -16,7 +16,7 @@ World_contra = TypeVar("World_contra", contravariant=True)
 
 
 @dataclass(frozen=True)
-class Tested:
+class Outcome:
     """What a trained network does on test pictures."""
 
     errors: np.ndarray
@@ -43,7 +43,7 @@ class Training:
 class Work(Protocol[World_contra]):
     """What a row does."""
 
-    def __call__(self, world: World_contra, seed: int, folder: Path) -> Tested:
+    def __call__(self, world: World_contra, seed: int, folder: Path) -> Outcome:
         """Train in `folder`, or go on with what was begun there, and test."""
 
     def trainings(self, world: World_contra, seed: int, folder: Path) -> Sequence[Training]:

@@ -13,7 +13,7 @@ import numpy as np
 from phalanx.core.files import write_json, write_whole
 from phalanx.evaluate.published import published
 from phalanx.metrics.bootstrap import Interval, bootstrap_sequences
-from phalanx.reproduce.plan import Figure, Paper, Row, Tested
+from phalanx.reproduce.plan import Figure, Outcome, Paper, Row
 from phalanx.view.curves import draw_curves
 
 LEVEL = 0.95
@@ -32,7 +32,7 @@ class Result:
 
     scores: Mapping[str, Any]
     """`row`, `seed`, every figure, `curve`."""
-    tested: Tested
+    outcome: Outcome
 
 
 Done = Mapping[str, Sequence[Result]]
@@ -49,10 +49,10 @@ class Share:
     by_seed: dict[int, float]
 
 
-def scores_of(paper: Paper[Any], row: str, seed: int, tested: Tested) -> dict[str, Any]:
+def scores_of(paper: Paper[Any], row: str, seed: int, outcome: Outcome) -> dict[str, Any]:
     """The figures of a row and seed, as JSON holds them."""
-    figures = {figure.key: figure.measure(tested.errors) for figure in paper.figures}
-    curve = [float(value) for value in paper.curve.values(tested.errors, paper.curve.thresholds)]
+    figures = {figure.key: figure.measure(outcome.errors) for figure in paper.figures}
+    curve = [float(value) for value in paper.curve.values(outcome.errors, paper.curve.thresholds)]
     return {"row": row, "seed": seed, **figures, "curve": curve}
 
 
@@ -83,12 +83,12 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
 
 def interval(figure: Figure, results: Sequence[Result]) -> Interval | None:
     """Of the mean of a figure over seeds, when test frames are drawn again; None where there is but one frame."""
-    frames = results[0].tested.frames
+    frames = results[0].outcome.frames
     if len(np.unique(frames)) < 2:
         return None
 
     def measure(drawn: np.ndarray) -> float:
-        return float(np.mean([figure.measure(result.tested.errors[drawn]) for result in results]))
+        return float(np.mean([figure.measure(result.outcome.errors[drawn]) for result in results]))
 
     return bootstrap_sequences(measure, frames, seed=0, level=LEVEL)
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import read_json, writable_folder, write_json, write_whole
 from phalanx.reproduce.cost import announce
 from phalanx.reproduce.frozen import Say
-from phalanx.reproduce.plan import Paper, Row, Tested, World, run_folder, slug
+from phalanx.reproduce.plan import Outcome, Paper, Row, World, run_folder, slug
 from phalanx.reproduce.sheet import Result, scores_of, write_table
 
 
@@ -56,9 +57,9 @@ def make_table(
     announce(paper, world, wanted, missing, folder, say)
     for number, (row, seed) in enumerate(missing, 1):
         say(f"{row.name}, seed {seed} ({number} of {len(missing)})")
-        tested = row.work(world, seed, run_folder(folder, row, seed))
-        _keep(_result(folder, row, seed), scores_of(paper, row.name, seed, tested), tested)
-    done = {row.name: results for row in paper.rows if (results := _results(folder, row))}
+        outcome = row.work(world, seed, run_folder(folder, row, seed))
+        _keep(_result(folder, row, seed), scores_of(paper, row.name, seed, outcome), outcome)
+    done = {row.name: results for row in paper.rows if (results := results_of(folder, row))}
     return write_table(paper, done, folder, paper.head(world), kept)
 
 
@@ -84,23 +85,23 @@ def _result(folder: Path, row: Row[Any], seed: int) -> Path:
     return folder / "rows" / f"{slug(row)}_{seed}.json"
 
 
-def _keep(path: Path, scores: Mapping[str, Any], tested: Tested) -> None:
+def _keep(path: Path, scores: Mapping[str, Any], outcome: Outcome) -> None:
     """The JSON comes last: where it is, the row is done."""
     writable_folder(path.parent)
     with write_whole(path.with_suffix(".npz")) as temporary:
-        np.savez_compressed(temporary, errors=tested.errors, frames=tested.frames)
+        np.savez_compressed(temporary, errors=outcome.errors, frames=outcome.frames)
     write_json(path, scores)
 
 
-def _results(folder: Path, row: Row[Any]) -> list[Result]:
-    """Of all seeds that are done, in order."""
+def results_of(folder: Path, row: Row[Any]) -> list[Result]:
+    """What is done of a row in a run's folder, by seed. Raises InputError if the errors beside a JSON cannot be read."""
     found = []
     for path in (folder / "rows").glob(f"{slug(row)}_*.json"):
         scores = read_json(path)
         try:
             with np.load(path.with_suffix(".npz")) as arrays:
-                found.append(Result(scores, Tested(arrays["errors"], arrays["frames"])))
-        except (OSError, ValueError, KeyError) as error:
+                found.append(Result(scores, Outcome(arrays["errors"], arrays["frames"])))
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise InputError(
                 f"{path.with_suffix('.npz')}: cannot be read; delete {path.name} to do the row again"
             ) from error

@@ -29,7 +29,7 @@ from phalanx.data.cube_views import CubeViews, concatenate_views
 from phalanx.methods.sphere_fitting import FittingWeights
 from phalanx.metrics.frames import frames_within
 from phalanx.reproduce.frozen import Say, cache_folder
-from phalanx.reproduce.plan import Curve, Figure, Paper, Row, Tested, Training
+from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training
 from phalanx.reproduce.scales import read_scale
 from phalanx.reproduce.table import chosen_rows, make_table
 from phalanx.reproduce.wan2019_world import SETS, Scale, World
@@ -73,12 +73,12 @@ class Start:
     noise: bool = True
     """Whether its maps are made noisy."""
     on_synthesis: bool = False
-    """Tested on the source, and not on recordings."""
+    """Outcome on the source, and not on recordings."""
 
     def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
         return [world.start_training(seed, self.noise)]
 
-    def __call__(self, world: World, seed: int, folder: Path) -> Tested:
+    def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
         return (world.synthetic_test if self.on_synthesis else world.test).errors(world.started(seed, self.noise))
 
 
@@ -89,7 +89,7 @@ class Supervise:
     def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
         return [world.start_training(seed), world.training(folder, "labels")]
 
-    def __call__(self, world: World, seed: int, folder: Path) -> Tested:
+    def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
         start, batch = world.started(seed), world.scale.batch
         found = train_on_labels(start, world.recordings, world.loop(seed), batch, folder, dict, True, world.say)
         return world.test.errors(found)
@@ -111,7 +111,7 @@ class Fit:
     def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
         return [world.start_training(seed, stacks=self.stacks), world.training(folder, "fit", self.stacks)]
 
-    def __call__(self, world: World, seed: int, folder: Path) -> Tested:
+    def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
         scale, network = world.scale, world.started(seed, stacks=self.stacks)
         weights = replace(FittingWeights(), **dict.fromkeys(self.without, 0.0))
         network.config = replace(world.network(self.stacks), weights=weights)
@@ -170,14 +170,17 @@ FIGURES = (
 def _head(world: World) -> list[str]:
     scale, nyu = world.scale, world.data.get("nyu")
     weights = ", ".join(f"{name} {value:g}" for name, value in asdict(FittingWeights()).items())
-    fitted, tested = len(world.recordings), len(world.test.views)
-    where = "`field`, seen by three cameras" if nyu is None else "NYU, of its training and its test split"
+    where = (
+        "`field`, seen by three cameras"
+        if nyu is None
+        else "NYU (of its training and its test split, or as many as they have)"
+    )
     joints = "21 joints of the hands that were drawn"
     if nyu is not None:
         joints = "NYU's 14 points with those placed between our joints (`evaluate.nyu`); which the paper compares it does not say"
     return [
-        f"Data: started on synthetic depth of `studio`; fitted to {fitted} unlabelled frames of {where}, tested on {tested} others, each "
-        f'view by itself; "{ON_SYNTHESIS}" is tested on {scale.synthetic_test} pictures of `studio`.',
+        f"Data: started on synthetic depth of `studio`; fitted to {scale.frames} unlabelled frames of {where}, tested on {scale.test} "
+        f'others, each view by itself; "{ON_SYNTHESIS}" is tested on {scale.synthetic_test} pictures of `studio`.',
         f'Published: of NYU; "{ON_SYNTHESIS}" of the authors\' own synthesis.',
         f"Compared: {joints}. Root: none. Scale: none, for depth is in metres. Alignment: none; joints are compared in the cube's frame.",
         f"Weights of the loss: {weights}. Units: maps and coordinates in sides of the cube (0.3 m), squared; model_to_data, data_to_model "
@@ -229,6 +232,7 @@ def reproduce(
     folders = folders_of(data or {})
     chosen = read_scale(Scale, PAPER.name, scale)
     world = World(chosen, writable_folder(out), cache_folder(cache), folders, device, say)
+    say(f"what tables share is kept in {world.cache}")
     settings = {"scale": asdict(chosen), "data": {name: str(folder) for name, folder in folders.items()}}
     return make_table(PAPER, world, out, settings, seeds, rows, say)
 

@@ -18,7 +18,7 @@ from phalanx.evaluate.nyu import joints_14
 from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, load
 from phalanx.reproduce.frozen import Say, cached_start, frozen_views, kept_tensors, start_folder, start_is_there
 from phalanx.reproduce.nyu import nyu_cubes
-from phalanx.reproduce.plan import Tested, Training
+from phalanx.reproduce.plan import Outcome, Training
 from phalanx.synth import SynthConfig
 from phalanx.train.cubes import draw_views
 from phalanx.train.plan import LoopConfig
@@ -72,7 +72,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class TestSet:
+class HeldOut:
     """Frames to estimate, and what is compared there."""
 
     views: CubeViews
@@ -81,14 +81,14 @@ class TestSet:
     points: Callable[[Tensor], Tensor] = lambda joints: joints
     """Makes of estimated joints `(N, 21, 3)` the points `(N, J, 3)` that are compared."""
 
-    def errors(self, network: SphereFittingEstimator) -> Tested:
+    def errors(self, network: SphereFittingEstimator) -> Outcome:
         """Distances in mm of estimated points to the true ones, each view by itself."""
         joints = estimate_joints(network, self.views.maps.flatten(0, 1))
         truth = self.views.joints if self.truth is None else self.truth
         assert truth is not None
         errors = 1000 * (self.points(joints) - truth.flatten(0, 1)).norm(dim=-1)
         frames = np.arange(len(truth)).repeat(truth.shape[1])
-        return Tested(errors.numpy(), frames)
+        return Outcome(errors.numpy(), frames)
 
 
 class World:
@@ -106,8 +106,7 @@ class World:
     def __init__(
         self, scale: Scale, folder: Path, cache: Path, data: Mapping[str, Path], device: str, say: Say
     ) -> None:
-        self.scale, self.folder, self.data, self.device, self.say = scale, folder, data, device, say
-        self._cache = cache
+        self.scale, self.folder, self.cache, self.data, self.device, self.say = scale, folder, cache, data, device, say
         self.studio = SynthConfig(size=scale.size, domain="studio", depth_sensor="ideal", tiles=4, skins=2)
         self.field = SynthConfig(
             size=scale.size, chunk=24, rig="ring3", domain="field", depth_sensor="domain", tiles=4, skins=2
@@ -121,17 +120,17 @@ class World:
         return self._views(self.field, 900_001, self.scale.frames)
 
     @cached_property
-    def test(self) -> TestSet:
+    def test(self) -> HeldOut:
         """Frames that rows are tested on."""
         if "nyu" not in self.data:
-            return TestSet(self._views(self.field, 900_002, self.scale.test))
+            return HeldOut(self._views(self.field, 900_002, self.scale.test))
         views, truth = self._nyu("test", self.scale.test)
-        return TestSet(views, truth, lambda joints: torch.from_numpy(joints_14(joints.numpy())))
+        return HeldOut(views, truth, lambda joints: torch.from_numpy(joints_14(joints.numpy())))
 
     @cached_property
-    def synthetic_test(self) -> TestSet:
+    def synthetic_test(self) -> HeldOut:
         """Pictures of the source that no start is trained on."""
-        return TestSet(self._views(self.studio, 900_003, self.scale.synthetic_test))
+        return HeldOut(self._views(self.studio, 900_003, self.scale.synthetic_test))
 
     def network(self, stacks: int = 1) -> SphereFittingConfig:
         """The network's settings."""
@@ -156,7 +155,7 @@ class World:
 
     def started(self, seed: int, noise: bool = True, stacks: int = 1) -> SphereFittingEstimator:
         """A start, out of the cache or trained now."""
-        weights = cached_start(METHOD, prepare, self.start(seed, noise, stacks), self._cache, self.say)
+        weights = cached_start(METHOD, prepare, self.start(seed, noise, stacks), self.cache, self.say)
         return load(weights, trainable=True)
 
     def loop(self, seed: int) -> LoopConfig:
@@ -165,7 +164,7 @@ class World:
 
     def start_training(self, seed: int, noise: bool = True, stacks: int = 1) -> Training:
         """What a start takes."""
-        folder = start_folder(METHOD, self.start(seed, noise, stacks), self._cache)
+        folder = start_folder(METHOD, self.start(seed, noise, stacks), self.cache)
         budget = self.scale.start.samples or 0
         return Training(folder, "start", budget, self._bytes(stacks), start_is_there(folder))
 
@@ -200,7 +199,7 @@ class World:
         return max(thrice - once, 0.0) / (2 * maps) + made * drawing / max(1, scale.workers)
 
     def _views(self, config: SynthConfig, seed: int, frames: int) -> CubeViews:
-        return frozen_views(config, seed, frames, self.scale.size, self._cache, self.scale.workers, self.say)
+        return frozen_views(config, seed, frames, self.scale.size, self.cache, self.scale.workers, self.say)
 
     def _nyu(self, split: str, frames: int) -> tuple[CubeViews, Tensor]:
         """Frames of a split of NYU and their 14 points; kept in the run's folder, since reading them takes long."""
