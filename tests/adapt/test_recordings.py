@@ -1,0 +1,120 @@
+"""Reading one's own recordings: frames of one camera and of a rig, left hands, frames that are no good."""
+
+import contextlib
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from phalanx.adapt.recordings import RecordingFiles, fit_errors, read_recording
+from phalanx.core.errors import InputError
+
+UNIT = 0.001  # metres that a value of 1 stands for in the fixtures' frames
+
+pytestmark = pytest.mark.usefixtures("lenient")
+
+
+def test_frames_of_a_camera_are_cut_out_and_bad_ones_named(tmp_path, network, sample, camera, write):
+    folder = tmp_path / "frames"
+    write(folder / "a.png", sample.depth[0])
+    write(folder / "b.png", np.zeros((96, 96)))
+    speck = np.zeros((96, 96))
+    speck[50, 50] = 0.5
+    write(folder / "c.png", speck)
+    (folder / "d.png").write_bytes(b"no picture")
+    said = []
+    recording = read_recording(RecordingFiles(folder, camera(sample.K[0]), UNIT), network, said.append)
+    assert recording.names == ["a.png"] and recording.views.maps.shape == (1, 1, 64, 64)
+    assert recording.views.joints is None
+    problems = [entry["problem"] for entry in recording.skipped]
+    assert problems == said and len(problems) == 3
+    assert "is empty" in problems[0] and "no hand is seen" in problems[1] and "d.png" in problems[2]
+    assert (recording.views.maps < 0.15).float().mean() > 0.03
+    with pytest.raises(InputError, match="none of its 1 frames"):
+        (folder / "a.png").unlink(), (folder / "b.png").unlink(), (folder / "d.png").unlink()
+        read_recording(RecordingFiles(folder, camera(sample.K[0]), UNIT), network, said.append)
+    with pytest.raises(InputError, match="no such folder"):
+        read_recording(RecordingFiles(folder / "none", "azure"), network)
+
+
+def test_left_hands_are_mirrored(tmp_path, network, sample, camera, write):
+    write(tmp_path / "right" / "a.png", sample.depth[0])
+    write(tmp_path / "left" / "a.png", sample.depth[0].flip(-1))
+    K = sample.K[0].clone()
+    right = read_recording(RecordingFiles(tmp_path / "right", camera(K), UNIT), network)
+    K[0, 2] = 95 - K[0, 2]
+    left = read_recording(RecordingFiles(tmp_path / "left", camera(K), UNIT, "left"), network)
+    assert torch.allclose(left.views.middles, right.views.middles, atol=2e-4)
+    assert (left.views.maps - right.views.maps).abs().mean() < 2e-3
+
+
+def test_views_of_a_rig_go_together(rig, network, sample):
+    said = []
+    recording = read_recording(RecordingFiles(rig, "500,500,1,1", UNIT), network, said.append)
+    assert recording.views.maps.shape == (1, 3, 64, 64) and recording.names == ["c0/0.png"]
+    (problem,) = said
+    assert "c2/1.png: is missing, so that what other cameras have of it is not used" in problem
+    assert recording.skipped == [{"input": str(rig / "c2" / "1.png"), "problem": problem}]
+    # The same joint, seen from each camera, is one point.
+    joint = (sample.joints[:3] - recording.views.middles[0, :, None])[:, 9]
+    first = torch.einsum("vij,vj->vi", recording.views.to_first[0, :, :3, :3], joint)
+    first = first + recording.views.to_first[0, :, :3, 3]
+    assert torch.allclose(first, first[:1].expand(3, 3), atol=1e-4)
+
+
+def test_faults_of_a_rigs_frames_are_said_and_the_others_used(rig, network, sample, write):
+    write(rig / "c2" / "1.png", sample.depth[5][:48])
+
+    def problems():
+        said = []
+        with contextlib.suppress(InputError):
+            read_recording(RecordingFiles(rig, "azure", UNIT), network, said.append)
+        return said
+
+    assert ["c2/1.png: has 96x48, and not 96x96 pixels as rig.json says" in problem for problem in problems()] == [True]
+    about = json.loads((rig / "rig.json").read_text())
+    about["cameras"][1]["world_to_camera"][0][3] += 300.0  # as if in millimetres
+    (rig / "rig.json").write_text(json.dumps(about))
+    assert ["c1/0.png: the hand is 299.9" in problem for problem in problems()] == [True, False]
+    with pytest.raises(InputError, match="box and mask are of one camera's frames"):
+        read_recording(RecordingFiles(rig, "azure", UNIT, box=(0, 0, 9, 9)), network)
+
+
+def test_box_and_mask_say_where_the_hand_is(tmp_path, network, sample, camera, write):
+    both = sample.depth[0].clone()
+    both[:, :20] = 0.2  # something nearer
+    write(tmp_path / "frames" / "a.png", both)
+    mask = np.full((96, 96), 255, np.uint8)
+    mask[:, :20] = 0
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    files = RecordingFiles(tmp_path / "frames", camera(sample.K[0]), UNIT)
+    within_mask = replace(files, mask=tmp_path / "mask.png")
+    boxed = read_recording(replace(files, box=(20, 0, 76, 96)), network)
+    masked = read_recording(within_mask, network)
+    assert torch.equal(boxed.views.maps, masked.views.maps)
+    cv2.imwrite(str(tmp_path / "mask.png"), mask[:50])
+    with pytest.raises(InputError, match="none of its 1 frames"):
+        read_recording(within_mask, network, complain=lambda said: None)
+    with pytest.raises(InputError, match="box: must have shape"):
+        read_recording(replace(files, box=(0, 0, 20)), network)
+    with pytest.raises(InputError, match="neither one of kinect1"):
+        read_recording(RecordingFiles(tmp_path / "frames", "sr3O5"), network)
+
+
+def test_fit_errors_are_of_what_both_show():
+    class Still(torch.nn.Module):
+        radii = torch.zeros(41)
+
+        def forward(self, maps):
+            centres = torch.zeros(len(maps), 41, 3)
+            centres[:, 1:, 0] = 0.14  # all but one out of the way
+            centres[:, 1:, 2] = -0.2
+            return centres
+
+    flat = torch.full((2, 64, 64), 0.15)
+    flat[0, 31:33, 31:33] = 0.0
+    errors = fit_errors(Still(), flat)
+    assert 15 < errors[0] < 20 and errors[1] == 0  # the first sphere's radius is 17.9 mm
