@@ -53,7 +53,7 @@ def ray_casting(vertices: Tensor, faces: Tensor, camera: Camera) -> tuple[float,
     mesh = trimesh.Trimesh(vertices[0].double().cpu().numpy(), faces.cpu().numpy(), process=False)
     size = camera.width
     pixels = torch.stack(torch.meshgrid(torch.arange(size), torch.arange(size), indexing="xy"), -1).reshape(-1, 2)
-    rays = Camera(camera.K.double().cpu(), size, size).rays(pixels.double()).numpy()
+    rays = Camera(camera.K.astype(np.float64), size, size).rays(pixels.double().numpy())
     caster = trimesh.ray.ray_triangle.RayMeshIntersector(mesh)
     caster.intersects_first(np.zeros((1, 3)), rays[:1])
     start = time.process_time()
@@ -68,7 +68,7 @@ def measure(size: int, batches: list[int], device: str) -> None:
     """Print the rows of one picture size."""
     camera = camera_from_field_of_view(size, size, 40.0)
     one, faces = posed_hand(device, 40.0)
-    K = camera.K.to(device)[None]
+    K = torch.from_numpy(camera.K).to(device)[None]
     edges = mesh_edges(faces)
     index = visibility(one, faces, K, size, size, "torch")
     found = depth(one, faces, index, barycentrics(one, faces, K, index))[0].cpu().numpy()

@@ -1,7 +1,16 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from phalanx.fit.chain import HINGES, chain_of, joints_and_derivatives, local_rotations, rotations_to_hinges
+from phalanx.fit.chain import (
+    HINGES,
+    chain_of,
+    hand_length,
+    joints_and_derivatives,
+    local_rotations,
+    rotations_to_hinges,
+)
 from phalanx.hand.anatomy import angles_to_rotations, rotations_to_angles
 from phalanx.hand.model import HandModel, HandPose
 
@@ -66,3 +75,29 @@ def test_derivatives_are_those_of_autograd(model, drawn):
             torch.testing.assert_close(by_angle[b, finger], own[:, :, finger])
             others = [k for k in range(5) if k != finger]
             assert float(own[:, :, others].abs().max()) == 0.0
+
+
+def test_a_hands_length_is_that_of_its_straight_middle_finger(model, drawn):
+    _, shape = drawn
+    chain = chain_of(model)
+    length, slope = hand_length(chain, shape)
+    rest = model.joint_positions(shape)[:, [0, 9, 10, 11, 12]]
+    torch.testing.assert_close(length, (rest[:, 1:] - rest[:, :-1]).norm(dim=-1).sum(1))
+    full = torch.autograd.functional.jacobian(lambda s: hand_length(chain, s)[0], shape)
+    torch.testing.assert_close(slope, torch.stack([full[b, b] for b in range(5)]))
+
+
+def test_numpy_and_torch_agree(model, drawn, hands: SimpleNamespace):
+    angles, shape = drawn
+    chain, arrays = chain_of(model), hands.numpy_chain(model)
+    for name, value in vars(chain).items():
+        hands.close(getattr(arrays, name), value)
+    for ours, theirs in zip(
+        (*joints_and_derivatives(arrays, angles.numpy(), shape.numpy()), *hand_length(arrays, shape.numpy())),
+        (*joints_and_derivatives(chain, angles, shape), *hand_length(chain, shape)),
+        strict=True,
+    ):
+        hands.close(ours, theirs)
+    rotations = local_rotations(chain, angles)
+    hands.close(local_rotations(arrays, angles.numpy()), rotations)
+    hands.close(rotations_to_hinges(arrays, rotations.numpy()), rotations_to_hinges(chain, rotations))

@@ -2,7 +2,6 @@ import math
 import subprocess
 import sys
 
-import pytest
 import torch
 
 from phalanx.fit.chain import chain_of, local_rotations
@@ -12,11 +11,6 @@ from phalanx.geometry.rotations import rotmat_angle, rotvec_to_rotmat
 from phalanx.hand.anatomy import rotations_to_angles
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.skeleton import FINGERS
-
-
-@pytest.fixture(scope="module")
-def model() -> HandModel:
-    return HandModel.open_hand()
 
 
 def unit(count: int) -> torch.Tensor:
@@ -74,6 +68,11 @@ def test_hinges_come_back_from_joints_alone(model):
     found = spin_match(chain_of(model), joints[:, FINGERS])
     error = (found - hinges).abs()
     assert error.median() < 0.01 and error.quantile(0.9) < 0.1
+
+
+def test_numpy_and_torch_match_alike(double, hands):
+    joints = double.joints(hands.pose_of(double, hands.draw(double, 20)))[:, FINGERS]
+    hands.close(spin_match(hands.numpy_chain(double), joints.numpy()), spin_match(chain_of(double), joints), 1e-9)
 
 
 def test_polished_it_is_exact(model):

@@ -63,9 +63,9 @@ def test_contains():
 
 def test_field_of_view():
     camera = camera_from_field_of_view(640, 480, 60.0)
-    edge = camera.rays(torch.tensor([[-0.5, 239.5], [639.5, 239.5]]))
-    cosine = torch.nn.functional.cosine_similarity(edge[0], edge[1], dim=0)
-    assert torch.rad2deg(cosine.acos()) == pytest.approx(60, abs=1e-3)
+    left, right = camera.rays(np.array([[-0.5, 239.5], [639.5, 239.5]]))
+    cosine = left @ right / (np.linalg.norm(left) * np.linalg.norm(right))
+    assert np.degrees(np.arccos(cosine)) == pytest.approx(60, abs=1e-3)
     with pytest.raises(InputError, match="field of view"):
         camera_from_field_of_view(640, 480, 180.0)
 
@@ -90,8 +90,34 @@ def test_bad_matrices(matrix, fault):
         Camera(matrix, 640, 480)
 
 
+@pytest.mark.parametrize("camera", CAMERAS)
+@pytest.mark.parametrize("batched", [False, True])
+def test_numpy_and_torch_agree(camera, points, batched):
+    many = camera.K + torch.arange(3.0, dtype=torch.float64)[:, None, None] * torch.diag(torch.tensor([5.0, 7, 0]))
+    theirs = type(camera)(many if batched else camera.K, 640, 480)
+    ours = type(camera)(theirs.K.numpy(), 640, 480)
+    box = SquareBox(200, 220, 90, 0.4)
+    for change in (lambda c: c, lambda c: c.crop(box, 64), lambda c: c.resize(99, 200), lambda c: c.mirror()):
+        array, tensor = change(ours), change(theirs)
+        pixels = tensor.project(points)
+        for found, wanted in (
+            (array.K, tensor.K),
+            (array.project(points.numpy()), pixels),
+            (array.unproject(pixels.numpy(), points[..., 2].numpy()), tensor.unproject(pixels, points[..., 2])),
+        ):
+            assert isinstance(found, np.ndarray) and isinstance(wanted, torch.Tensor)
+            np.testing.assert_allclose(found, wanted.numpy(), atol=1e-10, rtol=1e-12)
+        assert (array.contains(pixels.numpy()) == tensor.contains(pixels).numpy()).all()
+    if isinstance(camera, Camera):
+        np.testing.assert_allclose(ours.rays(points[..., :2].numpy()), theirs.rays(points[..., :2]), atol=1e-10)
+
+
 def test_good_matrices():
-    assert check_camera_matrix([[500, 0, 320], [0, 500, 240], [0, 0, 1]]).dtype == torch.float32
+    whole = check_camera_matrix([[500, 0, 320], [0, 500, 240], [0, 0, 1]])
+    assert isinstance(whole, np.ndarray) and whole.dtype == np.float64
+    assert check_camera_matrix(torch.tensor([[500, 0, 320], [0, 500, 240], [0, 0, 1]])).dtype == torch.float32
+    assert check_camera_matrix(np.eye(3, dtype=np.float32)).dtype == np.float32
+    assert check_camera_matrix(K) is K
     assert check_camera_matrix(torch.zeros(0, 3, 3)).shape == (0, 3, 3)
     with pytest.raises(InputError, match="640x0"):
         Camera(K, 640, 0)

@@ -4,6 +4,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from phalanx.geometry.rotations import (
+    cross_matrix,
     matrix_to_rotmat,
     quat_to_rotmat,
     ray_to_rotmat,
@@ -79,3 +80,12 @@ def test_gradients():
     assert torch.autograd.gradcheck(ray_to_rotmat, torch.tensor([[0.0, 0, 1]], dtype=torch.float64, requires_grad=True))
     assert torch.autograd.gradcheck(rotvec_to_rotmat, vectors)
     assert torch.autograd.gradcheck(sixd_to_rotmat, sixes)
+
+
+def test_numpy_and_torch_agree():
+    rays = torch.cat((torch.randn(20, 3, dtype=torch.float64), torch.tensor([[0.0, 0, 2], [0, 0, -1]]).double()))
+    for function in (ray_to_rotmat, cross_matrix):
+        found = function(rays.numpy())
+        assert isinstance(found, np.ndarray) and found.shape == (22, 3, 3)
+        np.testing.assert_allclose(found, function(rays), atol=1e-10)
+    assert cross_matrix(rays[0].numpy().astype(np.float32)).dtype == np.float32

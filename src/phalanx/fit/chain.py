@@ -1,17 +1,21 @@
-"""The hand's kinematic chain with its analytical derivatives, written for few and large tensor operations.
+"""The hand's kinematic chain with its analytical derivatives, written for few and large array operations.
 
 Every finger is four hinges (base abduction, base flexion, and two more flexions) and four joints. Frames: everything here is
-relative to the palm (the hand frame), with the wrist at the origin. `B` hands, 5 fingers, thumb first.
+relative to the palm (the hand frame), with the wrist at the origin. `B` hands, 5 fingers, thumb first. One source serves NumPy
+arrays and PyTorch tensors (`core.arrays`): the chain is of the kind of the arrays it was built from, and so are its arguments.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Generic
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.arrays import Array, lengths, like, namespace
 from phalanx.geometry.rotations import cross_matrix
 from phalanx.hand.anatomy import ABDUCTION, AXES, FLEXION, LIMITS
 from phalanx.hand.model import HandModel
@@ -24,86 +28,101 @@ HINGES = tuple(
 )
 """For the 20 hinges, finger by finger and base to tip, the index of the anatomical angle (of 23)."""
 
+MIDDLE = 2
+"""The finger along which a hand's length is measured."""
+
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(Generic[Array]):
     """Constants of a hand model's chain."""
 
-    axes: Tensor  # (5, 4, 3) unit hinge axes in the rest frame
-    turns: Tensor  # (20, 2, 9) cross-product matrix of each axis, and its square
-    bones: Tensor  # (5, 4, 3) wrist to first joint, then the three bones, mean shape
-    bone_basis: Tensor  # (5, 4, 3, 10) their change with shape
-    limits: Tensor  # (20, 2) radians
-    reach: Tensor  # (5, 4, 4) 1 where hinge k moves joint j of its finger
-    pivots: Tensor  # (4,) the joint of its finger that each hinge sits at
+    axes: Array  # (5, 4, 3) unit hinge axes in the rest frame
+    turns: Array  # (20, 2, 9) cross-product matrix of each axis, and its square
+    bones: Array  # (5, 4, 3) wrist to first joint, then the three bones, mean shape
+    bone_basis: Array  # (5, 4, 3, 10) their change with shape
+    columns: Array  # (5, 4, 3, 11) bones, then their basis: both turn alike
+    limits: Array  # (20, 2) radians
+    reach: Array  # (5, 4, 4, 1) 1 where hinge k moves joint j of its finger
+    identity: Array  # (3, 3)
 
 
-@lru_cache(maxsize=8)
-def _chain(model: HandModel, device: torch.device, dtype: torch.dtype) -> Chain:
-    axes = AXES[list(HINGES)].to(device=device, dtype=dtype)  # (20, 3)
+def build_chain(rest_joints: Array, joint_basis: Array) -> Chain[Array]:
+    """The chain of a hand with these joints at rest (21, 3), metres, and their shape basis (21, 3, 10)."""
+    xp = namespace(rest_joints)
+    axes = like(AXES[list(HINGES)], rest_joints)  # (20, 3)
     cross = cross_matrix(axes)
-    fingers = torch.tensor(FINGERS, device=device)  # (5, 4)
-    from_joint = torch.cat((torch.zeros_like(fingers[:, :1]), fingers[:, :3]), dim=1)
-    pivots = torch.tensor([0, 0, 1, 2], device=device)
-    joint = torch.arange(4, device=device)
+    fingers, before = np.array(FINGERS), np.array([[0, *finger[:3]] for finger in FINGERS])
+    bones = rest_joints[fingers] - rest_joints[before]
+    bone_basis = joint_basis[fingers] - joint_basis[before]
+    pivots = np.array([0, 0, 1, 2])  # the joint of its finger that each hinge sits at
+    reach = np.tile((np.arange(4) > pivots[:, None])[..., None], (5, 1, 1, 1))
     return Chain(
-        axes=axes.unflatten(0, (5, 4)),
-        turns=torch.stack((cross, cross @ cross), dim=1).flatten(2),
-        bones=model.rest_joints[fingers] - model.rest_joints[from_joint],
-        bone_basis=model.joint_basis[fingers] - model.joint_basis[from_joint],
-        limits=LIMITS[list(HINGES)].to(device=device, dtype=dtype),
-        reach=(joint[None] > pivots[:, None]).to(dtype).expand(5, 4, 4),
-        pivots=pivots,
+        axes=axes.reshape(5, 4, 3),
+        turns=xp.stack((cross, cross @ cross), axis=1).reshape(20, 2, 9),
+        bones=bones,
+        bone_basis=bone_basis,
+        columns=xp.concatenate((bones[..., None], bone_basis), axis=-1),
+        limits=like(LIMITS[list(HINGES)], rest_joints),
+        reach=like(reach, rest_joints),
+        identity=like(np.eye(3), rest_joints),
     )
 
 
-def chain_of(model: HandModel) -> Chain:
+@lru_cache(maxsize=8)
+def _chain(model: HandModel, device: torch.device, dtype: torch.dtype) -> Chain[Tensor]:
+    return build_chain(model.rest_joints, model.joint_basis)
+
+
+def chain_of(model: HandModel) -> Chain[Tensor]:
     """The chain of `model`, kept for the next call."""
     with torch.inference_mode(False):  # what is kept must serve differentiation too
         return _chain(model, model.rest_joints.device, model.rest_joints.dtype)
 
 
-def hinge_rotations(chain: Chain, angles: Tensor) -> Tensor:
+def hinge_rotations(chain: Chain[Array], angles: Array) -> Array:
     """Rotation of each hinge (B, 5, 4, 3, 3) for angles (B, 20): Rodrigues' formula."""
-    factors = torch.stack((torch.sin(angles), 1 - torch.cos(angles)), dim=-1)  # (B, 20, 2)
+    xp = namespace(angles)
+    factors = xp.stack((xp.sin(angles), 1 - xp.cos(angles)), axis=-1)  # (B, 20, 2)
     turn = (factors[:, :, None] @ chain.turns)[:, :, 0]  # (B, 20, 9)
-    turn[..., ::4] += 1
-    return turn.view(-1, 5, 4, 3, 3)
+    diagonal = turn[..., ::4]
+    diagonal += 1
+    return turn.reshape(-1, 5, 4, 3, 3)
 
 
-def local_rotations(chain: Chain, angles: Tensor) -> Tensor:
+def local_rotations(chain: Chain[Array], angles: Array) -> Array:
     """Rotations of the 15 finger joints (B, 15, 3, 3), as in `HandPose.rotations[:, 1:]`."""
     turn = hinge_rotations(chain, angles)
-    return torch.stack((turn[:, :, 0] @ turn[:, :, 1], turn[:, :, 2], turn[:, :, 3]), dim=2).flatten(1, 2)
+    joints = turn[:, :, 0] @ turn[:, :, 1], turn[:, :, 2], turn[:, :, 3]
+    return namespace(angles).stack(joints, axis=2).reshape(-1, 15, 3, 3)
 
 
-def rotations_to_hinges(chain: Chain, rotations: Tensor) -> Tensor:
+def rotations_to_hinges(chain: Chain[Array], rotations: Array) -> Array:
     """Angles (B, 20) that explain finger rotations (B, 15, 3, 3) best; exact for what `local_rotations` made.
 
     The base joint R = R_a R_f moves the flexion axis f by the abduction only, which gives the abduction; every flexion is
     the twist about its axis of what is left.
     """
-    rotation = rotations.unflatten(1, (5, 3))  # (B, 5, 3, 3, 3)
+    xp = namespace(rotations)
+    rotation = rotations.reshape(-1, 5, 3, 3, 3)
     a, f = chain.axes[:, 0], chain.axes[:, 1]  # (5, 3)
     image = (rotation[:, :, 0] @ f[..., None])[..., 0]  # (B, 5, 3)
     aligned = (a * f).sum(-1)
-    abduction = torch.atan2(
-        (image * torch.linalg.cross(a, f)).sum(-1), (image * f).sum(-1) - aligned.square()
-    )  # (B, 5)
-    back = torch.stack((-torch.sin(abduction), 1 - torch.cos(abduction)), dim=-1)  # (B, 5, 2) turn by -abduction
-    undo = (back[:, :, None] @ chain.turns.unflatten(0, (5, 4))[:, 0])[:, :, 0].unflatten(-1, (3, 3))  # (B, 5, 3, 3)
+    across = xp.cross(a, f, axis=-1)
+    abduction = xp.arctan2((image * across).sum(-1), (image * f).sum(-1) - xp.square(aligned))  # (B, 5)
+    back = xp.stack((-xp.sin(abduction), 1 - xp.cos(abduction)), axis=-1)  # (B, 5, 2) turn by -abduction
+    undo = (back[:, :, None] @ chain.turns.reshape(5, 4, 2, 9)[:, 0]).reshape(-1, 5, 3, 3)
     first = rotation[:, :, 0] + undo @ rotation[:, :, 0]
-    rest = torch.cat((first[:, :, None], rotation[:, :, 1:]), dim=2)  # (B, 5, 3, 3, 3)
-    skew = torch.stack(
+    rest = xp.concatenate((first[:, :, None], rotation[:, :, 1:]), axis=2)  # (B, 5, 3, 3, 3)
+    skew = xp.stack(
         (rest[..., 2, 1] - rest[..., 1, 2], rest[..., 0, 2] - rest[..., 2, 0], rest[..., 1, 0] - rest[..., 0, 1]),
-        dim=-1,
+        axis=-1,
     )
-    trace = rest.diagonal(dim1=-2, dim2=-1).sum(-1)
-    flexion = 2 * torch.atan2((skew * chain.axes[:, 1:]).sum(-1), 1 + trace)  # (B, 5, 3)
-    return torch.cat((abduction[..., None], flexion), dim=2).flatten(1)
+    trace = rest.reshape(-1, 5, 3, 9)[..., ::4].sum(-1)
+    flexion = 2 * xp.arctan2((skew * chain.axes[:, 1:]).sum(-1), 1 + trace)  # (B, 5, 3)
+    return xp.concatenate((abduction[..., None], flexion), axis=2).reshape(-1, 20)
 
 
-def joints_and_derivatives(chain: Chain, angles: Tensor, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def joints_and_derivatives(chain: Chain[Array], angles: Array, shape: Array) -> tuple[Array, Array, Array]:
     """Joints relative to the palm and how they move.
 
     Args:
@@ -114,21 +133,28 @@ def joints_and_derivatives(chain: Chain, angles: Tensor, shape: Tensor) -> tuple
         joints (B, 5, 4, 3) of the fingers (the wrist is the origin); their derivatives by the hinges of the same finger
         (B, 5, 4, 3, 4), joint by coordinate by hinge; and by shape (B, 5, 4, 3, 10).
     """
+    xp = namespace(angles)
     turn = hinge_rotations(chain, angles)
     abducted = turn[:, :, 0]
     flexed = abducted @ turn[:, :, 1]
     second = flexed @ turn[:, :, 2]
     third = second @ turn[:, :, 3]
-    after = torch.stack((abducted, flexed, second, third), dim=2)  # (B, 5, 4, 3, 3) frame after each hinge
     # A hinge does not move its own axis, so the frame after it serves.
-    axes = (after @ chain.axes[..., None])[..., 0]  # (B, 5, 4, 3)
-    frames = after.clone()
-    frames[:, :, 0] = torch.eye(3, dtype=angles.dtype, device=angles.device)  # the metacarpals belong to the palm
-    # The mean bones are one more column beside the shape basis: both turn alike.
-    columns = torch.cat((chain.bones[..., None], chain.bone_basis), dim=-1)  # (5, 4, 3, 11)
-    turned = (frames @ columns).cumsum(dim=2)  # (B, 5, 4, 3, 11)
+    axes = (xp.stack((abducted, flexed, second, third), axis=2) @ chain.axes[..., None])[..., 0]  # (B, 5, 4, 3)
+    palm = xp.broadcast_to(chain.identity, abducted.shape)  # the metacarpals belong to it
+    frames = xp.stack((palm, flexed, second, third), axis=2)  # (B, 5, 4, 3, 3) of the bones
+    turned = xp.cumsum(frames @ chain.columns, axis=2)  # (B, 5, 4, 3, 11)
     by_shape = turned[..., 1:]
     joints = turned[..., 0] + (by_shape @ shape[:, None, None, :, None])[..., 0]  # (B, 5, 4, 3)
-    lever = (joints[:, :, None] - joints[:, :, chain.pivots, None]) * chain.reach[..., None]  # (B, 5, hinge, joint, 3)
-    by_angle = torch.linalg.cross(axes[:, :, :, None].expand_as(lever), lever)
-    return joints, by_angle.permute(0, 1, 3, 4, 2), by_shape
+    pivots = xp.concatenate((joints[:, :, :1], joints[:, :, :3]), axis=2)  # (B, 5, 4, 3) where the hinges sit
+    lever = (joints[:, :, None] - pivots[:, :, :, None]) * chain.reach  # (B, 5, hinge, joint, 3)
+    by_angle = xp.cross(axes[:, :, :, None], lever, axis=-1)
+    return joints, xp.moveaxis(by_angle, 2, -1), by_shape
+
+
+def hand_length(chain: Chain[Array], shape: Array) -> tuple[Array, Array]:
+    """Length (B,) of the straight hand in metres, wrist joint to middle finger tip along the bones, and its derivative (B, 10)."""
+    basis = chain.bone_basis[MIDDLE]  # (4, 3, 10)
+    bones = chain.bones[MIDDLE] + (basis @ shape[:, None, :, None])[..., 0]  # (B, 4, 3)
+    long = lengths(bones)  # (B, 4, 1)
+    return long.sum((1, 2)), (bones / long).reshape(-1, 12) @ basis.reshape(12, 10)

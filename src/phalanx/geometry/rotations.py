@@ -6,9 +6,12 @@ Quaternions are XYZW. Everything is batched over leading dimensions and differen
 
 from functools import lru_cache
 
+import numpy as np
 import roma
 import torch
 from torch import Tensor
+
+from phalanx.core.arrays import Array, like, namespace, unit
 
 
 def rotvec_to_rotmat(rotvec: Tensor) -> Tensor:
@@ -55,8 +58,8 @@ def rotmat_angle(first: Tensor, second: Tensor) -> Tensor:
     return roma.rotmat_geodesic_distance(first, second)
 
 
-def ray_to_rotmat(direction: Tensor) -> Tensor:
-    """The smallest rotation that takes the optical axis (0, 0, 1) onto a viewing ray.
+def ray_to_rotmat(direction: Array) -> Array:
+    """The smallest rotation that takes the optical axis (0, 0, 1) onto a viewing ray. For NumPy and PyTorch.
 
     Args:
         direction: viewing rays (..., 3) of any length but zero.
@@ -64,25 +67,34 @@ def ray_to_rotmat(direction: Tensor) -> Tensor:
         rotations (..., 3, 3) whose third column is the normalised ray and which do not twist about it. The ray straight
         backwards, which no camera sees, has no smallest rotation: half a turn about x is given.
     """
-    ray = torch.nn.functional.normalize(direction, dim=-1)
-    x, y, z = ray.unbind(-1)
+    xp = namespace(direction)
+    ray = unit(direction)
+    x, y, z = ray[..., 0], ray[..., 1], ray[..., 2]
     backwards = z <= -1 + 1e-6
-    scale = 1 / torch.where(backwards, torch.ones_like(z), 1 + z)
+    scale = 1 / xp.where(backwards, xp.ones_like(z), 1 + z)
     xy = -x * y * scale
     rows = (1 - x * x * scale, xy, x, xy, 1 - y * y * scale, y, -x, -y, z)  # Rodrigues with axis (-y, x, 0)
-    rotation = torch.stack(rows, dim=-1).unflatten(-1, (3, 3))  # (..., 3, 3)
-    half_turn = torch.diag(direction.new_tensor([1.0, -1.0, -1.0]))
-    return torch.where(backwards[..., None, None], half_turn, rotation)
+    rotation = xp.stack(rows, axis=-1).reshape(*direction.shape, 3)  # (..., 3, 3)
+    return xp.where(backwards[..., None, None], like(_HALF_TURN, direction), rotation)
 
 
-def cross_matrix(vector: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) of the cross product with vectors (..., 3)."""
-    return (vector @ cross_generators(vector.device, vector.dtype)).unflatten(-1, (3, 3))
+def cross_matrix(vector: Array) -> Array:
+    """Matrices (..., 3, 3) of the cross product with vectors (..., 3). For NumPy and PyTorch."""
+    return (vector @ cross_generators(vector)).reshape(*vector.shape, 3)
+
+
+def cross_generators(reference: Array) -> Array:
+    """What a vector (3,) is multiplied by for its cross-product matrix, (3, 9), as an array like `reference`."""
+    if isinstance(reference, np.ndarray):
+        return _CROSS.astype(reference.dtype)
+    return _cross_generators(reference.device, reference.dtype)
 
 
 @lru_cache(maxsize=8)
-def cross_generators(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What a vector (3,) is multiplied by for its cross-product matrix: (3, 9)."""
-    rows = [[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]]
+def _cross_generators(device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # kept beyond this call
-        return torch.tensor(rows, device=device, dtype=dtype)  # (3, 9)
+        return torch.tensor(_CROSS, device=device, dtype=dtype)
+
+
+_HALF_TURN = np.diag([1.0, -1.0, -1.0])
+_CROSS = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]], float)

@@ -291,7 +291,7 @@ def picture_camera(K: Any, width: int, height: int) -> Camera:
     """
     if K is None:
         assumed = camera_from_field_of_view(width, height, FIELD_OF_VIEW)
-        return Camera(assumed.K.double(), width, height)
+        return Camera(torch.from_numpy(assumed.K).double(), width, height)
     matrix = as_intrinsics(K)
     (fx, _, cx), (_, fy, cy) = matrix[:2].tolist()
     if max(abs(cx) / fx, abs(width - cx) / fx, abs(cy) / fy, abs(height - cy) / fy) > WIDEST:
