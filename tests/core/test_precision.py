@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.precision import as_precision, faster_precision
+from phalanx.core.precision import check_precision, faster_precision
 
 
 def work(seconds, calls):
@@ -73,6 +73,7 @@ def test_faults_of_the_work_itself_are_not_hidden():
 
 
 def test_precisions_have_names():
-    assert [as_precision(name) for name in ("auto", "float32", "bfloat16")] == ["auto", "float32", "bfloat16"]
+    for name in ("auto", "float32", "bfloat16"):
+        check_precision(name)
     with pytest.raises(InputError, match="precision: must be 'auto', 'float32' or 'bfloat16', not 'half'"):
-        as_precision("half")
+        check_precision("half")

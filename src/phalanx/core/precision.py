@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -25,11 +25,10 @@ _HOPELESS = 3.0
 """Times as slow as float32: where a call is not short, one is enough to know. Emulated bfloat16 may take seconds."""
 
 
-def as_precision(precision: str) -> Precision:
-    """`precision`, checked. Raises InputError if there is no such precision."""
-    if precision == "auto" or precision == "float32" or precision == "bfloat16":
-        return precision
-    raise InputError(f"precision: must be 'auto', 'float32' or 'bfloat16', not {precision!r}")
+def check_precision(precision: str) -> None:
+    """Raise InputError if there is no such precision (`Precision`)."""
+    if precision not in get_args(Precision):
+        raise InputError(f"precision: must be 'auto', 'float32' or 'bfloat16', not {precision!r}")
 
 
 def faster_precision(prepare: Callable[[torch.dtype], Callable[[], object]]) -> torch.dtype:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phalanx.core.errors import InputError
-from phalanx.core.precision import as_precision, faster_precision
+from phalanx.core.precision import check_precision, faster_precision
 
 
 class ConvUnit(nn.Sequential):
@@ -90,14 +90,14 @@ def inference_precision(precision: str = "auto") -> torch.dtype:
 
     Raises InputError if there is no such precision, or bfloat16 is asked for where packed convolutions cannot compute in it.
     """
-    chosen = as_precision(precision)
-    if chosen == "bfloat16" and not can_pack(torch.bfloat16):
+    check_precision(precision)
+    if precision == "auto":
+        return _faster_packed()
+    if precision == "bfloat16" and not can_pack(torch.bfloat16):
         raise InputError(
             "precision: PyTorch cannot compute packed convolutions in bfloat16 on this CPU; 'auto' takes what works"
         )
-    if chosen == "auto":
-        return _faster_packed()
-    return torch.bfloat16 if chosen == "bfloat16" else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 def _packed_example(dtype: torch.dtype) -> Callable[[], object]:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from phalanx.core.errors import InputError
-from phalanx.core.precision import Precision, as_precision
+from phalanx.core.precision import Precision, check_precision
 from phalanx.methods.base import Player
 
 HELD_OUT_SEED = 1_000_003
@@ -141,8 +141,8 @@ def check_config(config: LoopConfig, phases: Sequence[Phase], stream_seed: int =
     for seed in (config.seed, stream_seed):
         if not 0 <= seed < 2**62:
             raise InputError(f"train: seeds must lie in [0, 2^62), got {seed}")
-    as_precision(config.precision)
-    as_precision(config.kernel_precision)
+    check_precision(config.precision)
+    check_precision(config.kernel_precision)
     ends = [phase.until for phase in phases]
     if not ends or ends != sorted(ends) or ends[-1] != 1.0:
         raise InputError(f"train: phases must end at rising progress, the last at 1, got {ends}")
