@@ -48,6 +48,7 @@ def test_views_are_those_that_would_be_drawn(tmp_path, monkeypatch):
     (file,) = (tmp_path / "views").glob("*.safetensors")
     assert len(lines) == 1 and file.name in lines[0] and "0.1 MB" in lines[0]
     assert abs(file.stat().st_size / 1e6 - 0.1) < 0.05  # as was said
+    assert file.stat().st_mode == file.with_suffix(".json").stat().st_mode  # others may read both or neither
     file.write_bytes(file.read_bytes()[:-1] + b"\1")
     with pytest.raises(InputError, match="missing or damaged"):
         frozen_views(FIELD, 5, 3, 64, tmp_path, say=silent)

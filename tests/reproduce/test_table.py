@@ -106,8 +106,9 @@ def test_hours_and_disk_are_said_before_it_starts(tmp_path):
     _, lines = make(tmp_path, [], (1,), ["begin", "end"])
     # One shared start and two fits: 1000 * 0.36 + 2 * 500 * 0.72 seconds, 1 + 2 * 2 MB
     assert lines[0] == "toy: 0 of 2 rows and seeds are done"
-    assert lines[1].startswith("3 trainings to do: about 18 minutes, by the speed of a few steps tried now")
-    assert "about 5.0 MB of disk" in lines[1]
+    assert lines[1:3] == [f"trying a few steps of the trainings of kind {kind}" for kind in ("start", "fit")]
+    assert lines[3].startswith("3 trainings to do: about 18 minutes, by the speed of a few steps tried now")
+    assert "about 5.0 MB of disk" in lines[3]
 
 
 def test_hours_are_learnt_from_what_is_done(tmp_path):

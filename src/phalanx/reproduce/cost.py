@@ -35,6 +35,7 @@ def announce(
     seconds, tried = 0.0, False
     for training in needed:
         if training.kind not in known:
+            say(f"trying a few steps of the trainings of kind {training.kind}")
             known[training.kind], tried = paper.seconds(world, training.kind), True
         seconds += known[training.kind] * max(0, training.pictures - _progress(training.folder)[0])
     size = sum(training.bytes for training in needed if not training.folder.exists())

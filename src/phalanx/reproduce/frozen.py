@@ -136,7 +136,9 @@ def kept_tensors(
             say(f"making {path.name}, {amount(size)}, in {path.parent}")
             tensors = {name: value.contiguous() for name, value in make().items()}
             with write_whole(path) as temporary:
+                mode = temporary.stat().st_mode
                 safetensors.torch.save_file(tensors, temporary)
+                temporary.chmod(mode)  # the library leaves files that their owner alone can read
             about = json.loads(json.dumps(about, default=str))
             write_json(manifest, {**about, "file": path.name, "sha256": _checksum(path)}, indent=1)
         elif not path.is_file() or _checksum(path) != read_json(manifest).get("sha256"):

@@ -133,7 +133,7 @@ def table_lines(
     shares: Mapping[str, Share],
 ) -> list[str]:
     """The table in Markdown; a published column follows each figure that the paper prints."""
-    printed = {}
+    printed: dict[tuple[str | None, str], str] = {}
     for found in published(paper=paper.key):
         printed.setdefault((found.method, found.metric.name), found.printed)
     main, *others = paper.figures
