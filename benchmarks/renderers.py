@@ -2,10 +2,11 @@
 
     python benchmarks/renderers.py --pyrender-python PATH [--pictures 32] [--seconds 4] [--json FILE]
 
-All draw the same surfaces (hand and clothed forearm, as synthesis has them) through the same cameras, twice: as synthesis draws them,
-four samples a pixel averaged, textured, with coverage for a mask; and plain, one sample a pixel in one colour. Each renderer runs in
-a process that keeps to one core, and they take turns; then two processes of each run at once. `benchmarks/README.md` says how
-to make the environment, and what each of them does for a picture.
+All of them draw the same surfaces (hand and clothed forearm, as synthesis has them) through the same cameras in two ways: as synthesis
+draws them, textured, four samples a pixel averaged, with coverage as the mask; and plain, one sample a pixel in one colour.
+
+Each renderer runs in a process of its own that keeps to one core. They take turns; then two processes of each run at once.
+`benchmarks/README.md` says how to make the environment, and what each renderer does for a picture.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ BLOCK = 4  # plain pictures drawn together, as synthesis does
 
 
 class Hands:
-    """Posed and clothed hands of a chunk of synthesis, and what they are drawn by."""
+    """Posed and clothed hands of a chunk of synthesis, with everything that it takes to draw them."""
 
     def __init__(self, size: int, count: int, seed: int = 0) -> None:
         self.size, self.count = size, count

@@ -2,10 +2,11 @@
 
     python benchmarks/synth.py [--sizes 128 256] [--workers 1 2] [--views 8] [--backgrounds FOLDER] [--json FILE]
 
-First the stream: whole samples (colour, depth, mask, parts, joints, vertices, ...) as training takes them. Then a set on disk, views of
-`--views` cameras round each hand: shards are made, encoded and written to a temporary folder by the largest number of workers, and
-what that says of 320,000 pictures. Its time until each worker has finished a shard (start, estimate, banks of skins and backgrounds)
-counts once, the rest for every picture.
+First the stream: whole samples (colour, depth, mask, parts, joints, vertices, ...) as training takes them.
+
+Then a set on disk, with `--views` cameras around each hand: the largest number of workers makes, encodes and writes shards in a
+temporary folder, and their time is extrapolated to 320,000 pictures. The time until each worker has finished a shard (start, estimate,
+banks of skins and backgrounds) counts once, the rest counts for every picture.
 """
 
 from __future__ import annotations
@@ -75,10 +76,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=10.0, help="of the stream, for each row")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long the stream runs for each row")
     parser.add_argument("--chunk", type=int, default=SynthConfig.chunk, help="pictures made together")
-    parser.add_argument("--views", type=int, default=8, help="cameras round each hand of the set")
-    parser.add_argument("--shards", type=int, default=2, help="of the set, timed for each worker; 0: no set")
+    parser.add_argument("--views", type=int, default=8, help="cameras around each hand of the set")
+    parser.add_argument(
+        "--shards", type=int, default=2, help="shards of the set that are timed for each worker; 0: no set"
+    )
     parser.add_argument("--backgrounds", type=Path, default=None)
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     arguments = parser.parse_args()

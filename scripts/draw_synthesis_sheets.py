@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def save(name: str, rows: list[np.ndarray]) -> None:
-    """Write rows of pictures one below the other."""
+    """Write rows of pictures below one another."""
     width = max(row.shape[1] for row in rows)
     sheet = np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows])
     path = FOLDER / f"synthesis_{name}.jpg"
