@@ -37,7 +37,7 @@ def test_angles_to_csv_writes_a_row_a_picture_and_names_what_it_skips(pictures, 
     table = tmp_path / "angles.csv"
     assert example("angles_to_csv", monkeypatch).angles_to_csv(pictures, table) == 1
     assert "broken.jpg" in capsys.readouterr().err
-    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert list(rows[0]) == ["picture", "side", "score", *ANGLE_NAMES]
     assert [row["picture"] for row in rows] == ["open.jpg", "point.jpg"]
     spread, pointing = (float(row["middle_pip_flexion"]) for row in rows)
