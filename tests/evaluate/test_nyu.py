@@ -100,7 +100,7 @@ class Predictor:
         assert depth.shape == (480, 640) and side == "right" and K == (588.03, 587.07, 320.0, 240.0)
         if not (depth > 0).any():
             raise InputError("depth: nothing is read where the hand should be")
-        return type("Found", (), {"hand": type("Hand", (), {"joints": self.joints + [0, 0, float(depth.max())]})})()
+        return type("Hand", (), {"joints": self.joints + [0, 0, float(depth.max())]})()
 
 
 def test_frames_are_predicted_into_a_file_that_is_scored(tmp_path):

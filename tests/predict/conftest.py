@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from phalanx.fit.evidence import DEPTH_ROOT, Evidence
-from phalanx.fit.joints import without_turn
+from phalanx.fit.crop import without_turn
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
@@ -88,7 +88,7 @@ class Oracle(nn.Module):
         self.seen: list[Tensor] = []
         self.turns: list[float] = []
 
-    def forward(self, images: Tensor) -> Evidence:
+    def evidence(self, images: Tensor) -> Evidence:
         assert images.shape[1:] == (3, self.config.size, self.config.size) and images.dtype == torch.float32
         self.seen.append(images)
         size = self.config.size
@@ -153,17 +153,18 @@ def linear_fit(
 
 def make_predictor(truth: Truth, **options) -> Predictor:
     """A `Predictor` of the given truth, without weights."""
-    predictor = object.__new__(Predictor)
-    predictor.device = torch.device("cpu")
-    predictor.estimator = Oracle(truth, **options)
-    predictor.model = HandModel.open_hand()
-    predictor.fit = linear_fit
-    return predictor
+    return Predictor(Oracle(truth, **options), fit=linear_fit)
 
 
 @pytest.fixture
 def oracle() -> SimpleNamespace:
     """The parts above, for tests."""
     return SimpleNamespace(
-        truth=make_truth, picture=place_picture, predictor=make_predictor, width=WIDTH, height=HEIGHT, fit=linear_fit
+        truth=make_truth,
+        picture=place_picture,
+        estimator=Oracle,
+        fit=linear_fit,
+        predictor=make_predictor,
+        width=WIDTH,
+        height=HEIGHT,
     )

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from phalanx.core.errors import InputError
+from phalanx.fit.evidence import Evidence
 from phalanx.hand.model import HandModel
+from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import sphere_centres
 from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, save_weights
 from phalanx.predict import depth as module
@@ -47,42 +49,39 @@ class Oracle:
         return self.spheres[None] - self.middle[:, None] + away
 
 
-def predictor(weights, monkeypatch, sample, index, flip=False):
-    made = DepthPredictor(weights)
+def predictor(monkeypatch, sample, index):
     spheres = sphere_centres(sample.joints[[index]])[0]
-    K = sample.K[[index]].clone()
-    made.estimator = Oracle(monkeypatch, spheres, K)
-    return made
+    return DepthPredictor(Oracle(monkeypatch, spheres, sample.K[[index]].clone()))
 
 
-def test_joints_spheres_and_mesh_are_where_the_hand_is(weights, monkeypatch, sample):
+def test_joints_spheres_and_mesh_are_where_the_hand_is(monkeypatch, sample):
     for index in range(2):
-        made = predictor(weights, monkeypatch, sample, index)
+        made = predictor(monkeypatch, sample, index)
         depth, K = sample.depth[index].numpy(), sample.K[index].numpy()
         got = made(depth, K, side="right")
         assert np.abs(got.spheres - sphere_centres(sample.joints[[index]])[0].numpy()).max() < 1e-4
-        error = np.linalg.norm(got.hand.joints - sample.joints[index].numpy(), axis=1)
+        error = np.linalg.norm(got.joints - sample.joints[index].numpy(), axis=1)
         assert error.mean() < 0.005
-        assert np.linalg.norm(got.hand.joints_2d - sample.joints_2d[index].numpy(), axis=1).mean() < 4
-        assert got.hand.scale_source == "depth" and got.hand.side == "right" and got.hand.side_source == "given"
-        assert got.fit_error < 0.01 and got.hand.score > 0.4
-        tips = got.hand.joints[[4, 8, 12, 16, 20]]
-        gap = np.linalg.norm(got.hand.vertices[:, None] - tips, axis=2).min(0)
+        assert np.linalg.norm(got.joints_2d - sample.joints_2d[index].numpy(), axis=1).mean() < 4
+        assert got.scale_source == "depth" and got.side == "right" and got.side_source == "given"
+        assert got.fit_error_mm < 10 and got.score > 0.4
+        tips = got.joints[[4, 8, 12, 16, 20]]
+        gap = np.linalg.norm(got.vertices[:, None] - tips, axis=2).min(0)
         assert gap.max() < 0.012
 
 
-def test_a_left_hand_is_the_mirror_image(weights, monkeypatch, sample):
-    made = predictor(weights, monkeypatch, sample, 0)
+def test_a_left_hand_is_the_mirror_image(monkeypatch, sample):
+    made = predictor(monkeypatch, sample, 0)
     K = sample.K[0].numpy().astype(float)
     mirrored = K.copy()
     mirrored[0, 2] = 95 - K[0, 2]
     depth = np.ascontiguousarray(sample.depth[0].numpy()[:, ::-1])
     got = made(depth, mirrored, side="left")
     assert np.abs(got.spheres * [-1, 1, 1] - sphere_centres(sample.joints[[0]])[0].numpy()).max() < 1e-4
-    pixels = got.hand.joints @ mirrored.T
-    assert np.allclose(pixels[:, :2] / pixels[:, 2:], got.hand.joints_2d, atol=1e-6)
+    pixels = got.joints @ mirrored.T
+    assert np.allclose(pixels[:, :2] / pixels[:, 2:], got.joints_2d, atol=1e-6)
     auto = made(depth, mirrored)
-    assert auto.hand.side == "left" and auto.hand.side_source == "guessed"
+    assert auto.side == "left" and auto.side_source == "guessed"
 
 
 def test_box_and_mask_say_where_the_hand_is(weights, sample):
@@ -104,13 +103,13 @@ def test_box_and_mask_say_where_the_hand_is(weights, sample):
     assert (seen[1][0, :6, :6] == 0).all()
 
 
-def test_a_hand_is_found_behind_something_nearer(weights, monkeypatch, sample):
-    made = predictor(weights, monkeypatch, sample, 1)
+def test_a_hand_is_found_behind_something_nearer(monkeypatch, sample):
+    made = predictor(monkeypatch, sample, 1)
     depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
     depth[:30, :30] = 0.5 * depth[depth > 0].min()
     got = made(depth, K, side="right")
     assert np.abs(got.spheres - sphere_centres(sample.joints[[1]])[0].numpy()).max() < 1e-4
-    assert np.linalg.norm(made.estimator.middle[0] - sample.joints[1].mean(0)) < 0.01 and got.hand.score > 0.4
+    assert np.linalg.norm(made.estimator.middle[0] - sample.joints[1].mean(0)) < 0.01 and got.score > 0.4
 
 
 def test_where_there_is_no_hand_none_is_made_up(weights):
@@ -140,3 +139,25 @@ def test_bad_input_is_said_in_a_sentence(weights, sample):
     ):
         with pytest.raises(InputError, match=words):
             made(*arguments)
+
+
+def test_the_fit_is_given_the_spheres_joints_and_may_be_another(monkeypatch, sample):
+    calls = []
+
+    def fit(model, evidence):
+        calls.append((model, evidence))
+        return module.fit_within_limits(model, evidence)
+
+    spheres = sphere_centres(sample.joints[[0]])[0]
+    hand_model = HandModel.open_hand()
+    made = DepthPredictor(Oracle(monkeypatch, spheres, sample.K[[0]].clone()), model=hand_model, fit=fit)
+    made(sample.depth[0].numpy(), sample.K[0].numpy(), side="right")
+    ((model, evidence),) = calls
+    assert model is hand_model
+    torch.testing.assert_close(evidence.joints, joints_of_spheres(spheres[None]), atol=1e-5, rtol=0)
+    assert evidence.sigma_joints.shape == (1, 21)
+
+
+def test_a_fit_needs_joints_with_their_sigma():
+    with pytest.raises(ValueError, match="joints with sigma_joints"):
+        module.fit_within_limits(HandModel.open_hand(), Evidence(joints=torch.zeros(1, 21, 3)))

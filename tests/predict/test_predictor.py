@@ -1,13 +1,17 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.hand.model import HandModel
+from phalanx.fit.evidence import Evidence
+from phalanx.fit.joints import fit_evidence
+from phalanx.hand.model import HandModel, HandPose
 from phalanx.predict import predictor as module
-from phalanx.predict.predictor import CROP_FACTOR, Predictor, as_box, as_rgb
+from phalanx.predict.inputs import MIN_BOX, as_box
+from phalanx.predict.predictor import CROP_FACTOR, Predictor
 
 
 def project(K, points):
@@ -45,8 +49,6 @@ def test_the_surer_side_is_taken(oracle, flip, mirrored):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_with_the_real_fit_the_truth_comes_back_too(oracle, flip):
-    from phalanx.fit.joints import fit_evidence
-
     truth = oracle.truth(flip=flip)
     predictor = oracle.predictor(truth)
     predictor.fit = fit_evidence
@@ -70,8 +72,6 @@ def test_surface_is_the_models_and_never_inside_out(oracle, flip):
 
 
 def test_pose_fields_rebuild_the_surface_as_documented(oracle):
-    from phalanx.hand.model import HandPose
-
     truth = oracle.truth(flip=True)
     (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side="left", hand_length=0.2)
     flip = np.array([-1, 1, 1])
@@ -99,8 +99,6 @@ def test_first_the_whole_picture_then_closer(oracle):
 @pytest.mark.parametrize("roll", [0.6, 1.6, 3.1, -2.2])
 @pytest.mark.parametrize("real_fit", [False, True])
 def test_the_closer_look_is_turned_until_the_hand_points_up(oracle, flip, roll, real_fit):
-    from phalanx.fit.joints import fit_evidence
-
     truth = oracle.truth(flip=flip, roll=roll, at=(0.04, 0.02, 0.5))
     predictor = oracle.predictor(truth)
     if real_fit:
@@ -165,8 +163,6 @@ def test_hand_length_sets_the_scale_and_keeps_the_picture(oracle):
 
 @pytest.mark.parametrize("length", [0.05, 0.08, 0.12, 0.19, 0.26, 0.35])
 def test_every_hand_length_keeps_picture_and_pose(oracle, length):
-    from phalanx.fit.joints import fit_evidence
-
     truth = oracle.truth()
     predictor = oracle.predictor(truth)
     predictor.fit = fit_evidence
@@ -179,8 +175,6 @@ def test_every_hand_length_keeps_picture_and_pose(oracle, length):
 
 @pytest.mark.parametrize("factor", [1.0, 30.0, 1000.0])
 def test_hands_far_away_are_found_as_well(oracle, factor):
-    from phalanx.fit.joints import fit_evidence
-
     truth = oracle.truth(f=300.0 * factor, at=(0.04 / factor, 0.09 / factor, 0.5 * factor))
     predictor = oracle.predictor(truth)
     predictor.fit = fit_evidence
@@ -260,20 +254,10 @@ def test_bad_images_are_one_sentence(oracle, image, says):
         oracle.predictor(oracle.truth())(image)
 
 
-def test_grey_is_repeated():
-    grey = np.arange(400, dtype=np.uint8).reshape(20, 20)
-    np.testing.assert_array_equal(as_rgb(grey), np.stack([grey] * 3, -1))
-
-
-def test_box_may_reach_beyond_the_picture():
-    box = as_box((-20, 100, 100, 60), 320, 240)
-    assert (box.centre_x, box.centre_y, box.side) == (29.5, 129.5, 100)
-
-
 def test_joints_beyond_the_picture_do_not_carry_the_crop_away():
     joints = np.full((21, 2), -500.0)
     box = module.box_around_joints(joints, 320, 240)
-    assert (box.centre_x, box.centre_y, box.side) == (0, 0, 2 * module.MIN_BOX)
+    assert (box.centre_x, box.centre_y, box.side) == (0, 0, 2 * MIN_BOX)
     x, y = box.centre_x + 0.5 - box.side / 2, box.centre_y + 0.5 - box.side / 2
     as_box((x, y, box.side, box.side), 320, 240)  # a tracked hand may be looked for there again
 
@@ -286,7 +270,34 @@ def test_score_falls_with_uncertainty():
 
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(InputError, match="none.safetensors"):
-        Predictor(weights=tmp_path / "none.safetensors")
+        Predictor(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"no weights at all" * 10)
     with pytest.raises(InputError, match="bad.safetensors"):
-        Predictor(weights=tmp_path / "bad.safetensors")
+        Predictor(tmp_path / "bad.safetensors")
+
+
+def test_parts_are_taken_as_they_are_given(oracle):
+    """The fit gets the given model, the estimator's evidence and a hand length that the model can have."""
+    truth = oracle.truth()
+    model, calls = HandModel.open_hand(), []
+
+    def fit(*arguments):
+        calls.append(arguments)
+        return oracle.fit(*arguments)
+
+    predictor = Predictor(oracle.estimator(truth, size=96), model=model, fit=fit)
+    predictor(oracle.picture(), K=truth.K, side="right", hand_length=0.3)
+    (given, evidence, K, size, length) = calls[0]
+    assert given is model and size == 96 and K.shape == (1, 3, 3) and length == module.SHAPE_LENGTHS[1]
+    torch.testing.assert_close(evidence.shape, truth.pose.shape)
+
+
+def test_an_estimator_must_say_where_joints_are(oracle):
+    class Blind:
+        config = SimpleNamespace(size=64)
+
+        def evidence(self, batch):
+            return Evidence(shape=torch.zeros(1, 10))
+
+    with pytest.raises(ValueError, match="joints_2d with sigma_2d"):
+        Predictor(Blind())(oracle.picture(), side="right")

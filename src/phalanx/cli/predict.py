@@ -94,7 +94,8 @@ def _predict_colour(args: argparse.Namespace) -> Any:
     if args.camera or args.unit:
         raise InputError("--camera, --unit: are for depth frames (--depth); give a colour camera as --K")
     from phalanx.predict.files import predict_files
-    from phalanx.predict.predictor import Predictor, check_options
+    from phalanx.predict.inputs import check_options
+    from phalanx.predict.predictor import Predictor
 
     check_options(args.box, args.K, args.side, args.hand_length)
     return predict_files(

@@ -140,7 +140,7 @@ def predict_nyu(
     Args:
         folder: with `depth_1_0000001.png` and so on.
         save: text file, a line for each frame: u v d of 14 joints.
-        predictor: `predictor(depth (H, W) metres, K, side)` gives a `predict.depth.DepthHand`.
+        predictor: `predictor(depth (H, W) metres, K, side)` gives a `HandPrediction`, as `predict.depth.DepthPredictor` does.
         complain: is called with a sentence for every frame without a hand.
         progress: is called with the number of frames done and of all frames.
 
@@ -163,7 +163,7 @@ def predict_nyu(
     found: list[np.ndarray | None] = []
     for number, path in enumerate(frames):
         try:
-            points = joints_14(predictor(read_packed_depth(path), K, "right").hand.joints)
+            points = joints_14(predictor(read_packed_depth(path), K, "right").joints)
             x, y, z = points.T
             found.append(np.stack([x / z * FOCAL[0] + CENTRE[0], y / z * FOCAL[1] + CENTRE[1], 1000 * z], -1))
         except InputError as error:

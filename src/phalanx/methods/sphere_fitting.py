@@ -168,9 +168,8 @@ class SphereFittingEstimator(HandEstimator):
 
     @torch.no_grad()
     def evidence(self, batch: Tensor) -> Evidence:
-        """Joints, metres in the cube frame, of depth maps `(B, S, S)`; every one is trusted alike (`JOINT_SIGMA`). Without gradients."""
-        joints = joints_of_spheres(self(batch))
-        return Evidence(joints=joints, sigma_joints=torch.full_like(joints[..., 0], JOINT_SIGMA))
+        """Joints, metres in the cube frame, of depth maps `(B, S, S)`; without gradients."""
+        return evidence_of(self(batch))
 
     def read(self, maps: Tensor) -> Tensor:
         """Centres `(B, 41, 3)` in metres out of a stack's maps `(B, 82, h, w)`: heat maps, then latent depth in sides of the cube."""
@@ -252,6 +251,12 @@ class SphereFittingEstimator(HandEstimator):
         if weights.collision:
             terms["collision"] = weights.collision * sphere_fitting.collision(centres, self.radii, apart)
         return terms
+
+
+def evidence_of(centres: Tensor) -> Evidence:
+    """The joints of spheres `(B, 41, 3)` in metres, any frame; every one is trusted alike (`JOINT_SIGMA`)."""
+    joints = joints_of_spheres(centres)
+    return Evidence(joints=joints, sigma_joints=torch.full_like(joints[..., 0], JOINT_SIGMA))
 
 
 @torch.no_grad()

@@ -18,7 +18,8 @@ from phalanx.data.video import frames_per_second, read_frames, write_video
 from phalanx.hand.export import save_mesh
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.predict.depth import DepthPredictor
-from phalanx.predict.predictor import Predictor, check_options
+from phalanx.predict.inputs import check_options
+from phalanx.predict.predictor import Predictor
 
 PICTURE_SCHEMA = "phalanx.picture/1"
 VIDEO_SCHEMA = "phalanx.video/1"
@@ -179,17 +180,16 @@ def _predict_depth(
 
     outputs = [_beside(target, ending, inputs) for ending in (".json", f"{OVERLAY}.png", ".glb")]
     depth, K = read_frame(path, camera, unit)
-    found = predictor(depth, K, side, box)
-    hand = found.hand
+    hand = predictor(depth, K, side, box)
     height, width = depth.shape
     listed = hand.to_json(mesh=False)
     head = {"schema": PICTURE_SCHEMA, "input": str(path), "width": width, "height": height}
     write_json(outputs[0], {**head, "hands": [listed]})
     near = np.where(np.abs(depth - hand.joints[9, 2]) < 0.25, depth, 0)
     _write_png(outputs[1], draw_overlay(depth_picture(near), [hand]))
-    assert hand.vertices is not None and hand.faces is not None
+    assert hand.vertices is not None and hand.faces is not None and hand.fit_error_mm is not None
     save_mesh(outputs[2], [(hand.vertices, hand.faces)])
-    say(f"{path}: {describe(hand)}, spheres {1000 * found.fit_error:.1f} mm off -> {outputs[1]}")
+    say(f"{path}: {describe(hand)}, spheres {hand.fit_error_mm:.1f} mm off -> {outputs[1]}")
     return {"input": str(path), "outputs": [str(p) for p in outputs], "hands": [listed]}
 
 
