@@ -223,7 +223,7 @@ def test_many_hands_are_fitted_in_parts(model, hands, monkeypatch):
 def test_evidence_that_is_not_enough_is_refused(model, hands):
     _, K, evidence = hands.evidence_of(model, hands.draw(model, 2))
     for given, camera, says in (
-        (Evidence(), K, "says nothing"),
+        (Evidence(), K, "is empty"),
         (evidence, None, "K and size are needed"),
         (Evidence(depth=evidence.depth), None, "K and size are needed"),
         (Evidence(joints_2d=evidence.joints_2d), K, "starts from joints"),

@@ -28,6 +28,9 @@ HINGES = tuple(
 )
 """For the 20 hinges, finger by finger and base to tip, the index of the anatomical angle (of 23)."""
 
+BEFORE = tuple((0, *finger[:3]) for finger in FINGERS)
+"""The joint before each joint of a finger; the wrist before the first."""
+
 MIDDLE = 2
 """The finger along which a hand's length is measured."""
 
@@ -51,7 +54,7 @@ def build_chain(rest_joints: Array, joint_basis: Array) -> Chain[Array]:
     xp = namespace(rest_joints)
     axes = like(AXES[list(HINGES)], rest_joints)  # (20, 3)
     cross = cross_matrix(axes)
-    fingers, before = np.array(FINGERS), np.array([[0, *finger[:3]] for finger in FINGERS])
+    fingers, before = np.array(FINGERS), np.array(BEFORE)
     bones = rest_joints[fingers] - rest_joints[before]
     bone_basis = joint_basis[fingers] - joint_basis[before]
     pivots = np.array([0, 0, 1, 2])  # the joint of its finger that each hinge sits at

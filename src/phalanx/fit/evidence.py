@@ -1,7 +1,7 @@
-"""What estimators say of hands: the one thing that the fit of the hand model starts from.
+"""What estimators know about hands: the one thing that the fit of the hand model starts from.
 
-*Crop units*: 0..1 across the square crop that was looked at, and depth as `(z_j - z_root) * f / (z_root * S)`, what the same length
-would measure beside the root joint in the picture. So nobody has to guess metres; size comes in with the fit.
+*Crop units* are 0..1 across the square crop that was looked at; depth in them is `(z_j - z_root) * f / (z_root * S)`, the length that the
+same distance has in the picture at the root joint. So an estimator need not guess metres: the hand's size comes in with the fit.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ DEPTH_ROOT = 9
 
 @dataclass
 class Evidence:
-    """What an estimator says of B right hands; what it does not say is None. Uncertainties are expected absolute errors."""
+    """What an estimator knows about B right hands; what it does not know is None. Uncertainties are expected absolute errors."""
 
     joints_2d: Tensor | None = None  # (B, 21, 2) crop units, 0..1 across the crop
     sigma_2d: Tensor | None = None  # (B, 21) of each coordinate
     depth: Tensor | None = None  # (B, 21) crop units, relative to DEPTH_ROOT
     sigma_depth: Tensor | None = None  # (B, 21)
-    joints: Tensor | None = None  # (B, 21, 3) metres, camera frame
+    joints: Tensor | None = None  # (B, 21, 3) metres, frame of the camera or of the cube that was looked at
     sigma_joints: Tensor | None = None  # (B, 21) metres
     rotations: Tensor | None = None  # (B, 16, 3, 3) local, as in HandPose
     orientation: Tensor | None = None  # (B, 3, 3) relative to the viewing ray through the crop's centre

@@ -26,10 +26,10 @@ from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.skeleton import FINGERS
 
 RELAXED, ANGLE_SIGMA = 0.35, 4.5
-"""Flexion that fingers tend to where nobody says anything of their angles, and how little, radians."""
+"""Prior of the flexion of fingers where the evidence has no rotations, radians: mean and a wide sigma."""
 
 SHAPE_SIGMA = 1.0
-"""Spread of the shape where nobody says anything of it: the model's own, standard deviations."""
+"""Prior of the shape where the evidence has none, standard deviations: the model's own spread."""
 
 KNOWN_SHAPE_SIGMA = 0.01
 """Trust in a shape that is given, standard deviations."""
@@ -82,7 +82,7 @@ def fit_evidence(
 
     Args:
         model: the hand that the estimator was trained on.
-        evidence: what it says of B hands: `joints`, or `joints_2d` and `orientation`, and what else there is.
+        evidence: what it knows about B hands: `joints`, or `joints_2d` and `orientation`, and what else there is.
         K: (B, 3, 3) cameras of the crops, which may be turned: of pixels `K_upright @ R`, R a rotation about the optical axis. None
             where nothing was measured in a crop.
         size: side of the crops in pixels, to which K belongs.
@@ -91,7 +91,7 @@ def fit_evidence(
         config: weights and number of steps.
 
     Returns:
-        pose in the camera frame of K (without: in the frame of the joints); its first rotation (the forearm) is the estimator's, or none.
+        pose in the camera frame of K (without: in the frame of the joints); its first rotation (the forearm) is the estimator's, or straight.
 
     Raises:
         ValueError: the evidence is not enough to start from, or needs K and size.
@@ -117,7 +117,7 @@ def fit_joints(
             angles: weak).
 
     Returns:
-        pose in the frame of `joints`; no angle beyond its limits. The forearm is straight, because joints say nothing of it.
+        pose in the frame of `joints`; no angle beyond its limits. The forearm is straight, because joints do not show it.
     """
     chain, count = chain_of(model), len(joints)
     config = FitConfig(steps=steps, floor_joints=0.0, shape_sigma=KNOWN_SHAPE_SIGMA)
@@ -160,7 +160,7 @@ def solve_evidence(
     config = config or FitConfig()
     there = [getattr(evidence, field.name) for field in fields(evidence) if getattr(evidence, field.name) is not None]
     if not there:
-        raise ValueError("evidence: says nothing")
+        raise ValueError("evidence: is empty")
     crop = None if K is None or size is None else upright_crop(K, size)
     inner = _inner_mean(chain, evidence, len(there[0]))
     terms: list[Term[Tensor]] = []
@@ -200,7 +200,7 @@ def _needed(crop: UprightCrop[Tensor] | None) -> UprightCrop[Tensor]:
 
 
 def _inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
-    """Angles and shape (B, 30) as the evidence has them, within the limits; what it does not say is relaxed and of mean shape."""
+    """Angles, within their limits, and shape (B, 30) of the evidence; relaxed angles and the mean shape where it has none."""
     xp = namespace(chain.bones)
     if evidence.rotations is None:
         angles = RELAXED + zeros((batch, 20), chain.bones)

@@ -35,11 +35,11 @@ class NormalEquations(Generic[Array]):
 
     def __init__(self, batch: int, reference: Array) -> None:
         side = UNKNOWNS + 1
-        self.product = zeros((batch, side, side), reference)
-        self.matrix = self.product[:, :UNKNOWNS, :UNKNOWNS]
-        self.gradient = self.product[:, :UNKNOWNS, UNKNOWNS]
-        self.diagonal = diagonal(self.matrix, 1, 2)
-        self.cost = zeros((batch, 1), reference)
+        self.product: Array = zeros((batch, side, side), reference)
+        self.matrix: Array = self.product[:, :UNKNOWNS, :UNKNOWNS]
+        self.gradient: Array = self.product[:, :UNKNOWNS, UNKNOWNS]
+        self.diagonal: Array = diagonal(self.matrix, 1, 2)
+        self.cost: Array = zeros((batch, 1), reference)
 
     def add_points(self, residuals: Array, derivatives: Array, huber: float | None = None) -> None:
         """Add points that were measured.

@@ -104,11 +104,11 @@ class OrientationPrior(Generic[Array]):
     def __init__(self, mean: Array, weight: float) -> None:
         xp = namespace(mean)
         self.weight = weight
-        self._back = mean.swapaxes(-1, -2)
+        self._back: Array = mean.swapaxes(-1, -2)
         # Of a rotation's elements: the sine of its angle times its axis, which is the rotation vector where it is small; and its trace.
         sine = 0.5 * cross_generators(mean).swapaxes(0, 1)
         trace = like(np.eye(3).reshape(9, 1), mean)
-        self._share = weight * xp.concatenate((sine, -trace), axis=1)  # (9, 4)
+        self._share: Array = weight * xp.concatenate((sine, -trace), axis=1)  # (9, 4)
 
     def add_to(self, normal: NormalEquations[Array], hands: PosedHands[Array]) -> None:
         """See `fit.solver.Term`."""
