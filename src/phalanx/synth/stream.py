@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from phalanx.core.allocator import cache_blocks
 from phalanx.core.parallel import ordered
@@ -56,7 +56,7 @@ def _make_packed(config: SynthConfig, seed: int, index: int) -> dict[str, np.nda
 
 
 def _unpack(packed: dict[str, np.ndarray]) -> Sample:
-    fields: dict[str, Any] = {}
+    fields: dict[str, Tensor] = {}
     for name, array in packed.items():
         value = torch.from_numpy(array)
         fields[name] = value.float().div_(_LEVELS[name]) if name in _LEVELS else value

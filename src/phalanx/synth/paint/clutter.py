@@ -7,7 +7,6 @@ only when a bank of tiles is built (`background.py`), so they may use OpenCV's d
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
 
 import cv2
 import numpy as np
@@ -292,7 +291,13 @@ def person(generator: np.random.Generator, side: int) -> np.ndarray:
     shirt = cloth(generator, side)
 
     def oval(
-        target: np.ndarray, x: float, y: float, width: float, height: float, colour: Any, tilt: float = 0.0
+        target: np.ndarray,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        colour: tuple[float, ...] | int,
+        tilt: float = 0.0,
     ) -> None:
         """Half axes in units of `scale`, at least a pixel; the place in those units from (cx, cy)."""
         axes = max(1, int(width * scale)), max(1, int(height * scale))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -42,8 +42,9 @@ class DressDraw:
 
     def __getitem__(self, index: np.ndarray) -> DressDraw:
         bands = [(int(picture), band) for owner, band in self.bands for picture in np.flatnonzero(index == owner)]
-        arrays = (getattr(self, field.name)[index] for field in fields(self) if field.name != "bands")
-        return DressDraw(*arrays, bands=bands)
+        arrays = (self.edge, self.slant, self.thickness, self.folds, self.colour, self.stripes)
+        edge, slant, thickness, folds, colour, stripes = (array[index] for array in arrays)
+        return DressDraw(edge, slant, thickness, folds, colour, stripes, bands)
 
 
 def _cloth_colour(generator: np.random.Generator, batch: int) -> np.ndarray:

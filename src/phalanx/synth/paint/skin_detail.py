@@ -125,6 +125,12 @@ class _Marks:
     redness: np.ndarray  # (T,) blood
     palmar: np.ndarray  # (T,) cosine between the normal and the side that palm and fingers bend to
 
+    @staticmethod
+    def blank(texels: Texels) -> _Marks:
+        """Nothing drawn yet."""
+        creases, wrinkles, nail, nail_tone, redness = (np.zeros(len(texels.position)) for _ in range(5))
+        return _Marks(creases, wrinkles, nail, nail_tone, redness, texels.normal[:, 2].copy())
+
 
 def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.ndarray) -> dict[str, np.ndarray]:
     """One skin: fields `(T,)` named as `skin.CHANNELS`, with `height` in metres instead of slopes.
@@ -135,7 +141,7 @@ def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.nda
     """
     noise = Noise(generator, texels.position)
     warp = noise(0.012) * 0.0008 + noise(0.004) * 0.0003
-    marks = _Marks(*(np.zeros(len(texels.position)) for _ in range(5)), palmar=texels.normal[:, 2].copy())
+    marks = _Marks.blank(texels)
     age = generator.random()
     for finger in range(5):
         _mark_finger(marks, generator, texels, joints, finger, warp, age)
@@ -337,7 +343,7 @@ def _crease_wrist(marks: _Marks, generator: np.random.Generator, texels: Texels,
             * _step(texels.normal[:, 2], 0.1, 0.6)
             * (_finger_weight(texels).sum(1) < 0.1)
         )
-        marks.creases = np.maximum(marks.creases, crease)
+        np.maximum(marks.creases, crease, out=marks.creases)
 
 
 def _redden(
