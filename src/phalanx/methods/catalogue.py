@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from phalanx.methods import compact, sphere_fitting
-from phalanx.methods.base import HandEstimator
+from phalanx.methods.base import Method
 
 
 @dataclass(frozen=True)
 class Entry:
     """A method's parts."""
 
-    estimator: type[HandEstimator]
-    """The network: `estimator(config)` is an untrained one."""
+    network: type[Method]
+    """`network(config)` is an untrained one."""
     config: type[Any]
     """Of the network and its losses, a dataclass; its defaults are those of the shipped weights."""
-    load: Callable[..., HandEstimator]
-    """`load(path=None, hand=None, precision="auto")`: with weights (default: the shipped ones), ready for inference."""
+    load: Callable[..., Method]
+    """`load(path=None, hand=None)`: with weights (default: the shipped ones), ready for inference; estimators take `precision`, too."""
     about: str
     """What it is, in a line."""
 
