@@ -60,7 +60,7 @@ def recognise(folder: str | Path, sets: Sequence[type[Dataset]], plain: Sequence
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder")
-    found = [kind for kind in sets if kind.recognises(folder)]
+    found = _recognised(folder, sets)
     if len(found) > 1:
         raise InputError(f"{folder}: looks like several sets: {', '.join(kind.name for kind in found)}")
     if found:
@@ -75,6 +75,21 @@ def recognise(folder: str | Path, sets: Sequence[type[Dataset]], plain: Sequence
         names = ", ".join(kind.name for kind in (*sets, *plain))
         raise InputError(f"{folder}: looks like none of the sets that are known: {names}")
     return found[0]
+
+
+def _recognised(folder: Path, sets: Sequence[type[Dataset]]) -> list[type[Dataset]]:
+    """The sets that `folder` looks like.
+
+    Sets whose own folders are there outweigh those of which only files at the top are: HO-3D and FreiHAND both have an
+    `evaluation_xyz.json`.
+    """
+    found = [kind for kind in sets if kind.recognises(folder)]
+    if len(found) < 2:
+        return found
+    within = [
+        kind for kind in found if any("/" in mark and any(True for _ in folder.glob(mark)) for mark in kind.marks)
+    ]
+    return within or found
 
 
 def _places(folder: Path) -> list[_Place]:
@@ -97,9 +112,7 @@ def _places(folder: Path) -> list[_Place]:
 
 def _refuse_sets_within(folder: Path, places: Sequence[_Place], sets: Sequence[type[Dataset]]) -> None:
     """Raise InputError if folders below `folder` look like sets. Those without folders of their own are left to `_refuse_strays`."""
-    inside = [
-        (place.path, kind) for place in places[1:] if place.folders for kind in sets if kind.recognises(place.path)
-    ]
+    inside = [(place.path, kind) for place in places[1:] if place.folders for kind in _recognised(place.path, sets)]
     if inside:
         listed = ", ".join(f"{path} ({kind.name})" for path, kind in inside[:4])
         raise InputError(f"{folder}: is around what looks like a set, and not the set's own folder; check {listed}")

@@ -31,6 +31,7 @@ import torch
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder, read_head
+from phalanx.core.npz import read_npz
 from phalanx.data.dataset import Dataset, check_count, check_files
 from phalanx.data.images import image_batch, read_depth, read_image_of_size
 from phalanx.data.labels import as_batch, check_unit
@@ -108,10 +109,18 @@ class DexYCB(Dataset):
     def __len__(self) -> int:
         return len(self._pictures)
 
+    def with_hand(self) -> np.ndarray:
+        """(N,) bool: pictures in which a hand is labelled. Reads the labels of all; raises InputError for a file at fault."""
+        labels = (self._place(index) / f"labels_{self._pictures[index, 2]:06d}.npz" for index in range(len(self)))
+        return np.array([not _is_empty(read_npz(path, ("joint_3d",))["joint_3d"]) for path in labels], dtype=bool)
+
+    def _place(self, index: int) -> Path:
+        position, camera, _ = self._pictures[index].tolist()
+        return self._sequences[position].place / SERIALS[camera]
+
     def __getitem__(self, index: int) -> Sample:
         position, camera, frame = self._pictures[index].tolist()
-        sequence = self._sequences[position]
-        place = sequence.place / SERIALS[camera]
+        sequence, place = self._sequences[position], self._place(index)
         image = read_image_of_size(place / f"color_{frame:06d}.jpg", WIDTH, HEIGHT)
         joints, joints_2d, mask = _labels(place / f"labels_{frame:06d}.npz")
         depth = read_depth(place / f"aligned_depth_to_color_{frame:06d}.png", 0.001, (WIDTH, HEIGHT))
@@ -212,20 +221,18 @@ def _extrinsics(path: Path, cameras: list[int]) -> dict[int, np.ndarray]:
     return motions
 
 
+def _is_empty(joints: np.ndarray) -> bool:
+    """Whether `joint_3d` says that no hand is seen."""
+    return bool((joints == -1).all())
+
+
 def _labels(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Joints (21, 3) in metres and (21, 2) in pixels, all 0 where there is no hand, and its mask (480, 640)."""
-    read_head(path, 1)
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            contents = {name: file[name] for name in ("joint_3d", "joint_2d", "seg")}
-    except KeyError as error:
-        raise InputError(f"{path}: lacks joint_3d, joint_2d or seg") from error
-    except Exception as error:  # a damaged file raises BadZipFile, ValueError, zlib.error, TypeError, ...
-        raise InputError(f"{path}: is cut short, damaged or not an NPZ file") from error
+    contents = read_npz(path, ("joint_3d", "joint_2d", "seg"))
     joints = as_array(contents["joint_3d"], (1, 21, 3), f"{path}: joint_3d")[0]
     joints_2d = as_array(contents["joint_2d"], (1, 21, 2), f"{path}: joint_2d")[0]
     mask = as_array(contents["seg"], (HEIGHT, WIDTH), f"{path}: seg") == HAND
-    if (joints == -1).all():
+    if _is_empty(joints):
         return np.zeros((21, 3)), np.zeros((21, 2)), mask
     check_unit(joints, "metres", path)
     return joints, joints_2d, mask

@@ -16,20 +16,17 @@ Sources: the repository lmb-freiburg/freihand (layout, numbers, versions, terms)
 
 from __future__ import annotations
 
-import json
-import mmap
 import re
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head, read_json
 from phalanx.data.dataset import Dataset, check_count, check_files
 from phalanx.data.images import image_batch, read_image_of_size
-from phalanx.data.labels import as_batch, check_hands, check_rows, check_unit, project, stacked
+from phalanx.data.json_lists import entry_ends, read_entries, read_surface
+from phalanx.data.labels import as_batch, check_hands, check_rows, check_unit, project
 from phalanx.data.sample import Sample
 
 OFFICIAL = {
@@ -41,8 +38,6 @@ SIZE = 224  # pixels, both sides
 VERTICES = 778
 LENGTHS = (0.005, 0.1)
 """Metres that a bone of a finger, which `scale` is, cannot fall short of or exceed."""
-EXTENTS = (0.03, 0.6)
-"""The same of a hand's surface along its longest axis."""
 
 
 class FreiHAND(Dataset):
@@ -88,7 +83,7 @@ class FreiHAND(Dataset):
         later = ("xyz", "verts")  # absent from the first release of the evaluation split
         have = {key for key in later if self._path(key).exists() or (whole and split == "training")}
         self.xyz = self._labels("xyz", (21, 3)) if "xyz" in have else None
-        self.vertex_ends = _ends_of_entries(self._path("verts")) if "verts" in have else None
+        self.vertex_ends = entry_ends(self._path("verts")) if "verts" in have else None
         counts = {"K": len(self.K), "scale": len(self.scale)}
         counts |= {} if self.xyz is None else {"xyz": len(self.xyz)}
         counts |= {} if self.vertex_ends is None else {"verts": len(self.vertex_ends)}
@@ -119,10 +114,7 @@ class FreiHAND(Dataset):
         if self.xyz is not None:
             sample.joints, sample.joints_2d = as_batch(self.xyz[hand]), as_batch(project(self.xyz[hand], self.K[hand]))
         if self.vertex_ends is not None:
-            surface = _entry(self._path("verts"), self.vertex_ends, hand)
-            if not EXTENTS[0] < (extent := float(np.ptp(surface, axis=0).max())) < EXTENTS[1]:
-                raise InputError(f"{self._path('verts')}: entry {hand}: is {extent:.3g} across; is that in metres?")
-            sample.vertices = as_batch(surface)
+            sample.vertices = as_batch(read_surface(self._path("verts"), self.vertex_ends, hand, VERTICES))
         return sample.check()
 
     def _path(self, key: str) -> Path:
@@ -130,35 +122,4 @@ class FreiHAND(Dataset):
 
     def _labels(self, key: str, shape: tuple[int, ...]) -> np.ndarray:
         """The entries of a file as `(hands, *shape)`."""
-        path = self._path(key)
-        entries = read_json(path)
-        if not isinstance(entries, list):
-            raise InputError(f"{path}: is not a list of hands")
-        return stacked(entries, shape, (f"{path}: entry {number}" for number in range(len(entries))))
-
-
-def _ends_of_entries(path: Path) -> np.ndarray:
-    """Where the entries, lists of lists of numbers, of a list in a JSON file end: (N,) bytes from its start.
-
-    The surfaces for training take more than a gigabyte of text, so that each is read when it is asked for.
-    """
-    read_head(path, 1)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        ends = np.array([match.end() for match in re.finditer(rb"\]\s*\]", content)], dtype=np.int64)
-        tail = content[int(ends[-1]) :] if len(ends) else b""
-    if tail.strip() != b"]":
-        raise InputError(f"{path}: is cut short or not a JSON list of hands")
-    return ends
-
-
-def _entry(path: Path, ends: np.ndarray, index: int) -> np.ndarray:
-    """Entry `index` of the list, as (778, 3)."""
-    start = int(ends[index - 1]) if index else 0
-    with path.open("rb") as file:
-        file.seek(start)
-        text = file.read(int(ends[index]) - start).strip()
-    name = f"{path}: entry {index}"
-    try:
-        return as_array(json.loads(text[1:]), (VERTICES, 3), name)  # without the comma or the list's own bracket
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{name}: is not JSON ({error})") from error
+        return read_entries(self._path(key), shape)

@@ -13,6 +13,12 @@ wrist is not, as in the authors' own loader. A picture with both hands gives two
 `ids`: number of the sequence among the split's (sorted by capture and name), frame, and twice the camera's number, plus 1 for
 left hands. The parameters of MANO that come with the set are not read.
 
+A text file beside the set, `aid_human_annot_<split>.txt`, lists the annotations that people made (part H of the paper; part M is the
+machine's), an id a line; `by_people` looks for it in the set's folder, in `annotations` and in `annotations/<split>`.
+
+Version 0.0 had folders `all`, `human_annot` and `machine_annot` in the place of splits below `annotations`, and at first bare lists of
+joints in `joint_3d`. It is recognised, and refused by name.
+
 Official counts of pictures are of version 1.0 with both kinds of annotation, human and machine. Layout, counts and camera formula:
 github.com/facebookresearch/InterHand2.6M, README and `data/InterHand2.6M/dataset.py`.
 """
@@ -27,7 +33,7 @@ import torch
 
 from phalanx.core.checks import as_array, as_intrinsics, is_rotation
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_json
+from phalanx.core.files import numbered_lines, read_json
 from phalanx.data.dataset import Dataset, check_count, check_files
 from phalanx.data.images import image_batch, read_image_of_size
 from phalanx.data.labels import as_batch, check_unit, project, stacked
@@ -42,6 +48,9 @@ ORDER = (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 1
 
 NEAREST = 20
 """Millimetres that the cameras of a capture, which stand around a room, lie more than apart, were there only two of them."""
+
+OLDER = ("all", "human_annot", "machine_annot")
+"""Folders below `annotations` in version 0.0."""
 
 _WRIST, _KNUCKLE = ORDER[0], ORDER[9]  # the middle finger's
 _SIDES = {"right": (True, False), "left": (False, True), "interacting": (True, True)}
@@ -63,6 +72,7 @@ class InterHand(Dataset):
             for kind in ("data", "camera", "joint_3d")
         }
         self._images = self.folder / "images" / split
+        _refuse_older(files["data"].parent)
         path = files["data"]
         try:
             data = read_json(path)
@@ -71,13 +81,14 @@ class InterHand(Dataset):
             picture_of = np.array([place[entry["image_id"]] for entry in annotations], dtype=np.int64)  # (N,)
             shown = np.array([_SIDES[entry["hand_type"]] for entry in annotations], dtype=bool).reshape(-1, 2)  # (N, 2)
             marks = [entry["joint_valid"] for entry in annotations]
+            names = np.array([int(entry["id"]) for entry in annotations], dtype=np.int64)  # (N,)
             self._paths = [str(picture["file_name"]) for picture in pictures]
             self._sizes = [(int(picture["width"]), int(picture["height"])) for picture in pictures]
             frames = [(str(picture["capture"]), str(picture["frame_idx"])) for picture in pictures]
             self._views = [(str(picture["capture"]), str(picture["camera"])) for picture in pictures]
             self._numbers = [(int(picture["frame_idx"]), int(picture["camera"])) for picture in pictures]
             sequences = [(int(picture["capture"]), str(picture["seq_name"])) for picture in pictures]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: is not an InterHand2.6M annotation file ({error!r})") from error
@@ -105,12 +116,24 @@ class InterHand(Dataset):
         kept, left = np.nonzero(halves.any(-1) & present[picture_of, None])
         self._picture, self._row, self._left, self._valid = picture_of[kept], rows[kept], left, halves[kept, left]
         self.interacting = shown[kept].all(-1)  # (hands,)
+        self._annotations = names[kept]  # (hands,)
         hands, known = self._world.reshape(-1, 21, 3), world_valid.reshape(-1, 21)
         # The median of them, since single hands of automatic annotations may be wrong.
         check_unit(1000 * hands[known[:, _WRIST] & known[:, _KNUCKLE]][:, ORDER], "millimetres", files["joint_3d"])
 
     def __len__(self) -> int:
         return len(self._picture)
+
+    def by_people(self) -> np.ndarray:
+        """(hands,) bool: whose annotations people made. Raises InputError if the list of these is missing or at fault."""
+        name = f"aid_human_annot_{self.split}.txt"
+        annotations = self.folder / "annotations"
+        places = [place / name for place in (self.folder, annotations, annotations / self.split)]
+        path = next((place for place in places if place.is_file()), places[-1])
+        lines = numbered_lines(path)
+        if wrong := [line for line, text in lines if not (text.isascii() and text.isdigit())]:
+            raise InputError(f"{path}: line {wrong[0]}: the id of an annotation expected")
+        return np.isin(self._annotations, np.array([int(text[:18]) for _, text in lines]))
 
     def __getitem__(self, index: int) -> Sample:
         picture, left = int(self._picture[index]), int(self._left[index])
@@ -138,6 +161,16 @@ class InterHand(Dataset):
         return (mirrored(sample) if left else sample).check()
 
 
+def _refuse_older(annotations: Path) -> None:
+    """Raise InputError if a split's folder of annotations is not there, and beside it are those of version 0.0."""
+    older = [name for name in OLDER if (annotations.parent / name).is_dir()]
+    if older and not annotations.is_dir():
+        raise InputError(
+            f"{annotations.parent}: has the layout of version 0.0 ({', '.join(older)}), which is not read; "
+            "version 1.0 has a folder for each split"
+        )
+
+
 def _files_in(folder: Path) -> list[str]:
     """Relative paths of the files in `folder` and below."""
     found = []
@@ -152,6 +185,11 @@ def _world(path: Path) -> tuple[dict[tuple[str, str], int], np.ndarray, np.ndarr
     data = read_json(path)
     try:
         keys = [(capture, frame) for capture, frames in data.items() for frame in frames]
+        if bare := next((key for key in keys if isinstance(data[key[0]][key[1]], list)), None):
+            raise InputError(
+                f"{path}: capture {bare[0]}, frame {bare[1]}: is a bare list of joints, as in version 0.0, which is not read; "
+                "version 1.0 has world_coord and joint_valid"
+            )
         points = [data[capture][frame]["world_coord"] for capture, frame in keys]
         marks = [data[capture][frame]["joint_valid"] for capture, frame in keys]
     except (AttributeError, KeyError, TypeError) as error:
