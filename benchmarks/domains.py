@@ -17,8 +17,8 @@ import safetensors.torch
 
 from phalanx.methods.compact import CompactConfig, CompactEstimator
 from phalanx.synth import SynthConfig
-from phalanx.train.compact import TrainConfig, figures, held_out, run
-from phalanx.train.loop import LoopConfig, Phase
+from phalanx.train.compact import CompactTraining, figures, held_out, run
+from phalanx.train.plan import LoopConfig, Phase
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--out", default="runs/studio")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    config = TrainConfig(
+    config = CompactTraining(
         model=CompactConfig(size=64),
         loop=LoopConfig(minutes=arguments.minutes),
         synth=SynthConfig(size=64, domain="studio"),
@@ -40,7 +40,7 @@ def main() -> None:
     found = {}
     for domain in ("studio", "field"):
         pictures = held_out(replace(config, synth=replace(config.synth, domain=domain)))
-        found[domain] = figures(network, pictures, config.loop)
+        found[domain] = figures(network, pictures)
     print(f"{'':16s}{'studio':>8s}{'field':>8s}{'ratio':>8s}")
     for name, value in found["studio"].items():
         print(f"{name:16s}{value:8.1f}{found['field'][name]:8.1f}{found['field'][name] / value:8.2f}")
