@@ -16,8 +16,8 @@ from child import Child, ChildError
 
 from phalanx.core.errors import InputError
 from phalanx.data.public.photos3d import Photos3D, read_photos3d
-from phalanx.evaluate.photos3d import JointFinder, both_ways, report_photos3d, show
-from phalanx.evaluate.predictions import FoundJoints
+from phalanx.evaluate.photos3d import JointFinder, TimedPredictor, both_ways, report_photos3d, show
+from phalanx.evaluate.predictions import DefaultPredictor, FoundJoints
 from phalanx.evaluate.steps import Steps
 
 WORKER = Path(__file__).with_name("mediapipe_worker.py")
@@ -49,7 +49,9 @@ def finders(photos: Photos3D, mediapipe: MediaPipe | None, with_phalanx: bool) -
     """What is to find hands, by name of its run."""
     found: dict[str, JointFinder] = {}
     if with_phalanx:
-        found |= {f"phalanx_{name}": finder for name, finder in both_ways(None, photos.side).items()}
+        predictor = DefaultPredictor()
+        found |= {f"phalanx_{name}": finder for name, finder in both_ways(predictor, photos.side).items()}
+        found["phalanx_nothing_given"] = TimedPredictor(predictor, "auto", known_focal=False)
     if mediapipe:
         print(f"MediaPipe {mediapipe.version}: Hands, static mode, full model")
         found["mediapipe"] = mediapipe

@@ -47,7 +47,9 @@ def endless(start: int):
 
 
 def config(**changes) -> LoopConfig:
-    return LoopConfig(**({"minutes": None, "samples": 80, "evaluate_every": 24, "warmup": 8, "average": 20} | changes))
+    settings = {"minutes": None, "samples": 80, "evaluate_every": 24, "warmup": 8, "average": 20}
+    fixed = {"precision": "float32", "kernel_precision": "float32"}  # bits are compared, and auto is measured anew
+    return LoopConfig(**(settings | fixed | changes))
 
 
 def start(out: Path, resume: bool = False, stop_after: int | None = None, **changes) -> nn.Module:

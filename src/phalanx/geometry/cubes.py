@@ -25,6 +25,7 @@ _NEAREST_SHARE = 0.01  # of the readings; as many may be wrong and too near
 _FARTHEST = 0.6  # metres behind the nearest thing that a hand is looked for at the most
 _CELL = 0.1  # metres: side of the cells of space that are looked into
 _LEAST_SURFACE = 1e-3  # square metres that a cell must show
+_LEAST_POINTS = 12  # of them
 _ROUNDS = 6  # steps of the search for the middle
 
 
@@ -107,6 +108,53 @@ def cube_maps(depth: Tensor, K: Tensor, middles: Tensor, size: int, extent: floa
     maps = torch.full((batch * size * size,), far, dtype=depth.dtype, device=depth.device)
     maps.scatter_reduce_(0, (picture * size + row) * size + column, points[picture, point, 2], "amin")
     return _without_pinholes(maps.view(batch, size, size), far)
+
+
+def surface_points(depth: Tensor, K: Tensor, pitch: float) -> Tensor:
+    """Points (P, 3) in metres of what is nearest in a depth map (H, W), 0 = no reading, and up to 60 cm and a hand behind it.
+
+    Readings that lie closer than `pitch` metres at the far end are thinned out; those that lie farther apart are split into four.
+    """
+    read = depth[depth > 0]
+    if not len(read):
+        return depth.new_zeros(0, 3)
+    far = float(torch.quantile(read[:: len(read) // 4096 + 1], _NEAREST_SHARE)) + _FARTHEST
+    apart = far / float(torch.minimum(K[0, 0], K[1, 1]))
+    step, split = max(1, int(pitch / apart)), 2 if apart > pitch else 1
+    depth, K = depth[::step, ::step], K.new_tensor([1 / step, 1 / step, 1.0])[:, None] * K
+    if split > 1:
+        depth = depth.repeat_interleave(split, 0).repeat_interleave(split, 1)
+        K = K.new_tensor([float(split), float(split), 1.0])[:, None] * K
+        K[:2, 2] += 0.5 * (split - 1)  # pixel centres are integers
+    points = depth_to_points(depth[None], K[None]).flatten(0, 2)
+    return points[(points[:, 2] > 0) & (points[:, 2] < far + 0.5 * EXTENT)]
+
+
+def maps_of_points(points: Tensor, middles: Tensor, size: int, extent: float) -> Tensor:
+    """What of the same points (P, 3) lies in each of the cubes about `middles` (C, 3): maps (C, size, size) as `cube_maps` gives them."""
+    far = 0.5 * extent
+    maps = points.new_full((len(middles), size * size), far)
+    for cells, middle in zip(maps, middles, strict=True):
+        local = points - middle
+        local = local[(local.abs() < far).all(1)]
+        column, row = ((local[:, :2] / extent + 0.5) * size).floor().clamp_(0, size - 1).long().unbind(1)
+        cells.scatter_reduce_(0, row * size + column, local[:, 2], "amin")
+    return _without_pinholes(maps.view(-1, size, size), far)
+
+
+def places_on(points: Tensor, most: int = 64) -> Tensor:
+    """Points (C, 3) on what stands out towards the camera among `points` (P, 3) in metres: where a hand may be.
+
+    Means of the points in cells of space that lie up to 60 cm behind what is nearest; the nearest `most` of them, C of them.
+    """
+    if not len(points):
+        return points
+    first = torch.quantile(points[:: len(points) // 4096 + 1, 2], _NEAREST_SHARE)
+    points = points[points[:, 2] < first + _FARTHEST]
+    cells, which, counts = (points / _CELL).round().unique(dim=0, return_inverse=True, return_counts=True)
+    means = torch.zeros_like(cells).index_add_(0, which, points) / counts[:, None]
+    means = means[counts >= _LEAST_POINTS]
+    return means[means[:, 2].argsort()[:most]]
 
 
 def _without_pinholes(maps: Tensor, far: float) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from phalanx.methods import compact, sphere_fitting
+from phalanx.methods import compact, hand_finder, sphere_fitting
 from phalanx.methods.base import Method
 
 
@@ -30,6 +30,12 @@ METHODS: dict[str, Entry] = {
         compact.CompactConfig,
         compact.load,
         "one colour picture to joints, rotations and shape; trained on labelled pictures",
+    ),
+    hand_finder.METHOD: Entry(
+        hand_finder.HandFinder,
+        hand_finder.HandFinderConfig,
+        hand_finder.load,
+        "cubes of a depth frame to where a hand is and which; trained on synthetic depth",
     ),
     sphere_fitting.METHOD: Entry(
         sphere_fitting.SphereFittingEstimator,

@@ -1,0 +1,244 @@
+"""Training `methods.hand_finder` on synthetic depth frames of arms, people, held things and hands alone.
+
+Of each frame eight cubes are kept: two about its right hand and one about the other (where they are seen), moved by up to
+10 cm, and the rest about places where a hand would be looked for (`geometry.cubes.places_on`). Mirrored half of the time, which makes left
+hands of right ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phalanx.core.seeding import generator
+from phalanx.data.mixture import Mixture
+from phalanx.data.sample import Sample
+from phalanx.geometry.cubes import maps_of_points, places_on, surface_points
+from phalanx.hand.model import HandModel
+from phalanx.methods.hand_finder import (
+    FINDER_EXTENT,
+    LEFT,
+    METHOD,
+    NOTHING,
+    RIGHT,
+    UNCLEAR,
+    Cubes,
+    HandFinder,
+    HandFinderConfig,
+    save_weights,
+)
+from phalanx.synth import SynthConfig, stream
+from phalanx.train.card import synthesis
+from phalanx.train.feed import BufferFeed, MixedFeed
+from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
+from phalanx.train.run import Prepared, Say, say
+from phalanx.train.run import run as carry_out
+
+CUBES = 8
+"""Kept of each frame."""
+SPREAD = 0.06  # metres by which cubes about hands are moved, standard deviation of each coordinate, up to _CLOSE in all
+_CLOSE, _APART = 0.12, 0.18  # metres: so near to a hand's middle a cube shows it, so far from all hands it shows none
+_SEEN = 0.5  # share of the joints within the frame from which a hand is seen
+_LEAST = 60  # readings on a hand
+
+
+@dataclass
+class HandFinderTraining:
+    """A training run of the finder of hands in depth frames."""
+
+    model: HandFinderConfig = field(default_factory=HandFinderConfig)
+    """The network and its losses."""
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(minutes=30, learning_rate=1.5e-3, kernel_rate=0.02, average=30_000)
+    )
+    """Budget, schedule, optimiser; pictures are cubes here."""
+    synth: SynthConfig = field(
+        default_factory=lambda: SynthConfig(size=256, chunk=16, tiles=1, skins=1, depth_sensor="domain", effects=0.0)
+    )
+    """The frames; colour is not looked at, and the scene is each of `scenes`."""
+    scenes: dict[str, int] = field(
+        default_factory=lambda: {"arms": 96, "people": 64, "egocentric": 32, "holding": 32, "hands": 32}
+    )
+    """Cubes of each scene in a step."""
+    reuse: int = 6
+    """Times each cube is trained on."""
+    seed: int = 1
+    """Of the streams of frames."""
+    workers: int = 1
+    """Processes that generate, for each scene."""
+    buffer: int = 512
+    """Frames of each scene generated at a time."""
+    held_out: int = 96
+    """Frames of arms and of people to evaluate on."""
+
+
+def hand_middles(sample: Sample) -> tuple[Tensor, Tensor]:
+    """Middles `(B, 2, 3)` of the right and the other hand in the pictures of a sample, and whether each is seen `(B, 2)`.
+
+    The other hand is the one of a picture's mirror image; scenes without such show one hand.
+    """
+    assert sample.joints is not None and sample.joints_2d is not None and sample.depth is not None
+    size = sample.depth.shape[-1]
+    own = sample.joints.mean(1)
+    inside = ((sample.joints_2d > 0) & (sample.joints_2d < size - 1)).all(-1).float().mean(1) > _SEEN
+    if sample.hand_masks is None:
+        nowhere = torch.full_like(own, float("inf"))
+        return torch.stack([own, nowhere], 1), torch.stack([inside, torch.zeros_like(inside)], 1)
+    twin = own.unflatten(0, (-1, 2)).flip(1).flatten(0, 1) * own.new_tensor([-1.0, 1.0, 1.0])
+    there = inside.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    seen = (sample.hand_masks > 0.5).flatten(2).sum(-1) > _LEAST
+    return torch.stack([own, twin], 1), torch.stack([inside, there], 1) & seen
+
+
+def cut(sample: Sample, size: int) -> dict[str, Tensor]:
+    """What training keeps of a sample: `CUBES` cubes of each frame, the same for the same sample."""
+    assert sample.sensed_depth is not None and sample.K is not None and sample.ids is not None
+    middles, seen = hand_middles(sample)
+    random = generator(*sample.ids[0].tolist(), 11)
+    maps, kinds, offsets = [], [], []
+    for depth, K, hands, visible in zip(sample.sensed_depth, sample.K, middles, seen, strict=True):
+        points = surface_points(depth, K, FINDER_EXTENT / size)
+        chosen = _places(points, hands, visible, random)
+        maps.append(maps_of_points(points, chosen, size, FINDER_EXTENT).half())
+        kind, offset = labels(chosen, hands, visible)
+        kinds.append(kind)
+        offsets.append(offset)
+    return {"maps": torch.cat(maps), "kind": torch.cat(kinds), "offset": torch.cat(offsets)}
+
+
+def _places(points: Tensor, hands: Tensor, visible: Tensor, random: np.random.Generator) -> Tensor:
+    """Middles `(CUBES, 3)` of the cubes of a frame."""
+    wanted = [hands[0]] * 2 * int(visible[0]) + [hands[1]] * int(visible[1])
+    about = [hand + torch.from_numpy(random.normal(0, SPREAD, 3)).to(hand) for hand in wanted]
+    others = places_on(points)
+    if not len(others):
+        others = points.new_tensor([[0.0, 0.0, 0.6]])
+    picked = others[torch.from_numpy(random.integers(0, len(others), CUBES - len(about)))]
+    moved = picked + torch.from_numpy(random.normal(0, 0.02, picked.shape)).to(picked)
+    return torch.cat([*(place[None] for place in about), moved])
+
+
+def labels(places: Tensor, hands: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """What cubes about `places` (N, 3) show, (N,), and the offset (N, 3) of the nearest hand's middle; `hands` (2, 3) right, left."""
+    apart = (places[:, None] - hands).norm(dim=-1)  # (N, 2)
+    distance, which = apart.min(1)
+    seen = visible[which]
+    kind = torch.full((len(places),), UNCLEAR)
+    kind[distance > _APART] = NOTHING
+    hit = (distance < _CLOSE) & seen
+    kind[hit] = torch.where(which[hit] == 0, RIGHT, LEFT)
+    offset = (hands[which] - places).nan_to_num(0.0, 0.0, 0.0)
+    return kind, torch.where(hit[:, None], offset, 0.0)
+
+
+def finish(kept: dict[str, Tensor], size: int, random: torch.Generator) -> Cubes:
+    """A batch of cubes so kept; half of them mirrored."""
+    maps, kind, offset = kept["maps"].float(), kept["kind"].clone(), kept["offset"].clone()
+    flip = torch.rand(len(maps), generator=random) < 0.5
+    maps[flip] = maps[flip].flip(-1)
+    offset[flip, 0] = -offset[flip, 0]
+    hand = flip & (kind > NOTHING)
+    kind[hand] = RIGHT + LEFT - kind[hand]
+    return Cubes(maps, kind, offset)
+
+
+class _Joined:
+    """A feed whose batches are those of several scenes in one."""
+
+    def __init__(self, feed: MixedFeed) -> None:
+        self._feed = feed
+        self.state, self.restore, self.close = feed.state, feed.restore, feed.close
+
+    def next(self, batch: int, size: int, reuse: int) -> Cubes:
+        """The next batch."""
+        mixed: Mixture = self._feed.next(batch, size, reuse)
+        parts = list(mixed.parts.values())
+        return Cubes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("maps", "kind", "offset")))
+
+
+def synthetic_feed(config: HandFinderTraining) -> _Joined:
+    """Endless cubes as `config` has them."""
+
+    def of_scene(scene: str) -> BufferFeed[Cubes]:
+        synth = replace(config.synth, scene=scene)
+
+        def open_stream(start: int) -> Iterator[Sample]:
+            return stream(synth, config.seed, config.workers, start)
+
+        chunks = max(1, config.buffer // synth.pictures)
+        return BufferFeed(open_stream, chunks, config.seed, partial(cut, size=config.model.size), finish)
+
+    return _Joined(MixedFeed({scene: of_scene(scene) for scene in config.scenes}, config.scenes))
+
+
+def held_out(config: HandFinderTraining) -> Cubes:
+    """Cubes of frames of arms and people of another stream."""
+    parts = []
+    for scene in ("arms", "people"):
+        synth = replace(config.synth, scene=scene)
+        with closing(stream(synth, config.seed + HELD_OUT_SEED, config.workers)) as source:
+            parts += [cut(next(source), config.model.size) for _ in range(max(1, config.held_out // synth.pictures))]
+    return Cubes(
+        *(torch.cat([part[name].to(part[name].dtype) for part in parts]) for name in ("maps", "kind", "offset"))
+    )
+
+
+@torch.no_grad()
+def figures(network: nn.Module, cubes: Cubes) -> dict[str, float]:
+    """Share of cubes told rightly, of hands whose side is right, and the middles' median error in mm."""
+    device = next(network.parameters()).device
+    logits, offsets = (
+        torch.cat(both).cpu()
+        for both in zip(*(network(m.float().to(device)) for m in cubes.maps.split(128)), strict=True)
+    )
+    clear, hand = cubes.kind != UNCLEAR, cubes.kind > NOTHING
+    found = logits.argmax(1)
+    sides = logits[hand][:, RIGHT:].argmax(1) + RIGHT
+    return {
+        "right_percent": 100 * float((found == cubes.kind)[clear].float().mean()),
+        "side_percent": 100 * float((sides == cubes.kind[hand]).float().mean()),
+        "middle_mm": 1000 * float((offsets - cubes.offset)[hand].norm(dim=1).median()),
+    }
+
+
+def prepare(config: HandFinderTraining) -> Prepared:
+    """A run of `phalanx train hand_finder`."""
+    phase = Phase(1.0, config.model.size, sum(config.scenes.values()), config.reuse)
+    check_config(config.loop, [phase], config.seed)
+    torch.manual_seed(config.loop.seed)
+    cubes = cache(partial(held_out, config))
+    settings = asdict(config)
+    return Prepared(
+        HandFinder(config.model),
+        [
+            Stage(
+                "synthesis", config.loop, [phase], partial(synthetic_feed, config), lambda n, size: figures(n, cubes())
+            )
+        ],
+        fixed={name: settings[name] for name in ("model", "synth", "scenes", "seed", "buffer")},
+        data=[synthesis(replace(config.synth, scene=scene), "joints, hand masks") for scene in config.scenes],
+        start=None,
+        weights=f"{METHOD}.safetensors",
+        save=_save,
+    )
+
+
+def run(config: HandFinderTraining, out: str | Path, resume: bool = False, report: Say = say) -> Path:
+    """Train (or go on training) in the folder `out`; returns the weights file.
+
+    Raises:
+        InputError: see `train.loop.train`.
+    """
+    return carry_out(prepare, config, out, resume, report)
+
+
+def _save(network: nn.Module, path: Path) -> None:
+    assert isinstance(network, HandFinder)
+    save_weights(network, path, HandModel.open_hand())
