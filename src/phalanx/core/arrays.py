@@ -67,14 +67,14 @@ def unit(vectors: Array) -> Array:
 
 
 def solve(matrix: Array, right: Array) -> Array:
-    """The X of `matrix` (..., N, N) X = `right` (..., N, M); a singular matrix gives anything."""
+    """The X of `matrix` (..., N, N) X = `right` (..., N, M). A singular matrix gives anything, or NumPy's LinAlgError."""
     if isinstance(matrix, np.ndarray):
         return np.linalg.solve(matrix, right)
     return sys.modules["torch"].linalg.solve_ex(matrix, right)[0]
 
 
 def solve_positive(matrix: Array, right: Array) -> Array:
-    """As `solve` for symmetric positive definite matrices; others give anything."""
+    """As `solve`, for symmetric positive definite matrices alone."""
     if isinstance(matrix, np.ndarray):
         return np.linalg.solve(matrix, right)
     torch = sys.modules["torch"]
