@@ -60,7 +60,7 @@ def begun(tmp_path_factory):
     still = torch.eye(4).repeat(len(maps), 1, 1, 1)
     views = CubeViews(maps[:, None], still, torch.zeros(len(maps), 1, 3), joints[:, None])
     torch.manual_seed(0)
-    network = SphereFittingEstimator(SphereFittingConfig(size=64, width=8, points=128), train_prior(0, 60))
+    network = SphereFittingEstimator(SphereFittingConfig(size=64, width=8, points=128), train_prior(0, 300, 64))
     loop = replace(LOOP, samples=3200, learning_rate=2e-3, kernel_rate=0.04, warmup=320, average=600)
     folder = tmp_path_factory.mktemp("begun")
     network = train_on_labels(network, views, loop, 16, folder / "run", report=lambda line: None)
@@ -94,7 +94,7 @@ def test_fitting_brings_joints_nearer(tmp_path, begun, camera, write):
     figures = adapt_depth(files, tmp_path / "out", begun, Adaptation(loop, 8, labelled=0), say=lambda line: None)
     adapted = load(tmp_path / "out" / WEIGHTS, trainable=True)
     before, after = (float(joint_errors(network, views).mean()) for network in (first, adapted))
-    assert after < 0.95 * before < 40
+    assert after < 0.8 * before
     assert figures["fit_error_after_mm"] < 0.7 * figures["fit_error_before_mm"]
     card = json.loads((tmp_path / "out" / "sphere_fitting.json").read_text())
     assert [source["kind"] for source in card["data"]] == ["recordings"] and card["data"][0]["frames"] == 8
