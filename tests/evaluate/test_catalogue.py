@@ -38,7 +38,7 @@ def test_entries_are_complete_and_named_as_their_scores():
     for name, entry in PROTOCOLS.items():
         assert entry.about and "\n" not in entry.about and entry.help.endswith("\n")
         assert entry.kinds and all(kind == name or kind.startswith(f"{name}_") for kind in entry.kinds)
-    assert KINDS.keys() >= {"rhd", "stb_sk", "gestures_rwth", "nyu"} and len(KINDS) == len(PROTOCOLS) + 2
+    assert KINDS.keys() >= {"rhd", "stb_sk", "gestures_rwth", "nyu"} and len(KINDS) == len(PROTOCOLS) + 3
 
 
 def test_scores_of_every_kind_make_a_page(tmp_path):

@@ -7,8 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from phalanx.evaluate import dexter_object, freihand, gestures, hgr, mhp, nyu, photos3d, rhd, stb, synth
-from phalanx.evaluate.kinds import Kind
+from phalanx.evaluate import (
+    dexter_object,
+    dexycb,
+    freihand,
+    gestures,
+    hgr,
+    ho3d,
+    interhand,
+    mhp,
+    nyu,
+    photos3d,
+    rhd,
+    stb,
+    synth,
+)
+from phalanx.evaluate.kinds import PCK_FILES, Kind
 from phalanx.evaluate.protocol import HELP, Protocol, evaluate_set, show_set
 
 
@@ -45,11 +59,24 @@ PROTOCOLS: Mapping[str, Evaluation] = {
     "stb_sk": of_set("STB, sequences B1, the depth camera's colour pictures", stb.PROTOCOL_SK),
     "mhp": of_set("MHP, three sequences", mhp.PROTOCOL),
     "freihand": of_set("FreiHAND, evaluation split, joints and surfaces", freihand.PROTOCOL),
+    "ho3d": of_set("HO-3D, evaluation split with the ground truth of 2025, joints and surfaces", ho3d.PROTOCOL),
+    "dexycb": of_set("DexYCB, test part of s0", dexycb.PROTOCOL),
+    "dexycb_s1": of_set("DexYCB, test part of s1, unseen people", dexycb.PROTOCOL_S1),
+    "dexycb_s2": of_set("DexYCB, test part of s2, an unseen camera", dexycb.PROTOCOL_S2),
+    "dexycb_s3": of_set("DexYCB, test part of s3, unseen grasped objects", dexycb.PROTOCOL_S3),
+    "interhand": of_set("InterHand2.6M, test split, single hands", interhand.PROTOCOL),
+    "interhand_human": of_set("InterHand2.6M, test split, single hands that people annotated", interhand.PROTOCOL_HUMAN),
     "dexter_object": of_set("Dexter+Object, fingertips in colour pictures", dexter_object.PROTOCOL),
     "hgr": Evaluation("HGR, fingertips and masks in colour pictures", hgr.HELP, hgr.evaluate_hgr, hgr.show, hgr.KINDS),
     "gestures": Evaluation("gestures, by predicted poses", gestures.HELP, gestures.evaluate_gestures, gestures.show, gestures.KINDS),
 }  # fmt: skip
 """By name on the command line."""
 
-KINDS: Mapping[str, Kind] = {name: kind for evaluation in PROTOCOLS.values() for name, kind in evaluation.kinds.items()}
-"""How scores are shown, by the `protocol` in files of scores."""
+PCK = "pck"
+"""What compared curves go by that are not beside scores of a protocol."""
+
+KINDS: Mapping[str, Kind] = {
+    **{name: kind for evaluation in PROTOCOLS.values() for name, kind in evaluation.kinds.items()},
+    PCK: PCK_FILES,
+}
+"""How scores are shown, by the `protocol` in files of scores; and curves that are read from files."""

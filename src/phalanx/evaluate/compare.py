@@ -1,8 +1,8 @@
 """Several methods' scores side by side: one plot and one table, as papers print them.
 
-Reads the JSON that `phalanx evaluate` writes, or predictions for NYU in text files, which it scores first. The curve is the
-protocol's own: for NYU the share of frames whose largest error is at most t, for photos3d the share of joints whose root-relative
-scaled error is at most t.
+Reads the JSON that `phalanx evaluate` writes, predictions for NYU in text files, which it scores first, and published PCK curves
+(`pck_files.py`). The curve is the protocol's own: for NYU the share of frames whose largest error is at most t, for photos3d the share of
+joints whose root-relative scaled error is at most t. A published curve does not say what it is of: beside scores it is taken for theirs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_whole
-from phalanx.evaluate.catalogue import KINDS
+from phalanx.evaluate.catalogue import KINDS, PCK
+from phalanx.evaluate.kinds import Kind
 from phalanx.evaluate.markup import as_csv, as_latex, as_markdown, cells
 from phalanx.evaluate.nyu import evaluate_nyu
+from phalanx.evaluate.pck_files import areas, is_curve_file, read_curves
 from phalanx.view.curves import draw_curves
 
 _COUNTS = ("hands", "pictures", "frames", "photos")
@@ -83,17 +85,24 @@ def read_files(paths: Sequence[str | Path], ground_truth: str | Path | None = No
     """The methods of several files of one protocol, in their order, under names that tell them apart.
 
     Args:
-        paths: JSON files of scores; with `ground_truth` also text files of predictions for NYU.
+        paths: JSON files of scores, text files of PCK curves, and with `ground_truth` text files of predictions for NYU.
         ground_truth: text file of the true joints of NYU's test set, as `evaluate_nyu` takes it.
 
     Raises:
         InputError: a file is bad or given twice, or the files are of several protocols.
     """
     methods = [method for path in paths for method in _methods(Path(path), ground_truth)]
-    protocols = list(dict.fromkeys(method.protocol for method in methods))
+    protocols = [name for name in dict.fromkeys(method.protocol for method in methods) if name != PCK] or [PCK]
     if len(protocols) > 1:
         raise InputError(f"scores of several protocols ({', '.join(protocols)}) do not go into one figure")
-    return _told_apart(methods)
+    kind = KINDS[protocols[0]]
+    if (curve := next((m for m in methods if m.protocol == PCK), None)) and not (kind.curve and _is_in_mm(kind)):
+        raise InputError(f"{curve.path}: a curve over millimetres does not go with scores of {protocols[0]}")
+    return _told_apart([replace(method, protocol=protocols[0]) for method in methods])
+
+
+def _is_in_mm(kind: Kind) -> bool:
+    return kind.thresholds == "thresholds_mm"
 
 
 def _told_apart(methods: Sequence[Method]) -> list[Method]:
@@ -115,9 +124,25 @@ def _told_apart(methods: Sequence[Method]) -> list[Method]:
 def _methods(path: Path, ground_truth: str | Path | None) -> list[Method]:
     if path.suffix == ".json":
         return read_methods(path)
+    if is_curve_file(path):
+        return [_published(name, *curve, path) for name, curve in read_curves(path).items()]
     if ground_truth is None:
-        raise InputError(f"{path}: is no JSON of scores; predictions in text files need the ground truth to be scored")
+        raise InputError(
+            f"{path}: is no JSON of scores and no PCK curve; predictions in text files need the ground truth to be scored"
+        )
     return _from_scores(path, evaluate_nyu(path, ground_truth))
+
+
+def _published(name: str, thresholds: np.ndarray, shares: np.ndarray, path: Path) -> Method:
+    """A curve of a file, with the figures that can be had from it."""
+    figures = {**areas(thresholds, shares), **_within(thresholds, shares)}
+    return Method(name, PCK, figures, thresholds, shares, path)
+
+
+def _within(thresholds: np.ndarray, shares: np.ndarray) -> dict[str, float]:
+    """Shares at 20 and 40 in percent, as far as the curve reaches."""
+    reached = [t for t in (20, 40) if thresholds[0] <= t <= thresholds[-1]]
+    return {f"within_{t}_percent": 100 * float(np.interp(t, thresholds, shares)) for t in reached}
 
 
 def _from_scores(path: Path, scores: Any) -> list[Method]:
@@ -129,10 +154,11 @@ def _from_scores(path: Path, scores: Any) -> list[Method]:
         )
         methods = []
         for name, figures in runs.items():
-            thresholds, shares, within = np.zeros(0), np.zeros(0), {}
+            thresholds, shares = np.zeros(0), np.zeros(0)
+            within: dict[str, float] = {}
             if kind.curve:
                 thresholds, shares = np.array(scores[kind.thresholds], float), np.array(figures[kind.curve], float)
-                within = {f"within_{t}_percent": 100 * float(np.interp(t, thresholds, shares)) for t in (20, 40)}
+                within = _within(thresholds, shares)
             counts = [source[key] for key in _COUNTS for source in (scores, figures) if key in source]
             count = int(counts[0]) if counts else None
             part = scores.get("whole") is False or kind.expected not in (None, count)

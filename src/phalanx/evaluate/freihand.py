@@ -36,10 +36,9 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_json
-from phalanx.data.labels import stacked
 from phalanx.data.public.freihand import OFFICIAL, FreiHAND
 from phalanx.evaluate.kinds import COLOUR_SET
+from phalanx.evaluate.pred_json import pred_json_run, read_pred_json
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import SCALE_BONE, Protocol, Truth, joint_figures, of_found
 from phalanx.metrics.curves import freihand_0_50
@@ -117,32 +116,11 @@ def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> di
     return figures
 
 
-def read_pred_json(path: str | Path, keys: Sequence[str]) -> dict[str, JointPredictions]:
-    """The one run in a file of the authors' form, named after the file; see the head of this module.
-
-    Raises InputError that names the file and the entry: not JSON, not two lists of 3,960 entries, not finite numbers of these shapes.
-    """
-    path = Path(path)
-    contents = read_json(path)
-    if not isinstance(contents, list) or len(contents) != 2 or not all(isinstance(part, list) for part in contents):
-        raise InputError(f"{path}: is not [joints, vertices], two lists with an entry for each picture")
-    pictures = OFFICIAL["evaluation"]["hands"]
-    for what, part in zip(("joints", "vertices"), contents, strict=True):
-        if len(part) != pictures:
-            raise InputError(f"{path}: {what} of {pictures} pictures expected, has {len(part)}")
+def read_theirs(path: str | Path, keys: Sequence[str]) -> dict[str, JointPredictions]:
+    """The one run in a file of the authors' form; see the head of this module. Raises InputError as `read_pred_json`."""
     numbers = [int(key.split("_")[1]) for key in keys]  # keys are 0_HAND_0; a part of the set has some of them
-    joints, vertices = ([part[number] for number in numbers] for part in contents)
-    size = len(vertices[0]) if isinstance(vertices[0], list) else 0
-    return {
-        path.stem: JointPredictions(
-            joints_2d=np.zeros((len(numbers), 21, 2)),  # not scored
-            joints=stacked(joints, (21, 3), (f"{path}: joints of picture {number}" for number in numbers)),
-            ms=np.zeros(len(numbers)),
-            vertices=stacked(
-                vertices, (size, 3), (f"{path}: vertices of picture {number}" for number in numbers), np.float32
-            ),
-        )
-    }
+    joints, vertices = read_pred_json(Path(path), OFFICIAL["evaluation"]["hands"], numbers)
+    return pred_json_run(Path(path), joints, vertices)
 
 
 KIND = replace(
@@ -164,5 +142,5 @@ KIND = replace(
     ),
 )
 PROTOCOL = Protocol(
-    "freihand", FreiHAND, "evaluation", 1.6, score_freihand, KIND, score_surfaces, read_theirs=read_pred_json
+    "freihand", FreiHAND, "evaluation", 1.6, score_freihand, KIND, score_surfaces, read_theirs=read_theirs
 )

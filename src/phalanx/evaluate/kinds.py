@@ -72,3 +72,18 @@ PHOTOS = Kind(
     "{name} (AUC 0-50 {auc_0_50:.3f})",
 )
 """Of scores with the figures of `photos3d`."""
+
+PCK_FILES = Kind(
+    (
+        ("AUC 0-50", "auc_0_50", 3),
+        ("AUC 20-50", "auc_20_50", 3),
+        ("within 20 mm (%)", "within_20_percent", 1),
+        ("within 40 mm (%)", "within_40_percent", 1),
+    ),
+    "joints_within",
+    "error threshold (mm)",
+    "joints within (%)",
+    "{name} (AUC 0-50 {auc_0_50:.3f})",
+    remark="curves read from files, which do not say how they were scored",
+)
+"""Of published PCK curves alone; beside scores they are shown as these are."""

@@ -1,9 +1,8 @@
-import os
-
 import numpy as np
 import pytest
 import torch
-import yaml
+from dexycb_miniature import labels, to_master, write
+from nyu_miniature import hand
 from PIL import Image
 
 from phalanx.core.errors import InputError
@@ -11,78 +10,12 @@ from phalanx.data.public import dexycb
 from phalanx.data.public.dexycb import SERIALS, DexYCB, members
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
-K = np.array([[610.0, 0, 312], [0, 612.0, 243], [0, 0, 1]])
-
-
-def hand(depth: float) -> np.ndarray:
-    """A right hand, fingers up and a little bent, its palm towards the camera: (21, 3) metres, OpenCV axes."""
-    joints = np.zeros((21, 3))
-    joints[1:, 0] = np.repeat([0.045, 0.025, 0.003, -0.018, -0.036], 4)
-    joints[1:, 1] = -np.concatenate([[0.03, 0.06, 0.09, 0.11], np.tile([0.085, 0.125, 0.15, 0.17], 4)])
-    joints[1:, 2] = -np.tile([0, 0.005, 0.015, 0.03], 5)
-    return joints + [0.02, 0.03, depth]
 
 
 def is_right(joints: torch.Tensor) -> bool:
     """Whether fingers bend to where the palm faces."""
     palm = torch.linalg.cross(joints[5] - joints[0], joints[17] - joints[0])
     return float(palm @ (joints[12] - joints[9])) > 0
-
-
-def to_master(camera: int) -> np.ndarray:
-    """Where a camera stands: (3, 4)."""
-    angle = 0.3 * camera
-    turn = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-    return np.concatenate([turn, [[0.1 * camera], [0.2], [0.3]]], axis=1)
-
-
-def labels(number: int, side: str) -> dict[str, np.ndarray]:
-    """Labels of one picture; a left hand is the mirror image of a right one."""
-    joints = hand(0.7 + 0.01 * number) * [-1 if side == "left" else 1, 1, 1]
-    pixels = joints @ K.T
-    seg = np.zeros((480, 640), dtype=np.uint8)
-    seg[:2, :3], seg[4:, 4:] = 255, 7
-    return {"joint_3d": joints[None], "joint_2d": (pixels[:, :2] / pixels[:, 2:])[None], "seg": seg}
-
-
-def write(folder, sequences: int = 5, cameras=SERIALS):
-    """Ten people with some sequences of one frame; the third sequence of everyone is of a left hand, the fourth shows none."""
-    shared = folder / "models"  # pictures are links to the same files
-    shared.mkdir(parents=True)
-    colour, depth = np.zeros((480, 640, 3), dtype=np.uint8), np.full((480, 640), 900, dtype=np.uint16)
-    colour[:, :320], depth[0, :2] = 255, [0, 711]
-    Image.fromarray(colour).save(shared / "colour.jpg")
-    Image.fromarray(depth).save(shared / "depth.png")
-    for number in range(sequences):
-        contents = labels(number, "left" if number == 2 else "right")
-        if number == 3:
-            contents |= {"joint_3d": np.full((1, 21, 3), -1.0), "joint_2d": np.full((1, 21, 2), -1.0)}
-        np.savez_compressed(shared / f"{number}.npz", **contents)
-    for person in range(10):
-        for number in range(sequences):
-            place = folder / f"202007{10 + person}-subject-{person + 1:02d}" / f"202007{10 + person}_10000{number}"
-            place.mkdir(parents=True)
-            side = "left" if number == 2 else "right"
-            meta = {"num_frames": 1, "serials": list(SERIALS), "mano_sides": [side], "extrinsics": "20200702_151821"}
-            (place / "meta.yml").write_text(yaml.safe_dump(meta))
-            for serial in cameras:
-                (place / serial).mkdir()
-                os.link(shared / "colour.jpg", place / serial / "color_000000.jpg")
-                os.link(shared / "depth.png", place / serial / "aligned_depth_to_color_000000.png")
-                os.link(shared / f"{number}.npz", place / serial / "labels_000000.npz")
-    calibration = folder / "calibration"
-    for name in ("intrinsics", "extrinsics_20200702_151821"):
-        (calibration / name).mkdir(parents=True)
-    for serial in SERIALS:
-        camera = {"fx": 610.0, "fy": 612.0, "ppx": 312.0, "ppy": 243.0}
-        (calibration / "intrinsics" / f"{serial}_640x480.yml").write_text(
-            yaml.safe_dump({"color": camera, "depth": {name: 1.0 for name in camera}})
-        )
-    matrices = {serial: to_master(camera).ravel().tolist() for camera, serial in enumerate(SERIALS)}
-    (calibration / "extrinsics_20200702_151821" / "extrinsics.yml").write_text(
-        yaml.safe_dump({"master": SERIALS[0], "extrinsics": matrices | {"apriltag": [0.0] * 12}})
-    )
-    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +58,14 @@ def test_left_hands_are_mirrored(miniature):
 def test_pictures_without_a_hand_count_and_have_no_joints(miniature):
     sample = DexYCB(miniature, "s0_train")[24]
     assert not sample.valid.any() and not sample.joints.any() and not sample.joints_2d.any()
+
+
+def test_pictures_without_a_hand_are_told_and_may_be_left_out(miniature):
+    dataset = DexYCB(miniature, "s0_train")
+    shown = dataset.with_hand()
+    assert shown.reshape(10, 4, 8).all((0, 2)).tolist() == [True, True, True, False] and shown.sum() == 240
+    dataset.keep(shown)
+    assert len(dataset) == 240 and dataset[24].ids.tolist() == [[100, 0, 0]]
 
 
 def test_cameras_stand_in_the_masters_frame(miniature):

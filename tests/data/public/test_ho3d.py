@@ -1,51 +1,17 @@
+import json
 import pickle
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from ho3d_miniature import K, hands, in_file, labels, right_hand, surfaces, write, write_truth
 
 from phalanx.core.errors import InputError
+from phalanx.data.check import recognise
 from phalanx.data.public import ho3d
+from phalanx.data.public.catalogue import PUBLIC_SETS
 from phalanx.data.public.ho3d import HO3D
-from phalanx.hand.model import HandModel
-
-K = np.array([[614.6, 0, 320.3], [0, 614.1, 241.8], [0, 0, 1]])
-FRAMES = [("ABF10", "0001"), ("ABF10", "0000"), ("SM1", "0007")]
-
-
-def right_hand() -> np.ndarray:
-    """(21, 3) metres with OpenCV axes, the palm towards the camera, fingers up."""
-    return HandModel.open_hand().rest_joints.numpy() * [1.0, -1, -1] + [0.05, 0.05, 0.6]
-
-
-def in_file(joints: np.ndarray) -> np.ndarray:
-    """MANO's order (index, middle, little, ring, thumb, then tips) and OpenGL's axes."""
-    rows = [joints[:1], *(joints[4 * k + 1 : 4 * k + 4] for k in (1, 2, 4, 3, 0)), joints[[4, 8, 12, 16, 20]]]
-    return np.concatenate(rows) * [1, -1, -1]
-
-
-def labels(split: str) -> dict:
-    common = {"camMat": K, "objRot": np.zeros((3, 1)), "objTrans": np.zeros(3), "objName": "021_bleach", "objLabel": 7}
-    if split == "evaluation":
-        return common | {"handJoints3D": in_file(right_hand())[0], "handBoundingBox": [100, 120, 220, 300]}
-    return common | {"handJoints3D": in_file(right_hand()), "handPose": np.zeros(48), "handTrans": np.zeros(3)}
-
-
-def write(folder: Path, version: int, split: str) -> None:
-    suffix = {2: "png", 3: "jpg"}[version]
-    (folder / f"{split}.txt").write_text("".join(f"{sequence}/{frame}\n" for sequence, frame in FRAMES))
-    for sequence, frame in [*FRAMES, ("SM1", "0099")]:  # one more than listed, without labels
-        root = folder / split / sequence
-        for kind in ("rgb", "depth", "meta"):
-            (root / kind).mkdir(parents=True, exist_ok=True)
-        colour, depth = np.zeros((480, 640, 3), np.uint8), np.zeros((480, 640, 3), np.uint8)
-        colour[:240] = (0, 100, 250)  # blue, green, red
-        depth[..., 2], depth[..., 1] = 200, 18  # red low, green high
-        cv2.imwrite(str(root / f"rgb/{frame}.{suffix}"), colour)
-        cv2.imwrite(str(root / f"depth/{frame}.png"), depth)
-        content = {"handJoints3D": None} if frame == "0099" else labels(split)
-        (root / f"meta/{frame}.pkl").write_bytes(pickle.dumps(content, 0))
 
 
 @pytest.fixture
@@ -84,6 +50,57 @@ def test_evaluation_knows_the_wrist_and_a_box(folder):
     wrist = right_hand()[0] @ K.T
     np.testing.assert_allclose(sample.joints_2d[0, 0], wrist[:2] / wrist[2], atol=1e-3)
     assert sample.boxes[0].tolist() == [[100, 120, 120, 180], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("order", [in_file, lambda joints: joints * [1, -1, -1]], ids=["mano", "ours"])
+def test_evaluation_has_the_ground_truth_that_was_released_later(folder, order):
+    write(folder, 3, "evaluation")
+    write_truth(folder, order)
+    assert recognise(folder, PUBLIC_SETS) is HO3D  # FreiHAND has files of these names, too
+    dataset = HO3D(folder, "evaluation")
+    for number, sample in enumerate(dataset):
+        np.testing.assert_allclose(sample.joints[0], hands()[number], atol=1e-6)
+        np.testing.assert_allclose(sample.vertices[0], surfaces()[number], atol=1e-6)
+        pixels = hands()[number] @ K.T
+        np.testing.assert_allclose(sample.joints_2d[0], pixels[:, :2] / pixels[:, 2:], atol=1e-3)
+        assert sample.valid is None and sample.boxes.shape == (1, 2, 4)
+    (folder / "evaluation/ABF10/depth/0001.png").unlink()  # entries belong to lines of the list, not to what is there
+    part = HO3D(folder, "evaluation", whole=False)
+    assert len(part) == 2
+    np.testing.assert_allclose(part[0].joints[0], hands()[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "message"),
+    [
+        ("xyz", lambda entries: entries[:2], r"evaluation_xyz.json: 3 frames expected, 2 found"),
+        ("verts", lambda entries: entries[:2], r"evaluation_verts.json: 3 frames expected, 2 found"),
+        ("xyz", lambda entries: [entries[0], entries[1][:20], entries[2]], r"entry 1: must have shape \(21, 3\)"),
+        ("xyz", lambda entries: [entries[0], [[0, 0, 0]] * 21, entries[2]], "entry 1: has all joints in one point"),
+        ("xyz", lambda entries: (np.array(entries) * 1000).tolist(), "should be in metres, but seem to be in millimetres"),
+        ("xyz", lambda entries: (np.array(entries) * [1, -1, -1]).tolist(), "entry 0: has a joint behind the camera"),
+        ("xyz", lambda entries: {"0": entries}, "evaluation_xyz.json: is not a list of hands"),
+    ],
+)  # fmt: skip
+def test_faults_of_the_ground_truth_are_named(folder, name, edit, message):
+    write(folder, 3, "evaluation")
+    write_truth(folder)
+    path = folder / f"evaluation_{name}.json"
+    path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+    with pytest.raises(InputError, match=message):
+        HO3D(folder, "evaluation", whole=False)
+
+
+def test_ground_truth_that_is_cut_short_is_named(folder):
+    write(folder, 3, "evaluation")
+    write_truth(folder)
+    for name in ("xyz", "verts"):
+        path = folder / f"evaluation_{name}.json"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-500])
+        with pytest.raises(InputError, match=f"evaluation_{name}.json: is cut short or not"):
+            HO3D(folder, "evaluation")
+        path.write_bytes(whole)
 
 
 def test_removed_files_and_added_lines_are_named(folder):

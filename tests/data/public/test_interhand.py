@@ -1,27 +1,17 @@
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from interhand_miniature import read, right_hand, write, write_real, write_set
 
 from phalanx.core.errors import InputError
 from phalanx.data.public import interhand
-from phalanx.data.public.interhand import ORDER, InterHand
+from phalanx.data.public.interhand import InterHand
 from phalanx.data.sample import concatenate
 
 REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "interhand2.6m"
-CAMERAS = ("400026", "410053")
-
-
-def right_hand() -> np.ndarray:
-    """Joints (21, 3) of a right hand in metres, half a metre before a camera, its palm to it and fingers bent."""
-    joints = np.zeros((21, 3))
-    for finger, x in enumerate((0.05, 0.03, 0.01, -0.01, -0.03)):
-        for joint in range(4):
-            joints[1 + 4 * finger + joint] = x, (0.03 if finger == 0 else 0.09) + 0.02 * joint, 0.01 * joint**2
-    return joints * [1, -1, -1] + [0.0, 0.03, 0.5]
 
 
 def palm(joints: np.ndarray) -> float:
@@ -29,67 +19,10 @@ def palm(joints: np.ndarray) -> float:
     return float(np.cross(joints[5] - joints[0], joints[17] - joints[0]) @ (joints[4] - joints[0]))
 
 
-def spin(seed: int) -> np.ndarray:
-    rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
-    return rotation * np.linalg.det(rotation)
-
-
-def read(folder: Path, kind: str):
-    return json.loads((folder / f"annotations/test/InterHand2.6M_test_{kind}.json").read_text())
-
-
-def write(folder: Path, kind: str, data) -> None:
-    path = folder / f"annotations/test/InterHand2.6M_test_{kind}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch) -> Path:
-    """A right hand in frame 10, both in 11, a left hand in frame 12; the right index tip of frame 11 is not known."""
     monkeypatch.setitem(interhand.OFFICIAL, "test", 3)
-    right = right_hand()
-    left = right * [-1, 1, 1] + [0.1, 0, 0]
-    images, annotations, joint_3d = [], [], {}
-    for number, kind in enumerate(("right", "interacting", "left")):
-        camera, frame = CAMERAS[number % 2], 10 + number
-        rotation, position = spin(number % 2), np.array([100.0 * (number % 2), 20, -300])
-        world, valid = np.ones((42, 3)), np.zeros((42, 1), int)
-        for side, points in ((0, right), (21, left)):
-            if kind in (("right", "interacting") if side == 0 else ("left", "interacting")):
-                world[side + np.array(ORDER)] = 1000 * points @ rotation + position
-                valid[side : side + 21] = 1
-        if kind == "interacting":
-            world[4], valid[4] = 1, 0
-        path = f"Capture{5}/0001_{kind}/cam{camera}/image{frame}.jpg"
-        (tmp_path / "images/test" / path).parent.mkdir(parents=True)
-        picture = np.zeros((64, 48, 3), np.uint8)
-        picture[:, :24] = 255  # the left half is white
-        cv2.imwrite(str(tmp_path / "images/test" / path), picture)
-        images.append(
-            {"id": 70 + number, "file_name": path, "width": 48, "height": 64, "capture": 5, "subject": 1,
-             "seq_name": f"0001_{kind}", "camera": camera, "frame_idx": frame}
-        )  # fmt: skip
-        annotations.append(
-            {"id": number, "image_id": 70 + number, "bbox": [0, 0, 9, 9], "joint_valid": valid.tolist(),
-             "hand_type": kind, "hand_type_valid": 1}
-        )  # fmt: skip
-        joint_3d[str(frame)] = {
-            "world_coord": world.tolist(), "joint_valid": (valid > 0).tolist(), "hand_type": kind, "hand_type_valid": True
-        }  # fmt: skip
-    write(tmp_path, "data", {"images": images, "annotations": annotations})
-    write(tmp_path, "joint_3d", {"5": joint_3d})
-    write(
-        tmp_path,
-        "camera",
-        {"5": {
-            "campos": {c: [100.0 * i, 20, -300] for i, c in enumerate(CAMERAS)},
-            "camrot": {c: spin(i).tolist() for i, c in enumerate(CAMERAS)},
-            "focal": {c: [60.0, 61.0] for c in CAMERAS},
-            "princpt": {c: [23.0, 31.0] for c in CAMERAS},
-        }},
-    )  # fmt: skip
-    return tmp_path
+    return write_set(tmp_path)
 
 
 def test_hands_are_right_hands_in_camera_metres(folder):
@@ -185,6 +118,35 @@ def test_faults_are_named_when_opened(folder, spoil, message):
         InterHand(folder, "test")
 
 
+def test_the_older_layout_is_named(folder):
+    (folder / "annotations/test").rename(folder / "annotations/all")
+    for whole in (True, False):
+        with pytest.raises(InputError, match=r"annotations: has the layout of version 0\.0 \(all\), which is not read"):
+            InterHand(folder, "test", whole)
+    (folder / "annotations/all").rename(folder / "annotations/test")
+    change(folder, "joint_3d", lambda d: d["5"].update({"11": d["5"]["11"]["world_coord"]}))
+    with pytest.raises(InputError, match=r"joint_3d\.json: capture 5, frame 11: is a bare list .* version 0\.0"):
+        InterHand(folder, "test")
+
+
+def test_hands_that_people_annotated_are_told_by_the_list_of_them(folder):
+    hands = InterHand(folder, "test")
+    with pytest.raises(InputError, match=r"annotations/test/aid_human_annot_test\.txt: cannot be read: no such file"):
+        hands.by_people()
+    path = folder / "annotations/aid_human_annot_test.txt"
+    path.write_text("2\n1\n77\n")
+    assert hands.by_people().tolist() == [False, True, True, True]
+    hands.keep(hands.by_people())
+    assert [hand.ids[0, 1].item() for hand in hands] == [11, 11, 12] and hands.interacting.tolist() == [
+        True,
+        True,
+        False,
+    ]
+    path.write_text("2\n-1\n")
+    with pytest.raises(InputError, match=r"aid_human_annot_test\.txt: line 2: the id of an annotation expected"):
+        hands.by_people()
+
+
 def test_a_partial_copy_opens_when_asked(folder):
     (folder / FIRST).unlink()
     hands = InterHand(folder, "test", whole=False)
@@ -208,12 +170,7 @@ def test_faults_are_named_when_read(folder):
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs real pictures of InterHand2.6M, which are not part of the project")
 def test_real_hands_have_human_size_lie_on_the_picture_and_are_right_hands(tmp_path, monkeypatch):
     monkeypatch.setitem(interhand.OFFICIAL, "test", 4)
-    (tmp_path / "images/test").mkdir(parents=True)
-    for path in REAL.glob("*.jpg"):
-        (tmp_path / "images/test" / path.name).symlink_to(path)
-    for kind in ("data", "camera", "joint_3d"):
-        write(tmp_path, kind, json.loads((REAL / f"test_interhand2.6m_{kind}.json").read_text()))
-    hands = InterHand(tmp_path, "test")
+    hands = InterHand(write_real(tmp_path, REAL), "test")
     assert len(hands) == 6 and hands.interacting.tolist() == [True] * 4 + [False] * 2
     boxes = {entry["image_id"]: entry["bbox"] for entry in read(tmp_path, "data")["annotations"]}
     numbers = {picture["frame_idx"]: picture["id"] for picture in read(tmp_path, "data")["images"]}

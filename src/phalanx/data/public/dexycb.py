@@ -114,6 +114,10 @@ class DexYCB(Dataset):
         labels = (self._place(index) / f"labels_{self._pictures[index, 2]:06d}.npz" for index in range(len(self)))
         return np.array([not _is_empty(read_npz(path, ("joint_3d",))["joint_3d"]) for path in labels], dtype=bool)
 
+    def keep(self, which: np.ndarray) -> None:
+        """Leave out all pictures but those of `which` (N,) bool."""
+        self._pictures = self._pictures[which]
+
     def _place(self, index: int) -> Path:
         position, camera, _ = self._pictures[index].tolist()
         return self._sequences[position].place / SERIALS[camera]

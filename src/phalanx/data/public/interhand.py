@@ -26,6 +26,7 @@ github.com/facebookresearch/InterHand2.6M, README and `data/InterHand2.6M/datase
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,12 @@ class InterHand(Dataset):
     def __len__(self) -> int:
         return len(self._picture)
 
+    def keep(self, which: np.ndarray) -> None:
+        """Leave out all hands but those of `which` (hands,) bool."""
+        self._picture, self._row, self._left = self._picture[which], self._row[which], self._left[which]
+        self._valid, self._annotations = self._valid[which], self._annotations[which]
+        self.interacting = self.interacting[which]
+
     def by_people(self) -> np.ndarray:
         """(hands,) bool: whose annotations people made. Raises InputError if the list of these is missing or at fault."""
         name = f"aid_human_annot_{self.split}.txt"
@@ -131,9 +138,9 @@ class InterHand(Dataset):
         places = [place / name for place in (self.folder, annotations, annotations / self.split)]
         path = next((place for place in places if place.is_file()), places[-1])
         lines = numbered_lines(path)
-        if wrong := [line for line, text in lines if not (text.isascii() and text.isdigit())]:
+        if wrong := [line for line, text in lines if not re.fullmatch(r"[0-9]{1,18}", text)]:
             raise InputError(f"{path}: line {wrong[0]}: the id of an annotation expected")
-        return np.isin(self._annotations, np.array([int(text[:18]) for _, text in lines]))
+        return np.isin(self._annotations, np.array([int(text) for _, text in lines]))
 
     def __getitem__(self, index: int) -> Sample:
         picture, left = int(self._picture[index]), int(self._left[index])
