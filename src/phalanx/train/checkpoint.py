@@ -14,6 +14,7 @@ from torch import nn
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
+from phalanx.core.precision import Precision
 from phalanx.train.descent import Turn
 from phalanx.train.plan import Feed, Position, Stage
 
@@ -33,7 +34,7 @@ class Books:
     """Of the curve."""
     sums: dict[str, float] = field(default_factory=dict)
     """Of the losses' terms since the last row."""
-    precision: tuple[str, str] = ("auto", "auto")
+    precision: tuple[Precision, Precision] = ("auto", "auto")
     """`precision` and `kernel_precision` as they were decided."""
     seen_before: int = 0
     """Pictures of the stages that are over."""
@@ -100,7 +101,7 @@ def read(path: Path, run: Mapping[str, object], fabric: Fabric) -> dict[str, Any
     except Exception as error:  # torch.load raises many kinds
         raise InputError(f"{path}: not a readable checkpoint") from error
     if then != run:
-        changed = [name for name in run | then if run.get(name) != then.get(name)]
+        changed = [name for name in {**run, **then} if run.get(name) != then.get(name)]
         raise InputError(f"{path}: the checkpoint belongs to a run with another configuration ({', '.join(changed)})")
     if len(state["random"]) != fabric.world_size:
         raise InputError(f"{path}: the checkpoint is of {len(state['random'])} processes, not of {fabric.world_size}")

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 from lightning_fabric.plugins.precision import Precision as SinglePrecision
-from torch import nn
+from torch import Tensor, nn
 
 from phalanx.core.precision import Precision, faster_precision
 from phalanx.methods.base import Player
@@ -102,7 +102,7 @@ def take_turn(turn: Turn, model: nn.Module, batch: Batch, config: LoopConfig, fa
     model.zero_grad(set_to_none=True)
     values = torch.stack([value.detach().float() for value in terms.values()])
     if fabric.world_size > 1:
-        values = fabric.all_reduce(values, reduce_op="mean")
+        values = _mean(values, fabric)
     return dict(zip(terms, values.tolist(), strict=True))
 
 
@@ -111,10 +111,16 @@ def _share_gradients(parameters: Sequence[nn.Parameter], fabric: Fabric) -> None
     if fabric.world_size == 1:
         return
     gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    mean = fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+    mean = _mean(torch.cat([gradient.flatten() for gradient in gradients]), fabric)
     parts = mean.split([gradient.numel() for gradient in gradients])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.view_as(parameter)
+
+
+def _mean(values: Tensor, fabric: Fabric) -> Tensor:
+    mean = fabric.all_reduce(values, reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    return mean
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:

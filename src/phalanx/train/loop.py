@@ -185,9 +185,11 @@ class _Run:
 
     def _as_decided(self, stage: Stage) -> LoopConfig:
         """The stage's settings, with what is `auto` there as it was decided earlier in the run, if it was."""
-        before = dict(zip(("precision", "kernel_precision"), self._books.precision, strict=True))
+        config, (precision, kernel_precision) = stage.config, self._books.precision
         return replace(
-            stage.config, **{name: value for name, value in before.items() if getattr(stage.config, name) == "auto"}
+            config,
+            precision=precision if config.precision == "auto" else config.precision,
+            kernel_precision=kernel_precision if config.kernel_precision == "auto" else config.kernel_precision,
         )
 
     def _decide(self, config: LoopConfig, stage: Stage, batch: Any) -> LoopConfig:
