@@ -159,10 +159,27 @@ def test_sets_without_labels_are_told_and_what_is_missing_is_named(tmp_path, nam
     kind = recognise(folder, PUBLIC_SETS, PLAIN_FOLDERS)
     assert kind.name == name
     reports = check_splits(folder, kind)
-    assert all(report.fault for report in reports)
+    assert reports and all(report.fault for report in reports)
     assert any(re.search(message, report.fault) for report in reports), [report.fault for report in reports]
     with pytest.raises(InputError, match=rf"is around what looks like a set.*; check .*set \({re.escape(name)}\)"):
         recognise(tmp_path, PUBLIC_SETS, PLAIN_FOLDERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("HO-3D", "train/ABF10/rgb/0000.jpg evaluation/AP10/rgb/0000.jpg evaluation_xyz.json evaluation_verts.json"),
+        ("HO-3D", "evaluation/AP10/rgb/0000.png evaluation_xyz.json"),
+        ("FreiHAND", "evaluation/rgb/00000000.jpg evaluation_xyz.json evaluation_verts.json"),
+        ("FreiHAND", "evaluation_xyz.json evaluation_scale.json"),
+    ],
+)
+def test_label_files_that_sets_share_do_not_make_them_several(tmp_path, name, files):
+    lay(tmp_path / "set", files)
+    assert recognise(tmp_path / "set", PUBLIC_SETS).name == name
+    if "/" in files:
+        with pytest.raises(InputError, match=rf"; check {re.escape(str(tmp_path))}/set \({name}\)$"):
+            recognise(tmp_path, PUBLIC_SETS, PLAIN_FOLDERS)
 
 
 def test_a_set_deeper_below_is_found_and_several_are_named(tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -98,6 +99,91 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     with pytest.raises(InputError, match="none.json: cannot be read"):
         read_methods(tmp_path / "none.json")
     assert not (tmp_path / "out").exists()
+
+
+def colour(folder: Path, name: str, protocol: str = "stb") -> Path:
+    run = {"mean_mm": 9.0, "missed": 0, "auc_0_50": 0.8, "joints_within": [t / 50 for t in range(51)]}
+    path = folder / f"{name}.json"
+    head = {"protocol": protocol, "whole": True, "thresholds_mm": list(range(51)), "hands": 6000, "runs": ["phalanx"]}
+    path.write_text(json.dumps({**head, "phalanx": run}))
+    return path
+
+
+COLUMN = "\n".join(str(min(1.0, t / 40)) for t in range(51)) + "\n\n"
+CURVES = [  # name of the file, its text, AUC 0-50 and 20-50
+    ("rgb+2d", COLUMN, 0.6, 1 - 0.5 * 20 / 2 / 30),
+    ("percent.txt", "\n".join(f"{min(100, 2.5 * t)}" for t in range(51)), 0.6, 1 - 0.5 * 20 / 2 / 30),
+    ("zb.dat", "21.0526315789474, 0.87\n30, 0.94\n50, 0.98 \n", None, None),
+    ("wacv", "22, 0.6;\n24, 0.8;\n48, 1.0;\n50, 1.0;\n\n", None, (0.7 * 2 + 0.9 * 24 + 2) / 28),
+    ("far.csv", "threshold,PCK\n0,0\n40,1\n100,1\n", 0.6, 1 - 0.5 * 20 / 2 / 30),
+    ("blank", "# t  share\n20.             0.50 \n30.   70e-2\n50.   0.9     \n", None, (0.6 * 10 + 0.8 * 20) / 30),
+    ("short", "0\n" * 31, None, None),
+    ("marked.tsv", "\ufeff0\t0\n40\t100\n50\t100\n", 0.6, 1 - 0.5 * 20 / 2 / 30),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "whole", "upper"), CURVES, ids=[curve[0] for curve in CURVES])
+def test_published_curves_stand_beside_scores(tmp_path, name, text, whole, upper):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    methods = compare([colour(tmp_path, "mine"), tmp_path / name], tmp_path / "out")
+    assert [method.name for method in methods] == ["mine: phalanx", name.partition(".")[0]]
+    curve = methods[1]
+    assert curve.protocol == "stb" and curve.count is None and not curve.part and curve.shares.max() <= 1
+    for key, expected in (("auc_0_50", whole), ("auc_20_50", upper)):
+        if name == "zb.dat" and key == "auc_20_50":  # one step of 9 mm is more than it lacks
+            expected = ((0.87 + 0.94) / 2 * (30 - 21.0526315789474) + 0.96 * 20) / (50 - 21.0526315789474)
+        assert curve.figures.get(key) == (None if expected is None else pytest.approx(expected))
+    assert f"| {curve.name} |  |" in (tmp_path / "out/comparison.md").read_text()
+    assert (tmp_path / "out/comparison.png").exists()
+
+
+def test_curves_go_alone_and_beside_predictions_and_further_columns_are_curves(tmp_path):
+    (tmp_path / "gan.txt").write_text("0 0 0\n25 0.5 0.6\n50 0.9 1\n")
+    methods = compare([tmp_path / "gan.txt"], tmp_path / "out")
+    assert [method.name for method in methods] == ["gan, column 2", "gan, column 3"]
+    assert methods[1].figures == pytest.approx(
+        {"auc_0_50": 0.55, "auc_20_50": (0.54 * 5 + 0.8 * 25) / 30, "within_20_percent": 48, "within_40_percent": 84}
+    )
+    assert methods[0].legend == "gan, column 2 (AUC 0-50 0.475)"
+    assert "| AUC 0-50 |" in (tmp_path / "out/comparison.md").read_text()
+    for name in ("true.txt", "mine.txt"):
+        (tmp_path / name).write_text((" ".join(["100 200 700"] * 14) + "\n") * 3)
+    methods = compare([tmp_path / "gan.txt", tmp_path / "mine.txt"], tmp_path / "out", tmp_path / "true.txt")
+    assert [method.protocol for method in methods] == ["nyu"] * 3 and methods[2].figures["mean_mm"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.1\nabc\n0.3\n", "line 2: one number expected, has 'abc'"),
+        ("0, 0.1\n5 0.2 0.3\n", "line 2: 2 numbers expected, has '5 0.2 0.3'"),
+        ("0, 0.1\n5, nan\n20, 1\n", "line 2: 2 numbers expected"),
+        ("0 0.1 x\n1 0.2\n", "line 1: a share, or a threshold and shares, expected"),
+        ("0, 0.1\n20, 0.5\n20, 0.6\n", "line 3: the threshold does not rise, 20"),
+        ("0, 0.1\n0.02, 0.5\n0.05, 0.6\n", "thresholds run from 0 to 0.05; millimetres, of at least 10, expected"),
+        ("-5, 0.1\n50, 0.6\n", "thresholds run from -5 to 50"),
+        ("0, 0.1\n20, 0.9\n50, 0.4\n", "line 3: the share falls from 0.9 to 0.4"),
+        ("0, 10\n20, 90\n50, 140\n", "line 3: 140 is neither a share nor a percentage"),
+        ("0, -0.2\n50, 0.9\n", "line 1: -0.2 is neither"),
+        ("0.5\n", "holds no curve: two or more lines of numbers expected, has 1"),
+        ("plot 'pso' using ($1):($2)\n", "is no JSON of scores and no PCK curve"),
+        ("", "the file is empty"),
+    ],
+)
+def test_damaged_curves_are_named(tmp_path, text, message):
+    (tmp_path / "curve").write_text(text)
+    with pytest.raises(InputError, match=f"curve: .*{re.escape(message)}"):
+        compare([tmp_path / "curve"], tmp_path / "out")
+
+
+def test_curves_of_joints_do_not_go_with_scores_of_another_kind(tmp_path):
+    (tmp_path / "curve").write_text(COLUMN)
+    scores = {"protocol": "hgr", "thresholds_px": [0, 9], "runs": ["ours"], "ours": {"tips_within": [0, 1]}}
+    (tmp_path / "hgr.json").write_text(json.dumps(scores))
+    with pytest.raises(InputError, match="curve: a curve over millimetres does not go with scores of hgr"):
+        compare([tmp_path / "curve", tmp_path / "hgr.json"], tmp_path / "out")
+    with pytest.raises(InputError, match="curve: is given twice"):
+        compare([tmp_path / "curve", tmp_path / "curve"], tmp_path / "out")
 
 
 def test_text_files_are_scored_first(tmp_path):

@@ -94,7 +94,7 @@ def _table(path: Path) -> tuple[list[int], np.ndarray]:
         if not words or (not values and not rows):
             continue  # a comment, or names of columns
         if len(values) < len(words) or len(values) > MOST_COLUMNS or (rows and len(values) != len(rows[0])):
-            wanted = f"{len(rows[0])} numbers" if rows else "a share, or a threshold and shares,"
+            wanted = _count(len(rows[0])) if rows else "a share, or a threshold and shares,"
             raise InputError(f"{path}: line {line}: {wanted} expected, has {text[:60]!r}")
         lines.append(line)
         rows.append(values)
@@ -115,6 +115,10 @@ def _shares(values: np.ndarray, lines: list[int], path: Path) -> np.ndarray:
             "a PCK curve never does"
         )
     return np.clip(shares, 0, 1)
+
+
+def _count(columns: int) -> str:
+    return "one number" if columns == 1 else f"{columns} numbers"
 
 
 def _words(text: str) -> list[str]:

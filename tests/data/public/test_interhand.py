@@ -131,7 +131,7 @@ def test_the_older_layout_is_named(folder):
 
 def test_hands_that_people_annotated_are_told_by_the_list_of_them(folder):
     hands = InterHand(folder, "test")
-    with pytest.raises(InputError, match=r"annotations/test/aid_human_annot_test\.txt: cannot be read: no such file"):
+    with pytest.raises(InputError, match=r"annotations/test/aid_human_annot_test\.txt: is missing, the list"):
         hands.by_people()
     path = folder / "annotations/aid_human_annot_test.txt"
     path.write_text("2\n1\n77\n")

@@ -136,7 +136,9 @@ class InterHand(Dataset):
         name = f"aid_human_annot_{self.split}.txt"
         annotations = self.folder / "annotations"
         places = [place / name for place in (self.folder, annotations, annotations / self.split)]
-        path = next((place for place in places if place.is_file()), places[-1])
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            raise InputError(f"{places[-1]}: is missing, the list of annotations that people made")
         lines = numbered_lines(path)
         if wrong := [line for line, text in lines if not re.fullmatch(r"[0-9]{1,18}", text)]:
             raise InputError(f"{path}: line {wrong[0]}: the id of an annotation expected")
