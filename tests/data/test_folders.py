@@ -134,7 +134,7 @@ def test_faults_of_depth_folders_are_named(depth_folder, spoil, message):
         (lambda p: cv2.imwrite(str(p), np.zeros((32, 40), np.uint8)), r"is not a 16-bit grey picture"),
         (
             lambda p: cv2.imwrite(str(p), np.zeros((16, 20), np.uint16)),
-            r"has not the size of its colour picture, 40x32",
+            r"is not the size of its colour picture, 40x32",
         ),
     ],
 )

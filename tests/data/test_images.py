@@ -131,7 +131,7 @@ def test_every_exif_orientation(tmp_path, picture, orientation, suffix):
 
 def test_unreadable_exif_does_not_matter(tmp_path, picture):
     path = save(tmp_path / "a.jpg", picture, exif=b"Exif\x00\x00garbage that is no TIFF header")
-    assert read_image(path).shape == picture.shape
+    assert np.abs(read_image(path).astype(int) - picture).mean() < 20
 
 
 def test_animation_gives_its_first_picture(tmp_path, picture):
@@ -217,7 +217,7 @@ def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path, width, heig
         tracemalloc.stop()
 
 
-def test_find_inputs_expands_sorts_and_drops_doubles(tmp_path, picture):
+def test_find_inputs_expands_sorts_and_drops_doubles(tmp_path):
     folder = tmp_path / "folder"
     (folder / "inner.png").mkdir(parents=True)
     for name in ("b.JPG", "a.png", "c.mp4", ".hidden.png", "notes.txt", "a_overlay.png", "c_overlay.mp4"):

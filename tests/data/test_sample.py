@@ -68,7 +68,7 @@ def test_cameras_of_turned_crops_pass_the_check():
     sample = full_sample(2)
     quarter = torch.tensor([[0.0, -1.0, 7.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     sample.K = quarter @ sample.K
-    sample.check()
+    assert sample.check() is sample
 
 
 @pytest.mark.parametrize(

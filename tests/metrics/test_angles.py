@@ -39,8 +39,9 @@ def test_small_and_half_turns_are_exact(degrees):
 
 
 def test_leading_dimensions_are_kept():
-    first = rotations(0, 6).reshape(2, 3, 3, 3)
-    assert rotation_angle_errors(first, first).shape == (2, 3)
+    first, second = rotations(0, 6), rotations(1, 6)
+    found = rotation_angle_errors(first.reshape(2, 3, 3, 3), second.reshape(2, 3, 3, 3))
+    np.testing.assert_array_equal(found, rotation_angle_errors(first, second).reshape(2, 3))
 
 
 @given(seeds)

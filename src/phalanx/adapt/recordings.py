@@ -164,7 +164,7 @@ def _depth(
             sizes = "{}x{}, and not {}x{}".format(*frame.shape[::-1], *rig.size)
             raise InputError(f"{path}: has {sizes} pixels as rig.json says")
         if mask is not None and frame.shape != mask.shape:
-            raise InputError(f"{path}: has not the size of the mask")
+            raise InputError(f"{path}: is not the size of the mask")
     depth = torch.from_numpy(np.stack([within(frame, files.box, mask) for frame, _ in frames]))
     K = torch.from_numpy(np.stack([K for _, K in frames]) if rig is None else rig.K).float()
     motions = None if rig is None else torch.from_numpy(rig.world_to_camera).float()

@@ -7,7 +7,7 @@ from phalanx.cli.common import add_quiet, add_verb, sayer
 
 _HELP = """\
 Draws the curves of all methods (comparison.png) and writes their table as Markdown, CSV and LaTeX (comparison.md, .csv, .tex).
-Methods of one name are told apart by their files.
+Methods of the same name go by their files.
 
 example:
   phalanx compare v2v.json deepprior.json mine.json --out figures

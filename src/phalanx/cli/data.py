@@ -19,7 +19,7 @@ def add(verbs: Any) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "data", "public data sets on disk", _HELP)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
-    check = add_verb(actions, "check", "tell which set a folder holds, and whether it is whole", _HELP, job)
+    check = add_verb(actions, "check", "name the set in a folder and check that it is complete", _HELP, job)
     check.add_argument("folder", metavar="DIR", help="folder of the set, as its archives unpack")
     check.add_argument(
         "--sheet", metavar="FILE", help="picture of some hands with their labels (default: DIR's name, .png)"

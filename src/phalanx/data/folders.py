@@ -175,7 +175,7 @@ class DepthFolder(Dataset):
         if image.shape[:2] != depth.shape:
             height, width = image.shape[:2]
             raise InputError(
-                f"{path}: has not the size of its colour picture, {width}x{height}; depth must be registered to it"
+                f"{path}: is not the size of its colour picture, {width}x{height}; depth must be registered to it"
             )
         if (depth > 0).any() and not 0.01 < (metres := float(np.median(depth[depth > 0]))) < 100:
             raise InputError(f"{path}: is {metres:.3g} m away by the depth_unit of {self._source}: is that in metres?")

@@ -103,7 +103,7 @@ def check_distance(millimetres: np.ndarray, path: Path) -> None:
     distance = float(np.median(millimetres)) if millimetres.size else 500.0
     if distance <= 0:
         raise InputError(
-            f"{path}: hands are {distance:.3g} mm before the camera, so behind it; is the sign of z right?"
+            f"{path}: hands are {-distance:.3g} mm behind the camera; is the sign of z right?"
         )
     if not 100 <= distance <= 3000:
         unit = "metres" if 0.1 <= distance <= 3 else "another unit"

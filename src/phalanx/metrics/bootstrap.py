@@ -64,7 +64,7 @@ def bootstrap_sequences(
     _, sequence_of, sizes = np.unique(names, return_inverse=True, return_counts=True)
     members = np.split(np.argsort(sequence_of.ravel(), kind="stable"), np.cumsum(sizes)[:-1])
     if len(members) < 2:
-        raise InputError("sequences: at least two expected, for one says nothing of others")
+        raise InputError("sequences: at least two expected, because one says nothing about others")
     return _interval(
         metric, lambda drawn: np.concatenate([members[k] for k in drawn]), len(members), seed, resamples, level
     )

@@ -118,13 +118,13 @@ def check_extent(true: np.ndarray, valid: np.ndarray | None = None) -> None:
         frames, columns = np.arange(len(true)), true.shape[1] - 1
         first, last = true[frames, valid.argmax(1)], true[frames, columns - valid[:, ::-1].argmax(1)]  # (N, D)
         enough = valid.sum(1) >= 3
-    # Nearly all hands are told by two of their joints; the others are looked at one by one.
+    # Two joints tell nearly all hands from nonsense; the others are looked at one by one.
     for frame in np.flatnonzero(enough & (_extents(np.stack([first, last], axis=1)) <= _ONE_POINT)):
         points = true[frame] if valid is None else true[frame][valid[frame]]
         if _extents(points[None])[0] <= _ONE_POINT:
             raise InputError(
                 f"true: the joints of frame {frame} (of those given, from 0) all lie in one point, "
-                "so that it is no label of a hand: leave it out"
+                "so they are no label of a hand: leave the frame out"
             )
 
 

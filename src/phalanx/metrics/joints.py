@@ -141,7 +141,7 @@ def bone_scaled(
     if (wanted == 0).any():
         raise InputError(
             f"true: the bone {tuple(bone)} of frame {int(np.argmin(wanted))} (of those given, from 0) has no length, "
-            "so that it tells no scale"
+            "so it gives no scale"
         )
     scale = np.divide(wanted, length, out=np.zeros_like(length), where=length > 0)
     return _counted(scale[:, None, None] * (first - first[:, [root]]) + second[:, [root]], mask)

@@ -98,7 +98,7 @@ def test_files_at_fault_are_named(folder):
     with pytest.raises(InputError, match=r"1_P_hgr1_id01_2\.bmp: "):
         pictures[0]
     Image.fromarray(np.ones((40, 32), bool)).save(mask)
-    with pytest.raises(InputError, match=r"id01_2\.bmp: has not the size of its picture, 32x48"):
+    with pytest.raises(InputError, match=r"id01_2\.bmp: is not the size of its picture, 32x48"):
         pictures[0]
     points = folder / "hgr1_feature_pts/feature_points/1_P_hgr1_id01_2.xml"
     points.write_text(XML[:80])

@@ -69,7 +69,7 @@ def test_splits_of_the_other_archives(folder):
         studio[2]
 
 
-def test_recognises(folder, tmp_path_factory):
+def test_recognises(folder):
     assert PanopticHands.recognises(folder)
     assert not PanopticHands.recognises(folder / "hand_labels")
 

@@ -82,7 +82,7 @@ class HGR(Dataset):
         picture, mask, _ = self._items[index]
         image, skin = read_image(picture), read_image(mask)
         if image.shape != skin.shape:
-            raise InputError(f"{mask}: has not the size of its picture, {image.shape[1]}x{image.shape[0]}")
+            raise InputError(f"{mask}: is not the size of its picture, {image.shape[1]}x{image.shape[0]}")
         return Sample(
             image=image_batch(image),
             mask=torch.from_numpy(skin[None, ..., 0] < 128).float(),  # (1, H, W); skin is black

@@ -96,7 +96,7 @@ class PanopticHands(Dataset):
 
 
 _Labels = tuple[list[str], list[str], list[Any], list[bool], list[tuple[int, int]]]
-"""Pictures' paths, where each label stands, points as they are, left or not, and widths and heights where they are told."""
+"""Pictures' paths, where each label stands, points as they are, left or not, and widths and heights where they are given."""
 
 
 def _labels(folder: Path, whole: bool) -> _Labels:
