@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pretend_device import pretend_device
 
 _JOINED = """
 import sys
@@ -45,3 +46,10 @@ def two_processes(tmp_path: Path) -> Callable[..., list[Any]]:
         return [torch.load(tmp_path / f"result_{rank}.pt", weights_only=False) for rank in range(2)]
 
     return run
+
+
+@pytest.fixture
+def pretend() -> Iterator[str]:
+    """Name of a device that is not there (`pretend_device`)."""
+    with pretend_device() as place:
+        yield place

@@ -2,16 +2,13 @@
 
 import json
 
-import cv2
-import numpy as np
 import pytest
 import torch
+from frames import write_depth
 
 from phalanx.hand.model import HandModel
 from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, load, save_weights
 from phalanx.synth import SynthConfig, make_chunk
-
-UNIT = 0.001  # metres that a value of 1 stands for in these frames
 
 
 @pytest.fixture
@@ -39,29 +36,12 @@ def sample():
     return make_chunk(SynthConfig(size=96, chunk=6, rig="ring3", tiles=2, skins=1), 4, 0)
 
 
-@pytest.fixture(scope="package")
-def camera():
-    """`camera(K)` as users write it."""
-    return lambda K: f"{K[0, 0]},{K[1, 1]},{K[0, 2]},{K[1, 2]}"
-
-
-@pytest.fixture(scope="package")
-def write():
-    """`write(path, depth)` in metres, as a 16-bit picture."""
-
-    def picture(path, depth):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(path), np.round(np.asarray(depth) / UNIT).astype(np.uint16))
-
-    return picture
-
-
 @pytest.fixture
-def rig(tmp_path, sample, write):
+def rig(tmp_path, sample):
     """Three cameras in the layout of `data.folders.RigFolder`, two frames; the third camera misses one."""
     folder = tmp_path / "rig"
     for index, (hand, _, view) in enumerate(sample.ids.tolist()):
-        write(folder / f"c{view}" / f"{hand}.png", sample.depth[index])
+        write_depth(folder / f"c{view}" / f"{hand}.png", sample.depth[index])
     (folder / "c2" / "1.png").unlink()
     cameras = [
         {"name": f"c{v}", "K": sample.K[v].tolist(), "world_to_camera": sample.world_to_camera[v].tolist()}

@@ -7,6 +7,7 @@ from functools import partial
 import cv2
 import pytest
 import torch
+from frames import UNIT, camera_text, write_depth
 
 from phalanx.adapt import depth as module
 from phalanx.adapt.depth import Adaptation, adapt_depth
@@ -32,7 +33,6 @@ from phalanx.synth.sense.sensors import DEPTH_SENSORS
 from phalanx.train.plan import LoopConfig
 from phalanx.train.sphere_fitting import WEIGHTS, joint_errors, train_on_labels, train_prior
 
-UNIT = 0.001  # metres that a value of 1 stands for in the frames
 K = torch.tensor([[330.0, 0, 63.5], [0, 330.0, 63.5], [0, 0, 1]])
 LOOP = LoopConfig(evaluate_every=10**6, precision="float32", kernel_precision="float32")
 
@@ -68,7 +68,7 @@ def begun(tmp_path_factory):
     return folder / "begun.safetensors"
 
 
-def record(folder, seed, write):
+def record(folder, seed):
     """Eight frames of a sensor that this network has not seen; the hands' joints (8, 21, 3) in metres."""
     model = HandModel.open_hand()
     sensor = next(sensor for sensor in DEPTH_SENSORS if sensor.name == "kinect1")
@@ -80,13 +80,13 @@ def record(folder, seed, write):
         depth = mesh.depth(surface.vertices, model.faces, faces, weights)
         sensed = sense_depth(depth, cameras, sensor, draw_depth_noise(generator(seed), 8, 128, sensor))
     for number, frame in enumerate(sensed):
-        write(folder / f"{number}.png", frame)
+        write_depth(folder / f"{number}.png", frame)
     return surface.joints
 
 
-def test_fitting_brings_joints_nearer(tmp_path, begun, camera, write):
-    joints = record(tmp_path / "frames", 1, write)
-    files = RecordingFiles(tmp_path / "frames", camera(K), UNIT)
+def test_fitting_brings_joints_nearer(tmp_path, begun):
+    joints = record(tmp_path / "frames", 1)
+    files = RecordingFiles(tmp_path / "frames", camera_text(K), UNIT)
     first = load(begun, trainable=True).eval()
     views = read_recording(files, first).views
     views.joints = (joints - views.middles)[:, None]  # nobody looks at them before the end
@@ -101,9 +101,9 @@ def test_fitting_brings_joints_nearer(tmp_path, begun, camera, write):
 
 
 @pytest.mark.usefixtures("lenient")
-def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights, sample, camera, write, monkeypatch):
+def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights, sample, monkeypatch):
     monkeypatch.setattr(module, "Adaptation", partial(Adaptation, buffer=64))
-    write(rig / "c2" / "1.png", sample.depth[5])
+    write_depth(rig / "c2" / "1.png", sample.depth[5])
     out = tmp_path / "out"
     arguments = ["--camera", "500,500,1,1", "--unit", str(UNIT), "--weights", str(weights), "--workers", "0"]
     assert main(["adapt", "depth", "--data", str(rig), *arguments, "--out", str(out), "--minutes", "0.02"]) == 0
@@ -117,7 +117,7 @@ def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights,
     assert (card["data"][0]["folder"], card["data"][0]["views"], card["start"]["file"]) == ("rig", 3, weights.name)
     assert card["config"]["scores"] == figures and "fit_error_mm" in card["curve"]
     frame = rig / "c0" / "0.png"
-    options = ["--depth", "--camera", camera(sample.K[0]), "--unit", str(UNIT), "--side", "right"]
+    options = ["--depth", "--camera", camera_text(sample.K[0]), "--unit", str(UNIT), "--side", "right"]
     options += ["--weights", str(out / WEIGHTS), "--out", str(tmp_path / "p")]
     assert main(["predict", str(frame), *options]) == 0
     (hand,) = json.loads((tmp_path / "p" / "0.json").read_text())["hands"]

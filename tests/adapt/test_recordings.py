@@ -8,25 +8,24 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from frames import UNIT, camera_text, write_depth
 
 from phalanx.adapt.recordings import RecordingFiles, fit_errors, read_recording
 from phalanx.core.errors import InputError
 
-UNIT = 0.001  # metres that a value of 1 stands for in the fixtures' frames
-
 pytestmark = pytest.mark.usefixtures("lenient")
 
 
-def test_frames_of_a_camera_are_cut_out_and_bad_ones_named(tmp_path, network, sample, camera, write):
+def test_frames_of_a_camera_are_cut_out_and_bad_ones_named(tmp_path, network, sample):
     folder = tmp_path / "frames"
-    write(folder / "a.png", sample.depth[0])
-    write(folder / "b.png", np.zeros((96, 96)))
+    write_depth(folder / "a.png", sample.depth[0])
+    write_depth(folder / "b.png", np.zeros((96, 96)))
     speck = np.zeros((96, 96))
     speck[50, 50] = 0.5
-    write(folder / "c.png", speck)
+    write_depth(folder / "c.png", speck)
     (folder / "d.png").write_bytes(b"no picture")
     said = []
-    recording = read_recording(RecordingFiles(folder, camera(sample.K[0]), UNIT), network, said.append)
+    recording = read_recording(RecordingFiles(folder, camera_text(sample.K[0]), UNIT), network, said.append)
     assert recording.names == ["a.png"] and recording.views.maps.shape == (1, 1, 64, 64)
     assert recording.views.joints is None
     problems = [entry["problem"] for entry in recording.skipped]
@@ -35,18 +34,18 @@ def test_frames_of_a_camera_are_cut_out_and_bad_ones_named(tmp_path, network, sa
     assert (recording.views.maps < 0.15).float().mean() > 0.03
     with pytest.raises(InputError, match="none of its 1 frames"):
         (folder / "a.png").unlink(), (folder / "b.png").unlink(), (folder / "d.png").unlink()
-        read_recording(RecordingFiles(folder, camera(sample.K[0]), UNIT), network, said.append)
+        read_recording(RecordingFiles(folder, camera_text(sample.K[0]), UNIT), network, said.append)
     with pytest.raises(InputError, match="no such folder"):
         read_recording(RecordingFiles(folder / "none", "azure"), network)
 
 
-def test_left_hands_are_mirrored(tmp_path, network, sample, camera, write):
-    write(tmp_path / "right" / "a.png", sample.depth[0])
-    write(tmp_path / "left" / "a.png", sample.depth[0].flip(-1))
+def test_left_hands_are_mirrored(tmp_path, network, sample):
+    write_depth(tmp_path / "right" / "a.png", sample.depth[0])
+    write_depth(tmp_path / "left" / "a.png", sample.depth[0].flip(-1))
     K = sample.K[0].clone()
-    right = read_recording(RecordingFiles(tmp_path / "right", camera(K), UNIT), network)
+    right = read_recording(RecordingFiles(tmp_path / "right", camera_text(K), UNIT), network)
     K[0, 2] = 95 - K[0, 2]
-    left = read_recording(RecordingFiles(tmp_path / "left", camera(K), UNIT, "left"), network)
+    left = read_recording(RecordingFiles(tmp_path / "left", camera_text(K), UNIT, "left"), network)
     assert torch.allclose(left.views.middles, right.views.middles, atol=2e-4)
     assert (left.views.maps - right.views.maps).abs().mean() < 2e-3
 
@@ -65,8 +64,8 @@ def test_views_of_a_rig_go_together(rig, network, sample):
     assert torch.allclose(first, first[:1].expand(3, 3), atol=1e-4)
 
 
-def test_faults_of_a_rigs_frames_are_said_and_the_others_used(rig, network, sample, write):
-    write(rig / "c2" / "1.png", sample.depth[5][:48])
+def test_faults_of_a_rigs_frames_are_said_and_the_others_used(rig, network, sample):
+    write_depth(rig / "c2" / "1.png", sample.depth[5][:48])
 
     def problems():
         said = []
@@ -83,14 +82,14 @@ def test_faults_of_a_rigs_frames_are_said_and_the_others_used(rig, network, samp
         read_recording(RecordingFiles(rig, "azure", UNIT, box=(0, 0, 9, 9)), network)
 
 
-def test_box_and_mask_say_where_the_hand_is(tmp_path, network, sample, camera, write):
+def test_box_and_mask_say_where_the_hand_is(tmp_path, network, sample):
     both = sample.depth[0].clone()
     both[:, :20] = 0.2  # something nearer
-    write(tmp_path / "frames" / "a.png", both)
+    write_depth(tmp_path / "frames" / "a.png", both)
     mask = np.full((96, 96), 255, np.uint8)
     mask[:, :20] = 0
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    files = RecordingFiles(tmp_path / "frames", camera(sample.K[0]), UNIT)
+    files = RecordingFiles(tmp_path / "frames", camera_text(sample.K[0]), UNIT)
     within_mask = replace(files, mask=tmp_path / "mask.png")
     boxed = read_recording(replace(files, box=(20, 0, 76, 96)), network)
     masked = read_recording(within_mask, network)

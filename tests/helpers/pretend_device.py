@@ -36,14 +36,15 @@ class PretendTensor(Tensor):
 
     @staticmethod
     def __new__(cls, held: Tensor) -> PretendTensor:
-        made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls,
-            held.shape,
-            strides=held.stride(),
-            storage_offset=held.storage_offset(),
-            dtype=held.dtype,
-            device=torch.device(PLACE),
-        )
+        with torch.inference_mode(False):  # the values know it; views of wrappers could not be taken later
+            made = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+                cls,
+                held.shape,
+                strides=held.stride(),
+                storage_offset=held.storage_offset(),
+                dtype=held.dtype,
+                device=torch.device(PLACE),
+            )
         made.held = held
         return made
 
@@ -105,6 +106,11 @@ def _as_index(index: Any) -> Any:
 
 def _carry_out(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Do the operation on the values; what comes out lies on the device if what went in does, or if it is asked for there."""
+    if torch.is_inference_mode_enabled():  # where PyTorch leaves it to us to take operations apart
+        with _Factories():
+            parts = function.decompose(*args, **kwargs)
+        if parts is not NotImplemented:
+            return parts
     given, form = tree_flatten((args, kwargs))
     there = [value for value in given if isinstance(value, PretendTensor)]
     asked = kwargs.get("device")
