@@ -7,7 +7,7 @@ from phalanx.core.errors import InputError
 
 def test_array_passes_and_is_float64():
     array = as_array([[1, 2], [3, 4]], (None, 2), "points")
-    assert array.dtype == np.float64 and array.shape == (2, 2)
+    assert array.dtype == np.float64 and array.tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize(
