@@ -11,6 +11,9 @@ import pytest
 import torch
 from pretend_device import pretend_device
 
+REAL = Path(__file__).parents[2] / "shared" / "real"
+"""Where real samples lie, if anywhere: beside the project, of which they are no part."""
+
 _JOINED = """
 import sys
 import torch
@@ -23,6 +26,18 @@ _PARTED = """
 torch.save(result, f"{folder}/result_{rank}.pt")
 distributed.destroy_process_group()
 """
+
+
+@pytest.fixture(scope="session")
+def real() -> Callable[[str], Path]:
+    """`real("photos_3d")` is that folder of real samples; where it is missing the test is skipped."""
+
+    def folder(name: str) -> Path:
+        if not (REAL / name).is_dir():
+            pytest.skip(f"needs the real samples {name}, which are not part of the project")
+        return REAL / name
+
+    return folder
 
 
 @pytest.fixture

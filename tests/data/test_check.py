@@ -14,8 +14,6 @@ from phalanx.data.public import catalogue
 from phalanx.data.public.catalogue import PLAIN_FOLDERS, PUBLIC_SETS
 from phalanx.data.sample import Sample
 
-REAL = Path(__file__).parents[3] / "shared" / "real"
-
 
 class Dots(Dataset):
     """A set whose files are called 0.dot, 1.dot, ...; three are official."""
@@ -218,13 +216,12 @@ def test_plain_pictures_are_plain_pictures(tmp_path, files):
     assert recognise(lay(tmp_path / "some", files), PUBLIC_SETS, PLAIN_FOLDERS) is PictureFolder
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs real samples, which are not part of the project")
-def test_real_samples_are_what_they_are():
+def test_real_samples_are_what_they_are(real):
     for name, message in (
         ("stereo_pair", "files of STB .B1Counting_BB.mat, BB_left_0.png"),
         ("nyu_published", "files of NYU hand pose .nyu_test_groundtruth_label.txt.gz, depth_1_0000001.png"),
     ):
         with pytest.raises(InputError, match=message):
-            recognise(REAL / name, PUBLIC_SETS, PLAIN_FOLDERS)
-    assert recognise(REAL / "photos_digits", PUBLIC_SETS, PLAIN_FOLDERS) is PictureFolder
-    assert recognise(REAL / "photos_3d", PUBLIC_SETS, PLAIN_FOLDERS).name == "Ge 2019 real-world"
+            recognise(real(name), PUBLIC_SETS, PLAIN_FOLDERS)
+    assert recognise(real("photos_digits"), PUBLIC_SETS, PLAIN_FOLDERS) is PictureFolder
+    assert recognise(real("photos_3d"), PUBLIC_SETS, PLAIN_FOLDERS).name == "Ge 2019 real-world"

@@ -12,7 +12,6 @@ from phalanx.data.folders import DepthFolder, PictureFolder, RigFolder, VideoFol
 from phalanx.data.video import read_frames, write_video
 from phalanx.synth.scene.rigs import load_rig, looking_at
 
-REAL = Path(__file__).parents[3] / "shared" / "real"
 K = [[60.0, 0, 20], [0, 61, 16], [0, 0, 1]]
 
 
@@ -241,11 +240,8 @@ def test_kinds_of_folders_are_told_apart(tmp_path_factory, videos):
         assert not kind.recognises(pictures)
 
 
-@pytest.mark.skipif(
-    not (REAL / "photos_digits").is_dir(), reason="needs real photos, which are not part of the project"
-)
-def test_real_photos():
-    photos = PictureFolder(REAL / "photos_digits")
+def test_real_photos(real):
+    photos = PictureFolder(real("photos_digits"))
     assert len(photos) == 400
     assert [photos[index].image.shape for index in (0, 399)] == [(1, 3, 100, 100)] * 2
     assert photos[399].ids[0].tolist() == [9, 399, 0]
@@ -262,16 +258,14 @@ def numbers(path: Path, first: str) -> np.ndarray:
     return np.array(rows)
 
 
-@pytest.mark.skipif(not (REAL / "video").is_dir(), reason="needs a real video, which is not part of the project")
-def test_a_real_video():
-    frames = VideoFolder(REAL / "video")
+def test_a_real_video(real):
+    frames = VideoFolder(real("video"))
     assert len(frames) == 621 and frames[40].image.shape == (1, 3, 720, 1280)
     assert frames[41].time.tolist() == pytest.approx([41 / 30], rel=1e-3)
 
 
-@pytest.mark.skipif(not (REAL / "two_cameras").is_dir(), reason="needs real videos, which are not part of the project")
-def test_a_real_rig_has_the_baseline_that_its_authors_give(tmp_path):
-    place, cameras, square = REAL / "two_cameras", [], 0.03  # metres a chessboard square, which is not told
+def test_a_real_rig_has_the_baseline_that_its_authors_give(tmp_path, real):
+    place, cameras, square = real("two_cameras"), [], 0.03  # metres a chessboard square, which is not told
     for number in (0, 1):
         frame = next(read_frames(place / f"cam{number}_test.mp4"))
         (tmp_path / f"cam{number}").mkdir()

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,8 +6,6 @@ from scipy.spatial.transform import Rotation
 
 from phalanx.data.public.photos3d import read_photos3d
 from phalanx.evaluate.groups import bends, curled_fingers, palm_facing, views
-
-REAL = Path(__file__).parents[3] / "shared" / "real" / "photos_3d"
 
 
 def right_hand(flexion_degrees: np.ndarray) -> np.ndarray:
@@ -78,9 +74,8 @@ def test_curled_fingers_are_counted(changes, count):
     assert curled_fingers(right_hand(flexion)[None]).tolist() == [count]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the photos of {REAL.name}, which are not part of the project")
-def test_real_photos_fall_into_the_groups_that_the_eye_puts_them_in():
-    photos = read_photos3d(REAL)
+def test_real_photos_fall_into_the_groups_that_the_eye_puts_them_in(real):
+    photos = read_photos3d(real("photos_3d"))
     view = dict(zip(photos.image_paths, views(photos.joints, photos.side), strict=True))
     curled = dict(zip(photos.image_paths, curled_fingers(photos.joints), strict=True))
     assert (view["images/00000.jpg"], curled["images/00000.jpg"]) == ("palm", 0)  # open hand

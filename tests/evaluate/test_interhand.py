@@ -13,8 +13,6 @@ from phalanx.evaluate.interhand import PROTOCOL, PROTOCOL_HUMAN, SingleHands, sc
 from phalanx.evaluate.protocol import Truth, evaluate_set
 from phalanx.evaluate.steps import Steps
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "benchmark_samples" / "interhand2.6m"
-
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -92,9 +90,8 @@ def test_sets_of_interacting_hands_alone_are_refused(folder):
         evaluate_set(PROTOCOL, folder, Steps(Told(hands())))
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs real pictures of InterHand2.6M, which are not part of the project")
-def test_real_single_hands_are_found(tmp_path):
-    write_real(tmp_path, REAL)
+def test_real_single_hands_are_found(tmp_path, real):
+    write_real(tmp_path, real("benchmark_samples/interhand2.6m"))
     assert len(SingleHands(tmp_path, "test", whole=False)) == 2
     figures = evaluate_set(PROTOCOL, tmp_path, whole=False)["phalanx"]  # the package's own weights
     assert figures["missed"] == 0 and figures["mean_mm_aligned"] < 15 and figures["mean_mm_scaled"] < 40

@@ -9,7 +9,6 @@ from phalanx.core.errors import InputError
 from phalanx.data.joint_lines import read_joint_lines
 from phalanx.evaluate.nyu import JOINTS, evaluate_nyu, joints_14, predict_nyu, score_nyu, to_millimetres
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "nyu_published"
 PUBLISHED = {
     "CVPR18_NYU_V2V_PoseNet": 8.42,
     "ICCVW17_NYU_DeepPrior++": 12.24,
@@ -69,11 +68,11 @@ def test_what_does_not_fit_is_refused(tmp_path):
         evaluate_nyu(true, true, tmp_path)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="published predictions are not here")
 @pytest.mark.parametrize("method", PUBLISHED)
-def test_published_means_to_a_hundredth_of_a_millimetre(tmp_path, method):
+def test_published_means_to_a_hundredth_of_a_millimetre(tmp_path, method, real):
+    folder = real("nyu_published")
     scores = evaluate_nyu(
-        REAL / f"{method}.txt.gz", REAL / "nyu_test_groundtruth_label.txt.gz", tmp_path / "scores.json"
+        folder / f"{method}.txt.gz", folder / "nyu_test_groundtruth_label.txt.gz", tmp_path / "scores.json"
     )
     assert scores["mean_mm"] == pytest.approx(PUBLISHED[method], abs=0.01)
     assert scores["frames"] == 8252 and scores["name"] == method

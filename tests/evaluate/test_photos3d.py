@@ -17,7 +17,6 @@ from phalanx.evaluate.steps import Steps
 from phalanx.evaluate.table import print_table
 from phalanx.evaluate.worst import worst_photos
 
-REAL = Path(__file__).parents[3] / "shared" / "real" / "photos_3d"
 COUNT = 24  # more than one run of 20, so that there is a second half
 
 
@@ -235,9 +234,8 @@ def test_bad_arguments_are_refused(folder, tmp_path):
         evaluate_photos3d(folder, Steps(Stub(photos)), worst=tmp_path / "w.png", worst_count=0)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the photos of {REAL.name}, which are not part of the project")
-def test_noise_on_the_truth_of_real_photos_scores_as_noise():
-    photos = read_photos3d(REAL)
+def test_noise_on_the_truth_of_real_photos_scores_as_noise(real):
+    photos = read_photos3d(real("photos_3d"))
     rng = np.random.default_rng(0)
     predictions = JointPredictions(
         photos.joints_2d + 4 * rng.normal(size=photos.joints_2d.shape),

@@ -1,9 +1,6 @@
 """The open hand explains real joints it has never seen (its definition comes from anatomy, not from these photos)."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 import torch
 
 from phalanx.data.public.photos3d import read_photos3d
@@ -11,14 +8,11 @@ from phalanx.fit.joints import fit_joints
 from phalanx.hand import HandModel
 from phalanx.metrics.joints import procrustes_errors, root_scaled_errors
 
-FOLDER = Path(__file__).parents[3] / "shared" / "real" / "photos_3d"
 
-
-@pytest.mark.skipif(not FOLDER.is_dir(), reason="the real photos with 3D joints are not here")
-def test_ceiling_on_real_joints() -> None:
+def test_ceiling_on_real_joints(real) -> None:
     model = HandModel.open_hand().double()
     mirror = torch.tensor([-1.0, 1.0, 1.0], dtype=torch.float64)
-    truth = torch.from_numpy(np.asarray(read_photos3d(FOLDER).joints, dtype=np.float64)) * mirror
+    truth = torch.from_numpy(np.asarray(read_photos3d(real("photos_3d")).joints, dtype=np.float64)) * mirror
     fitted = model.joints(fit_joints(model, truth)).numpy()
     assert np.mean(root_scaled_errors(fitted, truth.numpy())) < 0.010
     assert np.mean(procrustes_errors(fitted, truth.numpy())) < 0.0055

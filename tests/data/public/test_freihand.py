@@ -10,7 +10,6 @@ from phalanx.data.public import freihand
 from phalanx.data.public.freihand import FreiHAND
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "freihand"
 K = np.array([[480.0, 0, 112], [0, 470, 110], [0, 0, 1]])
 
 
@@ -156,13 +155,13 @@ def test_bad_surfaces_and_pictures_are_named(folder):
         FreiHAND(folder, "training")[0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs pictures of FreiHAND, which are not part of the project")
-def test_real_pictures_share_labels_as_the_reader_says(tmp_path):
+def test_real_pictures_share_labels_as_the_reader_says(tmp_path, real):
     """Eight pictures, whose 2D labels others converted: two hands in four versions, numbered as the reader takes them."""
-    content = json.loads((REAL / "test_freihand.json").read_text())
+    folder = real("benchmark_samples/freihand")
+    content = json.loads((folder / "test_freihand.json").read_text())
     pixels = {hand["image_id"]: np.array(hand["keypoints"]).reshape(21, 3)[:, :2] for hand in content["annotations"]}
     (tmp_path / "training").mkdir()
-    (tmp_path / "training/rgb").symlink_to(REAL)
+    (tmp_path / "training/rgb").symlink_to(folder)
     save(tmp_path, "training", K=np.tile(K, (18000, 1, 1)), scale=np.full(18000, 0.03))
     dataset = FreiHAND(tmp_path, "training", whole=False)
     assert len(dataset) == 8

@@ -11,7 +11,6 @@ from phalanx.data.public import ge2019
 from phalanx.data.public.ge2019 import Ge2019Real, Ge2019Synthetic, camera_motion
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "photos_3d"
 BONES = [f"{finger}_L_0{k}" for finger in ("thumb", "index", "mid", "ring", "pinky") for k in range(1, 5)]
 NAMES = ["loc_bn_palm_L", *(f"loc_bn_{bone}" for bone in BONES)]
 # The first camera and the first pose that the authors publish (numbers of their text files).
@@ -259,11 +258,11 @@ def test_bad_photos_are_named(photos):
         Ge2019Real(photos)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs photos of the real-world set, which are not part of the project")
-def test_real_photos_show_right_hands():
+def test_real_photos_show_right_hands(real):
+    folder = real("photos_3d")
     with pytest.raises(InputError, match="583 photos expected, 200 found"):
-        Ge2019Real(REAL)
-    dataset = Ge2019Real(REAL, whole=False)
+        Ge2019Real(folder)
+    dataset = Ge2019Real(folder, whole=False)
     right = []
     for index in range(0, 200, 8):
         sample = dataset[index]

@@ -11,8 +11,6 @@ from phalanx.data.public import interhand
 from phalanx.data.public.interhand import InterHand
 from phalanx.data.sample import concatenate
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "interhand2.6m"
-
 
 def palm(joints: np.ndarray) -> float:
     """Positive for right hands: whether the thumb's tip lies on the palm's side, to which index x little points."""
@@ -167,10 +165,9 @@ def test_faults_are_named_when_read(folder):
         InterHand(folder, "dev")
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs real pictures of InterHand2.6M, which are not part of the project")
-def test_real_hands_have_human_size_lie_on_the_picture_and_are_right_hands(tmp_path, monkeypatch):
+def test_real_hands_have_human_size_lie_on_the_picture_and_are_right_hands(tmp_path, monkeypatch, real):
     monkeypatch.setitem(interhand.OFFICIAL, "test", 4)
-    hands = InterHand(write_real(tmp_path, REAL), "test")
+    hands = InterHand(write_real(tmp_path, real("benchmark_samples/interhand2.6m")), "test")
     assert len(hands) == 6 and hands.interacting.tolist() == [True] * 4 + [False] * 2
     boxes = {entry["image_id"]: entry["bbox"] for entry in read(tmp_path, "data")["annotations"]}
     numbers = {picture["frame_idx"]: picture["id"] for picture in read(tmp_path, "data")["images"]}

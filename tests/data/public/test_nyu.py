@@ -1,5 +1,4 @@
 import gzip
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,6 @@ from scipy.io import savemat
 from phalanx.core.errors import InputError
 from phalanx.data.public import nyu
 from phalanx.data.public.nyu import JOINTS_14, NYU
-
-REAL = Path(__file__).parents[3].parent / "shared" / "real" / "nyu_published"
 
 
 def is_right(joints: torch.Tensor) -> bool:
@@ -131,11 +128,10 @@ def test_faults_of_files(tmp_path):
         NYU(folder, "test")
 
 
-def test_a_real_frame(tmp_path, monkeypatch):
+def test_a_real_frame(tmp_path, real):
     """The set's first test frame: its published points lie a little behind the surface that its depth picture shows."""
-    if not REAL.is_dir():
-        pytest.skip("real samples of the NYU set are not here")
-    uvd = np.array(gzip.open(REAL / "nyu_test_groundtruth_label.txt.gz").readline().split(), dtype=float)
+    folder = real("nyu_published")
+    uvd = np.array(gzip.open(folder / "nyu_test_groundtruth_label.txt.gz").readline().split(), dtype=float)
     u, v, d = uvd.reshape(14, 3).T
     xyz = np.stack([(u - 320) * d / 588.03, -(v - 240) * d / 587.07, d], axis=-1)  # as the community turns them
     every = points(frames=1)  # what is not published is a synthetic hand
@@ -143,7 +139,7 @@ def test_a_real_frame(tmp_path, monkeypatch):
     (tmp_path / "test").mkdir()
     savemat(tmp_path / "test" / "joint_data.mat", {"joint_xyz": every})
     for kind in ("depth", "rgb"):
-        (tmp_path / "test" / f"{kind}_1_0000001.png").symlink_to(REAL / f"{kind}_1_0000001.png")
+        (tmp_path / "test" / f"{kind}_1_0000001.png").symlink_to(folder / f"{kind}_1_0000001.png")
     dataset = NYU(tmp_path, "test", whole=False)
     assert len(dataset) == 1
     sample, joints = dataset[0], dataset.joints_14(0).double().numpy()

@@ -10,7 +10,6 @@ from phalanx.data.public import panoptic_hands
 from phalanx.data.public.panoptic_hands import PanopticHands
 from phalanx.data.sample import concatenate
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "panoptic"
 POINTS = np.stack([np.arange(21.0), 2 * np.arange(21.0), np.ones(21)], -1)
 POINTS[3] = 0  # not marked
 
@@ -129,14 +128,14 @@ def test_pictures_at_fault_are_named(folder):
         studio[0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs real pictures of the hand sets, which are not part of the project")
-def test_real_hands_lie_in_their_boxes(tmp_path, monkeypatch):
-    data = json.loads((REAL / "test_panoptic.json").read_text())
+def test_real_hands_lie_in_their_boxes(tmp_path, monkeypatch, real):
+    folder = real("benchmark_samples/panoptic")
+    data = json.loads((folder / "test_panoptic.json").read_text())
     monkeypatch.setitem(panoptic_hands.OFFICIAL, "manual_test", len(data["images"]))
     place, boxes = tmp_path / "hand_labels/manual_test", {}
     place.mkdir(parents=True)
     for entry, image in ((e, i) for e in data["annotations"] for i in data["images"] if i["id"] == e["image_id"]):
-        (place / image["file_name"]).symlink_to(REAL / image["file_name"])
+        (place / image["file_name"]).symlink_to(folder / image["file_name"])
         name = Path(image["file_name"]).stem
         boxes[name] = entry["bbox"]
         hand = {"hand_pts": np.reshape(entry["keypoints"], (21, 3)).tolist(), "is_left": int(name.endswith("_l"))}

@@ -8,8 +8,6 @@ from scipy.io import savemat
 from phalanx.core.errors import InputError
 from phalanx.data.public.photos3d import read_photos3d
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "photos_3d"
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -117,9 +115,8 @@ def test_bad_pictures_are_named(folder, spoil, message):
         photos.image(0)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"needs the photos of {REAL.name}, which are not part of the project")
-def test_real_photos_have_hands_of_human_size_within_the_crop():
-    photos = read_photos3d(REAL)
+def test_real_photos_have_hands_of_human_size_within_the_crop(real):
+    photos = read_photos3d(real("photos_3d"))
     assert len(photos) == 200
     chain = np.linalg.norm(np.diff(photos.joints[:, [0, 9, 10, 11, 12]], axis=1), axis=-1).sum(1)
     assert ((chain > 0.15) & (chain < 0.23)).all()  # wrist to middle fingertip, metres

@@ -11,7 +11,6 @@ from phalanx.data.public import rhd
 from phalanx.data.public.rhd import RHD
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "benchmark_samples" / "rhd"
 TO_THEIRS = [0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17]  # its own inverse
 K = np.array([[299.0, 0, 160], [0, 299, 160], [0, 0, 1]])
 
@@ -168,10 +167,10 @@ def test_bad_files_are_named(folder):
         dataset[2]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs pictures of RHD, which are not part of the project")
-def test_real_pictures(tmp_path):
+def test_real_pictures(tmp_path, real):
     """The authors' labels were converted to JSON by others, in RHD's joint order: packed as RHD has them, they read as hands."""
-    content = json.loads((REAL / "test_rhd.json").read_text())
+    folder = real("benchmark_samples/rhd")
+    content = json.loads((folder / "test_rhd.json").read_text())
     labels, sides = {}, {}
     for image, hand in zip(content["images"], content["annotations"], strict=True):
         number = image["id"]
@@ -185,7 +184,7 @@ def test_real_pictures(tmp_path):
         matrix[:2, 2] = camera["princpt"]
         labels[number] = {"xyz": xyz, "uv_vis": uv, "K": matrix}
         draw(tmp_path / "evaluation", number, np.full((320, 320), 17 if sides[number] == "left" else 33, np.uint8))
-        (tmp_path / f"evaluation/color/{number:05d}.png").write_bytes((REAL / image["file_name"]).read_bytes())
+        (tmp_path / f"evaluation/color/{number:05d}.png").write_bytes((folder / image["file_name"]).read_bytes())
     for number, item in labels.items():  # the other hand, which these files lack
         other = slice(21, 42) if sides[number] == "left" else slice(0, 21)
         own = slice(0, 21) if sides[number] == "left" else slice(21, 42)

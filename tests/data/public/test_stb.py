@@ -11,7 +11,6 @@ from phalanx.data.public import stb
 from phalanx.data.public.stb import CAMERAS, SEQUENCES, STB
 from phalanx.hand.model import HandModel
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "stereo_pair"
 SIZE = (480, 640, 3)
 
 
@@ -157,14 +156,14 @@ def test_bad_files_are_named(folder):
         dataset[0]
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="needs a stereo pair of STB, which is not part of the project")
-def test_a_real_stereo_pair(tmp_path):
+def test_a_real_stereo_pair(tmp_path, real):
+    folder = real("stereo_pair")
     images = tmp_path / "images/B1Counting"
     images.mkdir(parents=True)
     (tmp_path / "labels").mkdir()
     for name in ("BB_left_0.png", "BB_right_0.png"):
-        (images / name).symlink_to(REAL / name)
-    (tmp_path / "labels/B1Counting_BB.mat").symlink_to(REAL / "B1Counting_BB.mat")
+        (images / name).symlink_to(folder / name)
+    (tmp_path / "labels/B1Counting_BB.mat").symlink_to(folder / "B1Counting_BB.mat")
     dataset = STB(tmp_path, "test_bb", whole=False)
     assert len(dataset) == 2
     left, right = dataset
