@@ -93,7 +93,7 @@ def test_surplus_and_counts(tmp_path, monkeypatch):
     [
         (lambda xyz: xyz / 1000, "seem to be in metres"),
         (lambda xyz: xyz * 10, "no known unit"),
-        (lambda xyz: xyz * [1, 1, -1], "so behind it; is the sign of z right"),
+        (lambda xyz: xyz * [1, 1, -1], "behind the camera; is the sign of z right"),
         (lambda xyz: xyz[:, :, :21], r"\(3, any, 36, 3\), has \(3, 2, 21, 3\)"),
         (lambda xyz: np.where(np.arange(2)[:, None, None] == 1, np.nan, xyz), "view 1, frame 2, has values"),
     ],
