@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dexycb_miniature import K, write
-from nyu_miniature import hand
 from told_predictor import Told
+from true_hands import bent_hand
 
 from phalanx.cli import main
 from phalanx.core.errors import InputError
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def hands(*sequences: int) -> np.ndarray:
     """Joints of the miniature's sequences, left hands mirrored."""
-    return np.stack([hand(0.7 + 0.01 * number) for number in sequences])
+    return np.stack([bent_hand(0.7 + 0.01 * number) for number in sequences])
 
 
 def test_hands_are_those_of_the_split_that_are_labelled(folder):
@@ -77,5 +77,5 @@ def test_what_is_missing_is_named(folder, tmp_path, capsys):
     with pytest.raises(InputError, match="no hand is labelled in the split s1_test"):
         evaluate_set(dexycb.PROTOCOL_S1, empty, Steps(Told(hands(0))), whole=False)
     label.write_bytes(label.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"labels_000000\.npz: is cut short, damaged or not an NPZ file"):
+    with pytest.raises(InputError, match=r"labels_000000\.npz: is damaged or not an NPZ file"):
         evaluate_set(dexycb.PROTOCOL_S1, empty, Steps(Told(hands(0))), whole=False)

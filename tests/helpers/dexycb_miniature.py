@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 import yaml
-from nyu_miniature import hand
 from PIL import Image
+from true_hands import bent_hand
 
 from phalanx.data.public.dexycb import SERIALS
 
@@ -21,7 +21,7 @@ def to_master(camera: int) -> np.ndarray:
 
 def labels(number: int, side: str) -> dict[str, np.ndarray]:
     """Labels of one picture; a left hand is the mirror image of a right one."""
-    joints = hand(0.7 + 0.01 * number) * [-1 if side == "left" else 1, 1, 1]
+    joints = bent_hand(0.7 + 0.01 * number) * [-1 if side == "left" else 1, 1, 1]
     pixels = joints @ K.T
     seg = np.zeros((480, 640), dtype=np.uint8)
     seg[:2, :3], seg[4:, 4:] = 255, 7

@@ -6,16 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-from phalanx.hand.model import HandModel
+from true_hands import open_hand
 
 K = np.array([[614.6, 0, 320.3], [0, 614.1, 241.8], [0, 0, 1]])
 FRAMES = [("ABF10", "0001"), ("ABF10", "0000"), ("SM1", "0007")]
-
-
-def right_hand() -> np.ndarray:
-    """(21, 3) metres with OpenCV axes, the palm towards the camera, fingers up."""
-    return HandModel.open_hand().rest_joints.numpy() * [1.0, -1, -1] + [0.05, 0.05, 0.6]
 
 
 def in_file(joints: np.ndarray) -> np.ndarray:
@@ -26,7 +20,7 @@ def in_file(joints: np.ndarray) -> np.ndarray:
 
 def hands() -> np.ndarray:
     """Joints of the listed frames' hands, each in a place of its own: (3, 21, 3)."""
-    return right_hand() + 0.01 * np.arange(3)[:, None, None]
+    return open_hand() + 0.01 * np.arange(3)[:, None, None]
 
 
 def surfaces() -> np.ndarray:
@@ -44,8 +38,8 @@ def write_truth(folder: Path, order=in_file) -> None:
 def labels(split: str) -> dict:
     common = {"camMat": K, "objRot": np.zeros((3, 1)), "objTrans": np.zeros(3), "objName": "021_bleach", "objLabel": 7}
     if split == "evaluation":
-        return common | {"handJoints3D": in_file(right_hand())[0], "handBoundingBox": [100, 120, 220, 300]}
-    return common | {"handJoints3D": in_file(right_hand()), "handPose": np.zeros(48), "handTrans": np.zeros(3)}
+        return common | {"handJoints3D": in_file(open_hand())[0], "handBoundingBox": [100, 120, 220, 300]}
+    return common | {"handJoints3D": in_file(open_hand()), "handPose": np.zeros(48), "handTrans": np.zeros(3)}
 
 
 def write(folder: Path, version: int, split: str) -> None:

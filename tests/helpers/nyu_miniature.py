@@ -5,17 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+from true_hands import bent_hand
 
 from phalanx.data.public.nyu import ORDER
-
-
-def hand(depth: float) -> np.ndarray:
-    """A right hand, fingers up and a little bent, its palm towards the camera: (21, 3) metres, OpenCV axes."""
-    joints = np.zeros((21, 3))
-    joints[1:, 0] = np.repeat([0.045, 0.025, 0.003, -0.018, -0.036], 4)
-    joints[1:, 1] = -np.concatenate([[0.03, 0.06, 0.09, 0.11], np.tile([0.085, 0.125, 0.15, 0.17], 4)])
-    joints[1:, 2] = -np.tile([0, 0.005, 0.015, 0.03], 5)
-    return joints + [0.02, 0.03, depth]
 
 
 def points(views: int = 3, frames: int = 2) -> np.ndarray:
@@ -23,7 +15,7 @@ def points(views: int = 3, frames: int = 2) -> np.ndarray:
     xyz = np.zeros((views, frames, 36, 3))
     for view in range(views):
         for frame in range(frames):
-            joints = hand(0.6 + 0.1 * view + 0.01 * frame)
+            joints = bent_hand(0.6 + 0.1 * view + 0.01 * frame)
             xyz[view, frame] = joints[0] + 0.001 * np.arange(36)[:, None]
             xyz[view, frame, list(ORDER)] = joints
     return xyz * [1000, -1000, 1000]

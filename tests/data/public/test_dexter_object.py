@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from true_hands import left_tips
 
 from phalanx.core.errors import InputError
 from phalanx.data.public import dexter_object
@@ -11,15 +12,9 @@ from phalanx.hand.skeleton import TIPS
 CLOSE = {"atol": 1e-5, "rtol": 0}
 
 
-def tips(frame: int) -> np.ndarray:
-    """Five tips, thumb first, of a left hand whose palm faces the depth camera: (5, 3) metres, OpenCV axes."""
-    x, y = [-0.05, -0.03, 0.0, 0.02, 0.04], [0.0, -0.08, -0.1, -0.08, -0.06]
-    return np.stack([x, y, np.full(5, 0.4 + 0.01 * frame)], axis=-1)
-
-
 def lines(frame: int) -> tuple[str, str]:
     """Lines of the 3D and 2D file; the ring finger's tip is missing in frame 1. Three corners follow."""
-    xyz = tips(frame)
+    xyz = left_tips(frame)
     uv = xyz[:, :2] / xyz[:, 2:] * [224.502, 230.494] + [160, 120]
     xyz = xyz * [-1000, -1000, 1000]
     if frame == 1:
@@ -64,7 +59,7 @@ def test_tips_as_the_depth_camera_sees_them(miniature):
     assert len(dataset) == 12 and DexterObject.recognises(miniature) and DexterObject.recognises(miniature.parent)
     assert not DexterObject.recognises(miniature / "data")
     sample = dataset[2]
-    expected = torch.tensor(tips(0) * [-1, 1, 1], dtype=torch.float32)  # mirrored: a right hand
+    expected = torch.tensor(left_tips(0) * [-1, 1, 1], dtype=torch.float32)  # mirrored: a right hand
     torch.testing.assert_close(sample.joints[0, TIPS], expected, **CLOSE)
     assert float(expected[0, 0] - expected[4, 0]) > 0.05  # palm up front, a right thumb is on the right
     assert sample.valid[0].nonzero().ravel().tolist() == list(TIPS) and bool(sample.left)
@@ -77,12 +72,12 @@ def test_tips_as_the_depth_camera_sees_them(miniature):
 
 def test_tips_as_the_colour_camera_sees_them(miniature):
     sample = DexterObject(miniature.parent, "colour")[2]
-    homogeneous = np.concatenate([tips(0), np.ones((5, 1))], axis=1)
+    homogeneous = np.concatenate([left_tips(0), np.ones((5, 1))], axis=1)
     expected = homogeneous @ np.array(DEPTH_TO_COLOUR).T
     torch.testing.assert_close(
         sample.joints[0, TIPS], torch.tensor(expected * [-1, 1, 1], dtype=torch.float32), **CLOSE
     )
-    assert abs(expected - tips(0)).max() < 0.03  # the cameras stand side by side
+    assert abs(expected - left_tips(0)).max() < 0.03  # the cameras stand side by side
     seen = sample.joints[0, TIPS] @ sample.K[0].T
     torch.testing.assert_close(sample.joints_2d[0, TIPS], seen[:, :2] / seen[:, 2:], atol=1e-3, rtol=0)
     u = 587.45209 * expected[0, 0] / expected[0, 2] + 325

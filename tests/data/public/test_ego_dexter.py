@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from true_hands import left_tips
 
 from phalanx.core.errors import InputError
 from phalanx.data.public import ego_dexter
@@ -11,15 +12,9 @@ from phalanx.hand.skeleton import TIPS
 CLOSE = {"atol": 1e-5, "rtol": 0}
 
 
-def tips(frame: int) -> np.ndarray:
-    """Five tips, thumb first, of a left hand whose palm faces the camera: (5, 3) metres, OpenCV axes."""
-    x, y = [-0.05, -0.03, 0.0, 0.02, 0.04], [0.0, -0.08, -0.1, -0.08, -0.06]
-    return np.stack([x, y, np.full(5, 0.4 + 0.01 * frame)], axis=-1)
-
-
 def lines(frame: int) -> tuple[str, str]:
     """Lines of the 3D and 2D file: none known in frame 1; in frame 2 no ring finger's tip, and the thumb's in space alone."""
-    xyz = tips(frame)
+    xyz = left_tips(frame)
     uv = np.rint(xyz[:, :2] / xyz[:, 2:] * 475.62 + [311.125, 245.965]).astype(int)
     missing = {1: slice(None), 2: slice(3, 4)}.get(frame, slice(0))
     xyz[missing], uv[missing] = 0, -1
@@ -64,7 +59,7 @@ def test_tips_come_in_our_conventions(miniature):
     assert len(dataset) == 8 and EgoDexter.recognises(miniature) and EgoDexter.recognises(miniature.parent)
     assert not EgoDexter.recognises(miniature / "data")
     sample = dataset[2]
-    expected = torch.tensor(tips(0) * [-1, 1, 1], dtype=torch.float32)  # mirrored: a right hand
+    expected = torch.tensor(left_tips(0) * [-1, 1, 1], dtype=torch.float32)  # mirrored: a right hand
     torch.testing.assert_close(sample.joints[0, TIPS], expected, **CLOSE)
     assert float(expected[0, 0] - expected[4, 0]) > 0.05  # palm up front, a right thumb is on the right
     assert sample.valid[0].nonzero().ravel().tolist() == list(TIPS) and bool(sample.left)
@@ -81,7 +76,7 @@ def test_frames_without_labels_are_left_out_and_missing_tips_are_not_valid(minia
     assert sample.ids.tolist() == [[0, 2, 0]]
     assert sample.valid[0, list(TIPS)].tolist() == [1, 1, 1, 0, 1]
     assert not sample.joints[0, 16].any() and not sample.joints_2d[0, 16].any()
-    u = 475.62 * tips(2)[0, 0] / tips(2)[0, 2] + 311.125  # the thumb's pixel is not labelled, its point is
+    u = 475.62 * left_tips(2)[0, 0] / left_tips(2)[0, 2] + 311.125  # the thumb's pixel is not labelled, its point is
     assert float(sample.joints_2d[0, 4, 0]) == pytest.approx(639 - u, abs=1e-3)
 
 

@@ -2,26 +2,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from true_hands import bent_hand, is_right
 
 from phalanx.core.errors import InputError
 from phalanx.data import labels
 from phalanx.data.public import hands2017
 from phalanx.data.public.hands2017 import HANDS2017, ORDER
-
-
-def hand(depth: float) -> np.ndarray:
-    """A right hand, fingers up and a little bent, its palm towards the camera: (21, 3) metres, OpenCV axes."""
-    joints = np.zeros((21, 3))
-    joints[1:, 0] = np.repeat([0.045, 0.025, 0.003, -0.018, -0.036], 4)
-    joints[1:, 1] = -np.concatenate([[0.03, 0.06, 0.09, 0.11], np.tile([0.085, 0.125, 0.15, 0.17], 4)])
-    joints[1:, 2] = -np.tile([0, 0.005, 0.015, 0.03], 5)
-    return joints + [0.02, 0.03, depth]
-
-
-def is_right(joints: torch.Tensor) -> bool:
-    """Whether fingers bend to where the palm faces."""
-    palm = torch.linalg.cross(joints[5] - joints[0], joints[17] - joints[0])
-    return float(palm @ (joints[12] - joints[9])) > 0
 
 
 def line(number: int, joints: np.ndarray) -> str:
@@ -40,7 +26,7 @@ def write(folder):
         for number in range(1, count + 1):
             Image.fromarray(depth).save(folder / split / "images" / f"image_D{number:08d}.png")
     (folder / "training" / "Training_Annotation.txt").write_text(
-        "".join(line(number, hand(0.5 + 0.01 * number)) for number in (1, 2, 3))
+        "".join(line(number, bent_hand(0.5 + 0.01 * number)) for number in (1, 2, 3))
     )
     (folder / "frame" / "BoundingBox.txt").write_text(
         "image_D00000001.png\t10\t20.5\t100\t120\nframe/images/image_D00000002.png\t1\t2\t3\t4\n"
@@ -65,7 +51,7 @@ def test_hands_come_in_our_conventions(miniature, monkeypatch):
     assert HANDS2017.recognises(miniature) and not HANDS2017.recognises(miniature / "training")
     for index in range(3):
         sample = dataset[index]
-        joints = torch.tensor(hand(0.51 + 0.01 * index), dtype=torch.float32)
+        joints = torch.tensor(bent_hand(0.51 + 0.01 * index), dtype=torch.float32)
         torch.testing.assert_close(sample.joints[0], joints, atol=1e-6, rtol=0)
         assert is_right(sample.joints[0]) and sample.left is None and sample.valid is None and sample.boxes is None
         assert sample.ids.tolist() == [[0, index + 1, 0]]
@@ -102,11 +88,20 @@ def test_missing_and_surplus_files_are_named(miniature, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (line(1, hand(0.5)) + "\n" + line(2, hand(0.5)).rsplit("\t", 2)[0], "line 3: a name and 63 .* has 62"),
-        (line(1, hand(0.5)) + line(2, hand(0.5)) + line(3, hand(np.nan)), "line 3: has values that are not"),
-        (line(1, hand(0.5)) + line(2, hand(0.5)).replace("500.0", "5oo.0", 1), "line 2: has values that are not"),
-        (line(1, hand(0.5) * [1, 1, -1]), "so behind it; is the sign of z right"),
-        (line(1, hand(0.5) / 1000), "should be in millimetres, but seem to be in metres"),
+        (
+            line(1, bent_hand(0.5)) + "\n" + line(2, bent_hand(0.5)).rsplit("\t", 2)[0],
+            "line 3: a name and 63 .* has 62",
+        ),
+        (
+            line(1, bent_hand(0.5)) + line(2, bent_hand(0.5)) + line(3, bent_hand(np.nan)),
+            "line 3: has values that are not",
+        ),
+        (
+            line(1, bent_hand(0.5)) + line(2, bent_hand(0.5)).replace("500.0", "5oo.0", 1),
+            "line 2: has values that are not",
+        ),
+        (line(1, bent_hand(0.5) * [1, 1, -1]), "behind the camera; is the sign of z right"),
+        (line(1, bent_hand(0.5) / 1000), "should be in millimetres, but seem to be in metres"),
         ("", "the file is empty"),
     ],
 )

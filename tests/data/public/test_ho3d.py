@@ -5,7 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from ho3d_miniature import K, hands, in_file, labels, right_hand, surfaces, write, write_truth
+from ho3d_miniature import K, hands, in_file, labels, surfaces, write, write_truth
+from true_hands import open_hand
 
 from phalanx.core.errors import InputError
 from phalanx.data.check import recognise
@@ -33,8 +34,8 @@ def test_training_frames_in_listed_order(folder, tmp_path, version):
     assert (len(dataset), dataset.version, HO3D.recognises(folder)) == (3, version, True)
     assert [sample.ids[0].tolist() for sample in dataset] == [[0, 1, 0], [0, 0, 0], [1, 7, 0]]
     sample = dataset[2]
-    np.testing.assert_allclose(sample.joints[0], right_hand(), atol=1e-6)
-    projected = right_hand() @ K.T
+    np.testing.assert_allclose(sample.joints[0], open_hand(), atol=1e-6)
+    projected = open_hand() @ K.T
     np.testing.assert_allclose(sample.joints_2d[0], projected[:, :2] / projected[:, 2:], atol=1e-3)
     np.testing.assert_allclose(sample.sensed_depth, (200 + 256 * 18) * 0.000124986647, rtol=1e-6)
     np.testing.assert_allclose(sample.image[0, :, 100, 300] * 255, [250, 100, 0], atol=3)
@@ -45,9 +46,9 @@ def test_evaluation_knows_the_wrist_and_a_box(folder):
     write(folder, 3, "evaluation")
     sample = HO3D(folder, "evaluation")[0]
     assert sample.valid[0].tolist() == [1.0] + [0.0] * 20
-    np.testing.assert_allclose(sample.joints[0, 0], right_hand()[0], atol=1e-6)
+    np.testing.assert_allclose(sample.joints[0, 0], open_hand()[0], atol=1e-6)
     assert not sample.joints[0, 1:].any() and not sample.joints_2d[0, 1:].any()
-    wrist = right_hand()[0] @ K.T
+    wrist = open_hand()[0] @ K.T
     np.testing.assert_allclose(sample.joints_2d[0, 0], wrist[:2] / wrist[2], atol=1e-3)
     assert sample.boxes[0].tolist() == [[100, 120, 120, 180], [0, 0, 0, 0]]
 
@@ -138,10 +139,10 @@ def test_bad_lists_are_named(folder, text, message):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"handJoints3D": in_file(right_hand())[:20]}, r"handJoints3D: must have shape \(21, 3\), has \(20, 3\)"),
-        ({"handJoints3D": in_file(right_hand()) * np.nan}, "handJoints3D: has values that are not finite"),
-        ({"handJoints3D": in_file(right_hand()) * 1000}, "should be in metres, but seem to be in millimetres"),
-        ({"handJoints3D": in_file(right_hand()) * [1, -1, -1]}, "behind the camera"),
+        ({"handJoints3D": in_file(open_hand())[:20]}, r"handJoints3D: must have shape \(21, 3\), has \(20, 3\)"),
+        ({"handJoints3D": in_file(open_hand()) * np.nan}, "handJoints3D: has values that are not finite"),
+        ({"handJoints3D": in_file(open_hand()) * 1000}, "should be in metres, but seem to be in millimetres"),
+        ({"handJoints3D": in_file(open_hand()) * [1, -1, -1]}, "behind the camera"),
         ({"camMat": None}, "camMat: "),
         ({"camMat": np.zeros((3, 3))}, "camMat: the camera matrix is singular"),
     ],

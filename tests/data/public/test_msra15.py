@@ -3,25 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from true_hands import bent_hand, is_right
 
 from phalanx.core.errors import InputError
 from phalanx.data.public import msra15
 from phalanx.data.public.msra15 import GESTURES, MSRA15, ORDER, PEOPLE
-
-
-def hand(depth: float) -> np.ndarray:
-    """A right hand, fingers up and a little bent, its palm towards the camera: (21, 3) metres, OpenCV axes."""
-    joints = np.zeros((21, 3))
-    joints[1:, 0] = np.repeat([0.045, 0.025, 0.003, -0.018, -0.036], 4)
-    joints[1:, 1] = -np.concatenate([[0.03, 0.06, 0.09, 0.11], np.tile([0.085, 0.125, 0.15, 0.17], 4)])
-    joints[1:, 2] = -np.tile([0, 0.005, 0.015, 0.03], 5)
-    return joints + [0.02, 0.03, depth]
-
-
-def is_right(joints: torch.Tensor) -> bool:
-    """Whether fingers bend to where the palm faces."""
-    palm = torch.linalg.cross(joints[5] - joints[0], joints[17] - joints[0])
-    return float(palm @ (joints[12] - joints[9])) > 0
 
 
 def line(joints: np.ndarray) -> str:
@@ -35,7 +21,7 @@ def write(folder: Path, people=("P0", "P3"), gestures=GESTURES, frames: int = 2)
         for gesture in gestures:
             place = folder / person / gesture
             place.mkdir(parents=True)
-            joints = [hand(0.3 + 0.01 * frame) for frame in range(frames)]
+            joints = [bent_hand(0.3 + 0.01 * frame) for frame in range(frames)]
             (place / "joint.txt").write_text("\n".join([str(frames), *map(line, joints)]) + "\n")
             for frame in range(frames):
                 head = np.array([320, 240, 100, 50, 104, 53], dtype="<i4")
@@ -60,7 +46,7 @@ def test_hands_come_in_our_conventions(miniature):
     assert len(dataset) == 34
     assert MSRA15.recognises(miniature) and not MSRA15.recognises(miniature / "P3")
     sample = dataset[2 * GESTURES.index("L") + 1]
-    joints = torch.tensor(hand(0.31), dtype=torch.float32)
+    joints = torch.tensor(bent_hand(0.31), dtype=torch.float32)
     torch.testing.assert_close(sample.joints[0], joints, atol=1e-6, rtol=0)
     assert is_right(sample.joints[0]) and sample.left is None and sample.valid is None and sample.image is None
     assert sample.ids.tolist() == [[3, 1, 0]] and sample.gesture.tolist() == [11]
@@ -117,12 +103,15 @@ def test_counts_differ(miniature, monkeypatch):
     ("text", "fault"),
     [
         ("two\n", "line 1: a number of frames expected, has 'two'"),
-        (f"2\n{line(hand(0.3))}\n", "has 1 lines of joints, but its first line says 2"),
-        (f"2\n{line(hand(0.3))}\n{line(hand(0.3)).rsplit(' ', 3)[0]}\n", "line 3: 63 numbers .* expected, has 60"),
-        (f"1\n{line(hand(0.3)).replace('-', 'x', 1)}\n", "line 2: has values that are not numbers"),
-        (f"2\n{line(hand(0.3))}\nnan{line(hand(0.3))[7:]}\n", "line 3: has values that are not numbers"),
-        (f"1\n{line(hand(0.3) * [1, 1, -1])}\n", "hands are .* mm behind the camera"),
-        (f"1\n{line(hand(0.3) / 1000)}\n", "should be in millimetres, but seem to be in metres"),
+        (f"2\n{line(bent_hand(0.3))}\n", "has 1 lines of joints, but its first line says 2"),
+        (
+            f"2\n{line(bent_hand(0.3))}\n{line(bent_hand(0.3)).rsplit(' ', 3)[0]}\n",
+            "line 3: 63 numbers .* expected, has 60",
+        ),
+        (f"1\n{line(bent_hand(0.3)).replace('-', 'x', 1)}\n", "line 2: has values that are not numbers"),
+        (f"2\n{line(bent_hand(0.3))}\nnan{line(bent_hand(0.3))[7:]}\n", "line 3: has values that are not numbers"),
+        (f"1\n{line(bent_hand(0.3) * [1, 1, -1])}\n", "hands are .* mm behind the camera"),
+        (f"1\n{line(bent_hand(0.3) / 1000)}\n", "should be in millimetres, but seem to be in metres"),
     ],
 )
 def test_faults_of_labels(tmp_path, text, fault):

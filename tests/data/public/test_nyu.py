@@ -3,19 +3,14 @@ import gzip
 import numpy as np
 import pytest
 import torch
-from nyu_miniature import hand, points, write
+from nyu_miniature import points, write
 from PIL import Image
 from scipy.io import savemat
+from true_hands import bent_hand, is_right
 
 from phalanx.core.errors import InputError
 from phalanx.data.public import nyu
 from phalanx.data.public.nyu import JOINTS_14, NYU
-
-
-def is_right(joints: torch.Tensor) -> bool:
-    """Whether fingers bend to where the palm faces."""
-    palm = torch.linalg.cross(joints[5] - joints[0], joints[17] - joints[0])
-    return float(palm @ (joints[12] - joints[9])) > 0
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +29,7 @@ def test_every_hand_comes_in_our_conventions(miniature):
     for index in range(6):
         view, frame = divmod(index, 2)
         sample = dataset[index]
-        joints = torch.tensor(hand(0.6 + 0.1 * view + 0.01 * frame), dtype=torch.float32)
+        joints = torch.tensor(bent_hand(0.6 + 0.1 * view + 0.01 * frame), dtype=torch.float32)
         torch.testing.assert_close(sample.joints[0], joints, atol=1e-6, rtol=0)
         assert is_right(sample.joints[0]) and sample.left is None and sample.valid is None
         assert sample.ids.tolist() == [[0, frame + 1, view + 1]]

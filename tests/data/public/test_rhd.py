@@ -5,19 +5,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from true_hands import open_hand
 
 from phalanx.core.errors import InputError
 from phalanx.data.public import rhd
 from phalanx.data.public.rhd import RHD
-from phalanx.hand.model import HandModel
 
 TO_THEIRS = [0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17]  # its own inverse
 K = np.array([[299.0, 0, 160], [0, 299, 160], [0, 0, 1]])
-
-
-def right_hand() -> np.ndarray:
-    """(21, 3) metres, the palm towards the camera, fingers up."""
-    return HandModel.open_hand().rest_joints.numpy() * [1.0, -1, -1] + [0.05, 0.05, 0.6]
 
 
 def project(points: np.ndarray) -> np.ndarray:
@@ -56,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def label() -> dict[str, np.ndarray]:
-    right = right_hand()
+    right = open_hand()
     xyz = np.concatenate(((right * [-1, 1, 1])[TO_THEIRS], right[TO_THEIRS])).astype(np.float32)
     seen = np.ones((42, 1))
     seen[[3, 24]] = 0  # thumb MCP of both
@@ -69,11 +64,11 @@ def test_the_larger_hand_comes_as_a_right_one(folder, index):
     assert (len(dataset), RHD.recognises(folder)) == (2, True)
     sample = dataset[index]
     left = index == 1
-    np.testing.assert_allclose(sample.joints[0], right_hand(), atol=1e-6)
+    np.testing.assert_allclose(sample.joints[0], open_hand(), atol=1e-6)
     np.testing.assert_allclose(
         (sample.joints @ sample.K.mT)[..., :2] / sample.joints[..., 2:], sample.joints_2d, atol=1e-3
     )
-    expected = project(right_hand() * [-1, 1, 1]) * [-1, 1] + [319, 0] if left else project(right_hand())
+    expected = project(open_hand() * [-1, 1, 1]) * [-1, 1] + [319, 0] if left else project(open_hand())
     np.testing.assert_allclose(sample.joints_2d[0], expected, atol=1e-3)
     assert sample.left.item() == left and sample.ids.tolist() == [[0, index, int(left)]]
     assert sample.visible[0].tolist() == [float(joint != 2) for joint in range(21)]
@@ -141,7 +136,7 @@ def test_a_hand_in_one_point_is_refused_where_it_is_the_one_shown(folder, fill):
     dataset = RHD(folder, "evaluation")
     with pytest.raises(InputError, match="xyz of picture 0: has all joints of the hand shown in one point"):
         dataset[0]
-    np.testing.assert_allclose(dataset[1].joints[0], right_hand(), atol=1e-6)
+    np.testing.assert_allclose(dataset[1].joints[0], open_hand(), atol=1e-6)
 
 
 def test_bad_files_are_named(folder):
