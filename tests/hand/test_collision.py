@@ -24,11 +24,6 @@ from phalanx.hand.pose_space import gestures, propose_angles
 
 
 @pytest.fixture(scope="module")
-def model() -> HandModel:
-    return HandModel.open_hand()
-
-
-@pytest.fixture(scope="module")
 def capsules(model: HandModel) -> Capsules:
     return hand_capsules(model)
 

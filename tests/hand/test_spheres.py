@@ -1,4 +1,3 @@
-import pytest
 import torch
 
 from phalanx.hand import HandModel, HandPose
@@ -17,11 +16,6 @@ from phalanx.hand.spheres import (
     surface_distance,
     union_distance,
 )
-
-
-@pytest.fixture(scope="module")
-def model() -> HandModel:
-    return HandModel.open_hand()
 
 
 def random_pose(batch: int, seed: int = 0) -> HandPose:
