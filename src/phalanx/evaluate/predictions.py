@@ -1,8 +1,6 @@
 """Predictions of joints: asking a predictor for them, saving them, and reading them again."""
 
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
+from phalanx.core.npz import read_npz
 
 RUN = "phalanx"
 """Name of our own run in a file of predictions."""
@@ -163,13 +162,7 @@ def read_runs(path: Path, image_paths: Sequence[str]) -> tuple[dict[str, np.ndar
 
     Raises InputError naming the file: missing, damaged, for other pictures, without a run.
     """
-    try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            arrays = {name: file[name] for name in file.files}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: is damaged or not an NPZ of predictions ({type(error).__name__})") from error
+    arrays = read_npz(path)
     if "image_path" not in arrays or arrays["image_path"].tolist() != list(image_paths):
         raise InputError(f"{path}: predictions are of other pictures than the {len(image_paths)} to be scored")
     names = list(dict.fromkeys(name.partition("/")[0] for name in arrays if "/" in name))
