@@ -40,4 +40,7 @@ def test_a_row_shows_one_hand_and_depth_stands_below(tmp_path):
 
 def test_people_have_boxes_drawn_round_their_hands():
     config = SynthConfig(size=64, chunk=8, scene="people", tiles=2, skins=1, camera="ideal")
-    assert draw_sheet(config, 0, 2, 3).shape == (2 * 128, 3 * 128, 3)
+    sheet = draw_sheet(config, 0, 2, 3)
+    assert sheet.shape == (2 * 128, 3 * 128, 3)
+    for colour in ((40, 220, 60), (250, 150, 20)):  # this hand's, the other's
+        assert (sheet == colour).all(-1).sum() > 30
