@@ -14,7 +14,7 @@ from torch import nn
 from phalanx.adapt.depth import Adaptation, adapt_depth
 from phalanx.adapt.recordings import RecordingFiles, fit_errors
 from phalanx.hand.model import HandModel
-from phalanx.methods import compact, sphere_fitting
+from phalanx.methods import compact, hand_finder, sphere_fitting
 from phalanx.predict.depth import DepthPredictor
 from phalanx.predict.depth_search import find_hands
 from phalanx.predict.predictor import Predictor
@@ -23,6 +23,7 @@ from phalanx.train import compact as compact_training
 from phalanx.train import sphere_fitting as sphere_training
 from phalanx.train.compact import CompactTraining
 from phalanx.train.cubes import draw_views
+from phalanx.train.hand_finder import figures as finder_figures
 from phalanx.train.plan import LoopConfig, Phase
 from phalanx.train.sphere_fitting import SphereFittingTraining
 
@@ -187,3 +188,22 @@ def test_predicting_from_colour(places, tmp_path):
         "vertices",
     ):  # a network that has learnt nothing leaves the fit little to hold on to
         np.testing.assert_allclose(getattr(here, name), getattr(there, name), rtol=0.01, atol=1e-3)
+
+
+def test_finder_of_hands(places):
+    torch.manual_seed(0)
+    network, random = hand_finder.HandFinder(), torch.Generator().manual_seed(0)
+    cubes = hand_finder.Cubes(
+        torch.rand(8, len(hand_finder.EXTENTS), network.config.size, network.config.size, generator=random),
+        torch.tensor([hand_finder.NOTHING, hand_finder.RIGHT, hand_finder.LEFT, hand_finder.UNCLEAR] * 2),
+        0.01 * torch.randn(8, 3, generator=random),
+    )
+    values = []
+    for place in places:
+        there = copy.deepcopy(network).to(place)
+        terms = there.losses(cubes.to(torch.device(place)))
+        sum(terms.values()).backward()
+        values.append(
+            {name: float(value.detach()) for name, value in terms.items()} | finder_figures(there.eval(), cubes)
+        )
+    assert values[0] == pytest.approx(values[1], rel=0.01)
