@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phalanx.fit.joints import fit_joints, fit_sequence
+from phalanx.fit.joints import fit_joints
+from phalanx.fit.sequences import fit_recording
 from phalanx.hand.anatomy import LIMITS, rotations_to_angles
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import ORDERS
@@ -37,7 +38,7 @@ def measure(recordings: list[torch.Tensor]) -> dict[str, float]:
     seconds = time.perf_counter() - started
     joints, angles = model.joints(pose), rotations_to_angles(pose.rotations.double())
     beyond = torch.maximum(angles - LIMITS[:, 1], LIMITS[:, 0] - angles).clamp_min(0)
-    one_shape = torch.cat([model.joints(fit_sequence(model, part)) for part in recordings])
+    one_shape = torch.cat([model.joints(fit_recording(model, part, one_hand=True).pose) for part in recordings])
     return {
         "frames": len(everything),
         "joint_error_mean_mm": distance(joints, everything),

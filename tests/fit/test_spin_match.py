@@ -5,7 +5,8 @@ import sys
 import torch
 
 from phalanx.fit.chain import chain_of, local_rotations
-from phalanx.fit.joints import fit_joints, fit_sequence
+from phalanx.fit.joints import fit_joints
+from phalanx.fit.sequences import fit_recording
 from phalanx.fit.spin_match import spin, spin_match, swing
 from phalanx.geometry.rotations import rotmat_angle, rotvec_to_rotmat
 from phalanx.hand.anatomy import rotations_to_angles
@@ -104,7 +105,7 @@ def test_frames_of_a_sequence_share_their_shape(model):
     shape = (0.8 * torch.randn(1, 10)).expand(30, 10)
     pose = posed(model, bent(model, 30), shape)
     joints = model.joints(pose)
-    found = fit_sequence(model, joints + 0.002 * torch.randn(30, 21, 3))
+    found = fit_recording(model, joints + 0.002 * torch.randn(30, 21, 3), one_hand=True).pose
     assert (found.shape == found.shape[:1]).all()
     free = fit_joints(model, joints + 0.002 * torch.randn(30, 21, 3))
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.arrays import Array, lengths, like, namespace
+from phalanx.core.arrays import Array, lengths, like, namespace, zeros
 from phalanx.geometry.rotations import cross_matrix
 from phalanx.hand.anatomy import ABDUCTION, AXES, FLEXION, LIMITS
 from phalanx.hand.model import HandModel
@@ -30,6 +30,9 @@ HINGES = tuple(
 
 BEFORE = tuple((0, *finger[:3]) for finger in FINGERS)
 """The joint before each joint of a finger; the wrist before the first."""
+
+RELAXED = 0.35
+"""Flexion that fingers tend to, radians."""
 
 MIDDLE = 2
 """The finger along which a hand's length is measured."""
@@ -97,6 +100,13 @@ def local_rotations(chain: Chain[Array], angles: Array) -> Array:
     turn = hinge_rotations(chain, angles)
     joints = turn[:, :, 0] @ turn[:, :, 1], turn[:, :, 2], turn[:, :, 3]
     return namespace(angles).stack(joints, axis=2).reshape(-1, 15, 3, 3)
+
+
+def relaxed_angles(chain: Chain[Array], batch: int) -> Array:
+    """Angles (B, 20) of hands that rest."""
+    angles = RELAXED + zeros((batch, 20), chain.bones)
+    angles[:, 0:20:4] = 0  # abduction
+    return angles
 
 
 def rotations_to_hinges(chain: Chain[Array], rotations: Array) -> Array:

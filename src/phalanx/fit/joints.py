@@ -7,23 +7,33 @@ joints, which needs PyTorch; `fit_evidence` and `fit_joints` take and give tenso
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from phalanx.core.arrays import like, namespace, zeros
-from phalanx.fit.chain import Chain, chain_of, joints_and_derivatives, local_rotations, rotations_to_hinges
+from phalanx.core.records import join_fields
+from phalanx.fit.chain import (
+    Chain,
+    chain_of,
+    joints_and_derivatives,
+    local_rotations,
+    relaxed_angles,
+    rotations_to_hinges,
+)
 from phalanx.fit.crop import UprightCrop, upright_crop
 from phalanx.fit.evidence import Evidence
+from phalanx.fit.missing import fill_joints
 from phalanx.fit.solver import Term, minimise
 from phalanx.fit.spin_match import spin_match
 from phalanx.fit.state import State
 from phalanx.fit.terms import InnerPrior, JointsTerm, LengthTerm, OrientationPrior, PictureTerm, SoftLimits
 from phalanx.geometry.alignment import rigid_alignment
 from phalanx.geometry.rotations import ray_to_rotmat
-from phalanx.hand.model import HandModel, HandPose, concatenate_poses
-from phalanx.hand.skeleton import FINGERS
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.skeleton import FINGERS, PALM
 
 RELAXED, ANGLE_SIGMA = 0.35, 4.5
 """Prior of the flexion of fingers where the evidence has no rotations, radians: mean and a wide sigma."""
@@ -40,9 +50,6 @@ BATCH = 512
 LARGEST_SHAPE = 4.0
 """Soft limit of the shape components, standard deviations."""
 
-PALM = [0, *(finger[0] for finger in FINGERS)]
-"""Wrist, thumb base and knuckles, which are rigid."""
-
 
 @dataclass(frozen=True)
 class FitConfig:
@@ -58,6 +65,8 @@ class FitConfig:
     """Least sigma of a depth, crop units."""
     floor_joints: float = 0.002
     """Least sigma of a 3D joint, metres."""
+    huber_joints: float | None = None
+    """3D joints that are farther off than this many sigma pull no harder; None: they do."""
     angle_sigma: float = 0.3
     """Trust in the estimator's angles, radians."""
     turn_sigma: float = 0.35
@@ -91,7 +100,7 @@ def fit_evidence(
         config: weights and number of steps.
 
     Returns:
-        pose in the camera frame of K (without: in the frame of the joints); its first rotation (the forearm) is the estimator's, or straight.
+        pose in the camera frame of K (without: in the frame of the joints); its first rotation (the forearm) is the estimator's, or none.
 
     Raises:
         ValueError: the evidence is not enough to start from, or needs K and size.
@@ -99,8 +108,8 @@ def fit_evidence(
     with torch.inference_mode():  # a fifth quicker than no_grad at batch 1
         chain = chain_of(model)
         state = solve_evidence(chain, evidence, K, size, hand_length, config)
-        pose = _pose(chain, state, None if evidence.rotations is None else evidence.rotations[:, 0])
-    return _usable(pose)
+        pose = pose_of_state(chain, state, None if evidence.rotations is None else evidence.rotations[:, 0])
+    return usable(pose)
 
 
 def fit_joints(
@@ -110,39 +119,57 @@ def fit_joints(
 
     Args:
         model: the hand.
-        joints: (B, 21, 3) metres of a right hand, any frame.
+        joints: (B, 21, 3) metres of a right hand, any frame. Those that are NaN are left out.
         shape: (10,) or (B, 10), where known; else each hand finds its own.
         steps: Levenberg-Marquardt steps.
         sigma: how far joints may be off, metres (a number or (B, 21)), against which the priors weigh (shape: standard normal;
-            angles: weak).
+            angles: weak). An infinite one leaves a joint out.
 
     Returns:
-        pose in the frame of `joints`; no angle beyond its limits. The forearm is straight, because joints do not show it.
+        pose in the frame of `joints`; no angle beyond its limits. The forearm is straight, because joints say nothing of it.
     """
-    chain, count = chain_of(model), len(joints)
-    config = FitConfig(steps=steps, floor_joints=0.0, shape_sigma=KNOWN_SHAPE_SIGMA)
-    given = Evidence(
-        joints=joints,
-        sigma_joints=torch.as_tensor(sigma).expand(count, 21),
-        shape=None if shape is None else shape.expand(count, 10),
-    ).map(lambda value: value.to(chain.bones))
-    poses = []
+    chain = chain_of(model)
     with torch.inference_mode():
-        low, high = (chain.limits + chain.limits.new_tensor([1e-5, -1e-5])).unbind(1)  # within, after rounding too
-        for start in range(0, max(count, 1), BATCH):
-            part = given.map(lambda value: value[start : start + BATCH])  # noqa: B023
-            state = solve_evidence(chain, part, config=config)
-            found = state.shape if part.shape is None else part.shape
-            state.inner = torch.cat((torch.clamp(state.angles, low, high), found), dim=1)
-            poses.append(_pose(chain, state, None))
-        pose = concatenate_poses(poses)
-    return _usable(pose)
+        state = solve_joints(chain, known_joints(chain, joints, sigma, shape), steps)
+        pose = pose_of_state(chain, state)
+    return usable(pose)
 
 
-def fit_sequence(model: HandModel, joints: Tensor) -> HandPose:
-    """As `fit_joints` for the frames (T, 21, 3) of *one* right hand: all share one shape (the frames' mean)."""
-    shape = fit_joints(model, joints).shape.mean(0)
-    return fit_joints(model, joints, shape)
+def known_joints(
+    chain: Chain[Tensor], joints: Tensor, sigma: float | Tensor = 0.002, shape: Tensor | None = None
+) -> Evidence:
+    """Known joints, as `fit_joints` takes them, as evidence: what is missing is filled in and has an infinite sigma."""
+    count = len(joints)
+    joints = joints.to(chain.bones)
+    spread = torch.as_tensor(sigma).to(chain.bones).expand(count, 21)
+    seen = torch.isfinite(joints).all(-1) & torch.isfinite(spread)
+    if not seen.all():
+        joints, spread = fill_joints(chain, joints, seen), torch.where(seen, spread, math.inf)
+    known = None if shape is None else shape.to(chain.bones).expand(count, 10)
+    return Evidence(joints=joints, sigma_joints=spread, shape=known)
+
+
+def solve_joints(chain: Chain[Tensor], evidence: Evidence, steps: int = 6, huber: float | None = None) -> State[Tensor]:
+    """The unknowns of hands whose joints are known (`known_joints`), in parts of `BATCH`; angles keep their limits."""
+    assert evidence.joints is not None
+    config = known_config(steps, huber)
+    states = []
+    for start in range(0, max(len(evidence.joints), 1), BATCH):
+        part = evidence.map(lambda value: value[start : start + BATCH])  # noqa: B023
+        states.append(within_limits(chain, solve_evidence(chain, part, config=config), part.shape))
+    return join_fields(states)
+
+
+def known_config(steps: int = 6, huber: float | None = None) -> FitConfig:
+    """The settings for joints that are known: their own sigma counts, and so does a given shape."""
+    return FitConfig(steps=steps, floor_joints=0.0, shape_sigma=KNOWN_SHAPE_SIGMA, huber_joints=huber)
+
+
+def within_limits(chain: Chain[Tensor], state: State[Tensor], shape: Tensor | None) -> State[Tensor]:
+    """The state with every angle within its limits, after rounding too, and with `shape` where that is known."""
+    low, high = (chain.limits + chain.limits.new_tensor([1e-5, -1e-5])).unbind(1)
+    angles = torch.clamp(state.angles, low, high)
+    return replace(state, inner=torch.cat((angles, state.shape if shape is None else shape), dim=1))
 
 
 def solve_evidence(
@@ -174,7 +201,7 @@ def solve_evidence(
     if evidence.joints is not None:
         joints = evidence.joints if crop is None else evidence.joints @ crop.turn.swapaxes(-1, -2)
         terms.append(_joints_term(joints, evidence.sigma_joints, config))
-    terms += [_inner_prior(inner, evidence, config), _soft_limits(chain, config)]
+    terms += _inner_terms(chain, inner, evidence, config)
     if hand_length is not None:
         length = namespace(inner).broadcast_to(like(hand_length, inner), inner.shape[:1])
         terms.append(LengthTerm(chain, length, config.length_sigma**-2))
@@ -203,8 +230,7 @@ def _inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
     """Angles, within their limits, and shape (B, 30) of the evidence; relaxed angles and the mean shape where it has none."""
     xp = namespace(chain.bones)
     if evidence.rotations is None:
-        angles = RELAXED + zeros((batch, 20), chain.bones)
-        angles[:, 0:20:4] = 0  # abduction
+        angles = relaxed_angles(chain, batch)
     else:
         angles = rotations_to_hinges(chain, evidence.rotations[:, 1:])
         angles = xp.clip(angles, chain.limits[:, 0], chain.limits[:, 1])
@@ -212,18 +238,26 @@ def _inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
     return xp.concatenate((angles, shape), axis=1)
 
 
-def _inner_prior(mean: Tensor, evidence: Evidence, config: FitConfig) -> InnerPrior[Tensor]:
+def joint_terms(chain: Chain[Tensor], evidence: Evidence, config: FitConfig) -> list[Term[Tensor]]:
+    """The terms of hands whose joints are known (`known_joints`)."""
+    assert evidence.joints is not None
+    inner = _inner_mean(chain, evidence, len(evidence.joints))
+    measured = _joints_term(evidence.joints, evidence.sigma_joints, config)
+    return [measured, *_inner_terms(chain, inner, evidence, config)]
+
+
+def _inner_terms(
+    chain: Chain[Tensor], mean: Tensor, evidence: Evidence, config: FitConfig
+) -> tuple[InnerPrior[Tensor], SoftLimits[Tensor]]:
+    """What is known of angles and shape (B, 30) before anything is measured: their `mean`, and their limits."""
+    xp = namespace(mean)
     weight = zeros((30,), mean)
     weight[:20] = (ANGLE_SIGMA if evidence.rotations is None else config.angle_sigma) ** -2
     weight[20:] = (SHAPE_SIGMA if evidence.shape is None else config.shape_sigma) ** -2
-    return InnerPrior(mean, weight)
-
-
-def _soft_limits(chain: Chain[Tensor], config: FitConfig) -> SoftLimits[Tensor]:
-    xp = namespace(chain.bones)
     widest = like([[-LARGEST_SHAPE, LARGEST_SHAPE]] * 10, chain.bones)
     limits = xp.concatenate((chain.limits, widest))  # (30, 2)
-    return SoftLimits(limits[:, 0], limits[:, 1], xp.full_like(limits[:, 0], config.limit_sigma**-2))
+    soft = SoftLimits(limits[:, 0], limits[:, 1], xp.full_like(limits[:, 0], config.limit_sigma**-2))
+    return InnerPrior(mean, weight), soft
 
 
 def _orientation(relative: Tensor, crop: UprightCrop[Tensor]) -> Tensor:
@@ -253,7 +287,7 @@ def _picture_term(evidence: Evidence, crop: UprightCrop[Tensor], config: FitConf
 
 
 def _joints_term(joints: Tensor, sigma: Tensor | None, config: FitConfig) -> JointsTerm[Tensor]:
-    return JointsTerm(joints, _at_least(config.floor_joints, sigma, joints[..., 0]))
+    return JointsTerm(joints, _at_least(config.floor_joints, sigma, joints[..., 0]), config.huber_joints)
 
 
 def _at_least(floor: float, sigma: Tensor | None, reference: Tensor) -> Tensor:
@@ -280,18 +314,18 @@ def _start_from_joints(chain: Chain[Tensor], joints: Tensor, shape: Tensor) -> S
     """The palm laid onto its joints, which are rigid; then spin match."""
     rest = torch.cat((torch.zeros_like(chain.bones[:1, 0]), chain.bones[:, 0])).expand(len(joints), -1, -1)
     with torch.inference_mode(False), torch.no_grad():  # RoMa keeps a table of its first call, for differentiation too
-        orientation, translation = rigid_alignment(rest, joints[:, PALM])
+        orientation, translation = rigid_alignment(rest, joints[:, list(PALM)])
     local = (joints - translation[:, None]) @ orientation  # in the hand frame
     return State(orientation, translation, torch.cat((spin_match(chain, local[:, FINGERS]), shape), dim=1))
 
 
-def _pose(chain: Chain[Tensor], state: State[Tensor], forearm: Tensor | None) -> HandPose:
+def pose_of_state(chain: Chain[Tensor], state: State[Tensor], forearm: Tensor | None = None) -> HandPose:
     """As a hand pose; `forearm` (B, 3, 3) is its first rotation, None: straight."""
     forearm = chain.identity.expand(len(state.inner), 3, 3) if forearm is None else forearm
     rotations = torch.cat((forearm[:, None], local_rotations(chain, state.angles)), dim=1)
     return HandPose(rotations, state.shape, state.orientation, state.translation)
 
 
-def _usable(pose: HandPose) -> HandPose:
+def usable(pose: HandPose) -> HandPose:
     """Copies that may take part in later differentiation, which tensors of the inference mode may not."""
     return pose.map(Tensor.clone)

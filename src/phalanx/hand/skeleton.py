@@ -32,6 +32,9 @@ FINGERS = tuple(tuple(range(4 * k + 1, 4 * k + 5)) for k in range(5))
 MIDDLE_CHAIN = [0, *FINGERS[2]]
 """From the wrist to the middle finger's tip: along it the length of a hand is measured."""
 
+PALM = (0, *(finger[0] for finger in FINGERS))
+"""Wrist, thumb base and knuckles, which are rigid."""
+
 TIPS = tuple(finger[3] for finger in FINGERS)
 
 ROTATING = (0, *(joint for finger in FINGERS for joint in finger[:3]))
@@ -45,9 +48,22 @@ BONES = tuple((PARENTS[joint], joint) for joint in range(1, 21))
 ORDERS: dict[str, tuple[int, ...]] = {
     "phalanx": tuple(range(21)),
     "mano": (0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20),
+    "rhd": (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17),
+    "interhand": (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16),
+    "hands2017": (0, 1, 6, 7, 8, 2, 9, 10, 11, 3, 12, 13, 14, 4, 15, 16, 17, 5, 18, 19, 20),
+    "msra15": (0, 17, 18, 19, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16),
+    "stb": (0, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4),
 }
 """Joint orders by name: for each of the 21 joints here its number there.
 
-`phalanx` is also MediaPipe's, OpenPose's and FreiHAND's. `mano`: the 16 joints of MANO (wrist, then index, middle, little, ring
-finger, thumb), then the tips, thumb first, as DexYCB has them.
+- `phalanx` is also MediaPipe's, OpenPose's and FreiHAND's.
+- `mano`: the 16 joints of MANO (wrist, then index, middle, little, ring finger, thumb), then the tips, thumb first, as DexYCB and HO-3D have them.
+- `rhd`: wrist, then of each finger from the thumb on tip to base.
+- `interhand`: the same, and the wrist last; of two hands the right one first.
+- `hands2017`: wrist, the five bases from the thumb on, then of each finger the other three. BigHand2.2M and F-PHAB, too.
+- `msra15`: wrist, then index, middle, ring, little finger, thumb.
+- `stb`: palm centre, then little, ring, middle, index finger, thumb (`WITHOUT_WRIST`).
 """
+
+WITHOUT_WRIST = frozenset({"stb"})
+"""Orders whose first joint is the palm's centre and not the wrist."""

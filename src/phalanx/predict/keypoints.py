@@ -14,7 +14,8 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, writable_folder, write_whole
-from phalanx.fit.joints import BATCH, fit_joints, fit_sequence
+from phalanx.fit.joints import BATCH
+from phalanx.fit.sequences import fit_recording
 from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.export import save_mesh
 from phalanx.hand.model import HandModel
@@ -76,7 +77,7 @@ def fit_keypoints(joints: np.ndarray, side: Side = "right", one_hand: bool = Fal
     centre = joints[:, :1].astype(np.float64)  # float32 loses millimetres far from the origin
     local = torch.from_numpy(((joints - centre) * mirror).astype(np.float32))
     model = HandModel.open_hand()
-    pose = fit_sequence(model, local) if one_hand else fit_joints(model, local)
+    pose = fit_recording(model, local, one_hand=one_hand).pose
     with torch.inference_mode():
         surfaces = [model(pose[i : i + BATCH]) for i in range(0, len(local), BATCH)]
         angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))
