@@ -2,11 +2,13 @@ import os
 import pickle
 import resource
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from phalanx.core import pickles
 from phalanx.core.errors import InputError
 from phalanx.core.pickles import read_pickle
 
@@ -147,4 +149,4 @@ def test_missing_and_large_files(tmp_path):
         read_pickle(tmp_path / "none.pkl")
     (tmp_path / "large.pkl").write_bytes(pickle.dumps([0] * 100))
     with pytest.raises(InputError, match="large.pkl: is larger than"):
-        read_pickle(tmp_path / "large.pkl", largest=50)
+        read_pickle(tmp_path / "large.pkl", replace(pickles.PLAIN, largest=50))

@@ -118,7 +118,7 @@ def test_no_file(tmp_path) -> None:
         load_mano(tmp_path / "empty.pkl")
     with (tmp_path / "large.pkl").open("wb") as file:
         file.truncate(100 << 20)
-    with pytest.raises(InputError, match="large.pkl: too large"):
+    with pytest.raises(InputError, match="large.pkl: is larger than the 64 MB"):
         load_mano(tmp_path / "large.pkl")
 
 
@@ -161,6 +161,8 @@ def test_other_faults(tmp_path) -> None:
         (turned, "do not point along x"),
         (objects, "holds an array of type 'O8'"),
         (entries | {"shapedirs": broken}, "entry shapedirs is damaged"),
+        (entries | {"bs_style": np.array([b"lbs"])}, "holds an array of type 'S3'"),
+        (entries | {"bs_style": np.ndarray}, "neither a plain value nor an array"),
     ):
         path.write_bytes(python2_pickle(value, 2))
         with pytest.raises(InputError, match=f"bad.pkl: .*{fault}") as caught:

@@ -12,11 +12,8 @@ distal, z palmar, origin at the wrist), so a left file is mirrored in x when it 
 from __future__ import annotations
 
 import os
-import pickle
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,8 +21,7 @@ from torch import Tensor, nn
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
-from phalanx.core.pickles import AllowList
+from phalanx.core.pickles import NUMBERS, Family, Kept, read_pickle
 from phalanx.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose, HandSurface
 from phalanx.hand.prediction import Side
@@ -42,8 +38,6 @@ MANO_JOINTS = (0, 13, 14, 15, 1, 2, 3, 4, 5, 6, 10, 11, 12, 7, 8, 9)
 """For each of our 16 rotating joints (`skeleton.ROTATING`) its number in MANO."""
 
 _HAND_FROM_MANO = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # of a right hand
-
-_LARGEST_FILE = 64 << 20  # bytes; MANO's have 4 million
 
 
 @dataclass
@@ -164,7 +158,9 @@ def load_mano(path: str | os.PathLike[str], mend_shape: bool | None = None) -> M
             run), or lacks an entry of the right shape.
     """
     path = Path(path)
-    entries = _read(path)
+    entries = read_pickle(path, _FAMILY)
+    if not isinstance(entries, dict):
+        raise InputError(f"{path}: not a MANO file: holds a {type(entries).__name__} instead of named entries")
 
     def entry(name: str, *shape: int | None) -> np.ndarray:
         if name not in entries:
@@ -272,132 +268,54 @@ def _float(values: np.ndarray) -> Tensor:
 # ---------------------------------------------------------------------------------------------- reading the pickle
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The entries of a MANO pickle, those of numpy, scipy and chumpy as stand-ins."""
-    read_head(path, 1)
-    if path.stat().st_size > _LARGEST_FILE:
-        raise InputError(f"{path}: too large for a MANO file")
-    try:
-        entries = AllowList(path.read_bytes(), _stand_ins(), "MANO has").load()
-    except Exception as error:  # a damaged pickle may raise anything, MemoryError too
-        raise InputError(f"{path}: not a readable MANO file ({str(error) or type(error).__name__})") from error
-    if not isinstance(entries, dict):
-        raise InputError(f"{path}: not a MANO file: holds a {type(entries).__name__} instead of named entries")
-    return entries
-
-
-def _stand_ins() -> dict[tuple[str, str], Any]:
-    """By module and name, what the pickle gets; none leads to code outside this module but the harmless `set`, `object`.
-
-    Functions are made anew for each file: nothing that one does to them lasts."""
-
-    def reconstruct(*_: object) -> _Array:
-        return _Array()
-
-    def reconstructor(kind: type, *_: object) -> object:
-        if not issubclass(kind, _Kept):
-            raise pickle.UnpicklingError("an object of no known kind")
-        return kind()
-
-    def encode(text: str, encoding: str) -> bytes:  # how Python 3 writes bytes in old protocols
-        return text.encode("latin1")
-
-    def scalar(kind: _Type, raw: str | bytes) -> np.ndarray:
-        return _decode(kind, raw, (), "C")
-
-    def from_buffer(raw: bytes, kind: _Type, shape: tuple[int, ...], order: str) -> np.ndarray:
-        return _decode(kind, raw, shape, order)
-
-    known: dict[tuple[str, str], Any] = {
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Type,
-        ("_codecs", "encode"): encode,
-        ("chumpy.ch", "Ch"): _Chumpy,
-        ("chumpy.reordering", "Select"): _Select,
-    }
-    for builtins in ("__builtin__", "builtins"):
-        known |= {(builtins, "set"): set, (builtins, "object"): object, (builtins, "bytes"): lambda: b""}
-    for copyreg in ("copy_reg", "copyreg"):
-        known[copyreg, "_reconstructor"] = reconstructor
-    for core in ("numpy.core", "numpy._core"):
-        known |= {(f"{core}.multiarray", "_reconstruct"): reconstruct, (f"{core}.multiarray", "scalar"): scalar}
-        known[f"{core}.numeric", "_frombuffer"] = from_buffer
-    for module, name, kind in (("csc", "csc_matrix", _Columns), ("csr", "csr_matrix", _Rows)):
-        known |= {(f"scipy.sparse.{module}", name): kind, (f"scipy.sparse._{module}", name): kind}
-    return known
-
-
-class _Type:
-    """Stands for a numpy dtype; plain numbers only. (The real one can be made to lie about the memory that it describes.)"""
-
-    def __init__(self, code: str, *_: object) -> None:
-        if not re.fullmatch(r"b1|[iu][1248]|f[248]", code):
-            raise pickle.UnpicklingError(f"it holds an array of type {code!r} instead of numbers")
-        self.code = code
-        self.order = "="
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if state[1] not in ("<", ">", "=", "|"):
-            raise pickle.UnpicklingError("an array of unknown byte order")
-        self.order = state[1]
-
-
-class _Array:
-    """Stands for a numpy array while the pickle is read."""
-
-    value: np.ndarray
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, kind, columns_first, raw = state
-        self.value = _decode(kind, raw, shape, "F" if columns_first else "C")
-
-
-def _decode(kind: _Type, raw: str | bytes, shape: tuple[int, ...], order: Any) -> np.ndarray:
-    content = raw.encode("latin1") if isinstance(raw, str) else raw  # Python 2 had no bytes
-    return np.ndarray(shape, np.dtype(kind.order + kind.code), content, order=order)
-
-
-class _Kept:
-    """Stands for an object of scipy or chumpy: keeps its attributes."""
-
-    state: dict[str, Any]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = state
-
-
-class _Chumpy(_Kept):
+class _Chumpy(Kept):
     """An array, `x`."""
 
 
-class _Select(_Kept):
+class _Select(Kept):
     """Elements `idxs` of the array `a`, in `preferred_shape`: MANO's first ten of more shape components."""
 
 
-class _Columns(_Kept):
+class _Columns(Kept):
     """A sparse matrix, column by column."""
 
 
-class _Rows(_Kept):
+class _Rows(Kept):
     """A sparse matrix, row by row."""
 
 
-def _evaluate(value: Any) -> Any:
+_FAMILY = Family(
+    "MANO file",
+    "MANO has",
+    NUMBERS,
+    {
+        ("chumpy.ch", "Ch"): _Chumpy,
+        ("chumpy.reordering", "Select"): _Select,
+        ("scipy.sparse.csc", "csc_matrix"): _Columns,
+        ("scipy.sparse._csc", "csc_matrix"): _Columns,
+        ("scipy.sparse.csr", "csr_matrix"): _Rows,
+        ("scipy.sparse._csr", "csr_matrix"): _Rows,
+    },
+    largest=64 << 20,  # bytes; MANO's have 4 million
+)
+
+
+def _evaluate(value: object) -> object:
     """The array that a stand-in stands for."""
-    if isinstance(value, _Array):
-        return value.value
     if isinstance(value, _Chumpy):
-        return _evaluate(value.state["x"])
+        return _evaluate(value.attribute("x"))
     if isinstance(value, _Select):
-        picked = np.asarray(_evaluate(value.state["a"])).ravel()[_evaluate(value.state["idxs"])]
-        return picked.reshape(value.state["preferred_shape"]) if "preferred_shape" in value.state else picked
+        chosen = np.asarray(_evaluate(value.attribute("idxs")))
+        picked = np.asarray(_evaluate(value.attribute("a"))).ravel()[chosen]
+        if not value.has("preferred_shape"):
+            return picked
+        return picked.reshape(np.asarray(value.attribute("preferred_shape"), np.int64).tolist())
     if isinstance(value, _Columns | _Rows):
-        data, minor, starts = (_evaluate(value.state[name]) for name in ("data", "indices", "indptr"))
-        shape = tuple(int(_evaluate(length)) for length in value.state["_shape"])
-        if shape != (16, VERTICES):
+        data, minor, starts = (np.asarray(_evaluate(value.attribute(name))) for name in ("data", "indices", "indptr"))
+        if (shape := value.attribute("_shape")) != (16, VERTICES):
             raise ValueError(f"a sparse matrix of shape {shape}")
         major = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        dense = np.zeros(shape)
+        dense = np.zeros((16, VERTICES))
         np.add.at(dense, (major, minor) if isinstance(value, _Rows) else (minor, major), data)
         return dense
     return value
