@@ -135,8 +135,10 @@ def maps_of_points(points: Tensor, middles: Tensor, size: int, extent: float) ->
     far = 0.5 * extent
     maps = points.new_full((len(middles), size * size), far)
     for cells, middle in zip(maps, middles, strict=True):
-        local = points - middle
-        local = local[(local.abs() < far).all(1)]
+        local = points
+        for axis in (0, 1, 2):  # one after the other: few points are left for the second
+            local = local[(local[:, axis] - middle[axis]).abs() < far]
+        local = local - middle
         column, row = ((local[:, :2] / extent + 0.5) * size).floor().clamp_(0, size - 1).long().unbind(1)
         cells.scatter_reduce_(0, row * size + column, local[:, 2], "amin")
     return _without_pinholes(maps.view(-1, size, size), far)
@@ -151,8 +153,9 @@ def places_on(points: Tensor, most: int = 64) -> Tensor:
         return points
     first = torch.quantile(points[:: len(points) // 4096 + 1, 2], _NEAREST_SHARE)
     points = points[points[:, 2] < first + _FARTHEST]
-    cells, which, counts = (points / _CELL).round().unique(dim=0, return_inverse=True, return_counts=True)
-    means = torch.zeros_like(cells).index_add_(0, which, points) / counts[:, None]
+    x, y, z = ((points / _CELL).round().long() + 512).clamp_(0, 1023).unbind(1)
+    _, which, counts = ((x * 1024 + y) * 1024 + z).unique(return_inverse=True, return_counts=True)
+    means = points.new_zeros(len(counts), 3).index_add_(0, which, points) / counts[:, None]
     means = means[counts >= _LEAST_POINTS]
     return means[means[:, 2].argsort()[:most]]
 

@@ -1,8 +1,9 @@
 """Where in a depth frame a hand is, and which hand it is: a small network that looks into cubes of space.
 
 A hand of spheres fits an elbow or a knee about as well as a fist, so how well spheres fit does not tell where the hand is. This network is
-asked instead: of a cube of 40 cm about a place on something's surface it says whether a right hand, a left hand or none is there, and where
-its middle is. A forearm that comes in from one side and ends is what tells a fist; hence the cube is wider than that of the fit.
+asked instead: of a place on something's surface it says whether a right hand, a left hand or none is there, and where its middle is. It sees
+two cubes about the place: one of 30 cm, the hand, and one of 1.2 m, the arm and the body that it belongs to: an arm that ends tells a fist
+from an elbow, and the body tells right from left where the hand's own surface is too coarse for it.
 
 It is of no paper. It is trained on synthetic depth alone (`train.hand_finder`); the cube frame is that of `geometry.cubes`.
 """
@@ -18,6 +19,7 @@ from torch.nn import functional
 
 from phalanx.core.errors import InputError
 from phalanx.core.records import map_fields
+from phalanx.geometry.cubes import maps_of_points
 from phalanx.hand.model import HandModel
 from phalanx.losses.averages import weighted_mean
 from phalanx.methods.base import Method
@@ -27,8 +29,8 @@ from phalanx.nets.weights import load_network, shipped_weights, write_weights
 METHOD = "hand_finder"
 """What its weights files say they are of."""
 
-FINDER_EXTENT = 0.4
-"""Side of the cubes looked into, metres."""
+EXTENTS = (0.3, 1.2)
+"""Sides of the two cubes about a place, metres."""
 
 NOTHING, RIGHT, LEFT, UNCLEAR = 0, 1, 2, -100
 """What may be in a cube; unclear ones teach nothing about it."""
@@ -40,10 +42,10 @@ class HandFinderConfig:
 
     size: int = 64
     """Side of the maps, cells."""
-    width: int = 24
+    width: int = 32
     """Channels at a quarter of that."""
     offset: float = 8.0
-    """Weight of the offset's error, in sides of the cube, beside the classification."""
+    """Weight of the offset's error, in sides of the smaller cube, beside the classification."""
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
@@ -54,7 +56,7 @@ class HandFinderConfig:
 class Cubes:
     """A batch: B maps with what is in them."""
 
-    maps: Tensor  # (B, S, S) metres, cube frame; FINDER_EXTENT / 2 = no surface
+    maps: Tensor  # (B, 2, S, S) metres, frames of the smaller and the larger cube; half the side = no surface
     kind: Tensor  # (B,) NOTHING, RIGHT, LEFT or UNCLEAR
     offset: Tensor  # (B, 3) of the hand's middle from the cube's, metres; of cubes without a hand anything
 
@@ -70,14 +72,14 @@ class Cubes:
 
 
 class HandFinder(Method):
-    """`finder(maps (B, S, S))` gives logits `(B, 3)` of NOTHING, RIGHT and LEFT, and offsets `(B, 3)` of the hand's middle in metres."""
+    """`finder(maps (B, 2, S, S))` gives logits `(B, 3)` of NOTHING, RIGHT and LEFT, and offsets `(B, 3)` of the hand's middle in metres."""
 
     def __init__(self, config: HandFinderConfig | None = None) -> None:
         super().__init__()
         self.config = config or HandFinderConfig()
         width = self.config.width
         self.trunk = nn.Sequential(
-            ConvUnit(1, width, kernel=5, stride=2),
+            ConvUnit(2, width, kernel=5, stride=2),
             Residual(width, width, stride=2),
             Residual(width, 2 * width, stride=2),
             Residual(2 * width, 4 * width, stride=2),
@@ -88,9 +90,10 @@ class HandFinder(Method):
         )
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(maps[:, None] / (0.5 * FINDER_EXTENT))  # (B, 4 width, S/16, S/16)
+        half = 0.5 * maps.new_tensor(EXTENTS)[:, None, None]
+        features = self.trunk(maps / half)  # (B, 4 width, S/16, S/16)
         said = self.head(features.flatten(1)).float()
-        return said[:, :3], said[:, 3:] * FINDER_EXTENT
+        return said[:, :3], said[:, 3:] * EXTENTS[0]
 
     def losses(self, batch: Cubes) -> dict[str, Tensor]:
         """Cross-entropy of what is in the cubes, and the error of the middles of hands, in sides of the cube."""
@@ -98,7 +101,7 @@ class HandFinder(Method):
         with torch.autocast(logits.device.type, enabled=False):
             clear, hand = (batch.kind != UNCLEAR).float(), (batch.kind > NOTHING).float()
             surprise = functional.cross_entropy(logits, batch.kind, reduction="none", ignore_index=UNCLEAR)
-            apart = (offsets - batch.offset) / FINDER_EXTENT
+            apart = (offsets - batch.offset) / EXTENTS[0]
             off = functional.smooth_l1_loss(apart, torch.zeros_like(apart), reduction="none", beta=0.05).sum(1)
         return {"kind": weighted_mean(surprise, clear), "offset": self.config.offset * weighted_mean(off, hand)}
 
@@ -121,3 +124,8 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> HandF
     network.eval().requires_grad_(False)
     fold_batch_norm(network)
     return network
+
+
+def maps_about(points: Tensor, places: Tensor, size: int) -> Tensor:
+    """What the network sees of surface points (P, 3) about each of `places` (C, 3): maps (C, 2, size, size)."""
+    return torch.stack([maps_of_points(points, places, size, extent) for extent in EXTENTS], 1)

@@ -32,8 +32,8 @@ class BufferFeed(Generic[Batch]):
     """Batches from a buffer of generated pictures, each trained on `reuse` times with fresh augmentation.
 
     Args:
-        open_stream: `open_stream(start)` gives the samples (chunks) of the stream in order from number `start`; the same
-            number must give the same sample.
+        open_stream: `open_stream(start)` gives the samples (chunks, or what is made of them) of the stream in order from number
+            `start`; the same number must give the same sample.
         chunks: samples in a buffer.
         seed: of order and augmentation.
         keep: what is kept of a sample, by name, one row a picture.
@@ -42,17 +42,17 @@ class BufferFeed(Generic[Batch]):
 
     def __init__(
         self,
-        open_stream: Callable[[int], Iterator[Sample]],
+        open_stream: Callable[[int], Iterator[Any]],
         chunks: int,
         seed: int,
-        keep: Callable[[Sample], dict[str, Tensor]],
+        keep: Callable[[Any], dict[str, Tensor]],
         finish: Callable[[dict[str, Tensor], int, torch.Generator], Batch],
     ) -> None:
         self._open_stream = open_stream
         self._chunks = chunks
         self._seed = seed
         self._keep, self._finish = keep, finish
-        self._stream: Iterator[Sample] | None = None
+        self._stream: Iterator[Any] | None = None
         self._gatherer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gather")
         self._coming: Future[dict[str, Tensor]] | None = None
         self._closed = False
@@ -110,7 +110,7 @@ class BufferFeed(Generic[Batch]):
         self._coming = self._gatherer.submit(self._gather, self._stream)
         self._fill, self._turn, self._offset = fill, 0, 0
 
-    def _gather(self, stream: Iterator[Sample]) -> dict[str, Tensor]:
+    def _gather(self, stream: Iterator[Any]) -> dict[str, Tensor]:
         buffer: dict[str, Tensor] = {}
         for number in range(self._chunks):
             if self._closed:

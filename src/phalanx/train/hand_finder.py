@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phalanx.core.parallel import ordered
 from phalanx.core.seeding import generator
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
-from phalanx.geometry.cubes import maps_of_points, places_on, surface_points
+from phalanx.geometry.cubes import places_on, surface_points
 from phalanx.hand.model import HandModel
 from phalanx.methods.hand_finder import (
-    FINDER_EXTENT,
+    EXTENTS,
     LEFT,
     METHOD,
     NOTHING,
@@ -32,9 +33,10 @@ from phalanx.methods.hand_finder import (
     Cubes,
     HandFinder,
     HandFinderConfig,
+    maps_about,
     save_weights,
 )
-from phalanx.synth import SynthConfig, stream
+from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train.card import synthesis
 from phalanx.train.feed import BufferFeed, MixedFeed
 from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
@@ -64,7 +66,7 @@ class HandFinderTraining:
     )
     """The frames; colour is not looked at, and the scene is each of `scenes`."""
     scenes: dict[str, int] = field(
-        default_factory=lambda: {"arms": 96, "people": 64, "egocentric": 32, "holding": 32, "hands": 32}
+        default_factory=lambda: {"arms": 96, "people": 96, "egocentric": 24, "holding": 24, "hands": 16}
     )
     """Cubes of each scene in a step."""
     reuse: int = 6
@@ -104,9 +106,10 @@ def cut(sample: Sample, size: int) -> dict[str, Tensor]:
     random = generator(*sample.ids[0].tolist(), 11)
     maps, kinds, offsets = [], [], []
     for depth, K, hands, visible in zip(sample.sensed_depth, sample.K, middles, seen, strict=True):
-        points = surface_points(depth, K, FINDER_EXTENT / size)
+        coarse = random.choice((1.0, 2.0))  # a search looks at coarse points first
+        points = surface_points(depth, K, coarse * EXTENTS[0] / size)
         chosen = _places(points, hands, visible, random)
-        maps.append(maps_of_points(points, chosen, size, FINDER_EXTENT).half())
+        maps.append(maps_about(points, chosen, size).half())
         kind, offset = labels(chosen, hands, visible)
         kinds.append(kind)
         offsets.append(offset)
@@ -169,13 +172,21 @@ def synthetic_feed(config: HandFinderTraining) -> _Joined:
     def of_scene(scene: str) -> BufferFeed[Cubes]:
         synth = replace(config.synth, scene=scene)
 
-        def open_stream(start: int) -> Iterator[Sample]:
-            return stream(synth, config.seed, config.workers, start)
+        def open_stream(start: int) -> Iterator[dict[str, np.ndarray]]:
+            return ordered(partial(_cut_chunk, synth, config.seed, config.model.size), config.workers, start)
 
-        chunks = max(1, config.buffer // synth.pictures)
-        return BufferFeed(open_stream, chunks, config.seed, partial(cut, size=config.model.size), finish)
+        return BufferFeed(open_stream, max(1, config.buffer // synth.pictures), config.seed, _as_tensors, finish)
 
     return _Joined(MixedFeed({scene: of_scene(scene) for scene in config.scenes}, config.scenes))
+
+
+def _cut_chunk(synth: SynthConfig, seed: int, size: int, number: int) -> dict[str, np.ndarray]:
+    """A chunk's cubes; they are cut where the chunk is made, for that takes as long."""
+    return {name: value.numpy() for name, value in cut(make_chunk(synth, seed, number), size).items()}
+
+
+def _as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
 
 def held_out(config: HandFinderTraining) -> Cubes:

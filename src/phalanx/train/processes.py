@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from lightning_fabric import Fabric
 
@@ -22,7 +22,7 @@ def single(device: str) -> Fabric:
     return Fabric(accelerator=place.type, devices=1 if place.index is None else [place.index])
 
 
-def launched(work: Callable[..., Result], config: LoopConfig, *arguments: Any) -> Result:
+def launched(work: Callable[..., Result], config: LoopConfig, *arguments: object) -> Result:
     """`work(fabric, *arguments)` in as many processes as `config` asks for; what the first of them returns.
 
     With more than one process all of them are new: `work`, a function of a module, and its arguments are sent to them, and a script that
@@ -44,5 +44,5 @@ def launched(work: Callable[..., Result], config: LoopConfig, *arguments: Any) -
     return result
 
 
-def _work(work: Callable[..., Result], arguments: tuple[Any, ...], fabric: Fabric) -> Result:
+def _work(work: Callable[..., Result], arguments: tuple[object, ...], fabric: Fabric) -> Result:
     return work(fabric, *arguments)

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.hand.model import HandModel
+from phalanx.methods.hand_finder import (
+    EXTENTS,
+    LEFT,
+    NOTHING,
+    RIGHT,
+    UNCLEAR,
+    Cubes,
+    HandFinder,
+    HandFinderConfig,
+    load,
+    maps_about,
+    save_weights,
+)
+
+TINY = HandFinderConfig(size=32, width=8)
+
+
+def cubes(kinds: list[int]) -> Cubes:
+    """Blobs whose place tells the kind: right ones lie right, left ones left, and nothing is a plain wall."""
+    maps = torch.empty(len(kinds), 2, 32, 32)
+    for extent, plane in zip(EXTENTS, maps.unbind(1), strict=True):
+        plane.fill_(0.5 * extent)
+    offset = torch.zeros(len(kinds), 3)
+    for number, kind in enumerate(kinds):
+        if kind == NOTHING:
+            maps[number] = 0.02
+        else:
+            column = 20 if kind == RIGHT else 4
+            maps[number, 0, 12:20, column : column + 8] = -0.01
+            offset[number, 0] = ((column + 4) / 32 - 0.5) * EXTENTS[0]
+    return Cubes(maps, torch.tensor(kinds), offset)
+
+
+def test_unclear_cubes_and_offsets_of_nothing_teach_nothing():
+    torch.manual_seed(0)
+    network = HandFinder(TINY).eval()
+    batch = cubes([NOTHING, RIGHT, LEFT, UNCLEAR])
+    first = network.losses(batch)
+    batch.maps[3] = 0.03  # what the unclear cube shows does not count
+    batch.offset[0] = 7.0  # nor where nothing would be
+    batch.offset[3] = 7.0
+    second = network.losses(batch)
+    assert all(torch.allclose(first[name], second[name]) for name in first) and set(first) == {"kind", "offset"}
+    batch.offset[1] += 0.1
+    assert network.losses(batch)["offset"] > second["offset"]
+
+
+def test_blobs_are_learnt():
+    torch.manual_seed(0)
+    network, batch = HandFinder(TINY), cubes([NOTHING, RIGHT, LEFT] * 4)
+    descent = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(60):
+        descent.zero_grad()
+        sum(network.losses(batch).values()).backward()
+        descent.step()
+    network.eval()
+    with torch.no_grad():
+        logits, offsets = network(batch.maps)
+    assert (logits.argmax(1) == batch.kind).all()
+    hands = batch.kind > NOTHING
+    assert float((offsets - batch.offset)[hands].norm(dim=1).max()) < 0.02
+
+
+def test_weights_go_out_and_come_back(tmp_path):
+    torch.manual_seed(0)
+    network, batch = HandFinder(TINY).eval(), cubes([NOTHING, RIGHT, LEFT])
+    path = tmp_path / "finder.safetensors"
+    save_weights(network, path, HandModel.open_hand())
+    again = load(path)
+    assert again.config == TINY and not again.training
+    for first, second in zip(network(batch.maps), again(batch.maps), strict=True):
+        assert torch.allclose(first, second, atol=0.02)  # stored in half precision
+    with pytest.raises(InputError, match="size: must be a multiple of 16"):
+        HandFinderConfig(size=40)
+
+
+def test_both_cubes_lie_about_the_place():
+    points = torch.tensor([[0.1, 0.001, 1.0], [0.505, 0.001, 1.0]])
+    near, far = maps_about(points, torch.tensor([[0.0, 0.0, 1.0]]), 60)[0]
+    assert (near < 0.15).nonzero().tolist() == [[30, 50]]  # the other point is outside of the smaller cube
+    assert (far < 0.6).nonzero().tolist() == [[30, 35], [30, 55]]
