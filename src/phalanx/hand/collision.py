@@ -58,7 +58,7 @@ def sphere_proxies(model: HandModel, per_segment: int = 3) -> SphereProxies:
             middle = 0.5 * (across.amin(0) + across.amax(0))
             radius = (across - middle).norm(dim=1).quantile(0.35 if k == 0 else 0.5)
             length = (end - start).norm()
-            for t in torch.linspace(0.12 if k == 0 else 0.0, 1.0 if k < 2 else 0.85, per_segment):
+            for t in torch.linspace(0.12 if k == 0 else 0.0, 1.0 if k < 2 else 0.85, per_segment, dtype=rest.dtype):
                 centers.append(start + middle + axis * t * length)
                 radii.append(radius)
                 segments.append(segment)
@@ -69,7 +69,7 @@ def sphere_proxies(model: HandModel, per_segment: int = 3) -> SphereProxies:
             center = rest[column] * t
             center = torch.stack([center[0], center[1], middle])
             centers.append(center)
-            radii.append(torch.tensor(0.0125))
+            radii.append(torch.tensor(0.0125, dtype=rest.dtype))
             segments.append(0)
     of = torch.tensor(segments)
     radius = torch.stack(radii)

@@ -245,7 +245,7 @@ def sample_correlated_angles(generator: np.random.Generator, count: int) -> Tens
 
 def _not_intersecting(propose: Callable[[int], Tensor], count: int) -> Tensor:
     """The first `count` of the poses `propose(number)` in which no finger runs through another."""
-    kept: list[Tensor] = [torch.empty(0, len(ANGLE_NAMES))]
+    kept: list[Tensor] = [torch.empty(0, len(ANGLE_NAMES), dtype=torch.float32)]
     missing = count
     while missing > 0:
         proposal = propose(max(2 * missing, 8))

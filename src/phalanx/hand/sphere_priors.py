@@ -70,7 +70,9 @@ def sphere_priors() -> SpherePriors:
     centres = sphere_centres(joints)  # (N, 41, 3)
     distance = torch.cdist(centres, centres)
     bones = _bones(distance / hand_scale(joints)[:, None, None])
-    shortest, longest = torch.quantile(distance[:, bones[:, 0], bones[:, 1]], torch.tensor(_RANGE), 0)
+    shortest, longest = torch.quantile(
+        distance[:, bones[:, 0], bones[:, 1]], torch.tensor(_RANGE, dtype=torch.float32), 0
+    )
     return SpherePriors(bones, shortest, longest, _apart(distance), _joint_shares(centres, joints))
 
 
@@ -79,12 +81,12 @@ def _bones(distance: Tensor) -> Tensor:
     pairs += [(a, b) for a in PALM for b in PALM if a < b]
     roots = torch.tensor([(a, finger[0]) for finger in FINGER_SPHERES for a in PALM])
     length = distance[:, roots[:, 0], roots[:, 1]]
-    shortest, longest = torch.quantile(length, torch.tensor(_RANGE), 0)
+    shortest, longest = torch.quantile(length, torch.tensor(_RANGE, dtype=torch.float32), 0)
     return torch.cat([torch.tensor(pairs), roots[longest - shortest < _RIGID * length.mean(0)]])
 
 
 def _apart(distance: Tensor) -> Tensor:
-    radii = torch.tensor(RADII)
+    radii = torch.tensor(RADII, dtype=torch.float32)
     fingers = range(len(FINGER_SPHERES))
     pairs = [(a, b) for i in fingers for j in fingers if i < j for a in FINGER_SPHERES[i] for b in FINGER_SPHERES[j]]
     pairs += [(a, b) for finger in FINGER_SPHERES for a in PALM for b in finger[3:]]

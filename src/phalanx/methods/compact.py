@@ -273,7 +273,8 @@ def load(
     network = load_network(
         path or shipped_weights(METHOD), METHOD, meaning, lambda values: CompactEstimator(config_of(values))
     )
-    make_ready(network, torch.zeros(1, 3, network.config.size, network.config.size), dtype)
+    size = network.config.size
+    make_ready(network, torch.zeros(1, 3, size, size, dtype=torch.float32), dtype)
     network.precision = dtype
     return network
 

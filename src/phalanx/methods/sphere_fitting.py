@@ -159,7 +159,7 @@ class SphereFittingEstimator(HandEstimator):
         self.hourglass = StackedHourglass(1, 2 * SPHERES, self.config.width, self.config.stacks)
         self.prior = untrained_prior() if prior is None else prior
         self.prior.requires_grad_(False)
-        self.register_buffer("radii", torch.tensor(RADII), persistent=False)
+        self.register_buffer("radii", torch.tensor(RADII, dtype=torch.float32), persistent=False)
 
     radii: Tensor
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from phalanx.core.errors import InputError
+from phalanx.core.isolated import settle_after_fork
 from phalanx.core.precision import check_precision, faster_precision
 
 
@@ -114,7 +116,7 @@ class PackedConvolution(nn.Module):
 
     On the CPU it takes, computes in and gives `dtype`; bfloat16 halves the weights to read, which is what a single picture waits for.
     On other devices, and where these calls do not work (`can_pack`), it is the convolution as it was, in float32.
-    `shape (C, H, W)` is the input to expect; others work.
+    `shape (C, H, W)` is the input to expect; others work. Pickles and copies hold the weights as they were, and pack them anew.
 
     Raises RuntimeError if `dtype` is not float32 and cannot be packed here.
     """
@@ -125,20 +127,35 @@ class PackedConvolution(nn.Module):
             raise RuntimeError(f"PackedConvolution: cannot compute in {dtype} on this CPU")
         self.convolution = convolution
         self.relu = relu
-        self._packed: Tensor | None = None
+        self._shape, self._dtype = shape, dtype
         self._geometry = [
             list(map(int, value)) for value in (convolution.padding, convolution.stride, convolution.dilation)
         ]
-        if can_pack(dtype):
+        self._pack()
+
+    def _pack(self) -> None:
+        settle_after_fork()  # a pool of forked processes unpickles what it is given
+        self._packed: Tensor | None = None
+        self._bias: Tensor | None = None
+        if can_pack(self._dtype):
+            weight, bias = self.convolution.weight.detach(), self.convolution.bias
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                convolution.weight.detach().to(dtype), *self._geometry, convolution.groups, [1, *shape]
+                weight.cpu().to(self._dtype), *self._geometry, self.convolution.groups, [1, *self._shape]
             )
-            self._bias = None if convolution.bias is None else convolution.bias.detach().to(dtype)
+            self._bias = None if bias is None else bias.detach().cpu().to(self._dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_packed", "_bias")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._pack()
 
     def forward(self, x: Tensor) -> Tensor:
         if self._packed is None or x.device.type != "cpu":
-            x = self.convolution(x)
-            return functional.relu(x, inplace=True) if self.relu else x
+            # In its own precision: another machine may have packed, and left inputs in, one that cannot be packed here.
+            result = self.convolution(x.to(self.convolution.weight.dtype)).to(x.dtype)
+            return functional.relu(result, inplace=True) if self.relu else result
         return torch.ops.mkldnn._convolution_pointwise(
             x,
             self._packed,

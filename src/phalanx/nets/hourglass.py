@@ -110,5 +110,5 @@ def prepare(network: StackedHourglass, size: int, precision: torch.dtype) -> Non
     """
     first = network.stem[1]
     assert isinstance(first, ConvUnit) and isinstance(first[0], nn.Conv2d)
-    make_ready(network, torch.zeros(1, first[0].in_channels // 4, size, size), precision)
+    make_ready(network, torch.zeros(1, first[0].in_channels // 4, size, size, dtype=torch.float32), precision)
     network.precision = precision

@@ -102,7 +102,7 @@ def load_network(path: str | Path, method: str, meaning: str, build: Callable[[d
     """
     values, tensors = read_weights(path, method, meaning)
     try:
-        network = build(values)
+        network = build(values).float()  # whatever the default dtype is
         network.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: the weights do not fit the network they name") from error

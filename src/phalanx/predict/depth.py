@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
+from phalanx.core.isolated import isolated
 from phalanx.core.precision import Precision
 from phalanx.fit.evidence import Evidence
 from phalanx.fit.joints import fit_joints
@@ -71,6 +72,7 @@ class DepthPredictor:
         InputError: the weights are missing or damaged or of another hand, or there is no such device.
     """
 
+    @isolated
     def __init__(
         self,
         estimator: SpheresInCubes | str | os.PathLike[str] | None = None,
@@ -89,6 +91,7 @@ class DepthPredictor:
             estimator.to(self.device)
         self.estimator: SpheresInCubes = estimator
 
+    @isolated
     def __call__(
         self,
         depth: np.ndarray,

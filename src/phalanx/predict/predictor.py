@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from phalanx.core.devices import as_device
+from phalanx.core.isolated import isolated
 from phalanx.core.precision import Precision
 from phalanx.data.images import read_image
 from phalanx.fit.evidence import Evidence
@@ -77,6 +78,7 @@ class Predictor:
         InputError: the weights are missing or damaged or of another hand, or there is no such device.
     """
 
+    @isolated
     def __init__(
         self,
         estimator: CropEstimator | str | os.PathLike[str] | None = None,
@@ -95,6 +97,7 @@ class Predictor:
             estimator.to(self.device)
         self.estimator: CropEstimator = estimator
 
+    @isolated
     def __call__(
         self,
         image: np.ndarray | str | os.PathLike[str],
