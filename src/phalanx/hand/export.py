@@ -11,7 +11,7 @@ from phalanx.core.files import write_whole
 
 MESH_SUFFIXES = (".obj", ".ply", ".glb", ".stl")
 
-_SKIN = (219, 172, 150, 255)  # RGBA of the material
+SKIN = (219, 172, 150, 255)  # RGBA of the material
 
 
 def save_mesh(path: str | os.PathLike[str], meshes: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -37,7 +37,7 @@ def save_mesh(path: str | os.PathLike[str], meshes: Sequence[tuple[np.ndarray, n
     parts = [trimesh.Trimesh(vertices * flip, faces, process=False) for vertices, faces in meshes]
     if suffix == ".glb":
         skin = trimesh.visual.material.PBRMaterial(
-            name="skin", baseColorFactor=_SKIN, metallicFactor=0.0, roughnessFactor=0.7
+            name="skin", baseColorFactor=SKIN, metallicFactor=0.0, roughnessFactor=0.7
         )
         for mesh in parts:
             mesh.visual = trimesh.visual.TextureVisuals(material=skin)

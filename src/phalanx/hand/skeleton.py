@@ -57,7 +57,7 @@ ORDERS: dict[str, tuple[int, ...]] = {
 """Joint orders by name: for each of the 21 joints here its number there.
 
 - `phalanx` is also MediaPipe's, OpenPose's and FreiHAND's.
-- `mano`: the 16 joints of MANO (wrist, then index, middle, little, ring finger, thumb), then the tips, thumb first, as DexYCB and HO-3D have them.
+- `mano`: the 16 joints of MANO (wrist, then index, middle, little, ring finger, thumb), then the tips, thumb first; DexYCB and HO-3D.
 - `rhd`: wrist, then of each finger from the thumb on tip to base.
 - `interhand`: the same, and the wrist last; of two hands the right one first.
 - `hands2017`: wrist, the five bases from the thumb on, then of each finger the other three. BigHand2.2M and F-PHAB, too.

@@ -1,0 +1,204 @@
+"""A recording of a hand as an animated GLB (glTF 2.0): the mesh of its mean shape, a skeleton that it hangs on, and its motion.
+
+One node for each joint, named as in `skeleton.JOINT_NAMES`, and `forearm`; vertices hang on at most four of them. Each joint's
+rotation is animated, and the wrist's place. Where the shape differs between frames, so do the places of the others, so that all joints
+are where they were found. The root node turns the camera's axes (y down) to those of glTF (y up).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.files import write_whole
+from phalanx.hand.bvh import own_rotations
+from phalanx.hand.export import SKIN
+from phalanx.hand.model import HandModel
+from phalanx.hand.recording import HandRecording, own_faces
+from phalanx.hand.skeleton import FINGERS, FOREARM, JOINT_NAMES, PARENTS, TIPS
+
+HANGS_ON = 4
+"""Joints that a vertex may hang on; the weights left out are below 0.4 percent."""
+
+_FLOAT, _UINT8, _UINT32 = 5126, 5121, 5125
+_KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
+_VERTICES, _INDICES = 34962, 34963
+
+
+class _Buffer:
+    """The binary part of a GLB, and what lies where in it."""
+
+    def __init__(self) -> None:
+        self.bytes = bytearray()
+        self.views: list[dict[str, Any]] = []
+        self.accessors: list[dict[str, Any]] = []
+
+    def add(self, values: np.ndarray, kind: int, target: int | None = None, bounds: bool = False) -> int:
+        """Append numbers (N,) or (N, D); the number of their accessor."""
+        values = np.ascontiguousarray(values, {_FLOAT: "<f4", _UINT8: "u1", _UINT32: "<u4"}[kind])
+        self.bytes += b"\0" * (-len(self.bytes) % 4)
+        view = {"buffer": 0, "byteOffset": len(self.bytes), "byteLength": values.nbytes}
+        self.views.append(view if target is None else {**view, "target": target})
+        self.bytes += values.tobytes()
+        flat = values.reshape(len(values), -1)
+        accessor: dict[str, Any] = {"bufferView": len(self.views) - 1, "componentType": kind, "count": len(values)}
+        accessor["type"] = _KINDS[flat.shape[1]]
+        if bounds:
+            accessor |= {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()}
+        self.accessors.append(accessor)
+        return len(self.accessors) - 1
+
+
+def save_animation(path: str | os.PathLike[str], recording: HandRecording, model: HandModel | None = None) -> None:
+    """Write a recording to a GLB file, whole or not at all. `model` is the hand that was posed; None: the open hand."""
+    model = HandModel.open_hand() if model is None else model
+    shape = torch.from_numpy(recording.shape).to(model.rest_joints)
+    mean = shape.mean(0, keepdim=True)
+    rest = model.joint_positions(mean)[0].numpy() * recording.mirror  # (21, 3)
+    buffer = _Buffer()
+    mesh = _mesh(buffer, model, mean, recording)
+    bind = np.tile(np.eye(4), (len(_JOINTS), 1, 1))
+    bind[:, :3, 3] = -rest[[0 if joint is None else joint for joint in _JOINTS]]
+    skin = {"joints": list(range(2, 2 + len(_JOINTS))), "skeleton": 2}
+    skin["inverseBindMatrices"] = buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), _FLOAT)
+    own = model.joint_positions(shape).numpy() * recording.mirror  # (T, 21, 3)
+    document = {
+        "asset": {"version": "2.0", "generator": "phalanx"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": _nodes(rest, recording),
+        "meshes": [mesh],
+        "materials": [
+            {
+                "name": "skin",
+                "pbrMetallicRoughness": {
+                    "baseColorFactor": [value / 255 for value in SKIN],
+                    "metallicFactor": 0.0,
+                    "roughnessFactor": 0.7,
+                },
+            }
+        ],
+        "skins": [skin],
+        "animations": [_animation(buffer, recording, own)],
+    }
+    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
+    document["buffers"] = [{"byteLength": len(buffer.bytes)}]
+    with write_whole(path) as part:
+        part.write_bytes(_glb(document, bytes(buffer.bytes)))
+
+
+_JOINTS: tuple[int | None, ...] = (0, None, *(joint for finger in FINGERS for joint in finger[:3]))
+"""For each segment of the model the joint that it turns about; None: the forearm."""
+
+
+def _nodes(rest: np.ndarray, recording: HandRecording) -> list[dict[str, Any]]:
+    """Root, mesh, the 17 segments and the five tips, posed as in the first frame."""
+    number = {joint: 2 + place for place, joint in enumerate(_JOINTS) if joint is not None}
+    number |= {tip: 2 + len(_JOINTS) + place for place, tip in enumerate(TIPS)}
+    names = ["forearm" if joint is None else JOINT_NAMES[joint] for joint in _JOINTS]
+    nodes: list[dict[str, Any]] = [
+        {"name": f"{recording.side}_hand", "rotation": [1.0, 0.0, 0.0, 0.0], "children": [1, 2]},
+        {"name": "surface", "mesh": 0, "skin": 0},
+    ]
+    children: dict[int, list[int]] = {}
+    for joint, parent in enumerate(PARENTS):
+        if parent >= 0:
+            children.setdefault(parent, []).append(number[joint])
+    turns = _quaternions(recording)[0]
+    for place, (joint, name) in enumerate(zip(_JOINTS, names, strict=True)):
+        node: dict[str, Any] = {"name": name, "rotation": turns[place].tolist()}
+        below = [] if joint is None else list(children.get(joint, []))
+        if joint == 0:
+            node["translation"] = recording.joints[0, 0].tolist()
+            below.append(2 + FOREARM)
+        elif joint is not None:
+            node["translation"] = (rest[joint] - rest[PARENTS[joint]]).tolist()
+        if below:
+            node["children"] = below
+        nodes.append(node)
+    for tip in TIPS:
+        nodes.append({"name": JOINT_NAMES[tip], "translation": (rest[tip] - rest[PARENTS[tip]]).tolist()})
+    return nodes
+
+
+def _mesh(buffer: _Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording) -> dict[str, Any]:
+    """The surface at rest, hanging on its joints."""
+    vertices = (model.template + model.shape_basis @ mean[0]).numpy() * recording.mirror
+    faces = own_faces(model, recording.side)
+    weights, joints = model.skin_weights.topk(HANGS_ON, dim=1)
+    weights = weights / weights.sum(1, keepdim=True)
+    joints = torch.where(weights > 0, joints, 0)
+    return {
+        "name": "hand",
+        "primitives": [
+            {
+                "attributes": {
+                    "POSITION": buffer.add(vertices, _FLOAT, _VERTICES, bounds=True),
+                    "NORMAL": buffer.add(_normals(vertices, faces), _FLOAT, _VERTICES),
+                    "JOINTS_0": buffer.add(joints.numpy(), _UINT8, _VERTICES),
+                    "WEIGHTS_0": buffer.add(weights.numpy(), _FLOAT, _VERTICES),
+                },
+                "indices": buffer.add(faces.reshape(-1), _UINT32, _INDICES),
+                "material": 0,
+            }
+        ],
+    }
+
+
+def _animation(buffer: _Buffer, recording: HandRecording, own: np.ndarray) -> dict[str, Any]:
+    """Rotations of all segments, the wrist's place, and where the shape changes (`own` (T, 21, 3), at rest) those of the others."""
+    times = buffer.add(recording.times - recording.times[0], _FLOAT, bounds=True)
+    samplers: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
+
+    def animate(node: int, path: str, values: np.ndarray) -> None:
+        channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
+        samplers.append({"input": times, "output": buffer.add(values, _FLOAT), "interpolation": "LINEAR"})
+
+    turns = _quaternions(recording)
+    for place in range(len(_JOINTS)):
+        animate(2 + place, "rotation", turns[:, place])
+    animate(2, "translation", recording.joints[:, 0])
+    if np.ptp(own, axis=0).max() > 1e-5:
+        places = [(2 + place, joint) for place, joint in enumerate(_JOINTS) if joint]
+        places += [(2 + len(_JOINTS) + place, tip) for place, tip in enumerate(TIPS)]
+        for node, joint in places:
+            animate(node, "translation", own[:, joint] - own[:, PARENTS[joint]])
+    return {"name": "recording", "samplers": samplers, "channels": channels}
+
+
+def _quaternions(recording: HandRecording) -> np.ndarray:
+    """(T, 17, 4) of the segments, x y z w, each on the same side as the one before, so that players do not turn the long way round."""
+    from scipy.spatial.transform import Rotation
+
+    mirror = recording.mirror
+    forearm = mirror[:, None] * recording.rotations[:, :1].astype(np.float64) * mirror
+    turns = np.insert(own_rotations(recording), [FOREARM], forearm, axis=1)  # (T, 17, 3, 3)
+    found = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:2], 4)
+    flips = np.cumprod(np.where((found[1:] * found[:-1]).sum(-1) < 0, -1.0, 1.0), axis=0)
+    found[1:] *= flips[..., None]
+    return found
+
+
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) unit normals: those of the faces around, by area."""
+    corners = vertices[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], across)
+    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+
+
+def _glb(document: dict[str, Any], binary: bytes) -> bytes:
+    """The file: a header of 12 bytes, then JSON and binary, each padded to four bytes and with length and kind before it."""
+    text = json.dumps(document, separators=(",", ":")).encode()
+    chunks = b""
+    for content, kind, blank in ((text, b"JSON", b" "), (binary, b"BIN\0", b"\0")):
+        content += blank * (-len(content) % 4)
+        chunks += len(content).to_bytes(4, "little") + kind + content
+    return b"glTF" + (2).to_bytes(4, "little") + (12 + len(chunks)).to_bytes(4, "little") + chunks

@@ -1,0 +1,152 @@
+"""`HandRecording`: one hand over the frames of a recording, whatever it was found from; written as NPZ and as a table of angles.
+
+`hand.animation` writes it as an animated GLB, `hand.bvh` as BVH.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import write_whole
+from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.prediction import SIDES, Side
+
+SCHEMA = "phalanx.recording/1"
+PART = 512
+"""Hands posed at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class HandRecording:
+    """One hand in T frames. Arrays are NumPy, lengths metres; V and F are the mesh's vertices and faces.
+
+    `rotations`, `orientation` and `shape` are those of the hand model, which is a right hand. For a left hand they pose the mirrored
+    right one, and x of what the model gives is negated, as for `HandPrediction`; all else is the left hand's own.
+
+    Attributes:
+        side: which hand it is.
+        frames: (T,) numbers of the frames in what was recorded, increasing; frames without the hand are left out.
+        times: (T,) seconds, increasing.
+        joints: (T, 21, 3) of the hand model, in the frame of the camera or of the keypoints.
+        rotations: (T, 16, 3, 3), as in `HandPose`.
+        orientation: (T, 3, 3) of the palm.
+        shape: (T, 10) standard deviations.
+        filled: (T, 21) joints that nothing was measured of: they are where the model has them.
+        vertices: (T, V, 3), or None where they would take too much memory.
+        faces: (F, 3) counter-clockwise seen from outside, or None.
+        sources: where things come from, by name, such as `side` ("given" or "found"), `scale` or `times`.
+    """
+
+    side: Side
+    frames: np.ndarray
+    times: np.ndarray
+    joints: np.ndarray
+    rotations: np.ndarray
+    orientation: np.ndarray
+    shape: np.ndarray
+    filled: np.ndarray
+    vertices: np.ndarray | None = None
+    faces: np.ndarray | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.side not in SIDES:
+            raise InputError(f"side: must be 'left' or 'right', not {self.side!r}")
+        count = len(self.frames)
+        for name, shape in _SHAPES.items():
+            value = getattr(self, name)
+            if value.shape != (count, *shape):
+                raise InputError(f"{name}: must have shape {(count, *shape)}, has {value.shape}")
+            if not np.isfinite(value).all():
+                raise InputError(f"{name}: has values that are not finite numbers")
+        for name in ("frames", "times"):
+            if not count or (np.diff(getattr(self, name)) <= 0).any():
+                raise InputError(f"{name}: must be there and increase")
+        if (self.vertices is None) != (self.faces is None):
+            raise InputError("vertices and faces: must both be there or both be None")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def mirror(self) -> np.ndarray:
+        """(3,) what the right hand of the model is multiplied by."""
+        return np.array([-1.0 if self.side == "left" else 1.0, 1.0, 1.0])
+
+    @property
+    def angles_degrees(self) -> np.ndarray:
+        """(T, 23) anatomical angles, in the order of `ANGLE_NAMES`."""
+        return np.degrees(rotations_to_angles(torch.from_numpy(self.rotations).double()).numpy())
+
+    def pose(self) -> HandPose:
+        """Of the hand model: for a left hand, of the mirrored right one."""
+        wrist = self.joints[:, 0] * self.mirror
+        values = (self.rotations, self.shape, self.orientation, wrist)
+        return HandPose(*(torch.from_numpy(np.ascontiguousarray(value, np.float32)) for value in values))
+
+
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "frames": (),
+    "times": (),
+    "joints": (21, 3),
+    "rotations": (16, 3, 3),
+    "orientation": (3, 3),
+    "shape": (10,),
+    "filled": (21,),
+}
+
+
+def posed_surfaces(recording: HandRecording, model: HandModel, chosen: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Vertices (n, V, 3) of the frames `chosen`, float32, by their place in the recording."""
+    pose, mirror = recording.pose(), torch.from_numpy(recording.mirror).float()
+    parts = torch.as_tensor(np.asarray(chosen), dtype=torch.long).split(PART)
+    with torch.inference_mode():
+        return torch.cat([model(pose[part]).vertices * mirror for part in parts]).numpy()
+
+
+def own_faces(model: HandModel, side: Side) -> np.ndarray:
+    """(F, 3) of a hand of either side, counter-clockwise seen from outside."""
+    faces = model.faces.numpy()
+    return np.ascontiguousarray(faces[:, ::-1]) if side == "left" else faces
+
+
+def save_recording(path: str | os.PathLike[str], recording: HandRecording, **more: Any) -> None:
+    """Write all fields to an NPZ file, whole or not at all, lengths and rotations as float32; and `more` arrays by name.
+
+    `sources` become `side_source` and so on; the angles are in it as `angles_degrees` (T, 23), with `angle_names`.
+    """
+    values: dict[str, Any] = {name: getattr(recording, name) for name in (*_SHAPES, "vertices")}
+    values |= {"angles_degrees": recording.angles_degrees, **more}
+    small = {
+        name: value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+        for name, value in values.items()
+        if value is not None
+    }
+    small |= {f"{name}_source": source for name, source in recording.sources.items()}
+    if recording.faces is not None:
+        small["faces"] = recording.faces
+    small["times"] = recording.times.astype(np.float64)
+    with write_whole(path) as part, part.open("wb") as file:
+        np.savez(file, schema=SCHEMA, side=recording.side, angle_names=ANGLE_NAMES, **small)
+
+
+def save_angles(path: str | os.PathLike[str], recording: HandRecording) -> None:
+    """Write a table (CSV) with a row a frame: its number, its time in seconds, and the 23 angles in degrees."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("frame", "time", *ANGLE_NAMES))
+    for frame, seconds, row in zip(recording.frames, recording.times, recording.angles_degrees, strict=True):
+        table.writerow((int(frame), f"{seconds:.6f}", *(f"{angle:.3f}" for angle in row)))
+    with write_whole(path) as part:
+        Path(part).write_text(text.getvalue(), encoding="utf-8")
