@@ -6,7 +6,7 @@
 Importing this package is quick: PyTorch is loaded with the first name that needs it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = ["HandPrediction", "InputError", "Predictor", "__version__"]
@@ -23,7 +23,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'phalanx' has no attribute {name!r}")
     from importlib import import_module

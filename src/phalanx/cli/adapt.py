@@ -1,10 +1,10 @@
 """`phalanx adapt`: fit a network to your own recordings, without labels."""
 
 import argparse
-from typing import Any
 
 from phalanx.cli.common import (
     Parser,
+    Verbs,
     add_box,
     add_depth_camera,
     add_device,
@@ -34,7 +34,7 @@ example:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "adapt", "fit a network to recordings of your own camera, without labels")
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True, parser_class=Parser)

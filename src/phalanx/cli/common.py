@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn, TypeAlias, TypedDict
 
 from phalanx.core.errors import InputError
 
@@ -22,6 +22,10 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
+"""What `add_subparsers` returns: the place of the parsers of verbs."""
+
+
 def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     """The parsed arguments. Raises InputError for options and arguments that the parser does not know."""
     args, unknown = parser.parse_known_args(arguments)
@@ -35,7 +39,7 @@ _CHOICES = ("verb", "protocol", "kind", "action", "table")
 """Where the choice among parsers is kept: `dest` of `add_subparsers`."""
 
 
-def add_verb(verbs: Any, name: str, about: str, help: str = "", job: Job | None = None) -> Parser:
+def add_verb(verbs: Verbs, name: str, about: str, help: str = "", job: Job | None = None) -> Parser:
     """Add a parser to what `add_subparsers` returned.
 
     Args:
@@ -45,12 +49,12 @@ def add_verb(verbs: Any, name: str, about: str, help: str = "", job: Job | None 
         help: what its help says after the options: details and examples.
         job: runs it; None if its own parsers have jobs.
     """
-    parser: Parser = verbs.add_parser(name, help=about, **_looks(about, help))
+    parser = verbs.add_parser(name, help=about, **_looks(about, help))
     parser.set_defaults(job=job)
     return parser
 
 
-def add_late_verb(verbs: Any, name: str, about: str, job: Job) -> None:
+def add_late_verb(verbs: Verbs, name: str, about: str, job: Job) -> None:
     """Add a verb whose own parser is made by its job, from `args.arguments`, because it is slow: what it lists must be imported."""
     parser = verbs.add_parser(name, help=about, add_help=False, prefix_chars="\0")  # nothing looks like an option
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -62,7 +66,16 @@ def late_parser(name: str, about: str, help: str = "") -> Parser:
     return Parser(prog=f"phalanx {name}", **_looks(about, help))
 
 
-def _looks(about: str, help: str) -> dict[str, Any]:
+class _Looks(TypedDict):
+    """How the help of a parser looks, and that options are written out."""
+
+    description: str
+    epilog: str
+    formatter_class: type[argparse.HelpFormatter]
+    allow_abbrev: bool
+
+
+def _looks(about: str, help: str) -> _Looks:
     return {
         "description": about[0].upper() + about[1:] + ".",
         "epilog": help,

@@ -1,9 +1,8 @@
 """`phalanx compare`: scores of several methods beside each other."""
 
 import argparse
-from typing import Any
 
-from phalanx.cli.common import add_quiet, add_verb, sayer
+from phalanx.cli.common import Verbs, add_quiet, add_verb, sayer
 
 _HELP = """\
 Draws the curves of all methods (comparison.png) and writes their table as Markdown, CSV and LaTeX (comparison.md, .csv, .tex).
@@ -15,7 +14,7 @@ example:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "compare", "several methods' scores in one figure and one table", _HELP, job)
     parser.add_argument("files", nargs="+", metavar="FILE", help="JSON that phalanx evaluate --json wrote")

@@ -1,9 +1,8 @@
 """`phalanx data`: data sets on disk."""
 
 import argparse
-from typing import Any
 
-from phalanx.cli.common import Parser, add_quiet, add_verb, sayer
+from phalanx.cli.common import Parser, Verbs, add_quiet, add_verb, sayer
 from phalanx.core.errors import InputError
 
 _HELP = """\
@@ -15,7 +14,7 @@ example:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "data", "public data sets on disk", _HELP)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)

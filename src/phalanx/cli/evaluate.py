@@ -1,11 +1,16 @@
 """`phalanx evaluate`: predict and save, then score what was saved."""
 
-import argparse
-from typing import Any
+from __future__ import annotations
 
-from phalanx.cli.common import Parser, add_late_verb, add_verb, late_parser, parse, progress_bar
+import argparse
+from typing import TYPE_CHECKING
+
+from phalanx.cli.common import Parser, Verbs, add_late_verb, add_verb, late_parser, parse, progress_bar
 from phalanx.cli.protocols import OPTIONS, add_set
 from phalanx.core.errors import InputError
+
+if TYPE_CHECKING:
+    from phalanx.evaluate.predictors import HandPredictor
 
 _ABOUT = "predict and save, then score against ground truth"
 
@@ -21,7 +26,7 @@ examples:
 _SHARED = {"protocol", "job", "predictions", "save", "json", "weights", "device", "quiet"}
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     add_late_verb(verbs, "evaluate", _ABOUT, job)
 
@@ -56,7 +61,7 @@ def evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _predictor(args: argparse.Namespace) -> Any:
+def _predictor(args: argparse.Namespace) -> HandPredictor:
     from phalanx.evaluate.predictions import DefaultPredictor
     from phalanx.predict.predictor import Predictor
 

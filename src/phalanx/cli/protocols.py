@@ -5,7 +5,6 @@ A protocol whose function takes a folder of a public set needs nothing here; oth
 
 import argparse
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from phalanx.cli.common import add_device, add_quiet, add_weights, complain, progress_bar, sayer
 from phalanx.core.errors import InputError
@@ -133,7 +132,7 @@ def _evaluate_nyu(args: argparse.Namespace) -> int:
     return 0
 
 
-OPTIONS: Mapping[str, Callable[[Any], None]] = {
+OPTIONS: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "photos3d": _photos3d,
     "synth": _synth,
     "nyu": _nyu,

@@ -1,9 +1,8 @@
 """`phalanx report`: scores as a page, with published figures beside them."""
 
 import argparse
-from typing import Any
 
-from phalanx.cli.common import add_quiet, add_verb, sayer
+from phalanx.cli.common import Verbs, add_quiet, add_verb, sayer
 
 _HELP = """\
 Writes <protocol>.md and, if the protocol has a curve, <protocol>.png. If the five papers behind Phalanx print figures on the same
@@ -14,7 +13,7 @@ example:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "report", "scores as a page: table, plot, published figures beside them", _HELP, job)
     parser.add_argument(

@@ -1,9 +1,9 @@
 """`phalanx reproduce`: a paper's table, measured beside published."""
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
 
-from phalanx.cli.common import Parser, add_device, add_late_verb, add_quiet, add_verb, late_parser, parse, sayer
+from phalanx.cli.common import Parser, Verbs, add_device, add_late_verb, add_quiet, add_verb, late_parser, parse, sayer
 from phalanx.core.errors import InputError
 
 _ABOUT = "make a paper's table again, measured beside published"
@@ -17,7 +17,7 @@ example:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     add_late_verb(verbs, "reproduce", _ABOUT, job)
 
@@ -35,7 +35,7 @@ def job(args: argparse.Namespace) -> int:
     return _reproduce(parse(parser, args.arguments))
 
 
-def _add_options(parser: argparse.ArgumentParser, scales: list[str], sets: Any) -> None:
+def _add_options(parser: argparse.ArgumentParser, scales: list[str], sets: Sequence[str]) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run; started again, it continues")
     parser.add_argument(
         "--scale", default="cpu", metavar="NAME", help=f"how much: {', '.join(scales)}, or a YAML file (default: cpu)"

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from phalanx.cli.common import add_quiet, add_verb, progress_bar, sayer
+from phalanx.cli.common import Verbs, add_quiet, add_verb, progress_bar, sayer
 from phalanx.core.errors import InputError
 
 _HELP = """\
@@ -27,7 +27,7 @@ examples:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "synth", "make labelled pictures of synthetic hands", _HELP, job)
     parser.add_argument(

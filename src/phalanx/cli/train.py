@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from typing import Any, NoReturn
 
-from phalanx.cli.common import add_late_verb
+from phalanx.cli.common import Verbs, add_late_verb
 from phalanx.core.errors import InputError
 
 _ABOUT = "train a method on synthetic pictures; --resume continues a run that was killed"
@@ -27,7 +27,7 @@ examples:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     add_late_verb(verbs, "train", _ABOUT, job)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ Array = TypeVar("Array", np.ndarray, "Tensor")
 """A NumPy array or a PyTorch tensor; within one call all are of the same kind."""
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: object) -> TypeGuard[Tensor]:
     """Whether `value` is a PyTorch tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
@@ -31,7 +31,7 @@ def namespace(array: Any) -> Any:
     return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
 
 
-def like(values: Any, reference: Array) -> Array:
+def like(values: object, reference: Array) -> Array:
     """`values` as an array of the kind, type and device of `reference`; not copied if it is one already."""
     if isinstance(reference, np.ndarray):
         return np.asarray(values, dtype=reference.dtype)

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
+from phalanx.core.json_values import Json
 
 
-def as_array(values: Any, shape: Sequence[int | None], name: str) -> np.ndarray:
+def as_array(values: object, shape: Sequence[int | None], name: str) -> np.ndarray:
     """`values` as a finite float64 array of `shape`; None in `shape` stands for any length.
 
     Raises:
@@ -26,7 +26,7 @@ def as_array(values: Any, shape: Sequence[int | None], name: str) -> np.ndarray:
     return array
 
 
-def as_intrinsics(values: Any, name: str = "K") -> np.ndarray:
+def as_intrinsics(values: object, name: str = "K") -> np.ndarray:
     """Camera intrinsics as a (3, 3) float64 matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; also takes (fx, fy, cx, cy).
 
     Raises:
@@ -58,15 +58,15 @@ def is_rigid(matrix: np.ndarray, tolerance: float = 1e-4) -> bool:
     return is_rotation(matrix[:3, :3], tolerance) and np.array_equal(matrix[3], [0, 0, 0, 1])
 
 
-def _floats(values: Any, name: str, wanted: str) -> np.ndarray:
+def _floats(values: object, name: str, wanted: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name}: not {wanted}") from error
 
 
-def check_names(found: Any, needed: tuple[str, ...], optional: tuple[str, ...], who: str) -> None:
-    """Make sure that `found`, read from JSON, is an object of the names `needed` and perhaps the `optional`.
+def check_names(found: object, needed: tuple[str, ...], optional: tuple[str, ...], who: str) -> dict[str, Json]:
+    """`found`, read from JSON, which must be an object of the names `needed` and perhaps the `optional`.
 
     Raises:
         InputError: it is not, beginning with `who`.
@@ -77,27 +77,28 @@ def check_names(found: Any, needed: tuple[str, ...], optional: tuple[str, ...], 
         raise InputError(f"{who}{missing[0]} is missing")
     if unknown := [name for name in found if name not in needed + optional]:
         raise InputError(f"{who}{unknown[0]!r} is none of {', '.join(needed + optional)}")
+    return found
 
 
-def check_rig(data: Any, needed: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> tuple[int, int]:
+def check_rig(data: object, needed: tuple[str, ...] = (), optional: tuple[str, ...] = ()) -> tuple[int, int]:
     """Width and height in pixels of a rig read from JSON, whose names, `needed` and `optional` ones included, are as they should be.
 
     Raises:
         InputError: names are missing or unknown, cameras are no list of objects, a size is no whole number.
     """
-    check_names(data, ("width", "height", *needed, "cameras"), optional, "is not a rig: ")
-    if not isinstance(data["cameras"], list):
+    rig = check_names(data, ("width", "height", *needed, "cameras"), optional, "is not a rig: ")
+    if not isinstance(rig["cameras"], list):
         raise InputError("cameras must be a list of objects with K and world_to_camera")
-    for i, camera in enumerate(data["cameras"]):
+    for i, camera in enumerate(rig["cameras"]):
         check_names(camera, ("K", "world_to_camera"), ("name",), f"camera {i}: ")
-    width, height = (as_number(data[side], side) for side in ("width", "height"))
+    width, height = (as_number(rig[side], side) for side in ("width", "height"))
     for side, pixels in (("width", width), ("height", height)):
         if not pixels.is_integer():
             raise InputError(f"{side} must be a whole number of pixels, not {pixels}")
     return int(width), int(height)
 
 
-def as_number(value: Any, name: str) -> float:
+def as_number(value: object, name: str) -> float:
     """A number read from JSON. Raises InputError, naming `name`, if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{name} must be a number, not {value!r}")

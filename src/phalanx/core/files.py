@@ -50,7 +50,7 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | os.PathLike[str], data: Any, indent: int | None = None) -> None:
+def write_json(path: str | os.PathLike[str], data: object, indent: int | None = None) -> None:
     """Write JSON-ready data, whole or not at all. NaN and infinity are refused (ValueError)."""
     text = json.dumps(data, allow_nan=False, indent=indent)
     with write_whole(path) as part:

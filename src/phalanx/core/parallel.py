@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -97,7 +97,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(pipe: Connection, make: Callable[[int], Any], first: int, step: int, stop: int | None) -> None:
+def _work(pipe: Connection, make: Callable[[int], object], first: int, step: int, stop: int | None) -> None:
     """Make every `step`-th result and send it, until the last one or until the other end hangs up."""
     prepare_worker()
     number = first
@@ -117,7 +117,7 @@ def _work(pipe: Connection, make: Callable[[int], Any], first: int, step: int, s
         pipe.close()
 
 
-def send(pipe: Connection, message: Any) -> None:
+def send(pipe: Connection, message: object) -> None:
     """Send anything that can be pickled; large arrays go as they are, without being copied first."""
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
@@ -128,7 +128,7 @@ def send(pipe: Connection, message: Any) -> None:
             pipe.send_bytes(view)
 
 
-def receive(pipe: Connection) -> Any:
+def receive(pipe: Connection) -> object:
     """What `send` sent; arrays are writable. Raises EOFError or OSError if the other end hung up."""
     head, sizes = pickle.loads(pipe.recv_bytes())
     buffers = [bytearray(size) for size in sizes]

@@ -25,10 +25,9 @@ that do are left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -130,7 +129,7 @@ class VideoFolder(Dataset):
             ids=torch.tensor([[video, frame, 0]]),
         ).check()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_reading": None}  # an open video does not go to another process
 
 
@@ -303,14 +302,14 @@ def _text_intrinsics(path: Path) -> tuple[np.ndarray, float]:
     return as_intrinsics(rows[0] if len(rows) == 1 else rows, f"{path}: K"), unit
 
 
-def _unit(value: Any, name: str) -> float:
+def _unit(value: object, name: str) -> float:
     unit = float(as_array(value, (), f"{name}: depth_unit"))
     if unit <= 0:
         raise InputError(f"{name}: depth_unit must be positive, not {unit:g}")
     return unit
 
 
-def _motion(entry: dict[str, Any], name: str) -> np.ndarray:
+def _motion(entry: Mapping[str, object], name: str) -> np.ndarray:
     matrix = as_array(entry["world_to_camera"], (4, 4), f"{name}: world_to_camera")
     if not is_rigid(matrix):
         raise InputError(f"{name}: world_to_camera is no rigid motion")

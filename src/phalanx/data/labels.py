@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -102,16 +102,14 @@ def check_distance(millimetres: np.ndarray, path: Path) -> None:
     """Make sure, by how far hands are before the camera, that lengths are in millimetres, and z of the right sign."""
     distance = float(np.median(millimetres)) if millimetres.size else 500.0
     if distance <= 0:
-        raise InputError(
-            f"{path}: hands are {-distance:.3g} mm behind the camera; is the sign of z right?"
-        )
+        raise InputError(f"{path}: hands are {-distance:.3g} mm behind the camera; is the sign of z right?")
     if not 100 <= distance <= 3000:
         unit = "metres" if 0.1 <= distance <= 3 else "another unit"
         raise InputError(f"{path}: hands are {distance:.3g} away, so lengths seem to be in {unit}, not in mm")
 
 
 def stacked(
-    entries: Sequence[Any], shape: tuple[int, ...], names: Iterable[str], dtype: type[np.floating] = np.float64
+    entries: Sequence[object], shape: tuple[int, ...], names: Iterable[str], dtype: type[np.floating] = np.float64
 ) -> np.ndarray:
     """N entries of a file as one array `(N, *shape)`. Raises InputError with the name of the first that is not of finite numbers."""
     try:
@@ -124,7 +122,7 @@ def stacked(
     return np.array(checked, dtype=dtype).reshape(len(entries), *shape)
 
 
-def read_mat(path: Path, names: Sequence[str]) -> dict[str, Any]:
+def read_mat(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Variables of a MATLAB file by name. Raises InputError for a file that is missing or damaged, or lacks one of them."""
     from scipy.io import loadmat  # slow to import
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+
+
+class Batch(Protocol):
+    """What training asks of a batch of any kind."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> Batch: ...
+
+    def to(self, device: torch.device) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,7 @@ class Mixture:
     The kinds are a method's own words; what lies under them is a batch itself (`len`, slices, `to`).
     """
 
-    parts: Mapping[str, Any]
+    parts: Mapping[str, Batch]
 
     def __len__(self) -> int:
         """Samples of all kinds together."""
@@ -30,6 +40,6 @@ class Mixture:
         """The samples of a kind, or None."""
         return self.parts.get(kind)
 
-    def to(self, device: torch.device | str) -> Mixture:
+    def to(self, device: torch.device) -> Mixture:
         """The same on `device`."""
         return Mixture({kind: part.to(device) for kind, part in self.parts.items()})

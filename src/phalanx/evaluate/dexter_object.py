@@ -10,20 +10,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.data.public.dexter_object import DexterObject
 from phalanx.evaluate.kinds import TRUE_CROPS, Kind
 from phalanx.evaluate.protocol import Protocol, Truth, joint_figures, of_found
+from phalanx.evaluate.steps import Figures
 from phalanx.hand.skeleton import TIPS
 from phalanx.metrics.curves import fifteen_20_50
 from phalanx.metrics.joints import centroid_scaled, end_point_errors
 
 
-def score_dexter_object(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_dexter_object(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres."""
     kept = truth.valid[:, TIPS].sum(1) >= 2
     if not kept.any():

@@ -31,7 +31,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -41,6 +40,7 @@ from phalanx.evaluate.kinds import COLOUR_SET
 from phalanx.evaluate.pred_json import pred_json_run, read_pred_json
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import SCALE_BONE, Protocol, Truth, joint_figures, of_found
+from phalanx.evaluate.steps import Figures
 from phalanx.metrics.curves import freihand_0_50
 from phalanx.metrics.joints import end_point_errors, orthogonal_aligned
 from phalanx.metrics.surfaces import FREIHAND_THRESHOLDS, aligned_by_joints, f_scores, vertex_errors
@@ -57,7 +57,7 @@ def known_scale(joints: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.divide(length, bone, out=np.ones_like(bone), where=bone > 0)
 
 
-def score_freihand(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_freihand(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres in the camera's frame."""
     true = truth.joints
 
@@ -78,7 +78,7 @@ def score_freihand(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
     return figures
 
 
-def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> Figures:
     """Figures of predicted surfaces (N, V, 3) with their joints (N, 21, 3), metres in the camera's frame; NaN where missed.
 
     Raises InputError if there is not one surface, or the truth has none.
@@ -106,7 +106,7 @@ def score_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> di
             scores[kind][which] = f_scores(version, true)
             if kind in errors:
                 errors[kind][which] = vertex_errors(version, true) * 1e3
-    figures: dict[str, Any] = {}
+    figures: Figures = {}
     for kind, values in scores.items():
         for threshold, mean in zip(FREIHAND_THRESHOLDS, values.mean(0).tolist(), strict=True):
             figures[f"f_{round(threshold * 1e3)}_mm{kind}"] = mean

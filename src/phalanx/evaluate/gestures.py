@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,8 @@ from phalanx.data.public.senz3d import Senz3D
 from phalanx.data.sample import Sample
 from phalanx.evaluate.kinds import Kind
 from phalanx.evaluate.predictions import RUN, made_by, maker, predictor_or_default, read_runs, write_runs
-from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
+from phalanx.evaluate.steps import STEPS, Figures, Report, Steps, figures_of_runs, predict_or_load, score_and_write
+from phalanx.hand.prediction import HandPrediction
 from phalanx.metrics.bootstrap import bootstrap_frames
 from phalanx.metrics.classification import cross_validated, grouped_folds, nearest_neighbour, stratified_folds
 
@@ -103,7 +103,7 @@ class GestureTruth:
     persons: tuple[int | None, ...]
 
 
-def evaluate_gestures(name: str, folder: str | Path, steps: Steps = STEPS, whole: bool = True) -> dict[str, Any]:
+def evaluate_gestures(name: str, folder: str | Path, steps: Steps = STEPS, whole: bool = True) -> Report:
     """Predict the pictures of a set of gestures, or load saved features, and classify them; returns the figures.
 
     Args:
@@ -133,7 +133,7 @@ def evaluate_gestures(name: str, folder: str | Path, steps: Steps = STEPS, whole
         return read_gestures(name, dataset, lambda sample: None, steps.progress)
 
     truth, runs = predict_or_load(steps, predict, read, load_features, save_features)
-    head = {
+    head: Report = {
         "protocol": f"gestures_{name}",
         "whole": whole,
         "pictures": len(truth.keys),
@@ -144,11 +144,10 @@ def evaluate_gestures(name: str, folder: str | Path, steps: Steps = STEPS, whole
     )
 
 
-def show(report: dict[str, Any]) -> None:
+def show(report: Report) -> None:
     """Print the accuracies of each run in a line."""
     name = "classification_accuracy_percent"
-    for run in report["runs"]:
-        figures = report[run]
+    for run, figures in figures_of_runs(report).items():
         parts = [
             f"{text}: {figures[key]:.1f} % right ({figures[f'{key}_low']:.1f} to {figures[f'{key}_high']:.1f})"
             for text, key in (("ten folds", name), ("persons left out", f"{name}_persons_left_out"))
@@ -180,7 +179,7 @@ def read_gestures(
     return GestureTruth(tuple(keys), tuple(gestures), tuple(persons))
 
 
-def pose_features(hand: Any) -> np.ndarray:
+def pose_features(hand: HandPrediction) -> np.ndarray:
     """(32,) of a `HandPrediction`: angles in degrees, and the orientation of the hand, of a left hand as a mirrored right one."""
     return np.concatenate([list(hand.angles_degrees.values()), np.asarray(hand.orientation).ravel()])
 
@@ -233,7 +232,7 @@ def load_features(path: str | Path, keys: Sequence[str]) -> dict[str, GestureRun
     return runs
 
 
-def score_gestures(run: GestureRun, gestures: Sequence[int], persons: Sequence[int | None]) -> dict[str, Any]:
+def score_gestures(run: GestureRun, gestures: Sequence[int], persons: Sequence[int | None]) -> Figures:
     """Accuracies of N pictures in percent, with intervals of 95 %: features, gesture and person of each."""
     labels = np.array(gestures)
     if len(labels) < FOLDS or len(np.unique(labels)) < 2:
@@ -250,7 +249,7 @@ def score_gestures(run: GestureRun, gestures: Sequence[int], persons: Sequence[i
         interval = bootstrap_frames(lambda chosen: 100 * float(right[chosen].mean()), len(right), seed=0)
         return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
-    figures: dict[str, Any] = {
+    figures: Figures = {
         "missed": int((~found).sum()),
         "chance_percent": 100 * float(np.unique(labels, return_counts=True)[1].max() / len(labels)),
         **share("classification_accuracy_percent", stratified_folds(labels, FOLDS, seed=0)),

@@ -35,7 +35,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -58,10 +57,12 @@ from phalanx.evaluate.predictions import (
     predictor_or_default,
     save_predictions,
 )
+from phalanx.evaluate.predictors import HandPredictor
 from phalanx.evaluate.published import beside_published
-from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
+from phalanx.evaluate.steps import STEPS, Figures, Report, Steps, figures_of_runs, predict_or_load, score_and_write
 from phalanx.geometry.camera import Camera
 from phalanx.geometry.crops import SquareBox
+from phalanx.hand.prediction import HandPrediction
 from phalanx.hand.skeleton import TIPS
 from phalanx.metrics.bootstrap import bootstrap_frames
 from phalanx.metrics.curves import pck_curve
@@ -116,7 +117,7 @@ def evaluate_hgr(
     whole: bool = True,
     splits: Sequence[str] = tuple(OFFICIAL),
     tip_categories: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Predict and score the pictures of HGR, or score saved predictions; returns the figures.
 
     Args:
@@ -139,7 +140,7 @@ def evaluate_hgr(
         return read_hgr(sets, tip_categories, lambda sample, square: None, steps.progress)
 
     truth, runs = predict_or_load(steps, predict, read, load_predictions, save_predictions)
-    head = {
+    head: Report = {
         "protocol": "hgr",
         "split": "+".join(splits),
         "whole": whole,
@@ -153,7 +154,7 @@ def evaluate_hgr(
 
 def predict_hgr(
     sets: Sequence[HGR],
-    predictor: Callable[..., Any],
+    predictor: HandPredictor,
     tip_categories: Sequence[str] | None = None,
     progress: Callable[[int, int], None] = STEPS.progress,
 ) -> tuple[JointPredictions, HGRTruth]:
@@ -174,7 +175,7 @@ def predict_hgr(
     return run, truth
 
 
-def score_hgr(run: JointPredictions, truth: HGRTruth) -> dict[str, Any]:
+def score_hgr(run: JointPredictions, truth: HGRTruth) -> Figures:
     """Figures of one run, as the head of this module defines them; None if no picture has enough tips for a fit.
 
     Raises InputError if no hand was found at all, or the masks are not `SIZE` x `SIZE`.
@@ -183,7 +184,7 @@ def score_hgr(run: JointPredictions, truth: HGRTruth) -> dict[str, Any]:
     found = run.found & used
     if not found.any():
         raise InputError("predictions: no hand was found in any picture with labelled tips")
-    figures: dict[str, Any] = {
+    figures: Figures = {
         "missed": int((~run.found).sum()),
         "pictures_with_tips": int(used.sum()),
         "tips": int(truth.labelled.sum()),
@@ -246,7 +247,7 @@ def paired_tips(
     return true, valid
 
 
-def silhouette(hand: Any, square: SquareBox) -> np.ndarray:
+def silhouette(hand: HandPrediction, square: SquareBox) -> np.ndarray:
     """Where the surface of a `HandPrediction` is seen in the square: (SIZE, SIZE) bool; nowhere if it has none."""
     if hand.vertices is None:
         return np.zeros((SIZE, SIZE), bool)
@@ -256,7 +257,7 @@ def silhouette(hand: Any, square: SquareBox) -> np.ndarray:
     return visibility(vertices, faces, camera.K.float(), SIZE, SIZE)[0].numpy() >= 0
 
 
-def hgr_table(report: dict[str, Any]) -> str:
+def hgr_table(report: Report) -> str:
     """Figures of all runs, and those of Table 3 of Dibra et al. beside the measured one, as Markdown."""
     columns = (
         ("tips, fitted (px²)", "fingertip_squared_error_px2", 1),
@@ -270,15 +271,16 @@ def hgr_table(report: dict[str, Any]) -> str:
         ("missed", "missed", 0),
     )
     rows = [["run", *(heading for heading, _, _ in columns)]]
-    for run in report["runs"]:
-        rows.append([run if report["whole"] else f"{run} (part of the set)", *cells(report[run], columns)])
+    runs = figures_of_runs(report)
+    for run, figures in runs.items():
+        rows.append([run if report["whole"] else f"{run} (part of the set)", *cells(figures, columns)])
     name = "fingertip_squared_error_px2"
-    measured = {run: report[run][name] for run in report["runs"] if report[run][name] is not None}
+    measured = {run: value for run, figures in runs.items() if isinstance(value := figures[name], float)}
     beside = beside_published(measured, "hgr", name, dict.fromkeys(measured, DIFFERS)) if measured else ""
     return f"{as_markdown(rows)}\n{beside}"
 
 
-def show(report: dict[str, Any]) -> None:
+def show(report: Report) -> None:
     """Print `hgr_table`."""
     print(hgr_table(report))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+from phalanx.core.json_values import Json
 
 
 def cell(value: float | None, decimals: int) -> str:
@@ -13,9 +14,10 @@ def cell(value: float | None, decimals: int) -> str:
     return "" if value is None else f"{value:.{decimals}f}"
 
 
-def cells(figures: Mapping[str, Any], columns: Sequence[tuple[str, str, int]]) -> list[str]:
+def cells(figures: Mapping[str, Json], columns: Sequence[tuple[str, str, int]]) -> list[str]:
     """Figures as one row; columns are heading, key and decimals."""
-    return [cell(figures.get(key), decimals) for _, key, decimals in columns]
+    found = [(figures.get(key), decimals) for _, key, decimals in columns]
+    return [cell(value if isinstance(value, int | float) else None, decimals) for value, decimals in found]
 
 
 def as_markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -13,18 +13,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from phalanx.data.public.mhp import MHP
 from phalanx.evaluate.protocol import Protocol, Truth
 from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures, rooted_kind
+from phalanx.evaluate.steps import Figures
 
 MIDDLE_MCP = 9
 
 
-def score_mhp(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_mhp(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres."""
     return palm_rooted_figures(predicted, truth, MIDDLE_MCP, None)
 

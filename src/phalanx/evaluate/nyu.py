@@ -17,16 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json, write_whole
+from phalanx.core.json_values import Json
 from phalanx.data.images import read_packed_depth
 from phalanx.data.joint_lines import read_joint_lines
 from phalanx.data.labels import check_distance
 from phalanx.evaluate.kinds import Kind
+from phalanx.evaluate.predictors import DepthHandPredictor
 from phalanx.evaluate.steps import SCHEMA
 from phalanx.metrics.frames import frames_with_mean_within, frames_within
 from phalanx.metrics.joints import end_point_errors
@@ -84,7 +85,7 @@ def to_millimetres(pixels: np.ndarray) -> np.ndarray:
     return np.stack([(u - CENTRE[0]) * d / FOCAL[0], (CENTRE[1] - v) * d / FOCAL[1], d], -1)
 
 
-def score_nyu(predicted: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+def score_nyu(predicted: np.ndarray, true: np.ndarray) -> dict[str, Json]:
     """All figures of predicted joints `(N, 14, 3)`, u, v (pixels) and d (millimetres), as plain numbers; lengths in millimetres.
 
     Raises InputError if the shapes differ or the depths are not in one unit.
@@ -129,7 +130,7 @@ def joints_14(joints: np.ndarray) -> np.ndarray:
 def predict_nyu(
     folder: str | Path,
     save: str | Path,
-    predictor: Callable[..., Any],
+    predictor: DepthHandPredictor,
     complain: Callable[[str], object] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
@@ -184,7 +185,7 @@ def predict_nyu(
 
 def evaluate_nyu(
     predictions: str | Path, ground_truth: str | Path, json_path: str | Path | None = None, name: str | None = None
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Score a file of predictions against one of ground truth, both as `read_joint_lines` takes them; see `score_nyu`.
 
     `name` is the method's name in figures and tables (default: the file's name). Raises InputError for bad files.
@@ -203,14 +204,16 @@ def evaluate_nyu(
     return scores
 
 
-def show(scores: dict[str, Any]) -> None:
+def show(scores: dict[str, Json]) -> None:
     """Print the figures of `evaluate_nyu` in a line."""
-    within = dict(zip(scores["thresholds_mm"], scores["frames_with_max_error_within"], strict=True))
+    thresholds, shares = scores["thresholds_mm"], scores["frames_with_max_error_within"]
+    assert isinstance(thresholds, list) and isinstance(shares, list)
+    within = {t: 100 * share for t, share in zip(thresholds, shares, strict=True) if isinstance(share, int | float)}
     print(
         f"{scores['name']}: mean joint error {scores['mean_mm']:.2f} mm (median {scores['median_mm']:.2f}) over {scores['frames']} frames"
         + ("; " if scores["frames"] == TEST_FRAMES else f", a part of the {TEST_FRAMES:,} of the test set; ")
         + "frames with all joints within "
-        + ", ".join(f"{t} mm: {100 * within[t]:.1f} %" for t in (20, 40, 80))
+        + ", ".join(f"{t} mm: {within[t]:.1f} %" for t in (20, 40, 80))
     )
 
 

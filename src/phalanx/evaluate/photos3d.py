@@ -21,12 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file
+from phalanx.core.json_values import Json
 from phalanx.data.public.photos3d import Photos3D, read_photos3d
 from phalanx.evaluate.groups import VIEWS, curled_fingers, views
 from phalanx.evaluate.kinds import PHOTOS
@@ -40,9 +40,11 @@ from phalanx.evaluate.predictions import (
     predictor_or_default,
     save_predictions,
 )
-from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
+from phalanx.evaluate.predictors import HandPredictor
+from phalanx.evaluate.steps import STEPS, Figures, Report, Steps, figures_of_runs, predict_or_load, score_and_write
 from phalanx.evaluate.table import print_table
 from phalanx.evaluate.worst import draw_worst
+from phalanx.hand.prediction import Side
 from phalanx.metrics.curves import auc, pck_curve
 from phalanx.metrics.definition_map import alternating_halves, cross_mapped
 from phalanx.metrics.joints import end_point_errors, procrustes_errors, root_scaled_errors
@@ -80,8 +82,8 @@ class TimedPredictor:
         known_focal: whether the predictor gets the camera.
     """
 
-    predictor: Callable[..., Any]
-    side: str
+    predictor: HandPredictor
+    side: Side
     known_focal: bool
 
     def __call__(self, image: np.ndarray, K: np.ndarray) -> FoundJoints:
@@ -90,9 +92,7 @@ class TimedPredictor:
         return ask(self.predictor, image, box=(0, 0, width, height), K=camera, side=self.side)[1]
 
 
-def both_ways(
-    predictor: Callable[..., Any] | None, side: str, known_focal: bool | None = None
-) -> dict[str, JointFinder]:
+def both_ways(predictor: HandPredictor | None, side: Side, known_focal: bool | None = None) -> dict[str, JointFinder]:
     """The predictor (None: the default one) with the camera, without it, or by default each in turn, by name of the run."""
     chosen = predictor_or_default(predictor)
     ways = {FOCAL_GIVEN: True, FOCAL_NOT_GIVEN: False}
@@ -134,7 +134,7 @@ def find_in_photos(
     return find_in_turns(shown(), photos.image_paths, finders)
 
 
-def score_photos3d(photos: Photos3D, predictions: JointPredictions) -> dict[str, Any]:
+def score_photos3d(photos: Photos3D, predictions: JointPredictions) -> Figures:
     """All figures of one run: over all photos, `by_view` and `by_curled`, as plain numbers (None: nothing to average).
 
     Errors are means over the hands found; a missed hand's joints are wrong at every threshold of the AUC.
@@ -157,7 +157,7 @@ def evaluate_photos3d(
     known_focal: bool | None = None,
     worst: str | Path | None = None,
     worst_count: int = 20,
-) -> dict[str, Any]:
+) -> Report:
     """Predict and score the photos of a folder, or score saved predictions; returns the figures.
 
     Args:
@@ -188,7 +188,7 @@ def report_photos3d(
     finders: Callable[[], Mapping[str, JointFinder]],
     worst: str | Path | None = None,
     worst_count: int = 20,
-) -> dict[str, Any]:
+) -> Report:
     """Find hands in the photos with any finders, which `finders` makes only if they are needed, and score them.
 
     The other arguments and the result are those of `evaluate_photos3d`.
@@ -212,19 +212,19 @@ def photo_names(photos: Photos3D) -> Sequence[str]:
 
 
 def score_photos(
-    photos: Photos3D, steps: Steps, runs: Mapping[str, JointPredictions], about: Mapping[str, Any]
-) -> dict[str, Any]:
+    photos: Photos3D, steps: Steps, runs: Mapping[str, JointPredictions], about: Mapping[str, Json]
+) -> Report:
     """Score and write runs: `about` and the figures of the first run stand at the head of the report."""
 
-    def head(scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def head(scores: dict[str, Figures]) -> Report:
         return {**about, "thresholds_mm": THRESHOLDS.tolist(), **next(iter(scores.values()))}
 
     return score_and_write(steps, runs, lambda run: score_photos3d(photos, run), head)
 
 
-def show(report: dict[str, Any]) -> None:
+def show(report: Report) -> None:
     """Print the figures of all runs as a table."""
-    print_table({run: report[run] for run in report["runs"]})
+    print_table(figures_of_runs(report))
 
 
 def _errors(photos: Photos3D, predictions: JointPredictions) -> dict[str, np.ndarray]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,7 +29,8 @@ from phalanx.evaluate.predictions import (
     predictor_or_default,
     save_predictions,
 )
-from phalanx.evaluate.steps import STEPS, Steps, predict_or_load, score_and_write
+from phalanx.evaluate.predictors import HandPredictor
+from phalanx.evaluate.steps import STEPS, Figures, Report, Steps, figures_of_runs, predict_or_load, score_and_write
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FOREARM
 from phalanx.metrics.curves import curve_area_trapezoid, pck_curve_of_joints
@@ -89,14 +89,14 @@ class Protocol:
     dataset: type[Dataset]
     split: str
     crop: float
-    score: Callable[[np.ndarray, Truth], dict[str, Any]]
+    score: Callable[[np.ndarray, Truth], Figures]
     kind: Kind = COLOUR_SET
-    score_surfaces: Callable[[np.ndarray, np.ndarray, Truth], dict[str, Any]] | None = None
-    score_pixels: Callable[[JointPredictions, Truth], dict[str, Any]] | None = None
+    score_surfaces: Callable[[np.ndarray, np.ndarray, Truth], Figures] | None = None
+    score_pixels: Callable[[JointPredictions, Truth], Figures] | None = None
     read_theirs: Callable[[str | Path, Sequence[str]], Mapping[str, JointPredictions]] | None = None
 
 
-def evaluate_set(protocol: Protocol, folder: str | Path, steps: Steps = STEPS, whole: bool = True) -> dict[str, Any]:
+def evaluate_set(protocol: Protocol, folder: str | Path, steps: Steps = STEPS, whole: bool = True) -> Report:
     """Predict and score the hands of a set, or score saved predictions; returns the figures.
 
     Args:
@@ -125,17 +125,17 @@ def evaluate_set(protocol: Protocol, folder: str | Path, steps: Steps = STEPS, w
 
     truth, runs = predict_or_load(steps, predict, read, load, save_predictions)
 
-    def head(scores: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        about = {"protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys), "whole": whole}
+    def head(scores: dict[str, Figures]) -> Report:
+        about: Report = {"protocol": protocol.name, "split": protocol.split, "hands": len(truth.keys), "whole": whole}
         return {**about, "thresholds_mm": next(iter(scores.values()))["thresholds_mm"]}
 
     return score_and_write(steps, runs, lambda run: _score(protocol, run, truth), head)
 
 
-def show_set(report: dict[str, Any]) -> None:
+def show_set(report: Report) -> None:
     """Print the figures of each run in a line."""
-    for run in report["runs"]:
-        figures = {name: value for name, value in report[run].items() if isinstance(value, int | float)}
+    for run, every in figures_of_runs(report).items():
+        figures = {name: value for name, value in every.items() if isinstance(value, int | float)}
         text = ", ".join(
             f"{name} {value:.3f}" if "auc" in name else f"{name} {value:.4g}" for name, value in figures.items()
         )
@@ -143,8 +143,8 @@ def show_set(report: dict[str, Any]) -> None:
         print(f"{report['protocol']} ({report['hands']} hands{part}), {run}: {text}")
 
 
-def _score(protocol: Protocol, run: JointPredictions, truth: Truth) -> dict[str, Any]:
-    figures = {"missed": int((~run.found).sum()), **protocol.score(run.joints, truth)}
+def _score(protocol: Protocol, run: JointPredictions, truth: Truth) -> Figures:
+    figures: Figures = {"missed": int((~run.found).sum()), **protocol.score(run.joints, truth)}
     if protocol.score_pixels is not None and truth.K is not None:
         figures |= protocol.score_pixels(run, truth)
     if run.made_by:
@@ -156,7 +156,7 @@ def _score(protocol: Protocol, run: JointPredictions, truth: Truth) -> dict[str,
 
 def predict_set(
     dataset: Dataset,
-    predictor: Callable[..., Any],
+    predictor: HandPredictor,
     crop: float,
     progress: Callable[[int, int], None] = STEPS.progress,
     surfaces: bool = False,
@@ -249,7 +249,7 @@ def read_truth(
     )
 
 
-def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str, np.ndarray]) -> dict[str, Any]:
+def joint_figures(errors: np.ndarray, valid: np.ndarray | None, grids: dict[str, np.ndarray]) -> Figures:
     """The usual figures of errors `(N, J)` in millimetres, infinite for missed hands, pooled as Zimmermann's evaluation code does.
 
     `grids` are thresholds by name: `auc_<name>` is the area over each by the trapezoid rule; the curve is over the first.

@@ -121,7 +121,7 @@ def read_published(path: str | Path) -> list[PublishedFigure]:
     for name, entry in contents["metrics"].items():
         _check(entry, {"unit": str, "higher_is_better": bool, "definition": str}, f"{path}: metric {name!r}")
         metrics[name] = Metric(name, **entry)
-    figures: dict[tuple[Any, ...], PublishedFigure] = {}
+    figures: dict[tuple[str, ...], PublishedFigure] = {}
     for number, entry in enumerate(contents["figures"]):
         place = f"{path}: figure {number}"
         figure = _figure(entry, paper, metrics, place)
@@ -178,7 +178,7 @@ def beside_published(
     return "\n".join(lines) + "\n"
 
 
-_FIGURE = {
+_FIGURE: Mapping[str, type | tuple[type, ...]] = {
     "where": str,
     "method": str,
     "quoted": (str, type(None)),
@@ -207,7 +207,7 @@ def _figure(entry: Any, paper: Paper, metrics: Mapping[str, Metric], place: str)
     return PublishedFigure(**own)
 
 
-def _check(entry: Any, kinds: Mapping[str, Any], place: str) -> None:
+def _check(entry: object, kinds: Mapping[str, type | tuple[type, ...]], place: str) -> None:
     """Make sure that `entry` is an object with exactly these keys, of these types, and no empty texts."""
     if not isinstance(entry, dict):
         raise InputError(f"{place}: is not an object")

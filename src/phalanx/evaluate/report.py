@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from phalanx.core.files import writable_folder, write_whole
+from phalanx.core.json_values import Json
 from phalanx.evaluate.catalogue import KINDS
 from phalanx.evaluate.compare import Method, draw_methods, read_files, table_rows
 from phalanx.evaluate.markup import as_markdown, cells
@@ -63,7 +63,7 @@ def _groups(methods: Sequence[Method]) -> list[str]:
     parts = []
     for method in methods:
         for key, title in (("by_view", "by view"), ("by_curled", "by number of curled fingers")):
-            groups: Mapping[str, Mapping[str, Any]] = method.figures.get(key) or {}
+            groups: Mapping[str, Mapping[str, Json]] = method.figures.get(key) or {}
             if groups:
                 rows = [["group", *(heading for heading, _, _ in columns)]]
                 rows += [[name, *cells(figures, columns)] for name, figures in groups.items()]

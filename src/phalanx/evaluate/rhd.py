@@ -16,18 +16,17 @@ Source: github.com/lmb-freiburg/hand3d (`eval_full.py`, `utils/general.py`, `dat
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from phalanx.data.public.rhd import RHD
 from phalanx.evaluate.protocol import Protocol, Truth
 from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures, rooted_kind
+from phalanx.evaluate.steps import Figures
 
 MIDDLE_MCP = 9
 
 
-def score_rhd(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_rhd(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres."""
     visible = truth.visible.copy()
     visible[:, 0] |= truth.visible[:, MIDDLE_MCP]  # the palm is seen where either of its ends is

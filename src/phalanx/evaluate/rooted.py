@@ -19,13 +19,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from phalanx.evaluate.kinds import COLOUR_SET, Kind
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import SCALE_BONE, Truth, joint_figures, of_found
+from phalanx.evaluate.steps import Figures
 from phalanx.metrics.curves import zimmermann_0_50, zimmermann_20_50
 from phalanx.metrics.joints import bone_scaled, end_point_errors, z_errors
 
@@ -47,9 +47,7 @@ def with_palm(joints: np.ndarray, knuckle: int) -> np.ndarray:
     return np.concatenate([(joints[:, :1] + joints[:, [knuckle]]) / 2, joints[:, 1:]], axis=1)
 
 
-def palm_rooted_figures(
-    predicted: np.ndarray, truth: Truth, knuckle: int, counted: np.ndarray | None
-) -> dict[str, Any]:
+def palm_rooted_figures(predicted: np.ndarray, truth: Truth, knuckle: int, counted: np.ndarray | None) -> Figures:
     """Figures as in Zimmermann and Brox, ICCV 2017: the palm is the root, the true length of `SCALE_BONE` the scale.
 
     Args:
@@ -84,7 +82,7 @@ def known_depth_joints(joints: np.ndarray, joints_2d: np.ndarray, true: np.ndarr
     return rays * scaled[..., 2:]
 
 
-def known_depth_figures(run: JointPredictions, truth: Truth) -> dict[str, Any]:
+def known_depth_figures(run: JointPredictions, truth: Truth) -> Figures:
     """Figures with the wrist's depth and the scale known, over the visible joints; see the head of this module.
 
     Empty for predictions whose pixels are all 0: they do not say where hands are seen.

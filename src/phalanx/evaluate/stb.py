@@ -15,18 +15,17 @@ Source: github.com/lmb-freiburg/hand3d (`eval_full.py`, `utils/general.py`), 3d-
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from phalanx.data.public.stb import STB
 from phalanx.evaluate.protocol import Protocol, Truth
 from phalanx.evaluate.rooted import known_depth_figures, palm_rooted_figures, rooted_kind
+from phalanx.evaluate.steps import Figures
 
 RING_MCP = 13
 
 
-def score_stb(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_stb(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres."""
     return palm_rooted_figures(predicted, truth, RING_MCP, None)
 

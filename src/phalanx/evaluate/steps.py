@@ -9,13 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_file, write_json
+from phalanx.core.json_values import Json
+from phalanx.evaluate.predictors import HandPredictor
 
 SCHEMA = "phalanx.scores/1"
 """`schema` of files of scores."""
+
+Figures = dict[str, Json]
+"""The figures of a run by name: numbers, None where there is no such figure, lists, and figures of groups."""
+
+Report = dict[str, Json]
+"""What is written and shown: the head, `runs`, and under the name of each run its `Figures`."""
 
 Truth = TypeVar("Truth")
 Run = TypeVar("Run")
@@ -33,7 +41,7 @@ class Steps:
         progress: is called with the number of pictures done and of all pictures.
     """
 
-    predictor: Callable[..., Any] | None = None
+    predictor: HandPredictor | None = None
     predictions: str | Path | None = None
     save: str | Path | None = None
     json_path: str | Path | None = None
@@ -82,9 +90,9 @@ def predict_or_load(
 def score_and_write(
     steps: Steps,
     runs: Mapping[str, Run],
-    score: Callable[[Run], dict[str, Any]],
-    head: Callable[[dict[str, dict[str, Any]]], Mapping[str, Any]],
-) -> dict[str, Any]:
+    score: Callable[[Run], Figures],
+    head: Callable[[dict[str, Figures]], Mapping[str, Json]],
+) -> Report:
     """The report: `schema`, the head, `runs` (their names) and the figures of each run under its name; written if `steps` says so.
 
     Args:
@@ -100,7 +108,14 @@ def score_and_write(
         scores = {name: score(run) for name, run in runs.items()}
     except InputError as error:
         raise error if steps.predictions is None else InputError(f"{steps.predictions}: {error}") from error
-    report = {"schema": SCHEMA, **head(scores), "runs": list(scores), **scores}
+    report: Report = {"schema": SCHEMA, **head(scores), "runs": list(scores), **scores}
     if steps.json_path is not None:
         write_json(steps.json_path, report, indent=1)
     return report
+
+
+def figures_of_runs(report: Mapping[str, Json]) -> dict[str, Figures]:
+    """The figures of each run in a report, by the run's name."""
+    runs = report["runs"]
+    assert isinstance(runs, list)
+    return {name: figures for name in runs if isinstance(name, str) and isinstance(figures := report[name], dict)}

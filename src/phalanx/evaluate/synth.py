@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
+from phalanx.core.json_values import Json
 from phalanx.data.images import image_bytes
 from phalanx.data.public.photos3d import SIZE, Photos3D
 from phalanx.evaluate.kinds import PHOTOS
@@ -52,7 +52,7 @@ example:
 
 def evaluate_synth(
     count: int = 512, scene: str = "hands", domain: str = "any", steps: Steps = STEPS, workers: int = 0
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Predict and score synthetic pictures, or score saved predictions; returns figures keyed as those of `evaluate_photos3d`.
 
     Args:

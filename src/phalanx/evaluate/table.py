@@ -1,14 +1,15 @@
 """The table that people read: runs beside each other, over all photos and by group."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from phalanx.core.json_values import Json
 
-def print_table(scores: Mapping[str, Mapping[str, Any]], console: Console | None = None) -> None:
+
+def print_table(scores: Mapping[str, Mapping[str, Json]], console: Console | None = None) -> None:
     """Print the figures of several runs, as `score_photos3d` returns them; rows of groups without photos are left out.
 
     Cells with two numbers: raw, then under the definition map. The AUC is raw.
@@ -31,19 +32,26 @@ def print_table(scores: Mapping[str, Mapping[str, Any]], console: Console | None
     console.print(table)
 
 
-def _groups(scores: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, dict[str, Mapping[str, Any]], bool]]:
+def _groups(scores: Mapping[str, Mapping[str, Json]]) -> list[tuple[str, dict[str, Mapping[str, Json]], bool]]:
     """Title, figures of each run, and whether the group is the last of its kind."""
     first = next(iter(scores.values()))
     groups = [("all", dict(scores), True)]
     for key, label in (("by_view", "{}"), ("by_curled", "{} curled")):
-        filled = [value for value in first[key] if first[key][value]["photos"]]
+        filled = [value for value, figures in _parts(first, key).items() if figures["photos"]]
         for value in filled:
-            figures = {name: score[key][value] for name, score in scores.items()}
+            figures = {name: _parts(score, key)[value] for name, score in scores.items()}
             groups.append((label.format(value), figures, value == filled[-1]))
     return groups
 
 
-def _cells(figures: Mapping[str, Any]) -> list[str]:
+def _parts(figures: Mapping[str, Json], key: str) -> dict[str, Mapping[str, Json]]:
+    """The figures of each group."""
+    groups = figures[key]
+    assert isinstance(groups, dict)
+    return groups
+
+
+def _cells(figures: Mapping[str, Json]) -> list[str]:
     def number(key: str, digits: int) -> str:
         return "-" if figures[key] is None else f"{figures[key]:.{digits}f}"
 

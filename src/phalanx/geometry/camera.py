@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from phalanx.core.arrays import Array, is_tensor, like, namespace
 from phalanx.core.errors import InputError
 from phalanx.geometry.crops import SquareBox
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Plane = TypeVar("Plane", bound="ImagePlane[Any]")
 
@@ -41,7 +44,7 @@ class ImagePlane(Generic[Array]):
         if self.width <= 0 or self.height <= 0:
             raise InputError(f"camera: width and height must be positive, not {self.width}x{self.height}")
 
-    def transform(self: Plane, image_to_image: Any, width: int, height: int) -> Plane:
+    def transform(self: Plane, image_to_image: np.ndarray | Tensor, width: int, height: int) -> Plane:
         """The camera of a new picture whose pixels are `image_to_image` (..., 3, 3), affine, times the old ones."""
         return type(self)(like(image_to_image, self.K) @ self.K, width, height)
 

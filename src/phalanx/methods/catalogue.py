@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from phalanx.methods import compact, hand_finder, sphere_fitting
 from phalanx.methods.base import Method
@@ -16,7 +15,7 @@ class Entry:
 
     network: type[Method]
     """`network(config)` is an untrained one."""
-    config: type[Any]
+    config: type
     """Of the network and its losses, a dataclass; its defaults are those of the shipped weights."""
     load: Callable[..., Method]
     """`load(path=None, hand=None)`: with weights (default: the shipped ones), ready for inference; estimators take `precision`, too."""

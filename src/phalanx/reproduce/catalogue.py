@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from phalanx.core.json_values import Json
 from phalanx.reproduce import wan2019
 
 
@@ -17,7 +17,7 @@ class Table:
     """One line for the command's help."""
     help: str
     """What it trains and tests, and examples."""
-    reproduce: Callable[..., dict[str, Any]]
+    reproduce: Callable[..., dict[str, Json]]
     """`reproduce(out, scale, seeds, rows, data, device, cache, say)`, as `wan2019.reproduce` has it."""
     rows: Sequence[str]
     """Names of its rows."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from phalanx.reproduce.frozen import Say, amount, check_disk
-from phalanx.reproduce.plan import Paper, Row, Training, run_folder
+from phalanx.reproduce.plan import Paper, Row, Training, World, run_folder
 from phalanx.train.curve import CURVE
 
 
 def announce(
-    paper: Paper[Any],
-    world: Any,
-    wanted: Sequence[tuple[Row[Any], int]],
-    missing: Sequence[tuple[Row[Any], int]],
+    paper: Paper[World],
+    world: World,
+    wanted: Sequence[tuple[Row[World], int]],
+    missing: Sequence[tuple[Row[World], int]],
     folder: Path,
     say: Say,
 ) -> None:
@@ -47,7 +46,7 @@ def announce(
     )
 
 
-def _trainings(world: Any, folder: Path, pairs: Iterable[tuple[Row[Any], int]]) -> list[Training]:
+def _trainings(world: World, folder: Path, pairs: Iterable[tuple[Row[World], int]]) -> list[Training]:
     """What rows and seeds need, each training once."""
     found = (
         training for row, seed in pairs for training in row.work.trainings(world, seed, run_folder(folder, row, seed))

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 from filelock import FileLock, Timeout
@@ -24,13 +23,15 @@ from torch import Tensor
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_json, writable_folder, write_json, write_whole
+from phalanx.core.json_values import Json
 from phalanx.data.cube_views import CubeViews
 from phalanx.data.loading import ShardIndex, index_shards
 from phalanx.synth import SynthConfig
 from phalanx.synth.sets.sets import Plan, make_set, verify_set
 from phalanx.synth.version import ENGINE
 from phalanx.train.cubes import draw_views
-from phalanx.train.run import Prepared
+from phalanx.train.plan import Settings
+from phalanx.train.run import Config, Prepared
 from phalanx.train.run import run as carry_out
 
 Say = Callable[[str], None]
@@ -115,7 +116,7 @@ def frozen_views(
 
 
 def kept_tensors(
-    path: Path, make: Callable[[], Mapping[str, Tensor]], size: int, about: Mapping[str, Any], say: Say = print
+    path: Path, make: Callable[[], Mapping[str, Tensor]], size: int, about: Mapping[str, object], say: Say = print
 ) -> dict[str, Tensor]:
     """Tensors by name in the file `path`; made, and written there, where they are not there yet.
 
@@ -148,7 +149,7 @@ def kept_tensors(
     return safetensors.torch.load_file(path)
 
 
-def start_folder(name: str, config: Any, cache: Path) -> Path:
+def start_folder(name: str, config: Settings, cache: Path) -> Path:
     """Where `cached_start` trains with these settings."""
     recipe = _without_free(json.loads(json.dumps(asdict(config), default=str)))
     return cache / "starts" / f"{name}-seed{config.loop.seed}-engine{ENGINE}-{_digest(recipe)}"
@@ -159,7 +160,9 @@ def start_is_there(folder: Path) -> bool:
     return (folder / "start.json").exists()
 
 
-def cached_start(name: str, prepare: Callable[[Any], Prepared], config: Any, cache: Path, report: Say = print) -> Path:
+def cached_start(
+    name: str, prepare: Callable[[Config], Prepared], config: Config, cache: Path, report: Say = print
+) -> Path:
     """Weights trained on synthesis; trained, or trained on where they were stopped, if they are not in the cache yet.
 
     Args:
@@ -214,13 +217,13 @@ def _alone(path: Path, say: Say) -> Iterator[None]:
         lock.release()
 
 
-def _without_free(recipe: Any) -> Any:
+def _without_free(recipe: Json) -> Json:
     if isinstance(recipe, dict):
         return {name: _without_free(value) for name, value in recipe.items() if name not in FREE}
     return recipe
 
 
-def _digest(settings: Any) -> str:
+def _digest(settings: object) -> str:
     text = json.dumps(settings, default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -114,11 +114,11 @@ class Paper(Generic[World]):
     """`seconds(world, kind)` that a picture takes, by a short measurement."""
 
 
-def run_folder(folder: Path, row: Row[Any], seed: int) -> Path:
+def run_folder(folder: Path, row: Row[World], seed: int) -> Path:
     """Where a row of a seed trains, in the run's folder."""
     return folder / "runs" / f"{slug(row)}_{seed}"
 
 
-def slug(row: Row[Any]) -> str:
+def slug(row: Row[World]) -> str:
     """A row's name as files have it."""
     return re.sub(r"[^a-z0-9]+", "-", row.name.lower()).strip("-")

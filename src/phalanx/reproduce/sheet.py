@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from phalanx.core.files import write_json, write_whole
+from phalanx.core.json_values import Json
 from phalanx.evaluate.published import published
 from phalanx.metrics.bootstrap import Interval, bootstrap_sequences
-from phalanx.reproduce.plan import Figure, Outcome, Paper, Row
+from phalanx.reproduce.plan import Figure, Outcome, Paper, Row, World
 from phalanx.view.curves import draw_curves
 
 LEVEL = 0.95
@@ -30,9 +30,15 @@ of each seed that all three have, averaged; start is "{begin}", end is "{end}".
 class Result:
     """A row of a seed that is done."""
 
-    scores: Mapping[str, Any]
-    """`row`, `seed`, every figure, `curve`."""
+    seed: int
+    figures: Mapping[str, float]
+    """By their keys."""
+    curve: Sequence[float]
     outcome: Outcome
+
+    def scores(self, row: str) -> dict[str, Json]:
+        """As JSON holds them: `row`, `seed`, every figure, `curve`."""
+        return {"row": row, "seed": self.seed, **self.figures, "curve": self.curve}
 
 
 Done = Mapping[str, Sequence[Result]]
@@ -49,17 +55,17 @@ class Share:
     by_seed: dict[int, float]
 
 
-def scores_of(paper: Paper[Any], row: str, seed: int, outcome: Outcome) -> dict[str, Any]:
-    """The figures of a row and seed, as JSON holds them."""
+def result_of(paper: Paper[World], seed: int, outcome: Outcome) -> Result:
+    """The figures of a row of a seed."""
     figures = {figure.key: figure.measure(outcome.errors) for figure in paper.figures}
     curve = [float(value) for value in paper.curve.values(outcome.errors, paper.curve.thresholds)]
-    return {"row": row, "seed": seed, **figures, "curve": curve}
+    return Result(seed, figures, curve, outcome)
 
 
-def closed(paper: Paper[Any], done: Done) -> dict[str, Share]:
+def closed(paper: Paper[World], done: Done) -> dict[str, Share]:
     """Share of the gap between the paper's ends that rows close, by row, for the seeds that row and ends have in common."""
     key = paper.figures[0].key
-    reached = {row: {result.scores["seed"]: result.scores[key] for result in results} for row, results in done.items()}
+    reached = {row: {result.seed: result.figures[key] for result in results} for row, results in done.items()}
     begin, end = (reached.get(name, {}) for name in paper.ends)
     shares = {}
     for row in paper.rows:
@@ -94,14 +100,14 @@ def interval(figure: Figure, results: Sequence[Result]) -> Interval | None:
 
 
 def write_table(
-    paper: Paper[Any], done: Done, folder: Path, head: Sequence[str], settings: Mapping[str, Any]
-) -> dict[str, Any]:
+    paper: Paper[World], done: Done, folder: Path, head: Sequence[str], settings: Mapping[str, Json]
+) -> dict[str, Json]:
     """Write NAME.md, NAME.json and NAME.png in `folder`; returns what is in the JSON."""
     rows = [row for row in paper.rows if row.name in done]
     intervals = {row.name: interval(paper.figures[0], done[row.name]) for row in rows}
     shares = closed(paper, done)
     report = {
-        "rows": {row.name: [dict(result.scores) for result in done[row.name]] for row in rows},
+        "rows": {row.name: [result.scores(row.name) for result in done[row.name]] for row in rows},
         "intervals": {name: found and {"low": found.low, "high": found.high} for name, found in intervals.items()},
         "closed": {name: vars(share) for name, share in shares.items()},
         "thresholds": paper.curve.thresholds.tolist(),
@@ -117,7 +123,7 @@ def write_table(
     curves = {
         f"{row.name} ({_cell(paper.figures[0], done[row.name], False)})": (
             paper.curve.thresholds,
-            np.mean([result.scores["curve"] for result in done[row.name]], 0),
+            np.mean([result.curve for result in done[row.name]], 0),
         )
         for row in rows
     }
@@ -126,8 +132,8 @@ def write_table(
 
 
 def table_lines(
-    paper: Paper[Any],
-    rows: Sequence[Row[Any]],
+    paper: Paper[World],
+    rows: Sequence[Row[World]],
     done: Done,
     intervals: Mapping[str, Interval | None],
     shares: Mapping[str, Share],
@@ -153,7 +159,7 @@ def table_lines(
 
 
 def _cell(figure: Figure, results: Sequence[Result], spread: bool = True) -> str:
-    mean, deviation = mean_and_spread([result.scores[figure.key] for result in results])
+    mean, deviation = mean_and_spread([result.figures[figure.key] for result in results])
     return f"{mean:.{figure.digits}f}" + (
         "" if deviation is None or not spread else f" ± {deviation:.{figure.digits}f}"
     )

@@ -9,28 +9,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_json, writable_folder, write_json, write_whole
+from phalanx.core.json_values import Json
 from phalanx.reproduce.cost import announce
 from phalanx.reproduce.frozen import Say
 from phalanx.reproduce.plan import Outcome, Paper, Row, World, run_folder, slug
-from phalanx.reproduce.sheet import Result, scores_of, write_table
+from phalanx.reproduce.sheet import Result, result_of, write_table
 
 
 def make_table(
     paper: Paper[World],
     world: World,
     out: str | Path,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Json],
     seeds: Sequence[int],
     rows: Sequence[str] | None = None,
     say: Say = print,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Train and test what is not done yet, then write the table of all that is done in the folder `out`; returns its JSON.
 
     Args:
@@ -58,7 +58,7 @@ def make_table(
     for number, (row, seed) in enumerate(missing, 1):
         say(f"{row.name}, seed {seed} ({number} of {len(missing)})")
         outcome = row.work(world, seed, run_folder(folder, row, seed))
-        _keep(_result(folder, row, seed), scores_of(paper, row.name, seed, outcome), outcome)
+        _keep(_result(folder, row, seed), row.name, result_of(paper, seed, outcome))
     done = {row.name: results for row in paper.rows if (results := results_of(folder, row))}
     return write_table(paper, done, folder, paper.head(world), kept)
 
@@ -71,7 +71,7 @@ def chosen_rows(paper: Paper[World], names: Sequence[str] | None) -> list[Row[Wo
     return [row for row in paper.rows if names is None or row.name in names]
 
 
-def _settle(folder: Path, settings: Mapping[str, Any]) -> None:
+def _settle(folder: Path, settings: Mapping[str, Json]) -> None:
     path = folder / "settings.json"
     if not path.exists():
         write_json(path, settings, indent=1)
@@ -81,28 +81,30 @@ def _settle(folder: Path, settings: Mapping[str, Any]) -> None:
         raise InputError(f"{folder}: holds a run with another {changed[0]}; choose another folder")
 
 
-def _result(folder: Path, row: Row[Any], seed: int) -> Path:
+def _result(folder: Path, row: Row[World], seed: int) -> Path:
     return folder / "rows" / f"{slug(row)}_{seed}.json"
 
 
-def _keep(path: Path, scores: Mapping[str, Any], outcome: Outcome) -> None:
+def _keep(path: Path, row: str, result: Result) -> None:
     """The JSON comes last: where it is, the row is done."""
     writable_folder(path.parent)
     with write_whole(path.with_suffix(".npz")) as temporary:
-        np.savez_compressed(temporary, errors=outcome.errors, frames=outcome.frames)
-    write_json(path, scores)
+        np.savez_compressed(temporary, errors=result.outcome.errors, frames=result.outcome.frames)
+    write_json(path, result.scores(row))
 
 
-def results_of(folder: Path, row: Row[Any]) -> list[Result]:
+def results_of(folder: Path, row: Row[World]) -> list[Result]:
     """What is done of a row in a run's folder, by seed. Raises InputError if the errors beside a JSON cannot be read."""
     found = []
     for path in (folder / "rows").glob(f"{slug(row)}_*.json"):
         scores = read_json(path)
         try:
             with np.load(path.with_suffix(".npz")) as arrays:
-                found.append(Result(scores, Outcome(arrays["errors"], arrays["frames"])))
+                outcome = Outcome(arrays["errors"], arrays["frames"])
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise InputError(
                 f"{path.with_suffix('.npz')}: cannot be read; delete {path.name} to do the row again"
             ) from error
-    return sorted(found, key=lambda result: result.scores["seed"])
+        figures = {key: value for key, value in scores.items() if key not in ("row", "seed", "curve")}
+        found.append(Result(scores["seed"], figures, scores["curve"], outcome))
+    return sorted(found, key=lambda result: result.seed)

@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder
+from phalanx.core.json_values import Json
 from phalanx.data.cube_views import CubeViews, concatenate_views
 from phalanx.methods.sphere_fitting import FittingWeights
 from phalanx.metrics.frames import frames_within
@@ -211,7 +211,7 @@ def reproduce(
     device: str = "cpu",
     cache: str | Path | None = None,
     say: Say = print,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Train and test all rows that are not done yet in the folder `out`, then write `wan2019.md`, `.png` and `.json` there.
 
     Args:

@@ -8,16 +8,16 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_json, write_json
+from phalanx.core.json_values import Json
 from phalanx.data.images import PICTURE_SUFFIXES
 from phalanx.synth import SynthConfig
 from phalanx.synth.version import ENGINE
 from phalanx.train.curve import CURVE
 
-Source = dict[str, Any]
+Source = dict[str, Json]
 """A kind of data: `kind`, `labels` (those that were used), and what else tells it from others."""
 
 NO_LICENCE = "not given"
@@ -63,11 +63,11 @@ def recordings(folder: str | Path, frames: int, views: int, licence: str = "") -
     }
 
 
-def begun_from(path: Path | None) -> dict[str, Any] | None:
+def begun_from(path: Path | None) -> dict[str, Json] | None:
     """What weights to begin with were: their file, its checksum, and the data that their own card names; None: nothing."""
     if path is None:
         return None
-    start: dict[str, Any] = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    start: dict[str, Json] = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     try:
         start["data"] = read_json(path.with_suffix(".json"))["data"]
     except (InputError, KeyError, TypeError):
@@ -78,8 +78,8 @@ def begun_from(path: Path | None) -> dict[str, Any] | None:
 def write_card(
     path: Path,
     data: Sequence[Source],
-    start: Mapping[str, Any] | None,
-    settings: Mapping[str, Any],
+    start: Mapping[str, Json] | None,
+    settings: Mapping[str, object],
     run: Path | None = None,
 ) -> None:
     """Write the card of weights that this command trained in the folder `run` (default: that of `path`)."""

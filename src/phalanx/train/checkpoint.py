@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from lightning_fabric import Fabric
@@ -56,6 +56,22 @@ class Books:
         self.position = Position(stage=self.position.stage + 1)
 
 
+class State(TypedDict):
+    """What a checkpoint holds."""
+
+    model: dict[str, torch.Tensor]
+    average: dict[str, torch.Tensor]
+    optimisers: list[list[dict[str, object]]]
+    """Of each turn."""
+    feed: dict[str, int]
+    books: dict[str, Any]
+    """`Books`, as a dictionary."""
+    random: list[dict[str, torch.Tensor]]
+    """States of each process."""
+    run: dict[str, object]
+    """What must be the same when the run is continued."""
+
+
 def describe(stages: Sequence[Stage], about: Mapping[str, object]) -> dict[str, object]:
     """What must be the same when a run is continued, as JSON holds it; `loop` and `phases` of a single stage by these names."""
     parts: dict[str, object] = {}
@@ -80,7 +96,7 @@ def save(
     random = _random_states(fabric)
     if fabric.global_rank:
         return
-    state = {
+    state: State = {
         "model": model.state_dict(),
         "average": average.state_dict(),
         "optimisers": [[optimiser.state_dict() for optimiser in turn.optimisers] for turn in turns],
@@ -93,10 +109,10 @@ def save(
         torch.save(state, temporary)
 
 
-def read(path: Path, run: Mapping[str, object], fabric: Fabric) -> dict[str, Any]:
+def read(path: Path, run: Mapping[str, object], fabric: Fabric) -> State:
     """The state in a checkpoint. Raises InputError if it cannot be read or belongs to a run with other settings."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
         then = dict(state["run"])
     except Exception as error:  # torch.load raises many kinds
         raise InputError(f"{path}: not a readable checkpoint") from error
@@ -108,7 +124,7 @@ def read(path: Path, run: Mapping[str, object], fabric: Fabric) -> dict[str, Any
     return state
 
 
-def books_of(state: Mapping[str, Any]) -> Books:
+def books_of(state: State) -> Books:
     """The books in a checkpoint."""
     values = dict(state["books"])
     return Books(**(values | {"position": Position(**values["position"]), "precision": tuple(values["precision"])}))
@@ -116,7 +132,7 @@ def books_of(state: Mapping[str, Any]) -> Books:
 
 def restore(
     path: Path,
-    state: Mapping[str, Any],
+    state: State,
     model: nn.Module,
     average: nn.Module,
     turns: Sequence[Turn],
@@ -146,6 +162,6 @@ def _random_states(fabric: Fabric) -> list[dict[str, torch.Tensor]]:
         own["cuda"] = torch.cuda.get_rng_state(fabric.device)
     if fabric.world_size == 1:
         return [own]
-    gathered: list[Any] = [None] * fabric.world_size
+    gathered: list[dict[str, torch.Tensor]] = [{}] * fabric.world_size
     torch.distributed.all_gather_object(gathered, own)
     return gathered

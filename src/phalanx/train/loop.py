@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -22,9 +21,11 @@ from torch import nn
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json
+from phalanx.core.json_values import Json
+from phalanx.data.mixture import Batch
 from phalanx.nets.synchronised import synchronise_batch_norm
 from phalanx.train import checkpoint
-from phalanx.train.checkpoint import CHECKPOINT, Books
+from phalanx.train.checkpoint import CHECKPOINT, Books, State
 from phalanx.train.curve import write_curve
 from phalanx.train.descent import Turn, average_into, decided, take_turn, turns
 from phalanx.train.plan import Feed, LoopConfig, Stage, check_config, schedule
@@ -42,7 +43,7 @@ def train(
     report: Callable[[str], object] = print,
     stop_after: int | None = None,
     about: Mapping[str, object] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     fabric: Fabric | None = None,
 ) -> nn.Module:
     """Train `model` and return the moving average of its weights, in evaluation mode.
@@ -103,7 +104,7 @@ class _Run:
         folder: Path,
         fixed: Mapping[str, object],
         books: Books,
-        settings: Mapping[str, Any],
+        settings: Mapping[str, Json],
         report: Callable[[str], object],
         fabric: Fabric,
     ) -> None:
@@ -111,9 +112,7 @@ class _Run:
         self._books, self._settings, self._report, self._fabric = books, settings, report, fabric
         self._steps = 0  # in this call
 
-    def carry_out(
-        self, stage: Stage, state: Mapping[str, Any] | None, stop_after: int | None
-    ) -> tuple[nn.Module, bool]:
+    def carry_out(self, stage: Stage, state: State | None, stop_after: int | None) -> tuple[nn.Module, bool]:
         """Train to the end of the stage's budget, from `state` if there is one; the averaged model, and whether it stopped early."""
         feed = stage.feed()
         try:
@@ -121,9 +120,7 @@ class _Run:
         finally:
             feed.close()
 
-    def _descend(
-        self, stage: Stage, feed: Feed, state: Mapping[str, Any] | None, stop_after: int | None
-    ) -> tuple[nn.Module, bool]:
+    def _descend(self, stage: Stage, feed: Feed, state: State | None, stop_after: int | None) -> tuple[nn.Module, bool]:
         model, fabric, books, position = self._model.train(), self._fabric, self._books, self._books.position
         average = copy.deepcopy(model).eval().requires_grad_(False)
         torch.manual_seed(stage.config.seed + fabric.global_rank)
@@ -160,7 +157,7 @@ class _Run:
         self._save(average, movers, feed)
         return average, stopped
 
-    def _step(self, movers: Sequence[Turn], batch: Any, share: float, config: LoopConfig) -> None:
+    def _step(self, movers: Sequence[Turn], batch: Batch, share: float, config: LoopConfig) -> None:
         sums = self._books.sums
         for turn in movers:
             if turn.due(self._books.position.step):
@@ -192,14 +189,13 @@ class _Run:
             kernel_precision=kernel_precision if config.kernel_precision == "auto" else config.kernel_precision,
         )
 
-    def _decide(self, config: LoopConfig, stage: Stage, batch: Any) -> LoopConfig:
+    def _decide(self, config: LoopConfig, stage: Stage, batch: Batch) -> LoopConfig:
         config = decided(config, self._model, stage.players, batch, self._fabric)
         self._books.precision = config.precision, config.kernel_precision
-        if self._fabric.global_rank == 0 and "loop" in self._settings:
+        loop = self._settings.get("loop")
+        if self._fabric.global_rank == 0 and isinstance(loop, dict):
             made = {"precision": config.precision, "kernel_precision": config.kernel_precision}
-            write_json(
-                self._folder / SETTINGS, {**self._settings, "loop": {**self._settings["loop"], **made}}, indent=1
-            )
+            write_json(self._folder / SETTINGS, {**self._settings, "loop": {**loop, **made}}, indent=1)
         return config
 
     def _save(self, average: nn.Module, movers: Sequence[Turn], feed: Feed) -> None:

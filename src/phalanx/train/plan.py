@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar, Protocol
 
-import torch
 from torch import nn
 
 from phalanx.core.errors import InputError
 from phalanx.core.precision import Precision, check_precision
+from phalanx.data.mixture import Batch
 from phalanx.methods.base import Player
 
 HELD_OUT_SEED = 1_000_003
@@ -68,20 +68,19 @@ class LoopConfig:
     """Of Muon's iteration; auto: the faster one, measured before the first step."""
 
 
-class Batch(Protocol):
-    """What the loop asks of a batch."""
+class Settings(Protocol):
+    """What a run asks of a method's settings: a dataclass with a `loop`."""
 
-    def __len__(self) -> int: ...
+    __dataclass_fields__: ClassVar[dict[str, Field[object]]]
 
-    def __getitem__(self, rows: slice) -> Batch: ...
-
-    def to(self, device: torch.device) -> Batch: ...
+    @property
+    def loop(self) -> LoopConfig: ...
 
 
 class Feed(Protocol):
     """What the loop asks of the data: batches in an order that only the constructor's arguments and the state decide."""
 
-    def next(self, batch: int, size: int, reuse: int) -> Any: ...  # a `Batch`, of its own kind
+    def next(self, batch: int, size: int, reuse: int) -> Batch: ...
 
     def state(self) -> dict[str, Any]: ...
 

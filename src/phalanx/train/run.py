@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import safetensors.torch
 import torch
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from phalanx.core.errors import InputError
 from phalanx.train.card import Source, begun_from, write_card
 from phalanx.train.loop import train
-from phalanx.train.plan import Stage
+from phalanx.train.plan import Settings, Stage
 from phalanx.train.processes import launched
+
+Config = TypeVar("Config", bound=Settings)
 
 Say = Callable[[str], object]
 say: Say = partial(print, flush=True)
@@ -46,7 +48,7 @@ class Prepared:
 
 
 def run(
-    prepare: Callable[[Any], Prepared], config: Any, out: str | Path, resume: bool = False, report: Say = say
+    prepare: Callable[[Config], Prepared], config: Config, out: str | Path, resume: bool = False, report: Say = say
 ) -> Path:
     """Train (or go on training) in the folder `out`; returns the file of weights, beside which lies their card.
 
@@ -64,7 +66,7 @@ def run(
 
 
 def _carry_out(
-    fabric: Fabric, prepare: Callable[[Any], Prepared], config: Any, out: Path, resume: bool, report: Say
+    fabric: Fabric, prepare: Callable[[Config], Prepared], config: Config, out: Path, resume: bool, report: Say
 ) -> Path:
     prepared, settings = prepare(config), asdict(config)
     start = begun_from(prepared.start)  # before the hours in which the file may change

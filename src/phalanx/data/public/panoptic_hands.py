@@ -20,7 +20,6 @@ github.com/MengHao666/Minimal-Hand-pytorch, `datasets/hand_labels.py` and `hand1
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -95,7 +94,7 @@ class PanopticHands(Dataset):
         return (mirrored(sample) if self._left[index] else sample).check()
 
 
-_Labels = tuple[list[str], list[str], list[Any], list[bool], list[tuple[int, int]]]
+_Labels = tuple[list[str], list[str], list[object], list[bool], list[tuple[int, int]]]
 """Pictures' paths, where each label stands, points as they are, left or not, and widths and heights where they are given."""
 
 

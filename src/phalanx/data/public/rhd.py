@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -141,8 +140,9 @@ class RHD(Dataset):
         return self.folder / self.split / kind / f"{number:05d}.png"
 
 
-def _stack(labels: Mapping[int, Any], key: str, shape: tuple[int, int], path: Path) -> np.ndarray:
+def _stack(labels: Mapping[int, object], key: str, shape: tuple[int, int], path: Path) -> np.ndarray:
     """One entry of all labels as (N, *shape) finite numbers."""
-    if lacking := [n for n, label in labels.items() if not isinstance(label, Mapping) or label.get(key) is None]:
+    entries = {n: label.get(key) if isinstance(label, Mapping) else None for n, label in labels.items()}
+    if lacking := [n for n, entry in entries.items() if entry is None]:
         raise InputError(f"{path}: picture {lacking[0]}: {key} is missing")
-    return stacked([label[key] for label in labels.values()], shape, (f"{path}: picture {n}: {key}" for n in labels))
+    return stacked(list(entries.values()), shape, (f"{path}: picture {n}: {key}" for n in labels))

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, TypeVar
 
 from phalanx.core.errors import InputError
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 class Cluster:
     """A connection to Ray, as `connect` makes it."""
 
-    def __init__(self, ray: Any) -> None:
+    def __init__(self, ray: ModuleType) -> None:
         self._ray = ray
 
     @property
@@ -45,7 +46,7 @@ class Cluster:
         """
         ray, left = self._ray, iter(items)
         remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(_call)
-        waiting: dict[Any, Item] = {}
+        waiting: dict[object, Item] = {}
         while True:
             for item in left:
                 waiting[remote.remote(function, item)] = item
@@ -57,7 +58,7 @@ class Cluster:
             item = waiting.pop(reference)
             yield item, self._result(reference)
 
-    def _result(self, reference: Any) -> Any:
+    def _result(self, reference: object) -> Any:
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import cv2
 import numpy as np
@@ -45,6 +45,36 @@ SCHEMA = "phalanx.set/2"
 CHUNKS = 32  # in a shard
 _SPARE = 1.05  # disk wanted beyond the estimate
 _MOST = 10**9  # pictures
+
+
+class Entry(TypedDict):
+    """A shard in a manifest."""
+
+    file: str
+    pictures: int
+    bytes: int
+    sha256: str
+
+
+class PlanSettings(TypedDict):
+    """A `Plan` in a manifest."""
+
+    synth: dict[str, object]
+    seed: int
+    count: int
+
+
+class Manifest(PlanSettings):
+    """What lies beside the shards of a set: what they are made of and what they must be."""
+
+    schema: str
+    version: str
+    engine: int
+    licence: str
+    surroundings: dict[str, str]
+    complete: bool
+    shards: dict[str, Entry]
+    """By number."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +109,7 @@ class Plan:
         """Pictures in a full shard."""
         return CHUNKS * self.config.pictures
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> PlanSettings:
         """As the manifest has it."""
         folder = self.config.backgrounds  # machines may keep it in different places
         settings = asdict(self.config) | {"backgrounds": None if folder is None else folder.name}
@@ -146,7 +176,7 @@ def make_set(
     return path
 
 
-def _check_shard(plan: Plan, shard: int, path: Path, entries: dict[str, Any]) -> None:
+def _check_shard(plan: Plan, shard: int, path: Path, entries: dict[str, Entry]) -> None:
     """Check that a shard is the one in the manifest or, if the manifest does not have it yet, that it is whole."""
     entry = entries.get(str(shard))
     if entry is None:
@@ -176,7 +206,7 @@ def _amount(size: float) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
 
 
-def make_shard(plan: Plan, shard: int, folder: Path) -> dict[str, Any]:
+def make_shard(plan: Plan, shard: int, folder: Path) -> Entry:
     """Make one shard of the set; returns its entry in the manifest."""
     path = folder / plan.name(shard)
     write_shard(path, _chunks(plan, shard))
@@ -196,7 +226,7 @@ def estimate_set(plan: Plan, missing: list[int], folder: Path, workers: int) -> 
     return Estimate(chunks * seconds / busy + setup, math.ceil(chunks * size), shutil.disk_usage(folder).free)
 
 
-def read_manifest(out: str | os.PathLike[str], say: Callable[[str], None] = print) -> dict[str, Any]:
+def read_manifest(out: str | os.PathLike[str], say: Callable[[str], None] = print) -> Manifest:
     """The manifest of the set in the folder `out`.
 
     Args:
@@ -250,7 +280,7 @@ def _chunks(plan: Plan, shard: int) -> Iterator[Sample]:
 
 def _make(
     plan: Plan, missing: list[int], folder: Path, workers: int, cluster: Cluster | None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, Entry]]:
     """Shards as they are finished, in any order."""
     if cluster is not None:
         plan = _from_anywhere(plan)
@@ -317,16 +347,16 @@ def surroundings(plan: Plan) -> dict[str, str]:
     return found
 
 
-def _of_engine(engine: Any) -> str:
+def _of_engine(engine: int | None) -> str:
     return "a version of the engine that it does not name" if engine is None else f"version {engine} of the engine"
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:12]
 
 
-def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
-    fresh: dict[str, Any] = {
+def _open_manifest(path: Path, plan: Plan) -> Manifest:
+    fresh: Manifest = {
         "schema": SCHEMA,
         "version": __version__,
         "engine": ENGINE,
@@ -352,15 +382,15 @@ def _open_manifest(path: Path, plan: Plan) -> dict[str, Any]:
     return {**found, "complete": False}
 
 
-def _choices(manifest: dict[str, Any]) -> dict[str, Any]:
+def _choices(manifest: Manifest) -> dict[str, object]:
     """Everything that the shards of a set have in common, by name."""
-    single = {name: manifest.get(name) for name in ("version", "seed", "count")}
+    single: dict[str, object] = {name: manifest.get(name) for name in ("version", "seed", "count")}
     return single | manifest["synth"] | manifest["surroundings"]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Manifest:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found: Manifest = json.loads(path.read_text(encoding="utf-8"))
         parts = (found["shards"], found["synth"], found["surroundings"])
         if found["schema"] != SCHEMA or not all(isinstance(part, dict) for part in parts):
             raise ValueError("another schema")
@@ -371,7 +401,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: is not the manifest of a set") from error
 
 
-def _entry(path: Path, pictures: int) -> dict[str, Any]:
+def _entry(path: Path, pictures: int) -> Entry:
     return {"file": path.name, "pictures": pictures, "bytes": path.stat().st_size, "sha256": _checksum(path)}
 
 
