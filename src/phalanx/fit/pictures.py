@@ -50,7 +50,9 @@ class PictureJoints:
 
     places: Tensor  # (T, 21, 2) x / z and y / z before the camera
     seen: Tensor  # (T, 21)
-    depth: Tensor | None = None  # (T, 21) z relative to the wrist's, as large as in the picture: (z - z_wrist) / z_wrist; or None
+    depth: Tensor | None = (
+        None  # (T, 21) z relative to the wrist's, as large as in the picture: (z - z_wrist) / z_wrist; or None
+    )
     length: float | None = None  # metres from the wrist to the tip of the straight middle finger, if known
 
     def __getitem__(self, frames: Tensor) -> PictureJoints:
@@ -102,7 +104,7 @@ def hand_sizes(joints: PictureJoints) -> Tensor:
     return (weight * (places - middle).square()).sum((1, 2)).sqrt().clamp_min(1e-6)
 
 
-def distances_in_picture(chain: Chain[Tensor], state: State[Tensor], joints: PictureJoints) -> Tensor:
+def picture_distances(chain: Chain[Tensor], state: State[Tensor], joints: PictureJoints) -> Tensor:
     """(T, 21) how far each joint lies beside the one in the picture, metres at the hand's distance; NaN where none is seen."""
     found = pose_hands(chain, state).joints
     off = (found[..., :2] / found[..., 2:] - joints.places).norm(dim=-1) * found[..., 2]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from phalanx.core.records import join_fields
+from phalanx.core.records import join_fields, map_fields
 from phalanx.fit.chain import Chain, chain_of
 from phalanx.fit.evidence import Evidence
 from phalanx.fit.joints import (
@@ -28,7 +28,8 @@ from phalanx.fit.joints import (
     within_limits,
 )
 from phalanx.fit.missing import LEAST
-from phalanx.fit.outliers import HUBER, replaced, solve_robustly
+from phalanx.fit.outliers import HUBER, OUTLIER, replaced, solve_robustly
+from phalanx.fit.pictures import PictureJoints, picture_distances, picture_terms, solve_pictures
 from phalanx.fit.solver import Term, minimise
 from phalanx.fit.state import State
 from phalanx.fit.terms import InnerPrior
@@ -58,6 +59,9 @@ JUMP, AT_REST = math.radians(30), 0.010
 
 Terms = Callable[[Tensor], list[Term[Tensor]]]
 """The terms of the frames of these numbers (n,)."""
+
+Lend = Callable[[State[Tensor], State[Tensor]], State[Tensor]]
+"""A start for frames, from their own states and those of neighbours."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,31 @@ def _follow(chain: Chain[Tensor], evidence: Evidence, state: State[Tensor]) -> S
     def terms(frames: Tensor) -> list[Term[Tensor]]:
         return joint_terms(chain, evidence.map(lambda value: value[frames]), config)
 
-    settled = settle(chain, terms, state, movements(evidence.joints, seen), ~seen.all(1))
+    settled = settle(chain, terms, state, movements(evidence.joints, seen), ~seen.all(1), _lend_angles)
     return within_limits(chain, settled, evidence.shape)
+
+
+def fit_picture_recording(model: HandModel, joints: PictureJoints) -> RecordingFit:
+    """Pose the hand model on joints in pictures of frames that follow each other; size and distance come from the prior.
+
+    Returns:
+        poses before the camera, no angle beyond its limits; and joints that are misplaced by `outliers.OUTLIER` at the hand's distance.
+    """
+    chain = chain_of(model)
+    with torch.inference_mode():
+        state, _ = solve_pictures(chain, joints)
+        outliers = picture_distances(chain, state, joints) > OUTLIER
+        joints = replace(joints, seen=joints.seen & ~outliers)
+        if outliers.any():
+            wrong = torch.nonzero(outliers.any(1))[:, 0]
+            state = replaced(state, wrong, solve_pictures(chain, joints[wrong])[0])
+        flat = joints.places * state.translation[:, None, 2:]  # metres at the hand's distance
+        flat = torch.cat((torch.where(joints.seen[..., None], flat, 0.0), torch.zeros_like(flat[..., :1])), dim=-1)
+        always = torch.ones_like(joints.seen[:, 0])
+        moved = movements(flat, joints.seen)
+        settled = settle(chain, lambda frames: picture_terms(chain, joints[frames]), state, moved, always, _lend_all)
+        pose = pose_of_state(chain, within_limits(chain, settled, None))
+    return RecordingFit(usable(pose), outliers.clone())
 
 
 def movements(joints: Tensor, seen: Tensor | None = None) -> Tensor:
@@ -134,7 +161,9 @@ def movements(joints: Tensor, seen: Tensor | None = None) -> Tensor:
     return torch.where(enough, moved, torch.inf)
 
 
-def settle(chain: Chain[Tensor], terms: Terms, state: State[Tensor], movement: Tensor, unsure: Tensor) -> State[Tensor]:
+def settle(
+    chain: Chain[Tensor], terms: Terms, state: State[Tensor], movement: Tensor, unsure: Tensor, lend: Lend
+) -> State[Tensor]:
     """Frames that follow their neighbours where their joints do.
 
     Args:
@@ -142,6 +171,7 @@ def settle(chain: Chain[Tensor], terms: Terms, state: State[Tensor], movement: T
         state: of T frames, each by itself.
         movement: (T - 1,) see `movements`.
         unsure: (T,) frames that follow their neighbours in any case.
+        lend: what frames take over from neighbours to start from.
     """
     count = len(state.inner)
     weight = torch.where(movement < APART, (STILL + MOVING * movement) ** -2, 0.0)  # 1 / sigma^2 of each link
@@ -155,7 +185,7 @@ def settle(chain: Chain[Tensor], terms: Terms, state: State[Tensor], movement: T
             frames = torch.nonzero(chosen)[:, 0]
             for part in frames[frames % 2 == parity].split(BATCH // 3):
                 if len(part):  # an empty tensor has one empty part
-                    better = _between(chain, terms, state, part, before[part], after[part])
+                    better = _between(chain, terms, state, part, before[part], after[part], lend)
                     state = replaced(state, part, better)
     return state
 
@@ -184,22 +214,33 @@ def _beside(links: Tensor, count: int, reach: int) -> Tensor:
 
 
 def _between(
-    chain: Chain[Tensor], terms: Terms, state: State[Tensor], frames: Tensor, before: Tensor, after: Tensor
+    chain: Chain[Tensor], terms: Terms, state: State[Tensor], frames: Tensor, before: Tensor, after: Tensor, lend: Lend
 ) -> State[Tensor]:
-    """The best of `frames` (n,) with their neighbours as prior: from their own angles, and from those of each neighbour.
+    """The best of `frames` (n,) with their neighbours as prior: from their own state, and from what each neighbour lends.
 
     `before` and `after` (n,) are the weights of the two neighbours.
     """
-    beside = (frames - 1).clamp_min(0), (frames + 1).clamp_max(len(state.inner) - 1)
+    own, *beside = (_frames(state, near.clamp(0, len(state.inner) - 1)) for near in (frames, frames - 1, frames + 1))
     total = (before + after)[:, None]
-    mean = before[:, None] * state.inner[beside[0]] + after[:, None] * state.inner[beside[1]]
+    mean = before[:, None] * beside[0].inner + after[:, None] * beside[1].inner
     stiff = torch.zeros_like(mean)
     stiff[:, :20] = total
     neighbours = InnerPrior((mean / total.clamp_min(1e-9)).repeat(3, 1), stiff.repeat(3, 1))
-    own = State(state.orientation[frames], state.translation[frames], state.inner[frames])
-    starts = [own]
-    for other in beside:
-        starts.append(replace(own, inner=torch.cat((state.angles[other], own.shape), dim=1)))
-    found, cost = minimise(chain, [*terms(frames.repeat(3)), neighbours], join_fields(starts), STEPS)
+    starts = join_fields([own, *(lend(own, other) for other in beside)])
+    found, cost = minimise(chain, [*terms(frames.repeat(3)), neighbours], starts, STEPS)
     best = cost.reshape(3, -1).argmin(0) * len(frames) + torch.arange(len(frames), device=frames.device)
-    return State(found.orientation[best], found.translation[best], found.inner[best])
+    return _frames(found, best)
+
+
+def _frames(state: State[Tensor], numbers: Tensor) -> State[Tensor]:
+    return map_fields(state, lambda value: value[numbers])
+
+
+def _lend_angles(own: State[Tensor], other: State[Tensor]) -> State[Tensor]:
+    """For joints in 3D, which say how the palm lies."""
+    return replace(own, inner=torch.cat((other.angles, own.shape), dim=1))
+
+
+def _lend_all(own: State[Tensor], other: State[Tensor]) -> State[Tensor]:
+    """For pictures, in which palms may lie this way or that."""
+    return replace(_lend_angles(own, other), orientation=other.orientation)
