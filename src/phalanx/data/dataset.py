@@ -32,7 +32,7 @@ class Dataset(ABC):
     licence: str
     """What the authors ask of users, in a few words."""
     marks: tuple[str, ...] = ()
-    """Patterns of paths below the set's folder, any of which identifies it: pictures too, so that a set without its labels is recognised."""
+    """Patterns of paths below the set's folder, any of which identifies it: pictures too, so that a set without labels is known."""
     files: tuple[str, ...] = ()
     """Patterns of names that the set's files have and no others, wherever they lie."""
 

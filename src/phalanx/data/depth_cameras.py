@@ -14,7 +14,8 @@ import numpy as np
 
 from phalanx.core.checks import as_intrinsics
 from phalanx.core.errors import InputError
-from phalanx.data.images import OVERLAY, read_depth, read_packed_depth
+from phalanx.data.depth_images import DEPTH_SUFFIXES, read_depth_values
+from phalanx.data.images import OVERLAY, read_packed_depth
 
 _LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
 
@@ -59,45 +60,47 @@ DEPTH_CAMERAS = {
 
 
 def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """A depth frame (16 bits grey, or as its camera packs it) in metres `(H, W)`, 0 = no reading, and its camera matrix `(3, 3)`.
+    """A depth frame in metres `(H, W)`, 0 = no reading, and its camera matrix `(3, 3)`.
 
     Args:
-        path: of the picture.
+        path: of the frame (`data.depth_images.read_depth_values`), or of the picture that its camera packs it in.
         camera: a name in `DEPTH_CAMERAS`, or `fx,fy,cx,cy` in pixels.
-        unit: metres that a value of 1 stands for; none: the named camera's.
+        unit: metres that a value of 1 stands for; none: the named camera's, and 1 of frames of floating-point numbers.
 
     Raises:
         InputError: no such camera, a camera of numbers without a unit, a file that cannot be read, a frame without readings, or one
             whose distances no hand could have: the unit is wrong.
     """
-    metres = unit_of(camera, unit)
     known = DEPTH_CAMERAS.get(camera)
-    K = None if known else _intrinsics(camera)
     if known is not None and known.packed:
+        metres = unit_of(camera, unit)
         depth = read_packed_depth(Path(path)) * (metres / known.unit)
     else:
-        depth = read_depth(path, metres)
+        values = read_depth_values(path)
+        metres = 1.0 if unit is None and values.dtype == np.float32 else unit_of(camera, unit)
+        depth = (values * metres).astype(np.float32)
     if not (depth > 0).any():
         raise InputError(f"{path}: is empty, no pixel has a depth")
     typical = float(np.median(depth[depth > 0]))
-    if not _LIKELY[0] < typical < _LIKELY[1]:
-        fitting = [
-            f"{name} ({c.unit:g} m)"
-            for name, c in DEPTH_CAMERAS.items()
-            if not c.packed and _within(typical / metres * c.unit)
-        ]
-        hint = f"; it would fit {', '.join(fitting)}" if fitting else ""
-        raise InputError(f"{path}: is {typical:.3g} m away if 1 stands for {metres:g} m: the unit is wrong{hint}")
+    if not _within(typical):
+        raise InputError(
+            f"{path}: is {typical:.3g} m away if 1 stands for {metres:g} m: the unit is wrong{_units_that_fit(typical / metres)}"
+        )
     height, width = depth.shape
-    if known is not None:
-        K = known.K(width, height)
-    assert K is not None
-    return depth, K
+    return depth, _intrinsics(camera) if known is None else known.K(width, height)
+
+
+def _units_that_fit(value: float) -> str:
+    """Cameras under whose unit a frame of that median value would be at a hand's distance, as the end of a sentence."""
+    fitting = [
+        f"{name} ({c.unit:g} m)" for name, c in DEPTH_CAMERAS.items() if not c.packed and _within(value * c.unit)
+    ]
+    return f"; it would fit {', '.join(fitting)}" if fitting else ""
 
 
 def depth_frames(folder: Path) -> list[Path]:
-    """PNG files in a folder and below it, but for pictures that `phalanx predict --depth` left there."""
-    pictures = (path for path in folder.rglob("*") if path.suffix.lower() == ".png" and path.is_file())
+    """Files of depth frames in a folder and below it, but for pictures that `phalanx predict --depth` left there."""
+    pictures = (path for path in folder.rglob("*") if path.suffix.lower() in DEPTH_SUFFIXES and path.is_file())
     return sorted(path for path in pictures if not path.stem.endswith(OVERLAY) and not path.name.startswith("."))
 
 

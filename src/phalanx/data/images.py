@@ -10,6 +10,7 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder, read_head
+from phalanx.data.exif import focal_length
 
 PICTURE_SUFFIXES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .bmp .tif .tiff .gif .avif .jp2 .ppm .pgm .pbm".split())
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp .ogv".split())
@@ -31,7 +32,12 @@ MAX_RATIO = 100  # of the sides; a square round a longer picture would not fit i
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a picture file as upright RGB: (H, W, 3) uint8.
+    """Read a picture file as upright RGB: (H, W, 3) uint8. Details and errors as for `read_photo`."""
+    return read_photo(path)[0]
+
+
+def read_photo(path: str | os.PathLike[str]) -> tuple[np.ndarray, float | None]:
+    """Read a picture file as upright RGB (H, W, 3) uint8, and the focal length in pixels that its EXIF data state, or None.
 
     - The orientation that the camera wrote beside the picture (EXIF) is applied, so (0, 0) is the upper left of what a
       viewer shows; a camera matrix for the picture must be that of the upright picture.
@@ -39,15 +45,17 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     - Transparent pixels are laid over white, as viewers show them.
     - 16 bits a channel become 8: grey by rounding v / 257, colours by their upper byte.
     - Of an animation or a file with several pictures, the first.
+    - The focal length is found as `data.exif.focal_length` has it.
 
     The size is read from the file's head and checked before anything is decoded.
 
     Raises:
-        InputError: missing, not a file, empty, no picture or of an unknown format, truncated or damaged, smaller than
+        InputError: missing, a URL, not a file, empty, no picture or of an unknown format, truncated or damaged, smaller than
             `MIN_SIDE` on a side or larger than `MAX_PIXELS`. One sentence, beginning with the path.
     """
     from PIL import Image, ImageOps
 
+    check_local(path)
     path = Path(path)
     if _is_folder(path):
         raise InputError(f"{path}: is a folder, not a picture")
@@ -71,11 +79,13 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
                 image.load()
             except Exception as error:  # as above; among them every kind of truncation
                 raise InputError(f"{path}: the picture is truncated or damaged ({_one_line(error)})") from error
+            focal = None
             try:
+                focal = focal_length(image.getexif(), *image.size)
                 image = ImageOps.exif_transpose(image)
             except Exception:
                 pass  # unreadable EXIF: the pixels are still there
-            return _to_rgb8(path, image)
+            return _to_rgb8(str(path), image), focal
 
 
 def read_image_of_size(path: str | os.PathLike[str], width: int, height: int) -> np.ndarray:
@@ -130,7 +140,7 @@ def read_packed_depth(path: Path) -> np.ndarray:
     """A depth picture of the NYU set, an 8-bit one of millimetres as 256 green + blue: (480, 640) float32 metres, 0 = no reading."""
     image = read_image_of_size(path, *_PACKED_SIZE)
     if image[..., 0].any():
-        raise InputError(f"{path}: has red in it, which pictures of depth have not")
+        raise InputError(f"{path}: has red in it, which depth pictures do not")
     depth = image[..., 1].astype(np.float32) * 256 + image[..., 2]
     return np.where(depth == _PACKED_END, np.float32(0), depth / 1000)
 
@@ -147,7 +157,51 @@ def check_size(width: int, height: int, name: str) -> None:
         raise InputError(f"{name}: {width}x{height} pixels: one side is more than {MAX_RATIO} times the other")
 
 
-def _to_rgb8(path: Path, image) -> np.ndarray:
+def rgb_of_array(image: np.ndarray) -> np.ndarray:
+    """A picture in memory, (H, W) or (H, W, C), as RGB (H, W, 3), uint8 or float32 in [0, 1]; treated as one in a file (`read_photo`).
+
+    C is 1 (grey), 2 (grey, opacity), 3 (RGB) or 4 (RGB, opacity); values are uint8, uint16 or floats in [0, 1].
+
+    Raises:
+        InputError: another shape or type, too small or large, values that are not finite or not in [0, 1].
+    """
+    from PIL import Image
+
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[..., 0]
+    if image.ndim not in (2, 3) or (image.ndim == 3 and not 2 <= image.shape[2] <= 4):
+        raise InputError(f"image: must be (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, not {image.shape}{_why(image)}")
+    check_size(image.shape[1], image.shape[0], "image")
+    if np.issubdtype(image.dtype, np.floating):
+        if not (image.min() >= 0 and image.max() <= 1):  # NaN fails both
+            raise InputError("image: floating-point values must lie in [0, 1]")
+        return _float_rgb(image.astype(np.float32))
+    if image.dtype == np.uint16:
+        image = ((image.astype(np.int64) + 128) // 257 if image.ndim == 2 else image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise InputError(f"image: must be uint8, uint16, or float in [0, 1], not {image.dtype}")
+    if image.ndim == 3 and image.shape[2] == 3:
+        return image
+    return _to_rgb8("image", Image.fromarray(np.ascontiguousarray(image)))
+
+
+def _why(image: np.ndarray) -> str:
+    if image.ndim == 3 and image.shape[0] in (1, 3, 4):
+        return "; move the channels to the end"
+    return "; give one picture at a time" if image.ndim == 4 else ""
+
+
+def _float_rgb(image: np.ndarray) -> np.ndarray:
+    """(H, W), or (H, W, C) with opacity last where C is even, as (H, W, 3), over white."""
+    image = image[..., None] if image.ndim == 2 else image
+    colour = image
+    if image.shape[2] in (2, 4):
+        colour, opacity = image[..., :-1], image[..., -1:]
+        colour = np.clip(colour * opacity + (1 - opacity), 0, 1)
+    return np.repeat(colour, 3, axis=-1) if colour.shape[2] == 1 else colour
+
+
+def _to_rgb8(path: str, image) -> np.ndarray:
     """A loaded Pillow image of any mode as (H, W, 3) uint8."""
     from PIL import Image
 
@@ -172,6 +226,15 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def check_local(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if a path is a URL, or far too long for one."""
+    text = os.fspath(path)
+    if isinstance(text, str) and ("://" in text or text.startswith("data:")):
+        raise InputError(f"{text[:80]}{'...' if len(text) > 80 else ''}: is a URL; download the file first")
+    if len(text) > 4096:
+        raise InputError(f"{text[:40]!r}...: is not a path; it has {len(text)} characters")
+
+
 def is_video(path: str | os.PathLike[str]) -> bool:
     """Whether the path has the suffix of a video file."""
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
@@ -184,10 +247,12 @@ def find_inputs(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     an earlier job drew there (`OVERLAY`) are passed over.
 
     Raises:
-        InputError: a folder that cannot be read or has neither pictures nor videos.
+        InputError: a URL, or a folder that cannot be read or has neither pictures nor videos.
     """
     found: dict[str, Path] = {}
-    for given in map(Path, paths):
+    for named in paths:
+        check_local(named)
+        given = Path(named)
         for path in _pictures_inside(given) if _is_folder(given) else [given]:
             found.setdefault(real_path(path), path)
     return list(found.values())

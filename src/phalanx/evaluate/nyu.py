@@ -98,6 +98,7 @@ def score_nyu(predicted: np.ndarray, true: np.ndarray) -> dict[str, Json]:
             f"predicted: depths are {ratio:.3g} times the true ones (metres instead of millimetres?); u v d in pixels and "
             "millimetres expected"
         )
+    _refuse_xyz(predicted, true)
     errors = end_point_errors(to_millimetres(predicted), to_millimetres(true))  # (N, 14)
     subjects = {"first_subject": errors[:FIRST_SUBJECT], "second_subject": errors[FIRST_SUBJECT:]}
     return {
@@ -112,6 +113,15 @@ def score_nyu(predicted: np.ndarray, true: np.ndarray) -> dict[str, Json]:
         "frames_with_max_error_within": frames_within(errors, THRESHOLDS).tolist(),
         "frames_with_mean_error_within": frames_with_mean_within(errors, THRESHOLDS).tolist(),
     }
+
+
+def _refuse_xyz(predicted: np.ndarray, true: np.ndarray) -> None:
+    """Raise InputError if joints are x, y, z in millimetres instead of u, v, d: they agree with the truth only so read."""
+    as_given = np.median(end_point_errors(to_millimetres(predicted), to_millimetres(true)))
+    wanted = to_millimetres(true)
+    for signs in ((1, 1, 1), (1, -1, 1)):
+        if np.median(end_point_errors(predicted * signs, wanted)) < 0.5 * as_given:
+            raise InputError("predicted: joints are x, y, z in millimetres; u v d in pixels and millimetres expected")
 
 
 def joints_14(joints: np.ndarray) -> np.ndarray:

@@ -139,12 +139,16 @@ class MixedFeed:
         if feeds.keys() != counts.keys():
             raise ValueError(f"MixedFeed: feeds of {sorted(feeds)}, counts of {sorted(counts)}")
         self._feeds, self._counts = dict(feeds), dict(counts)
+        self._askers = ThreadPoolExecutor(max_workers=len(self._feeds), thread_name_prefix="mix")
 
     def next(self, batch: int, size: int, reuse: int) -> Mixture:
         """The next batch."""
         if batch != sum(self._counts.values()):
             raise ValueError(f"MixedFeed: a batch of {batch} is not one of {self._counts}")
-        return Mixture({kind: feed.next(self._counts[kind], size, reuse) for kind, feed in self._feeds.items()})
+        asked = {  # at once: each may have to wait for its first buffer
+            kind: self._askers.submit(feed.next, self._counts[kind], size, reuse) for kind, feed in self._feeds.items()
+        }
+        return Mixture({kind: part.result() for kind, part in asked.items()})
 
     def state(self) -> dict[str, Any]:
         """Where each feed stands."""
@@ -157,6 +161,7 @@ class MixedFeed:
 
     def close(self) -> None:
         """Close all feeds."""
+        self._askers.shutdown()
         for feed in self._feeds.values():
             feed.close()
 

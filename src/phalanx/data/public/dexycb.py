@@ -218,7 +218,10 @@ def _extrinsics(path: Path, cameras: list[int]) -> dict[int, np.ndarray]:
             raise InputError(f"{path}: lacks the camera {SERIALS[camera]}")
         to_world = np.eye(4)
         name = f"{path}: camera {SERIALS[camera]}"
-        to_world[:3] = as_array(np.ravel(rows[SERIALS[camera]]), (12,), name).reshape(3, 4)
+        numbers = rows[SERIALS[camera]]
+        nested = isinstance(numbers, list) and all(isinstance(row, list) for row in numbers)
+        flat = [number for row in numbers for number in row] if nested else numbers
+        to_world[:3] = as_array(flat, (12,), name).reshape(3, 4)
         if not np.allclose(to_world[:3, :3] @ to_world[:3, :3].T, np.eye(3), atol=1e-3):
             raise InputError(f"{name}: its first three columns are no rotation")
         motions[camera] = np.linalg.inv(to_world)

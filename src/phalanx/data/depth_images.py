@@ -1,0 +1,82 @@
+"""Reading depth frames as users have them: PNG, PGM and TIFF of 16 bits, TIFF, EXR and NPY of floating-point metres."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from phalanx.core.errors import InputError
+from phalanx.core.files import read_head
+
+DEPTH_SUFFIXES = (".png", ".pgm", ".tif", ".tiff", ".exr", ".npy")
+_PILLOW = {".png": "PNG", ".pgm": "PPM", ".tif": "TIFF", ".tiff": "TIFF"}
+_NO_READING = 65_535  # what some cameras write for it instead of 0
+_LARGEST = 100_000_000  # pixels
+
+
+def read_depth_values(path: str | os.PathLike[str]) -> np.ndarray:
+    """Values of a depth frame (H, W): uint16 in the camera's unit, or float32, metres as a rule; 0 = no reading.
+
+    65535, negative values and values that are not finite are no readings either.
+
+    Raises:
+        InputError: missing, damaged, of another kind, of several channels, of 8 bits, or absurdly large.
+    """
+    path = Path(path)
+    read_head(path, 1)  # says what is wrong with a file that is not there
+    suffix = path.suffix.lower()
+    if suffix not in DEPTH_SUFFIXES:
+        raise InputError(f"{path}: is no depth frame ({', '.join(DEPTH_SUFFIXES)} can be read)")
+    try:
+        if suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        elif suffix == ".exr":
+            values = _read_exr(path)
+        else:
+            values = _read_picture(path, _PILLOW[suffix])
+    except InputError:
+        raise
+    except Exception as error:  # damaged files make decoders raise anything
+        raise InputError(f"{path}: is truncated, damaged or no {suffix[1:].upper()} file") from error
+    values = values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values
+    if values.ndim != 2 or not values.size:
+        raise InputError(f"{path}: a depth frame has one value a pixel, this has the shape {values.shape}")
+    if values.size > _LARGEST:
+        raise InputError(f"{path}: {values.shape[1]}x{values.shape[0]} pixels are more than any depth camera has")
+    if np.issubdtype(values.dtype, np.floating):
+        return np.where(np.isfinite(values) & (values > 0), values, 0).astype(np.float32)
+    if values.dtype == bool or values.dtype.itemsize < 2 or not np.issubdtype(values.dtype, np.integer):
+        raise InputError(f"{path}: is not a depth frame of 16 bits, but of {values.dtype}; a colour picture?")
+    return np.where((values > 0) & (values < _NO_READING), values, 0).astype(np.uint16)
+
+
+def looks_like_depth(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a depth frame and no photo: one channel of 16 bits or of floating-point numbers. False if it cannot be read."""
+    if Path(path).suffix.lower() not in DEPTH_SUFFIXES:
+        return False
+    try:
+        read_depth_values(path)
+    except InputError:
+        return False
+    return True
+
+
+def _read_picture(path: Path, kind: str) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path, formats=[kind]) as image:
+        return np.asarray(image)
+
+
+def _read_exr(path: Path) -> np.ndarray:
+    """The only channel of the file, or the one that is called Z."""
+    try:
+        import OpenEXR  # an extra: OpenCV's wheels have no EXR any more
+    except ImportError:
+        raise InputError(f"{path}: EXR files need one more package: pip install OpenEXR") from None
+    with OpenEXR.File(str(path)) as file:
+        channels = {name: channel.pixels for name, channel in file.channels().items()}
+        values = channels["Z"] if "Z" in channels else next(iter(channels.values()))
+        return np.array(values if len(channels) == 1 or "Z" in channels else np.stack(list(channels.values()), -1))

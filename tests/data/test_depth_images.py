@@ -1,0 +1,87 @@
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from phalanx.core.errors import InputError
+from phalanx.data.depth_images import looks_like_depth, read_depth_values
+
+VALUES = np.array([[0, 800, 65_535], [1200, 1, 40_000]], np.uint16)
+CLEAN = np.array([[0, 800, 0], [1200, 1, 40_000]], np.uint16)
+METRES = np.array([[0.0, 0.8, np.nan], [-1.0, np.inf, 0.5]], np.float32)
+CLEAN_METRES = np.array([[0.0, 0.8, 0.0], [0.0, 0.0, 0.5]], np.float32)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".tiff", ".pgm", ".npy"])
+def test_sixteen_bits_come_back_without_what_is_no_reading(tmp_path, suffix):
+    path = tmp_path / f"frame{suffix}"
+    if suffix == ".npy":
+        np.save(path, VALUES)
+    else:
+        Image.fromarray(VALUES).save(path)
+    found = read_depth_values(path)
+    assert found.dtype == np.uint16 and np.array_equal(found, CLEAN)
+    assert looks_like_depth(path)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".exr"])
+def test_floating_point_frames_are_metres(tmp_path, suffix):
+    path = tmp_path / f"frame{suffix}"
+    if suffix == ".npy":
+        np.save(path, METRES[..., None].astype(np.float64))
+    elif suffix == ".exr":
+        openexr = pytest.importorskip("OpenEXR")
+        openexr.File({"type": openexr.scanlineimage}, {"Z": METRES}).write(str(path))
+    else:
+        Image.fromarray(METRES).save(path)
+    found = read_depth_values(path)
+    assert found.dtype == np.float32 and np.allclose(found, CLEAN_METRES)
+
+
+def test_photos_and_other_files_are_named(tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "photo.png")
+    Image.new("L", (20, 20)).save(tmp_path / "grey.png")
+    np.save(tmp_path / "stack.npy", np.zeros((3, 4, 4), np.uint16))
+    np.save(tmp_path / "flags.npy", np.zeros((4, 4), bool))
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    (tmp_path / "frame.txt").write_text("1 2 3")
+    for name, says in {
+        "photo.png": "one value a pixel",
+        "grey.png": "not a depth frame of 16 bits, but of uint8",
+        "stack.npy": r"shape \(3, 4, 4\)",
+        "flags.npy": "but of bool",
+        "objects.npy": "truncated, damaged or no NPY",
+        "frame.txt": "is no depth frame",
+        "missing.png": "missing.png",
+    }.items():
+        with pytest.raises(InputError, match=says):
+            read_depth_values(tmp_path / name)
+        assert not looks_like_depth(tmp_path / name)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    suffix=st.sampled_from([".png", ".tif", ".npy", ".pgm", ".exr"]), content=st.binary(max_size=120), cut=st.booleans()
+)
+def test_damaged_files_are_one_sentence(tmp_path_factory, suffix, content, cut):
+    folder = tmp_path_factory.mktemp("damaged")
+    path = folder / f"frame{suffix}"
+    if cut and suffix == ".npy":
+        np.save(path, VALUES)
+        path.write_bytes(path.read_bytes()[: 10 + len(content)])
+    elif cut and suffix != ".exr":
+        Image.fromarray(VALUES).save(path)
+        path.write_bytes(path.read_bytes()[: 20 + len(content) // 4])
+    else:
+        path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, about what is damaged
+        try:
+            values = read_depth_values(path)
+        except InputError as error:
+            assert str(path) in str(error)
+        else:
+            assert values.ndim == 2
