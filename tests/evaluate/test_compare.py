@@ -186,6 +186,26 @@ def test_curves_of_joints_do_not_go_with_scores_of_another_kind(tmp_path):
         compare([tmp_path / "curve", tmp_path / "curve"], tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"phalanx": "x"}, "its scores of stb are damaged"),
+        ({"phalanx": {"joints_within": [0.1, 1]}}, "joints_within is no curve over thresholds_mm"),
+        ({"thresholds_mm": 3}, "joints_within is no curve over thresholds_mm"),
+        ({"thresholds_mm": None}, "its scores of stb are damaged"),
+        ({"phalanx": {"joints_within": [t / 50 for t in range(51)], "mean_mm": {}}}, "mean_mm is no number"),
+        ({"hands": float("inf")}, "its scores of stb are damaged"),
+        ({"runs": []}, "holds the scores of no run"),
+        ({"protocol": "chess"}, "holds no scores of a known protocol .*, stb, "),
+    ],
+)
+def test_damaged_scores_are_named(tmp_path, edit, message):
+    path = colour(tmp_path, "mine")
+    path.write_text(json.dumps(json.loads(path.read_text()) | edit))
+    with pytest.raises(InputError, match=f"mine.json: {message}|mine.json: .*{message}"):
+        compare([path], tmp_path / "out")
+
+
 def test_text_files_are_scored_first(tmp_path):
     lines = " ".join(["100 200 700"] * 14) + "\n"
     for name in ("true.txt", "mine.txt"):

@@ -149,6 +149,9 @@ def _from_scores(path: Path, scores: Any) -> list[Method]:
     try:
         protocol = scores["protocol"]
         kind = KINDS[protocol]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: holds no scores of a known protocol ({', '.join(KINDS)})") from error
+    try:
         runs = (
             {scores["name"]: scores} if "name" in scores else {f"{path.stem}: {k}": scores[k] for k in scores["runs"]}
         )
@@ -158,13 +161,19 @@ def _from_scores(path: Path, scores: Any) -> list[Method]:
             within: dict[str, float] = {}
             if kind.curve:
                 thresholds, shares = np.array(scores[kind.thresholds], float), np.array(figures[kind.curve], float)
+                if thresholds.ndim != 1 or not thresholds.size or shares.shape != thresholds.shape:
+                    raise ValueError(f"{kind.curve} is no curve over {kind.thresholds}")
                 within = _within(thresholds, shares)
             counts = [source[key] for key in _COUNTS for source in (scores, figures) if key in source]
             count = int(counts[0]) if counts else None
             part = scores.get("whole") is False or kind.expected not in (None, count)
+            if wrong := [key for _, key, _ in kind.columns if not isinstance(figures.get(key), int | float | None)]:
+                raise ValueError(f"{wrong[0]} is no number")
             methods.append(Method(name, protocol, {**figures, **within}, thresholds, shares, path, count, part))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: holds no scores of a known protocol ({', '.join(KINDS)})") from error
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its scores of {protocol} are damaged ({error!r})") from error
+    if not methods:
+        raise InputError(f"{path}: holds the scores of no run")
     return methods
 
 

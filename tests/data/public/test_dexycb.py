@@ -152,6 +152,16 @@ def test_faults_of_labels(tmp_path, change, fault):
             "{num_frames: 1, mano_sides: [up], extrinsics: a}",
             "must be left or right, not up",
         ),
+        (
+            "20200710-subject-01/20200710_100000/meta.yml",
+            "{num_frames: 1000000000000000, mano_sides: [left], extrinsics: a}",
+            "num_frames is 1000000000000000; at most 10000 expected",
+        ),
+        (
+            "calibration/extrinsics_20200702_151821/extrinsics.yml",
+            f"extrinsics: {{'{SERIALS[0]}': [1, [2]]}}",
+            "camera 836212060125: ",
+        ),
         ("calibration/intrinsics/836212060125_640x480.yml", "color: {fx: 1}", "lacks fx, fy, ppx or ppy"),
         ("calibration/intrinsics/836212060125_640x480.yml", "- 1", "named values expected"),
         ("calibration/extrinsics_20200702_151821/extrinsics.yml", "extrinsics: {}", "lacks the camera 836212060125"),

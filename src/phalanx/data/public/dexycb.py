@@ -37,6 +37,7 @@ from phalanx.data.images import image_batch, read_depth, read_image_of_size
 from phalanx.data.labels import as_batch, check_unit
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
+from phalanx.geometry.camera import check_camera_matrix
 
 SERIALS = (
     "836212060125", "839512060362", "840412060917", "841412060263",
@@ -48,6 +49,7 @@ OFFICIAL = {"s0_train": 465_504}  # pictures of a split; of the others the numbe
 OFFICIAL_PERSON = {"sequences": 100}
 WIDTH, HEIGHT = 640, 480
 HAND = 255  # in `seg`
+MOST_FRAMES = 10_000  # of a sequence; the longest has some hundred
 
 
 def members(split: str) -> tuple[list[int], list[int], list[int]]:
@@ -173,6 +175,8 @@ def _sequence(place: Path, number: int) -> _Sequence:
         frames, side, world = int(meta["num_frames"]), meta["mano_sides"][0], str(meta["extrinsics"])
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise InputError(f"{place / 'meta.yml'}: lacks num_frames, mano_sides or extrinsics") from error
+    if not 0 <= frames <= MOST_FRAMES:
+        raise InputError(f"{place / 'meta.yml'}: num_frames is {frames}; at most {MOST_FRAMES} expected")
     if side not in ("left", "right"):
         raise InputError(f"{place / 'meta.yml'}: mano_sides must be left or right, not {side}")
     return _Sequence(place, number, frames, side == "left", world)
@@ -206,7 +210,9 @@ def _intrinsics(path: Path) -> np.ndarray:
     colour = _yaml(path).get("color")
     if not isinstance(colour, dict) or not {"fx", "fy", "ppx", "ppy"} <= colour.keys():
         raise InputError(f"{path}: lacks fx, fy, ppx or ppy of color")
-    return as_intrinsics([colour[name] for name in ("fx", "fy", "ppx", "ppy")], f"{path}: color")
+    name = f"{path}: color"
+    K: np.ndarray = check_camera_matrix(as_intrinsics([colour[key] for key in ("fx", "fy", "ppx", "ppy")], name), name)
+    return K
 
 
 def _extrinsics(path: Path, cameras: list[int]) -> dict[int, np.ndarray]:
