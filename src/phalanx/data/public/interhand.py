@@ -40,6 +40,7 @@ from phalanx.data.images import image_batch, read_image_of_size
 from phalanx.data.labels import as_batch, check_unit, project, stacked
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
+from phalanx.geometry.camera import check_camera_matrix
 
 OFFICIAL = {"train": 1_361_062, "val": 380_125, "test": 849_160}
 """Pictures of each split."""
@@ -223,7 +224,8 @@ def _cameras(path: Path) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]
                 world_to_camera[:3, 3] = -rotation @ as_array(entry["campos"][camera], (3,), f"{label}: campos") / 1000
                 focal = as_array(entry["focal"][camera], (2,), f"{label}: focal")
                 centre = as_array(entry["princpt"][camera], (2,), f"{label}: princpt")
-                cameras[capture, camera] = world_to_camera, as_intrinsics([*focal, *centre], label)
+                K = check_camera_matrix(as_intrinsics([*focal, *centre], label), label)
+                cameras[capture, camera] = world_to_camera, K
             centres = np.array(list(entry["campos"].values()), dtype=np.float64).reshape(-1, 3)
             if len(centres) > 1 and (apart := float(np.ptp(centres, axis=0).max())) < NEAREST:
                 raise InputError(
