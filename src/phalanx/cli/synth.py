@@ -1,10 +1,15 @@
 """`phalanx synth`: labelled pictures of synthetic hands."""
 
+from __future__ import annotations
+
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from phalanx.cli.common import Verbs, add_quiet, add_verb, progress_bar, sayer
 from phalanx.core.errors import InputError
+
+if TYPE_CHECKING:
+    from phalanx.synth import SynthConfig
 
 _HELP = """\
 A set is WebDataset shards (tar files) and manifest.json with settings, counts and checksums. Each picture has image.png, depth.png
@@ -127,8 +132,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("synth: --rig and --views both set the cameras; give one of them")
 
 
-def _config(args: argparse.Namespace) -> Any:
-    """The `SynthConfig`. Raises InputError if it makes no sense, or a file or folder that it names is missing."""
+def _config(args: argparse.Namespace) -> SynthConfig:
+    """Settings of the synthesis. Raises InputError if it makes no sense, or a file or folder that it names is missing."""
     from pathlib import Path
 
     from phalanx.synth import SynthConfig

@@ -1,11 +1,16 @@
 """`phalanx train`: a method, its settings from files and options, a folder in which it trains."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from phalanx.cli.common import Verbs, add_late_verb
 from phalanx.core.errors import InputError
+
+if TYPE_CHECKING:
+    import jsonargparse
 
 _ABOUT = "train a method on synthetic pictures; --resume continues a run that was killed"
 _DEFAULT = "compact"
@@ -58,7 +63,7 @@ def job(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parser(method: str, help: str, config: type) -> Any:
+def _parser(method: str, help: str, config: type) -> jsonargparse.ArgumentParser:
     """A parser with an option for every setting of a training."""
     import jsonargparse
 

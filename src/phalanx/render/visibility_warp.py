@@ -6,7 +6,6 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import warp as wp
@@ -135,7 +134,7 @@ def serves(device: str) -> bool:
 
 
 @functools.cache
-def _start(device: str) -> Any:
+def _start(device: str) -> "wp.Device":
     """Start Warp and compile the kernel for a torch device, once and in silence."""
     with contextlib.redirect_stdout(io.StringIO()):
         with contextlib.nullcontext() if torch.cuda.is_available() else _no_standard_error():
