@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from phalanx.evaluate.kinds import COLOUR_SET
 from phalanx.evaluate.protocol import joint_figures, of_found
+from phalanx.evaluate.steps import Figures
 from phalanx.metrics.curves import freihand_0_50
 from phalanx.metrics.joints import end_point_errors, orthogonal_aligned, root_aligned, root_scaled_errors
 
@@ -56,7 +56,7 @@ KIND = replace(
 """How the scores are shown."""
 
 
-def aligned_figures(predicted: np.ndarray, true: np.ndarray, alignments: Mapping[str, Measure]) -> dict[str, Any]:
+def aligned_figures(predicted: np.ndarray, true: np.ndarray, alignments: Mapping[str, Measure]) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres, NaN for missed hands, over all joints of `true (N, 21, 3)`.
 
     100 thresholds from 0 to 50 mm, areas by the trapezoid rule. Raises InputError if no hand was found at all.
@@ -74,7 +74,7 @@ def errors_of_found(predicted: np.ndarray, true: np.ndarray, measure: Measure) -
     return of_found(predicted, lambda joints, which: measure(joints, true[which]))
 
 
-def figures_of_ending(errors: np.ndarray, counted: np.ndarray | None, ending: str) -> dict[str, Any]:
+def figures_of_ending(errors: np.ndarray, counted: np.ndarray | None, ending: str) -> Figures:
     """Figures of errors (N, J) in millimetres whose keys have an ending; the thresholds, which all share, have none."""
     figures = joint_figures(errors, counted, {"0_50": freihand_0_50()})
     return {name if name == "thresholds_mm" else f"{name}{ending}": value for name, value in figures.items()}

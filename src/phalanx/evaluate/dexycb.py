@@ -18,7 +18,6 @@ Source: github.com/NVlabs/dex-ycb-toolkit (`dex_ycb_toolkit/hpe_eval.py`, `dex_y
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from phalanx.core.errors import InputError
 from phalanx.data.public.dexycb import DexYCB
 from phalanx.evaluate.aligned import ALIGNMENTS, KIND, aligned_figures
 from phalanx.evaluate.protocol import Protocol, Truth
+from phalanx.evaluate.steps import Figures
 
 
 class LabelledDexYCB(DexYCB):
@@ -38,7 +38,7 @@ class LabelledDexYCB(DexYCB):
             raise InputError(f"{folder}: no hand is labelled in the split {split}")
 
 
-def score_dexycb(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_dexycb(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres in the camera's frame."""
     return aligned_figures(predicted, truth.joints, ALIGNMENTS)
 

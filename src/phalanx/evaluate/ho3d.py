@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,6 +33,7 @@ from phalanx.evaluate.freihand import score_surfaces
 from phalanx.evaluate.pred_json import pred_json_run, read_pred_json
 from phalanx.evaluate.predictions import JointPredictions
 from phalanx.evaluate.protocol import Protocol, Truth
+from phalanx.evaluate.steps import Figures
 from phalanx.metrics.joints import bone_scaled, end_point_errors
 
 BONE = (0, 9)
@@ -56,12 +56,12 @@ def scale_and_translation(joints: np.ndarray, true: np.ndarray) -> np.ndarray:
     return end_point_errors(bone_scaled(joints, true, BONE), true)
 
 
-def score_ho3d(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_ho3d(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres in the camera's frame."""
     return aligned_figures(predicted, truth.joints, {**ALIGNMENTS, "_scaled": scale_and_translation})
 
 
-def score_ho3d_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_ho3d_surfaces(vertices: np.ndarray, joints: np.ndarray, truth: Truth) -> Figures:
     """Figures of surfaces (N, V, 3) as FreiHAND's, without those that are scaled about the camera."""
     figures = score_surfaces(vertices, joints, truth)
     return {name: value for name, value in figures.items() if not name.endswith("_scaled")}

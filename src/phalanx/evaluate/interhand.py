@@ -18,7 +18,6 @@ Source: github.com/facebookresearch/InterHand2.6M (`data/InterHand2.6M/dataset.p
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from phalanx.core.errors import InputError
 from phalanx.data.public.interhand import InterHand
 from phalanx.evaluate.aligned import KIND, figures_of_ending
 from phalanx.evaluate.protocol import Protocol, Truth, of_found
+from phalanx.evaluate.steps import Figures
 from phalanx.metrics.joints import end_point_errors, procrustes_errors, root_aligned, root_scaled_errors
 
 ENOUGH = 3
@@ -52,7 +52,7 @@ class SingleHandsByPeople(SingleHands):
             raise InputError(f"{folder}: has no single hand that people annotated in the split {split}")
 
 
-def score_interhand(predicted: np.ndarray, truth: Truth) -> dict[str, Any]:
+def score_interhand(predicted: np.ndarray, truth: Truth) -> Figures:
     """Figures of `predicted (N, 21, 3)` metres, of hands that `Sample.ids` say are left or right."""
     true, valid = truth.joints, truth.valid
     left = np.array([int(key.split("_")[2]) % 2 for key in truth.keys])
