@@ -117,7 +117,7 @@ class InterHand(Dataset):
         halves = halves & halves[..., _WRIST, None] & shown[..., None]
         kept, left = np.nonzero(halves.any(-1) & present[picture_of, None])
         self._picture, self._row, self._left, self._valid = picture_of[kept], rows[kept], left, halves[kept, left]
-        self.interacting: np.ndarray = shown[kept].all(-1)  # (hands,)
+        self.interacting = np.asarray(shown[kept].all(-1))  # (hands,)
         self._annotations = names[kept]  # (hands,)
         hands, known = self._world.reshape(-1, 21, 3), world_valid.reshape(-1, 21)
         # The median of them, since single hands of automatic annotations may be wrong.

@@ -1,0 +1,41 @@
+import json
+
+import numpy as np
+import pytest
+
+from phalanx.core.errors import InputError
+from phalanx.data.json_lists import entry_ends, read_entries, read_entry, read_surface
+
+HANDS = np.random.default_rng(0).normal(size=(4, 5, 3)) * 0.05
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_entries_one_by_one_are_those_of_the_whole_list(tmp_path, indent):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps(HANDS.tolist(), indent=indent))
+    np.testing.assert_array_equal(read_entries(path, (5, 3)), HANDS)
+    ends = entry_ends(path)
+    np.testing.assert_array_equal([read_entry(path, ends, index, (5, 3)) for index in range(4)], HANDS)
+    np.testing.assert_array_equal(read_surface(path, ends, 2, 5), HANDS[2])
+
+
+def test_faults_are_named_with_their_entry(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps((1000 * HANDS).tolist()))
+    ends = entry_ends(path)
+    with pytest.raises(InputError, match=r"list\.json: entry 1: is \d+\.?\d* across; is that in metres\?"):
+        read_surface(path, ends, 1, 5)
+    with pytest.raises(InputError, match=r"list\.json: entry 3: must have shape \(6, 3\), has \(5, 3\)"):
+        read_surface(path, ends, 3, 6)
+    text = path.read_bytes()
+    path.write_bytes(text[: ends[1] + 5] + b"x" + text[ends[1] + 6 :])
+    with pytest.raises(InputError, match=r"list\.json: entry 2: is not JSON"):
+        read_entry(path, ends, 2, (5, 3))
+    for content, message in (
+        (text[:-1], "is cut short or not a JSON list"),
+        (b"[]", "is cut short or not"),
+        (b"", "is empty"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            entry_ends(path)
