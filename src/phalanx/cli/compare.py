@@ -10,6 +10,7 @@ Methods of the same name go by their files.
 
 example:
   phalanx compare v2v.json deepprior.json mine.json --out figures
+  phalanx compare mine.json zb.txt rgb.txt
   phalanx compare v2v.txt.gz mine.txt --ground-truth nyu_test_groundtruth_label.txt.gz
 """
 
@@ -17,7 +18,7 @@ example:
 def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "compare", "several methods' scores in one figure and one table", _HELP, job)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="JSON that phalanx evaluate --json wrote")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="JSON that phalanx evaluate --json wrote, or a text file with a published PCK curve")
     parser.add_argument(
         "--ground-truth", metavar="FILE", help="true joints of NYU: then files may be predictions (.txt, .gz)"
     )
