@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from made_up_mano import Ch, Select, as_mano_writes, made_up, python2_pickle
+from made_up_mano import Ch, Select, as_mano_writes, made_up, mirrored, python2_pickle
 
 from phalanx.core.errors import InputError
 from phalanx.hand.mano import load_mano
@@ -195,3 +195,26 @@ def test_neither_chumpy_nor_scipy_is_needed(mano_files, monkeypatch) -> None:
     with pytest.raises(ImportError):
         import scipy.sparse  # noqa: F401
     assert load_mano(mano_files["RIGHT_py2"]).side == "right"
+
+
+def test_npz_files_are_read_too(mano_files, tmp_path) -> None:
+    expected = load_mano(mano_files["MANO_LEFT"])
+    path = tmp_path / "MANO_LEFT.npz"
+    np.savez(path, **mirrored(made_up()))
+    for (name, ours), (_, theirs) in zip(expected.named_buffers(), load_mano(path).named_buffers(), strict=True):
+        assert torch.equal(ours, theirs), name
+    whole = path.read_bytes()
+    for name, content, fault in (
+        ("cut.npz", whole[: len(whole) // 2], "not a whole NPZ file"),
+        ("text.npz", b"nothing", "not a whole NPZ file"),
+        ("empty.npz", b"", "is empty"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}: .*{fault}"):
+            load_mano(tmp_path / name)
+    np.savez(tmp_path / "objects.npz", v_template=np.array([{}], object), allow_pickle=True)
+    np.savez(tmp_path / "other.npz", joints=np.zeros(3))
+    with pytest.raises(InputError, match=r"objects.npz: .*not a whole NPZ"):
+        load_mano(tmp_path / "objects.npz")
+    with pytest.raises(InputError, match=r"other.npz: not a MANO file: it has no entry v_template"):
+        load_mano(tmp_path / "other.npz")

@@ -1,38 +1,72 @@
-"""`phalanx fit`: 3D keypoints in, the posed hand model out."""
+"""`phalanx fit`: keypoints in, the posed hand model out."""
 
 import argparse
 from typing import Any
 
-from phalanx.cli.common import add_quiet, add_side, add_verb, sayer
+from phalanx.cli.common import add_quiet, add_verb, numbers, sayer
+from phalanx.hand.skeleton import ORDERS
 
 _HELP = """\
-Joints come in the order wrist; thumb CMC, MCP, IP, tip; then MCP, PIP, DIP, tip of index, middle, ring and little finger
-(as in MediaPipe, OpenPose and FreiHAND); --order mano is MANO's with the tips at the end, as in DexYCB. Each frame is
-fitted by itself, within the limits of the joints.
+FILE holds one hand or two over any number of frames: NPZ with an array joints (frames, 21, 3), and perhaps confidence and times; NPY;
+CSV with a row of 63 numbers a frame; JSON of MediaPipe. Metres, centimetres or millimetres, the side, the joint order and mirrored
+axes are found by fitting what they may be, and the line that is printed names what was found. A joint that is NaN, exactly 0, or of
+confidence 0 is filled in; one that is grossly misplaced does not count and is named. Frames follow their neighbours.
 
-NAME_fit.npz holds joints, vertices, faces, rotations, orientation, shape, angles_degrees (angle_names) and joint_error, in
-metres and in the frame of the keypoints; NAME_fit.png shows some of the hands; NAME_fit.glb is the first.
+Joints in a picture (two columns; or 0 to 1, or pixels, as MediaPipe's image landmarks) need --image-size or --K. The size of the hand
+is then the likeliest, or that of --hand-length.
+
+For NAME it writes into the output folder
+  NAME_fit.npz   joints, vertices, faces, rotations, orientation, shape, angles_degrees (angle_names), joint_error, filled, outliers
+  NAME_fit.csv   time and joint angles of each frame
+  NAME_fit.glb   the hand in motion, with its skeleton; NAME_fit.bvh the skeleton alone
+  NAME_fit.png   some of the hands
+docs/keypoints.md says what is in them and in the figures of --json.
 
 examples:
-  phalanx fit keypoints.npz --side left --out fitted
-  phalanx fit recording.npz --one-hand --json figures.json
+  phalanx fit keypoints.npz --out fitted
+  phalanx fit recording.csv --one-hand --json figures.json
+  phalanx fit landmarks.json --image-size 1280,720
+  phalanx fit keypoints.npz --mano MANO_LEFT.pkl
 """
 
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = add_verb(
-        verbs, "fit", "pose the hand model on 3D keypoints: joints in, angles and surface out", _HELP, job
-    )
-    parser.add_argument("file", metavar="FILE", help="NPZ file with the array joints (frames, 21, 3) in metres, or NPY")
+    parser = add_verb(verbs, "fit", "pose the hand model on keypoints: joints in, angles and surface out", _HELP, job)
+    parser.add_argument("file", metavar="FILE", help="keypoints: NPZ, NPY, CSV or JSON")
     parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
-    add_side(parser)
     parser.add_argument(
-        "--order", choices=("phalanx", "mano"), default="phalanx", help="joint order of the file (default: phalanx)"
+        "--side",
+        type=str.lower,
+        choices=("left", "right", "auto"),
+        default="auto",
+        help="which hand it is (default: auto, the one that fits better); axes that make it the other one are turned round",
+    )
+    parser.add_argument(
+        "--order",
+        choices=("auto", *ORDERS),
+        default="auto",
+        help="joint order of the file (default: auto, phalanx unless another one fits clearly better)",
     )
     parser.add_argument(
         "--one-hand", action="store_true", help="all frames show the same person's hand: one shape for all"
     )
+    parser.add_argument(
+        "--image-size", type=numbers, metavar="W,H", help="pixels of the picture that the joints lie in"
+    )
+    parser.add_argument(
+        "--K",
+        type=numbers,
+        metavar="FX,FY,CX,CY",
+        help="camera of that picture, in pixels (default: 60 degrees across the longer side)",
+    )
+    parser.add_argument(
+        "--hand-length",
+        type=float,
+        metavar="METRES",
+        help="from the wrist to the tip of the stretched middle finger; the scale of hands in pictures (default: the likeliest)",
+    )
+    parser.add_argument("--mano", metavar="FILE", help="a file of MANO of the same side: also write its pose and shape")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
     add_quiet(parser)
 
@@ -43,9 +77,20 @@ def job(args: argparse.Namespace) -> int:
 
     if args.json:
         writable_file(args.json)
-    from phalanx.predict.keypoints import fit_file
+    from phalanx.predict.keypoint_files import fit_file
 
-    figures = fit_file(args.file, args.out, args.side, args.one_hand, args.order, sayer(args.quiet))
+    figures = fit_file(
+        args.file,
+        args.out,
+        side=args.side,
+        one_hand=args.one_hand,
+        order=args.order,
+        image_size=args.image_size,
+        K=args.K,
+        hand_length=args.hand_length,
+        mano=args.mano,
+        say=sayer(args.quiet),
+    )
     if args.json:
         write_json(args.json, figures, indent=1)
     return 0

@@ -40,8 +40,8 @@ FITS, FITS_PICTURE = 0.006, 0.0035
 """Residuals with which a reading fits, metres: other skeletons and noise make 2 to 5 mm, other readings 6 to 30; in pictures less."""
 CLEARER = 1.5
 """An order other than usual must fit so many times as well, and as all others do."""
-SURE = 1.15
-"""A side is sure where the other fits so many times worse."""
+SURE, SURE_FLAT = 1.15, 1.3
+"""A side is sure where the other fits so many times worse; in pictures without depth, where both look alike from afar, more often."""
 OTHER, OTHER_PICTURE = 1.3, 1.5
 """A given side is doubted where the other fits so many times as well; pictures tell sides apart less."""
 HOPELESS = 0.018
@@ -105,7 +105,7 @@ def read_joints(
 
     order, scores = _order(score, order, FITS)
     negated = "z" if np.nanmedian(metres[..., 2]) < -3 * SIZES[1] else "y"
-    return _reading(unit, UNITS[unit], order, scores, side, negated, OTHER)
+    return _reading(unit, UNITS[unit], order, scores, side, negated, SURE, OTHER)
 
 
 def read_picture(
@@ -121,7 +121,7 @@ def read_picture(
 
     Args:
         places: (N, 21, 2) x / z and y / z before the camera.
-        depth: (N, 21) relative to the wrist's, see `PictureJoints`; or None.
+        depth: (N, 21) relative to the hand's, see `PictureJoints`; or None.
         unit: what places counted in.
     """
     frames = _chosen(seen, PICTURES)
@@ -132,7 +132,7 @@ def read_picture(
         return _score_picture(model, flat * _mirror(hand)[:2], there, deep)
 
     order, scores = _order(score, order, FITS_PICTURE)
-    return _reading(unit, 1.0, order, scores, side, "x", OTHER_PICTURE)
+    return _reading(unit, 1.0, order, scores, side, "x", SURE_FLAT if depth is None else SURE, OTHER_PICTURE)
 
 
 def in_order(points: np.ndarray, seen: np.ndarray, order: str) -> tuple[np.ndarray, np.ndarray]:
@@ -188,7 +188,14 @@ def _best(scores: dict[Side, _Score]) -> _Score:
 
 
 def _reading(
-    unit: str, metres: float, order: str, scores: dict[Side, _Score], side: SideChoice, negated: str, doubted: float
+    unit: str,
+    metres: float,
+    order: str,
+    scores: dict[Side, _Score],
+    side: SideChoice,
+    negated: str,
+    sure: float,
+    doubted: float,
 ) -> Reading:
     residuals = {name: score.residual for name, score in scores.items()}
     both = " and ".join(f"{1e3 * residuals[name]:.1f} mm beside a {name} one" for name in SIDES)
@@ -197,8 +204,7 @@ def _reading(
     found = min(SIDES, key=lambda name: scores[name].cost)
     if side == "auto":
         other = SIDES[1 - SIDES.index(found)]
-        sure = scores[found].better(scores[other]) >= SURE
-        return Reading(unit, metres, order, found, residuals, sure)
+        return Reading(unit, metres, order, found, residuals, scores[found].better(scores[other]) >= sure)
     given = cast(Side, side)
     if found == given or scores[found].better(scores[given]) < doubted:
         return Reading(unit, metres, order, given, residuals, sure=True)

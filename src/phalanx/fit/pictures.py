@@ -76,7 +76,8 @@ def picture_terms(chain: Chain[Tensor], joints: PictureJoints) -> list[Term[Tens
     scale = joints.seen / (PLACE_SIGMA * size)  # (T, 21)
     ratio, scale_depth = torch.zeros_like(scale), torch.zeros_like(scale)
     if joints.depth is not None:
-        ratio = (1 + joints.depth) / (1 + joints.depth[:, 9:10]) - 1
+        depth = joints.depth.nan_to_num()
+        ratio = (1 + depth) / (1 + depth[:, 9:10]) - 1
         scale_depth = joints.seen * joints.seen[:, 9:10] / (DEPTH_SIGMA * size)
     measured = torch.cat((joints.places, ratio[..., None]), dim=-1)
     measured = torch.where(joints.seen[..., None], measured, 0.0)
@@ -148,7 +149,7 @@ def _starts(chain: Chain[Tensor], joints: PictureJoints) -> State[Tensor]:
     scale = torch.hypot(along, across) / spread  # 1 / distance
     off = (share * seen.square()).sum((-2, -1)) - scale.square() * spread
     if joints.depth is not None:
-        depth = torch.where(joints.seen, joints.depth, 0.0)[:, None]
+        depth = torch.where(joints.seen, joints.depth.nan_to_num(), 0.0)[:, None]
         depth = depth - (weight * depth).sum(-1, keepdim=True)
         error = (weight * (scale[..., None] * own[..., 2] - depth).square()).sum(-1)
         off = off + (PLACE_SIGMA / DEPTH_SIGMA) ** 2 * error

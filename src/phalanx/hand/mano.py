@@ -1,4 +1,4 @@
-"""Reads the user's own MANO files (MANO_RIGHT.pkl, MANO_LEFT.pkl) into `HandModel`; nothing of MANO ships with the package.
+"""Reads the user's own MANO files (MANO_RIGHT.pkl, MANO_LEFT.pkl, or NPZ) into `HandModel`; nothing of MANO ships with the package.
 
 MANO: Romero, Tzionas and Black, "Embodied hands", ACM Transactions on Graphics 36(6), 2017. The files are pickles of
 Python 2 that name numpy, scipy and chumpy. Here they are read without the last two and without running anything that they
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
+from phalanx.core.files import read_head
 from phalanx.core.pickles import NUMBERS, Family, Kept, read_pickle
 from phalanx.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from phalanx.hand.model import HandModel, HandPose, HandSurface
@@ -36,6 +37,11 @@ MANO_PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 
 MANO_JOINTS = (0, 13, 14, 15, 1, 2, 3, 4, 5, 6, 10, 11, 12, 7, 8, 9)
 """For each of our 16 rotating joints (`skeleton.ROTATING`) its number in MANO."""
+
+_ENTRIES = (
+    *("v_template", "shapedirs", "posedirs", "J_regressor", "weights"),
+    *("f", "hands_components", "hands_mean", "kintree_table"),
+)
 
 _HAND_FROM_MANO = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # of a right hand
 
@@ -147,18 +153,18 @@ class ManoHand(nn.Module):
 
 
 def load_mano(path: str | os.PathLike[str], mend_shape: bool | None = None) -> ManoHand:
-    """Read a MANO file, right or left: its joints say which.
+    """Read a MANO file, a pickle or an NPZ of the same entries, right or left: its joints say which.
 
     The left files that MANO gives away have the shape components of the right hand, so that x of them has the wrong sign
     (the hand grows longer where it should grow shorter). `mend_shape` says what to do with a left file: True negates x of
     them, False takes them as they are (what `smplx` does), None negates them if `shape_is_mirrored` sees the fault.
 
     Raises:
-        InputError: the file is missing, truncated, no pickle, asks for anything that MANO's files do not need (which is not
+        InputError: the file is missing, truncated, neither, asks for anything that MANO's files do not need (which is not
             run), or lacks an entry of the right shape.
     """
     path = Path(path)
-    entries = read_pickle(path, _FAMILY)
+    entries = _read_arrays(path) if path.suffix.lower() == ".npz" else read_pickle(path, _FAMILY)
     if not isinstance(entries, dict):
         raise InputError(f"{path}: not a MANO file: holds a {type(entries).__name__} instead of named entries")
 
@@ -218,6 +224,15 @@ def load_mano(path: str | os.PathLike[str], mend_shape: bool | None = None) -> M
         tip_vertices=torch.tensor(TIP_VERTICES),
     )
     return ManoHand(side, model, own_faces, _float(mean_pose), _float(components), _float(wrist), _float(wrist_basis))
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    read_head(path, 1)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in _ENTRIES if name in arrays.files}
+    except Exception as error:  # damaged files raise anything, MemoryError too
+        raise InputError(f"{path}: not a readable MANO file (not a whole NPZ file of numbers)") from error
 
 
 def shape_is_mirrored(template: np.ndarray, shape_basis: np.ndarray) -> bool:

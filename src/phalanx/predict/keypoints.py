@@ -1,218 +1,283 @@
-"""Keypoints in, posed hands out: `fit_keypoints` and its file job behind `phalanx fit`."""
+"""Keypoints in, a posed hand in every frame out: `fit_keypoints`. `predict.keypoint_files` does it for files."""
 
-import os
-import time
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason, writable_folder, write_whole
-from phalanx.fit.joints import BATCH
-from phalanx.fit.sequences import fit_recording
-from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
-from phalanx.hand.export import save_mesh
+from phalanx.fit.conventions import Reading, SideChoice, in_order, read_joints, read_picture
+from phalanx.fit.missing import LEAST
+from phalanx.fit.pictures import PictureJoints
+from phalanx.fit.sequences import Jump, RecordingFit, find_jumps, fit_picture_recording, fit_recording, movements
+from phalanx.geometry.camera import Camera
 from phalanx.hand.model import HandModel
-from phalanx.hand.prediction import SIDES, Side
-from phalanx.hand.skeleton import MIDDLE_CHAIN, ORDERS
-from phalanx.view.overlay import draw_turned
+from phalanx.hand.recording import HandRecording, own_faces, posed_surfaces
+from phalanx.hand.skeleton import MIDDLE_CHAIN, ORDERS, PALM
+from phalanx.predict.inputs import PictureCamera, check_options
+from phalanx.predict.keypoint_input import (
+    PicturePoints,
+    camera_of_keypoints,
+    on_plane,
+    picture_points,
+    seen_joints,
+)
 
-HAND_LENGTHS = (0.08, 0.35)  # metres from wrist to middle finger tip along the bones that can be a hand's
-DOUBTFUL = 0.010  # metres of mean error above which side or joint order are probably wrong
-SHOWN = 8  # hands in the picture
-
-
-@dataclass
-class FittedHands:
-    """N posed hands; NumPy, metres, in the frame of the keypoints. For a left hand `rotations`, `orientation` and `shape`
-    pose the mirrored right hand, as `HandPrediction` says; the rest is the left hand's own."""
-
-    side: Side
-    joints: np.ndarray  # (N, 21, 3) of the model
-    vertices: np.ndarray  # (N, V, 3)
-    faces: np.ndarray  # (F, 3) counter-clockwise seen from outside
-    rotations: np.ndarray  # (N, 16, 3, 3)
-    orientation: np.ndarray  # (N, 3, 3)
-    shape: np.ndarray  # (N, 10)
-    angles_degrees: np.ndarray  # (N, 23), in the order of `ANGLE_NAMES`
-    joint_error: np.ndarray  # (N, 21) distance to the keypoints
-
-
-@dataclass
-class _Drawn:
-    """One of the hands, as it is drawn."""
-
-    joints: np.ndarray
-    vertices: np.ndarray | None
-    faces: np.ndarray | None
+LENGTHS = 0.08, 0.35
+"""Metres from wrist to middle finger tip along the bones that can be a hand's."""
+FEWEST_PALM = 2
+"""Joints of the palm that a frame needs, beside `LEAST` in all."""
+USUAL = 0.4, 2.5
+"""A hand is passed over if its joints spread less or more than so many times as much as in most frames."""
+DOUBTFUL = 0.010
+"""Mean error, metres, above which something about the keypoints is probably not as it seems."""
+RATE = 30.0
+"""Frames a second where nothing is known of times."""
+MOST_SURFACES = 4096
+"""Frames up to which the surface of each is kept."""
 
 
-def fit_keypoints(joints: np.ndarray, side: Side = "right", one_hand: bool = False) -> FittedHands:
-    """The hand model in the pose of given joints.
+@dataclass(frozen=True, eq=False)
+class KeypointFit:
+    """The hand in T of N frames of keypoints."""
+
+    recording: HandRecording
+    """In metres; in the frame of the keypoints (mirrored where `reading.mirrored` says so), or before `camera`."""
+    reading: Reading
+    """What the keypoints were found to mean."""
+    keypoints: np.ndarray
+    """(T, 21, 3) as they were read: metres, our order, the recording's frame; NaN where missing. Of a picture: pixels (T, 21, 2)."""
+    joint_error: np.ndarray
+    """(T, 21) metres from the keypoints to the hand's joints, for a picture beside them; NaN where missing."""
+    outliers: np.ndarray
+    """(T, 21) keypoints that are misplaced: they do not count, and `recording.filled` is true."""
+    jumps: list[Jump]
+    """Where an angle changes by more than 30 degrees though no joint moves by 10 mm; `frame` counts within the recording."""
+    skipped: dict[int, str]
+    """Frames that were passed over, and why."""
+    camera: Camera[np.ndarray] | None = None
+    """Of the picture, if the keypoints lie in one."""
+
+
+def fit_keypoints(
+    joints: Any,
+    side: SideChoice = "auto",
+    one_hand: bool = False,
+    order: str = "auto",
+    confidence: np.ndarray | None = None,
+    times: np.ndarray | None = None,
+    image_size: Sequence[float] | None = None,
+    K: Any = None,
+    hand_length: float | None = None,
+    in_picture: bool = False,
+) -> KeypointFit:
+    """Pose the hand model on keypoints of one hand.
+
+    What they mean is found by fitting (`fit.conventions`): metres, centimetres or millimetres, the joint order, the side. Places in a
+    picture are recognised (`keypoint_input.picture_points`) and need its size or camera; the size of the hand is then the likeliest.
 
     Args:
-        joints: (N, 21, 3) metres, in the order of `phalanx.hand.skeleton.JOINT_NAMES`, in the axes of a camera or any others
-            that are not mirror images of the world.
-        side: which hand it is.
-        one_hand: all N are the same person's hand and share their shape.
+        joints: (N, 21, 3), or (N, 21, 2) in a picture. Axes are right-handed, in whatever orientation; if they are not, give the side.
+        side: which hand it is. Where the other one fits much better, axes are taken for mirror images, and one is negated.
+        one_hand: all frames share one shape.
+        order: one of `skeleton.ORDERS`, or "auto".
+        confidence: (N, 21); a joint of confidence 0 is missing, and so is one that is NaN or exactly 0 beside others that are not.
+        times: (N,) seconds; None: 30 frames a second.
+        image_size: width and height of the picture, pixels.
+        K: its camera, as `Predictor` takes it; None: 60 degrees across the longer side.
+        hand_length: metres from the wrist to the tip of the straight middle finger; sets the scale of hands in pictures.
+        in_picture: the joints are places in a picture, whatever they look like.
 
     Raises:
-        InputError: another shape, values that are not finite, or sizes that no hand has.
+        InputError: another shape, joints of no hand, or it is not clear what they mean; the sentence says why.
     """
-    if side not in SIDES:
-        raise InputError(f"side: must be 'left' or 'right', not {side!r}")
-    joints = np.asarray(joints)
-    if joints.ndim != 3 or joints.shape[1:] != (21, 3) or len(joints) == 0:
-        raise InputError(f"joints: must have shape (frames, 21, 3), has {joints.shape}")
-    if not np.issubdtype(joints.dtype, np.number) or np.iscomplexobj(joints) or not np.isfinite(joints).all():
-        raise InputError("joints: has values that are not finite numbers")
-    _check_size(joints)
-    mirror = np.array([-1.0 if side == "left" else 1.0, 1, 1])
-    centre = joints[:, :1].astype(np.float64)  # float32 loses millimetres far from the origin
-    local = torch.from_numpy(((joints - centre) * mirror).astype(np.float32))
+    check_options(None, K, side, hand_length)
+    if order != "auto" and order not in ORDERS:
+        raise InputError(f"order: must be auto or one of {', '.join(ORDERS)}, not {order!r}")
+    points = _checked(joints)
+    seen = seen_joints(points, confidence)
     model = HandModel.open_hand()
-    pose = fit_recording(model, local, one_hand=one_hand).pose
-    with torch.inference_mode():
-        surfaces = [model(pose[i : i + BATCH]) for i in range(0, len(local), BATCH)]
-        angles = torch.rad2deg(rotations_to_angles(pose.rotations.double()))
-    found = np.concatenate([s.joints.numpy() for s in surfaces]) * mirror + centre
-    faces = model.faces.numpy()
-    return FittedHands(
-        side=side,
-        joints=found,
-        vertices=np.concatenate([s.vertices.numpy() for s in surfaces]) * np.float32(mirror) + np.float32(centre),
-        faces=np.ascontiguousarray(faces[:, ::-1]) if side == "left" else faces,
-        rotations=pose.rotations.numpy(),
-        orientation=pose.orientation.numpy(),
-        shape=pose.shape.numpy(),
-        angles_degrees=angles.numpy(),
-        joint_error=np.linalg.norm(found - joints, axis=-1),
-    )
+    picture = picture_points(points, seen, in_picture, image_size is not None or K is not None)
+    if picture is None:
+        kept, found = _in_space(model, points, seen, side, order, one_hand)
+    else:
+        camera = camera_of_keypoints(picture.unit, image_size, K)
+        kept, found = _in_picture(model, picture, camera, seen, side, order, hand_length)
+    found.sources |= {"side": "guessed" if side == "auto" else "given"}
+    found.sources |= {"times": "assumed" if times is None else "given"}
+    seconds = np.arange(len(points)) / RATE if times is None else times
+    return found.finish(model, kept, seconds)
 
 
-def fit_file(
-    path: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    side: Side = "right",
-    one_hand: bool = False,
-    order: str = "phalanx",
-    say: Callable[[str], None] = print,
-) -> dict[str, Any]:
-    """Fit the keypoints of a file and write `NAME_fit.npz` (all of `FittedHands`), `NAME_fit.png` (some hands, turned) and
-    `NAME_fit.glb` (the first hand) into the folder `out`.
-
-    `order` is the joint order of the file (`phalanx.hand.skeleton.ORDERS`).
-
-    Frames whose joints are not all finite, or whose hand is less than half or more than twice as long as in most frames, are passed
-    over; `frames` in the NPZ file says which ones are in it.
-
-    Returns the figures that `phalanx fit --json` writes.
-
-    Raises:
-        InputError: the file cannot be read or holds no such joints (see `read_keypoints`, `fit_keypoints`), or the folder
-            cannot be written.
-    """
-    path, folder = Path(path), writable_folder(out)
-    joints = read_keypoints(path)[:, ORDERS[order]]
-    whole = np.isfinite(joints).all((1, 2))
-    if not whole.any():
-        raise InputError(f"{path}: no frame has 21 finite joints")
-    length = _lengths(np.where(whole[:, None, None], joints, 0))
-    usual = np.median(length[whole])
-    whole &= (length >= usual / 2) & (length <= 2 * usual)
-    frames = np.flatnonzero(whole)
-    started = time.perf_counter()
-    try:
-        hands = fit_keypoints(joints[frames], side, one_hand)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    seconds = time.perf_counter() - started
-    target = folder / f"{path.stem}_fit"
-    with write_whole(target.with_suffix(".npz")) as part, part.open("wb") as file:
-        values = {
-            name: value.astype(np.float32) for name, value in vars(hands).items() if name not in ("side", "faces")
-        }
-        np.savez(file, **values, faces=hands.faces, side=side, angle_names=ANGLE_NAMES, frames=frames)
-    save_mesh(target.with_suffix(".glb"), [(hands.vertices[0], hands.faces)])
-    with write_whole(target.with_suffix(".png")) as part:
-        part.write_bytes(cv2.imencode(".png", draw_hands(hands)[..., ::-1])[1].tobytes())
-    millimetres = hands.joint_error * 1e3
-    figures = {
-        "input": str(path),
-        "side": side,
-        "frames": len(frames),
-        "skipped_frames": np.flatnonzero(~whole).tolist(),
-        "joint_error_mean_mm": float(millimetres.mean()),
-        "joint_error_median_mm": float(np.median(millimetres)),
-        "joint_error_max_mm": float(millimetres.max()),
-        "poses_per_second": len(frames) / seconds,
-        "outputs": [str(target.with_suffix(ending)) for ending in (".npz", ".png", ".glb")],
-    }
-    skipped = f", {(~whole).sum()} frames without a hand's joints passed over" if not whole.all() else ""
-    doubt = "" if millimetres.mean() < DOUBTFUL * 1e3 else " (large: is it the other hand, or another joint order?)"
-    noun = "hand" if len(frames) == 1 else "hands"
-    say(
-        f"{path}: {len(frames)} {side} {noun}, mean joint distance {millimetres.mean():.1f} mm{doubt}{skipped} -> "
-        f"{target.with_suffix('.npz')}"
-    )
-    return figures
+def _checked(joints: Any) -> np.ndarray:
+    points = np.asarray(joints)
+    if points.ndim != 3 or points.shape[1:] not in ((21, 3), (21, 2)) or len(points) == 0:
+        raise InputError(f"joints: must have shape (frames, 21, 3), has {points.shape}")
+    if points.dtype.kind not in "fiu":
+        raise InputError(f"joints: must be numbers, not {points.dtype}")
+    points = points.astype(np.float64)
+    return np.where(np.abs(points) < 1e9, points, np.nan)  # infinity is no place either
 
 
-def read_keypoints(path: Path) -> np.ndarray:
-    """The array `joints` of an NPZ file, or the array of an NPY file, (N, 21, 3); one hand (21, 3) becomes N = 1.
+@dataclass
+class _Found:
+    """A fit of the right hand, before what belongs to either kind of keypoints is put together."""
 
-    Raises InputError, naming the file, if it is missing, damaged, pickled, or has no such array.
-    """
-    joints = None
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            names = [] if isinstance(loaded, np.ndarray) else loaded.files
-            if isinstance(loaded, np.ndarray):
-                joints = loaded
-            elif "joints" in names:
-                joints = loaded["joints"]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {reason(error)}") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is not a whole NPZ or NPY file of numbers") from error
-    if joints is None:
-        raise InputError(f"{path}: has no array 'joints' (it has {', '.join(names[:5]) or 'nothing'})")
-    joints = joints[None] if joints.shape == (21, 3) else joints
-    if joints.ndim != 3 or joints.shape[1:] != (21, 3) or not np.issubdtype(joints.dtype, np.floating):
-        raise InputError(
-            f"{path}: joints must be (frames, 21, 3) floating-point numbers, not {joints.shape} {joints.dtype}"
+    reading: Reading
+    fit: RecordingFit
+    keypoints: np.ndarray
+    local: np.ndarray  # (T, 21, 3) for movements: metres, of a right hand
+    seen: np.ndarray
+    centre: np.ndarray  # (T, 1, 3) where the local frame is
+    skipped: dict[int, str]
+    sources: dict[str, str]
+    camera: Camera[np.ndarray] | None = None
+
+    def finish(self, model: HandModel, frames: np.ndarray, times: np.ndarray) -> KeypointFit:
+        """What users get, without the frames (of the numbers `frames`) in which too few joints are where they can be."""
+        outliers = self.fit.outliers.numpy() & self.seen
+        used = self.seen & ~outliers
+        whole = (used.sum(1) >= LEAST) & (used[:, list(PALM)].sum(1) >= FEWEST_PALM)
+        skipped = self.skipped | {int(frame): "joints of no hand" for frame in frames[~whole]}
+        if not whole.any():
+            raise InputError("joints: no frame has joints of a hand")
+        pose, side = self.fit.pose[torch.from_numpy(whole)], self.reading.side
+        mirror = np.array([-1.0 if side == "left" else 1.0, 1, 1])
+        with torch.inference_mode():
+            joints = model.joints(pose).double().numpy() * mirror + self.centre[whole]
+        recording = HandRecording(
+            side=side,
+            frames=frames[whole],
+            times=times[frames[whole]],
+            joints=joints,
+            rotations=pose.rotations.numpy(),
+            orientation=pose.orientation.numpy(),
+            shape=pose.shape.numpy(),
+            filled=~used[whole],
+            sources=self.sources,
         )
-    return joints
+        if len(recording) <= MOST_SURFACES:
+            surfaces = posed_surfaces(recording, model, np.arange(len(recording)))
+            recording = replace(recording, vertices=surfaces, faces=own_faces(model, side))
+        angles = torch.from_numpy(np.radians(recording.angles_degrees))
+        moved = movements(torch.from_numpy(self.local[whole]), torch.from_numpy(used[whole]))
+        moved[np.diff(recording.frames) > 1] = torch.inf
+        return KeypointFit(
+            recording,
+            self.reading,
+            self.keypoints[whole],
+            self._error(joints, whole),
+            outliers[whole],
+            find_jumps(angles, moved),
+            dict(sorted(skipped.items())),
+            self.camera,
+        )
+
+    def _error(self, joints: np.ndarray, whole: np.ndarray) -> np.ndarray:
+        """(T, 21) metres; NaN where nothing was measured."""
+        keypoints = self.keypoints[whole]
+        if self.camera is None:
+            off = np.linalg.norm(joints - keypoints, axis=-1)
+        else:
+            K, pixels = self.camera.K, joints @ self.camera.K.T
+            off = np.linalg.norm(pixels[..., :2] / pixels[..., 2:] - keypoints, axis=-1) * joints[..., 2] / K[0, 0]
+        return np.where(self.seen[whole], off, np.nan)
 
 
-def draw_hands(hands: FittedHands, side: int = 320) -> np.ndarray:
-    """Up to eight of the hands, evenly chosen, as seen from their right: (H, W, 3) uint8 RGB."""
-    chosen = np.unique(np.linspace(0, len(hands.joints) - 1, SHOWN).round().astype(int))
-    tiles = [draw_turned(_Drawn(hands.joints[i], hands.vertices[i], hands.faces), side, side) for i in chosen]
-    return np.concatenate(tiles, axis=1)
+def _in_space(
+    model: HandModel, points: np.ndarray, seen: np.ndarray, side: SideChoice, order: str, one_hand: bool
+) -> tuple[np.ndarray, _Found]:
+    _enough(seen)
+    reading = read_joints(model, points, seen, side, order)
+    joints, seen = in_order(points * reading.metres, seen, reading.order)
+    if reading.mirrored is not None:
+        joints = joints * np.where(np.array(["x", "y", "z"]) == reading.mirrored, -1.0, 1.0)
+    kept, skipped = _usable(joints, seen)
+    joints, seen = np.where(seen[kept][..., None], joints[kept], np.nan), seen[kept]
+    _check_length(joints)
+    centre = np.nanmedian(joints, axis=1, keepdims=True)  # float32 loses millimetres far from the origin
+    mirror = np.array([-1.0 if reading.side == "left" else 1.0, 1, 1])
+    local = ((joints - centre) * mirror).astype(np.float32)
+    fit = fit_recording(model, torch.from_numpy(local), torch.from_numpy(seen), one_hand)
+    return kept, _Found(reading, fit, joints, np.nan_to_num(local), seen, centre, skipped, {"scale": "measured"})
 
 
-def _lengths(joints: np.ndarray) -> np.ndarray:
-    """(T,) from wrist to the tip of the middle finger, along the bones."""
-    return np.linalg.norm(np.diff(joints[:, MIDDLE_CHAIN], axis=1), axis=-1).sum(1)
-
-
-def _check_size(joints: np.ndarray) -> None:
-    length = float(np.median(_lengths(joints)))
-    low, high = HAND_LENGTHS
-    if low <= length <= high:
-        return
-    unit = next(
-        (name for name, metres in (("millimetres", 1e-3), ("centimetres", 1e-2)) if low <= length * metres <= high), ""
+def _in_picture(
+    model: HandModel,
+    picture: PicturePoints,
+    taken_by: PictureCamera,
+    seen: np.ndarray,
+    side: SideChoice,
+    order: str,
+    hand_length: float | None,
+) -> tuple[np.ndarray, _Found]:
+    places, depth = on_plane(picture, taken_by)
+    seen = seen & np.isfinite(places).all(-1)
+    _enough(seen)
+    unit = {"pixels": "pixels", "fractions": "fractions of the picture"}[picture.unit]
+    reading = read_picture(model, places, seen, depth, unit, side, order)
+    if depth is not None:
+        depth = in_order(depth[..., None], seen, reading.order)[0][..., 0]
+    places, seen = in_order(places, seen, reading.order)
+    kept, skipped = _usable(places, seen)
+    places, seen = places[kept], seen[kept]
+    flip = np.array([-1.0 if (reading.side == "left") != (reading.mirrored is not None) else 1.0, 1.0])
+    given = PictureJoints(
+        torch.from_numpy(np.nan_to_num(places * flip).astype(np.float32)),
+        torch.from_numpy(seen),
+        None if depth is None else torch.from_numpy(depth[kept].astype(np.float32)),
+        hand_length,
     )
-    raise InputError(
-        f"joints: the hand is {length:.3g} m long from wrist to middle finger tip"
-        + (f"; these are {unit}, and metres are wanted" if unit else f", not between {low} and {high}")
-    )
+    fit = fit_picture_recording(model, given)
+    camera = taken_by.camera
+    K = camera.K
+    if reading.mirrored is not None:  # the camera that sees the world unmirrored, for which the same pixels are others
+        places = places * [-1.0, 1.0]
+    pixels = np.stack((places[..., 0] * K[0, 0] + places[..., 1] * K[0, 1], places[..., 1] * K[1, 1]), -1) + K[:2, 2]
+    distance = fit.pose.translation[:, 2].numpy()
+    local = np.insert(places * flip * distance[:, None, None], 2, 0.0, axis=2).astype(np.float32)
+    sources = {"scale": "prior" if hand_length is None else "given", "camera": taken_by.source}
+    keypoints = np.where(seen[..., None], pixels, np.nan)
+    centre = np.zeros((len(kept), 1, 3))
+    return kept, _Found(reading, fit, keypoints, np.nan_to_num(local), seen, centre, skipped, sources, camera)
+
+
+def _enough(seen: np.ndarray) -> None:
+    if seen.sum(1).max() < LEAST:
+        raise InputError(f"joints: no frame has {LEAST} joints or more")
+
+
+def _usable(joints: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    """Numbers of the frames that hold a hand, and why others are passed over."""
+    there = np.where(seen[..., None], joints, np.nan)
+    enough = seen.sum(1) >= LEAST
+    size = np.zeros(len(seen))
+    spread = there[enough] - np.nanmedian(there[enough], axis=1, keepdims=True)
+    size[enough] = np.nanmedian(np.linalg.norm(spread, axis=-1), axis=1)
+    usual = np.median(size[enough])
+    skipped = {}
+    for frame in range(len(seen)):
+        if not enough[frame]:
+            skipped[frame] = f"{seen[frame].sum()} joints"
+        elif seen[frame, list(PALM)].sum() < FEWEST_PALM:
+            skipped[frame] = "no palm"
+        elif not USUAL[0] * usual <= size[frame] <= USUAL[1] * usual:
+            skipped[frame] = "no hand's size"
+    kept = np.array([frame for frame in range(len(seen)) if frame not in skipped], dtype=np.int64)
+    if not len(kept):
+        raise InputError("joints: no frame has a palm with enough joints")
+    return kept, skipped
+
+
+def _check_length(joints: np.ndarray) -> None:
+    lengths = np.linalg.norm(np.diff(joints[:, MIDDLE_CHAIN], axis=1), axis=-1).sum(1)
+    known = lengths[np.isfinite(lengths)]
+    if len(known) and not LENGTHS[0] <= np.median(known) <= LENGTHS[1]:
+        low, high = LENGTHS
+        raise InputError(
+            f"joints: the hand is {np.median(known):.3g} m long from wrist to middle finger tip, not between {low} and {high}"
+        )
