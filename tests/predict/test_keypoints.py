@@ -1,177 +1,219 @@
-import json
-import os
-import pickle
+"""Keypoints in, posed hands out."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
 import trimesh
+from gesture_keypoints import gesture_joints as make_joints
 
-from phalanx.cli import main
 from phalanx.core.errors import InputError
-from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
-from phalanx.hand.model import HandModel, HandPose
-from phalanx.hand.pose_space import gestures
+from phalanx.hand.anatomy import ANGLE_NAMES
 from phalanx.hand.skeleton import ORDERS
-from phalanx.predict.keypoints import draw_hands, fit_file, fit_keypoints
+from phalanx.predict import keypoints as module
+from phalanx.predict.keypoints import fit_keypoints
+
+MIRROR = np.array([-1, 1, 1])
 
 
 @pytest.fixture(scope="module")
-def recording() -> np.ndarray:
-    """(12, 21, 3): gestures of one large right hand, a metre from the origin."""
-    pose = HandPose.zero(12)
-    pose.rotations = angles_to_rotations(torch.as_tensor(np.radians(gestures()[:12]), dtype=torch.float32))
-    pose.shape = torch.tensor([1.0, -0.5, 0.5, 0, 0, 0, 0, 0, 0, 0]).expand(12, 10)
-    pose.translation = torch.tensor([0.2, -0.1, 1.0]).expand(12, 3)
-    return HandModel.open_hand().joints(pose).numpy()
+def gesture_joints() -> tuple[np.ndarray, np.ndarray]:
+    return make_joints()
 
 
-def test_hands_lie_on_their_keypoints(recording):
-    hands = fit_keypoints(recording)
-    np.testing.assert_allclose(hands.joint_error, np.linalg.norm(hands.joints - recording, axis=-1), atol=1e-6)
+def test_hands_lie_on_their_keypoints(gesture_joints):
+    joints, want = gesture_joints
+    hands = fit_keypoints(joints)
+    recording = hands.recording
+    assert recording.side == "right" and hands.reading.sure and recording.sources["scale"] == "measured"
+    np.testing.assert_allclose(hands.joint_error, np.linalg.norm(recording.joints - joints, axis=-1), atol=1e-6)
     assert hands.joint_error.mean() < 1e-3
-    assert hands.vertices.shape == (12, 1769, 3) and hands.angles_degrees.shape == (12, len(ANGLE_NAMES))
-    want = gestures()[:12]
-    assert np.median(np.abs(hands.angles_degrees - want)) < 1
+    assert recording.vertices.shape == (12, 1769, 3) and recording.angles_degrees.shape == (12, len(ANGLE_NAMES))
+    assert np.median(np.abs(recording.angles_degrees - want)) < 1
     # the surface is about the joints: each fingertip's vertex is near
-    distance = np.linalg.norm(hands.vertices[:, :, None] - hands.joints[:, None, [4, 8, 12, 16, 20]], axis=-1).min(1)
-    assert distance.max() < 0.012
+    tips = recording.joints[:, None, [4, 8, 12, 16, 20]]
+    assert np.linalg.norm(recording.vertices[:, :, None] - tips, axis=-1).min(1).max() < 0.012
+    assert not recording.filled.any() and not hands.outliers.any() and hands.skipped == {}
 
 
-def test_a_left_hand_is_the_right_one_mirrored(recording):
-    mirror = np.array([-1, 1, 1])
-    right, left = fit_keypoints(recording), fit_keypoints(recording * mirror, "left")
-    np.testing.assert_allclose(left.joints, right.joints * mirror, atol=1e-5)
-    np.testing.assert_allclose(left.vertices, right.vertices * mirror, atol=1e-5)
+def test_a_left_hand_is_the_right_one_mirrored(gesture_joints):
+    joints, _ = gesture_joints
+    right, left = fit_keypoints(joints).recording, fit_keypoints(joints * MIRROR).recording
+    assert (right.side, left.side) == ("right", "left")
+    np.testing.assert_allclose(left.joints, right.joints * MIRROR, atol=1e-5)
+    np.testing.assert_allclose(left.vertices, right.vertices * MIRROR, atol=1e-5)
     np.testing.assert_allclose(left.angles_degrees, right.angles_degrees, atol=0.05)
     for hands in (right, left):  # neither is inside out
         assert trimesh.Trimesh(hands.vertices[0], hands.faces, process=False).volume > 1e-4
 
 
-def test_one_hand_has_one_shape(recording):
-    hands = fit_keypoints(recording, one_hand=True)
-    assert (hands.shape == hands.shape[:1]).all()
+@pytest.mark.parametrize(("unit", "factor"), [("millimetres", 1000), ("centimetres", 100)])
+def test_units_are_turned_to_metres(gesture_joints, unit, factor):
+    joints, _ = gesture_joints
+    hands = fit_keypoints(np.round(joints * factor).astype(int) if factor == 1000 else joints * factor)
+    assert hands.reading.unit == unit
+    assert np.linalg.norm(hands.recording.joints - joints, axis=-1).mean() < 2e-3
+
+
+@pytest.mark.parametrize(("flip", "negated"), [([1, -1, 1], "y"), ([1, 1, -1], "z")])
+def test_mirrored_axes_are_turned_round_where_the_side_is_known(gesture_joints, flip, negated):
+    joints, want = gesture_joints
+    hands = fit_keypoints(joints * flip, "right")
+    assert (hands.reading.mirrored, hands.recording.side) == (negated, "right")
+    np.testing.assert_allclose(hands.keypoints, joints, atol=1e-9)
+    assert np.median(np.abs(hands.recording.angles_degrees - want)) < 1
+    turned = fit_keypoints(joints * [1, -1, -1], "right")  # y up and z towards the viewer: no mirror image
+    assert turned.reading.mirrored is None and turned.joint_error.mean() < 1e-3
+
+
+def test_orders_of_other_sets(gesture_joints):
+    joints, _ = gesture_joints
+    for order in ("mano", "interhand"):
+        theirs = np.empty_like(joints)
+        theirs[:, list(ORDERS[order])] = joints
+        for given in ("auto", order):
+            hands = fit_keypoints(theirs, order=given)
+            assert hands.reading.order == order
+            np.testing.assert_allclose(hands.keypoints, joints)
+
+
+def test_one_hand_has_one_shape(gesture_joints):
+    hands = fit_keypoints(gesture_joints[0], one_hand=True)
+    assert (hands.recording.shape == hands.recording.shape[:1]).all()
     assert hands.joint_error.mean() < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("joints", "side", "says"),
-    [
-        (np.zeros((3, 20, 3)), "right", r"joints: must have shape \(frames, 21, 3\), has \(3, 20, 3\)"),
-        (np.zeros((0, 21, 3)), "right", "joints: must have shape"),
-        (np.full((2, 21, 3), np.nan), "right", "joints: has values that are not finite"),
-        (np.full((2, 21, 3), "a"), "right", "joints: has values that are not finite"),
-        (np.zeros((2, 21, 3)), "right", "joints: the hand is 0 m long"),
-        (np.zeros((2, 21, 3)), "both", "side: must be 'left' or 'right', not 'both'"),
-    ],
-)
-def test_bad_keypoints(joints, side, says):
-    with pytest.raises(InputError, match=says):
-        fit_keypoints(joints, side)
+def test_missing_joints_are_filled_and_marked(gesture_joints):
+    joints, _ = gesture_joints
+    given = joints.copy()
+    given[:, 4] = np.nan
+    given[3, 8] = 0
+    confidence = np.ones((12, 21))
+    confidence[5, [10, 11]] = 0
+    given[5, [10, 11]] = 7.0
+    hands = fit_keypoints(given, confidence=confidence)
+    expected = np.zeros((12, 21), bool)
+    expected[:, 4] = expected[3, 8] = expected[5, [10, 11]] = True
+    np.testing.assert_array_equal(hands.recording.filled, expected)
+    np.testing.assert_array_equal(np.isnan(hands.joint_error), expected)
+    assert not hands.outliers.any() and len(hands.recording) == 12
+    off = np.linalg.norm(hands.recording.joints - joints, axis=-1)
+    assert off[~expected].mean() < 5e-4 and off[expected].mean() < 0.02
 
 
-@pytest.mark.parametrize(("factor", "unit"), [(1000, "millimetres"), (100, "centimetres")])
-def test_wrong_units_are_noticed(recording, factor, unit):
-    with pytest.raises(InputError, match=f"these are {unit}, and metres are wanted"):
-        fit_keypoints(recording * factor)
+def test_outliers_do_not_pull(gesture_joints):
+    joints, _ = gesture_joints
+    given = joints.copy()
+    given[7, 12] += 0.3
+    hands = fit_keypoints(given)
+    assert np.argwhere(hands.outliers).tolist() == [[7, 12]] and hands.recording.filled[7, 12]
+    assert hands.joint_error[7, 12] > 0.3
+    assert np.delete(np.linalg.norm(hands.recording.joints - joints, axis=-1)[7], 12).max() < 3e-3
 
 
-def test_command(recording, tmp_path, capsys):
-    spoilt = recording.copy()
-    spoilt[3, 5] = np.nan
-    np.savez(tmp_path / "take.npz", joints=spoilt * [-1, 1, 1], other=np.zeros(3))
-    code = main(
-        [
-            "fit",
-            str(tmp_path / "take.npz"),
-            "--side",
-            "left",
-            "--out",
-            str(tmp_path / "o"),
-            "--json",
-            str(tmp_path / "r"),
-        ]
-    )
-    line = capsys.readouterr().out
-    assert code == 0 and "11 left hands" in line and "1 frames without a hand's joints passed over" in line
-    figures = json.loads((tmp_path / "r").read_text())
-    assert figures["joint_error_mean_mm"] < 1 and figures["skipped_frames"] == [3] and figures["frames"] == 11
-    with np.load(tmp_path / "o" / "take_fit.npz") as found:
-        assert found["joints"].shape == (11, 21, 3) and found["frames"].tolist() == [0, 1, 2, *range(4, 12)]
-        np.testing.assert_allclose(1e3 * found["joint_error"].mean(), figures["joint_error_mean_mm"], rtol=1e-4)
-        assert str(found["side"]) == "left" and len(found["angle_names"]) == 23
-    assert trimesh.load(tmp_path / "o" / "take_fit.glb", force="mesh").vertices.shape == (1769, 3)
-    assert cv2.imread(str(tmp_path / "o" / "take_fit.png")).shape == (320, 8 * 320, 3)
-
-
-def test_frames_that_are_no_hand_are_passed_over(recording, tmp_path):
-    joints = recording.copy()
+def test_frames_that_are_no_hand_are_passed_over(gesture_joints):
+    joints = gesture_joints[0].copy()
     joints[1] = 0  # lost: all joints in one point
+    joints[2] = joints[2, :1]
     joints[4] = joints[4, :1] + 50 * (joints[4] - joints[4, :1])
     joints[7] = np.nan
-    np.savez(tmp_path / "some.npz", joints=joints)
-    said = []
-    figures = fit_file(tmp_path / "some.npz", tmp_path, say=said.append)
-    assert figures["skipped_frames"] == [1, 4, 7] and figures["frames"] == 9
-    assert figures["joint_error_mean_mm"] < 1 and "3 frames without a hand's joints" in said[0]
+    joints[8, [0, 1, 5, 9, 13, 17]] = np.nan
+    joints[9] = np.random.default_rng(0).normal(0, 0.06, (21, 3))
+    hands = fit_keypoints(joints, times=np.arange(12) / 10)
+    reasons = {
+        1: "0 joints",
+        2: "no hand's size",
+        4: "no hand's size",
+        7: "0 joints",
+        8: "no palm",
+        9: "joints of no hand",
+    }
+    assert hands.skipped == reasons
+    np.testing.assert_array_equal(hands.recording.frames, [0, 3, 5, 6, 10, 11])
+    np.testing.assert_allclose(hands.recording.times, [0, 0.3, 0.5, 0.6, 1.0, 1.1])
+    assert hands.recording.sources["times"] == "given" and hands.joint_error.mean() < 1e-3
 
 
-def test_orders_of_other_sets(recording, tmp_path):
-    theirs = np.empty_like(recording)
-    theirs[:, ORDERS["mano"]] = recording
-    np.testing.assert_array_equal(theirs[:, [0, 1, 16, 13, 20, 9]], recording[:, [0, 5, 4, 1, 20, 19]])
-    np.save(tmp_path / "take.npy", theirs)
-    assert fit_file(tmp_path / "take.npy", tmp_path, order="mano", say=lambda line: None)["joint_error_mean_mm"] < 1
-    assert sorted(ORDERS["mano"]) == sorted(ORDERS["phalanx"])
+def test_far_from_the_origin_nothing_is_lost(gesture_joints):
+    joints, _ = gesture_joints
+    away = np.array([1000.0, -2000.0, 500.0])
+    hands = fit_keypoints(joints + away)
+    assert np.linalg.norm(hands.recording.joints - away - joints, axis=-1).max() < 3e-3
 
 
-def test_the_other_hand_is_doubted(recording, tmp_path):
-    np.save(tmp_path / "take.npy", recording)
-    np.save(tmp_path / "one.npy", recording[2])
-    lines = []
-    for side in ("left", "right"):
-        fit_file(tmp_path / "take.npy", tmp_path, side, say=lines.append)
-    assert "is it the other hand" in lines[0] and "is it the other hand" not in lines[1]
-    assert fit_file(tmp_path / "one.npy", tmp_path, say=lines.append)["frames"] == 1
+K = np.array([[900.0, 0, 640], [0, 900, 360], [0, 0, 1]])
 
 
-def test_bad_files_are_one_sentence(recording, tmp_path, capsys):
-    ran = tmp_path / "ran"
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("form", ["mediapipe", "pixels"])
+def test_joints_in_a_picture(gesture_joints, side, form):
+    joints, want = gesture_joints
+    joints = joints * (MIRROR if side == "left" else 1)
+    pixels = joints @ K.T
+    pixels = pixels[..., :2] / pixels[..., 2:]
+    depth = (joints[..., 2] / joints[:, :1, 2] - 1) * 900
+    if form == "mediapipe":
+        given = np.concatenate((pixels + 0.5, depth[..., None]), axis=2) / [1280, 720, 1280]
+        with pytest.raises(InputError, match=r"places in a picture \(0 to 1 across it\).*--image-size W,H"):
+            fit_keypoints(given)
+        hands = fit_keypoints(given, image_size=(1280, 720), K=K, hand_length=0.19)
+    else:
+        hands = fit_keypoints(pixels, side, K=K)
+    recording = hands.recording
+    assert recording.side == side and hands.reading.mirrored is None
+    assert recording.sources["scale"] == ("given" if form == "mediapipe" else "prior")
+    np.testing.assert_allclose(hands.keypoints, pixels, atol=1e-6)
+    again = recording.joints @ K.T
+    assert np.linalg.norm(again[..., :2] / again[..., 2:] - pixels, axis=-1).mean() < 4
+    assert hands.joint_error.mean() < 2e-3
+    assert np.median(np.abs(recording.angles_degrees - want)) < 8
+    mirror = np.array([-1.0 if side == "left" else 1.0, 1, 1])
+    with torch.inference_mode():
+        from phalanx.hand.model import HandModel
 
-    class Malicious:
-        def __reduce__(self):
-            return os.mkdir, (str(ran),)
-
-    np.savez(tmp_path / "whole.npz", joints=recording)
-    np.savez(tmp_path / "nameless.npz", points=recording)
-    np.savez(tmp_path / "flat.npz", joints=recording.reshape(12, 63))
-    np.savez(tmp_path / "empty.npz", joints=np.full((2, 21, 3), np.nan))
-    np.savez(tmp_path / "whole_numbers.npz", joints=np.zeros((2, 21, 3), int))
-    np.savez(tmp_path / "millimetres.npz", joints=recording * 1e3)
-    (tmp_path / "half.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:2000])
-    (tmp_path / "text.npz").write_text("no numbers")
-    (tmp_path / "nothing.npz").write_bytes(b"")
-    (tmp_path / "evil.npy").write_bytes(pickle.dumps(Malicious()))
-    np.savez(tmp_path / "evil.npz", joints=np.array([Malicious()], dtype=object), allow_pickle=True)
-    for name, says in [
-        ("missing.npz", "cannot be read"),
-        ("nameless.npz", "has no array 'joints' (it has points)"),
-        ("flat.npz", "joints must be (frames, 21, 3) floating-point numbers, not (12, 63) float"),
-        ("empty.npz", "no frame has 21 finite joints"),
-        ("whole_numbers.npz", "not (2, 21, 3) int"),
-        ("millimetres.npz", "these are millimetres"),
-        ("half.npz", "is not a whole NPZ or NPY file"),
-        ("text.npz", "is not a whole NPZ or NPY file"),
-        ("nothing.npz", "is not a whole NPZ or NPY file"),
-        ("evil.npy", "is not a whole NPZ or NPY file"),
-        ("evil.npz", "is not a whole NPZ or NPY file"),
-    ]:
-        assert main(["fit", str(tmp_path / name), "--out", str(tmp_path / "o")]) == 2
-        error = capsys.readouterr().err
-        assert str(tmp_path / name) in error and says in error and error.count("\n") == 1, name
-    assert not ran.exists() and os.listdir(tmp_path / "o") == []
+        posed = HandModel.open_hand().joints(recording.pose()).numpy() * mirror
+    np.testing.assert_allclose(posed, recording.joints, atol=1e-5)
 
 
-def test_drawing_shows_each_hand_once(recording):
-    assert draw_hands(fit_keypoints(recording[:3]), 64).shape == (64, 3 * 64, 3)
+def test_a_mirrored_picture_is_turned_round(gesture_joints):
+    joints = gesture_joints[0]
+    pixels = joints @ K.T
+    pixels = pixels[..., :2] / pixels[..., 2:]
+    depth = (joints[..., 2] / joints[:, :1, 2] - 1) * 900
+    flipped = np.stack((1280 - pixels[..., 0], pixels[..., 1], depth), axis=-1)
+    hands = fit_keypoints(flipped, "right", image_size=(1281, 721), K=K)
+    assert hands.reading.mirrored == "x"
+    np.testing.assert_allclose(hands.keypoints, pixels, atol=1e-6)
+    assert hands.joint_error.mean() < 2e-3
+
+
+def test_long_recordings_keep_no_surfaces(gesture_joints, monkeypatch):
+    monkeypatch.setattr(module, "MOST_SURFACES", 11)
+    recording = fit_keypoints(gesture_joints[0]).recording
+    assert recording.vertices is None and recording.faces is None
+
+
+@pytest.mark.parametrize(
+    ("joints", "options", "says"),
+    [
+        (np.zeros((3, 20, 3)), {}, r"joints: must have shape \(frames, 21, 3\), has \(3, 20, 3\)"),
+        (np.zeros((0, 21, 3)), {}, "joints: must have shape"),
+        (np.full((2, 21, 3), np.nan), {}, "joints: no frame has 6 joints or more"),
+        (np.full((2, 21, 3), np.inf), {}, "joints: no frame has 6 joints or more"),
+        (np.full((2, 21, 3), "a"), {}, "joints: must be numbers"),
+        (np.zeros((2, 21, 3)), {}, "joints: no frame has 6 joints or more"),
+        (np.ones((2, 21, 3)), {}, "joints: are places in a picture"),
+        (np.random.default_rng(0).normal(0, 0.05, (2, 21, 3)), {}, "joints: are no hand's"),
+        (np.zeros((2, 21, 3)), {"side": "both"}, "side: must be 'left', 'right' or 'auto', not 'both'"),
+        (np.zeros((2, 21, 3)), {"order": "mine"}, "order: must be auto or one of phalanx, mano"),
+        (np.zeros((2, 21, 3)), {"hand_length": 3.0}, "hand_length: must lie between"),
+        (np.zeros((2, 21, 2)), {"K": [1, 2]}, "K: "),
+    ],
+)
+def test_bad_keypoints(joints, options, says):
+    with pytest.raises(InputError, match=says):
+        fit_keypoints(joints, **options)
+
+
+def test_hands_of_no_size_are_refused(gesture_joints):
+    with pytest.raises(InputError, match="from wrist to middle finger tip, not between"):
+        fit_keypoints(0.35 * gesture_joints[0])
