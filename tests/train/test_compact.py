@@ -107,3 +107,20 @@ def test_refuses_a_buffer_smaller_than_a_chunk(tmp_path):
     config.buffer = 3
     with pytest.raises(InputError, match="a buffer of at least one chunk"):
         run(config, tmp_path)
+
+
+def test_the_card_names_the_weights_that_the_run_began_from(tmp_path):
+    first = run(tiny(), tmp_path / "first")
+    config = tiny(samples=16, precision="auto")
+    config.start_from = tmp_path / "start.safetensors"
+    config.start_from.write_bytes(first.read_bytes())
+    run(config, tmp_path / "second")
+    began = json.loads((tmp_path / "second" / "compact.json").read_text())
+    config.start_from.write_bytes(
+        run(tiny(samples=16), tmp_path / "third").read_bytes()
+    )  # replaced before it is resumed
+    config.loop.samples = 32
+    run(config, tmp_path / "second", resume=True)
+    again = json.loads((tmp_path / "second" / "compact.json").read_text())
+    assert again["start"] == began["start"] and again["start"]["file"] == "start.safetensors"
+    assert again["config"]["loop"]["precision"] in ("float32", "bfloat16")

@@ -174,3 +174,38 @@ def test_a_method_with_neither_losses_nor_players_is_named(tmp_path):
 
     with pytest.raises(NotImplementedError, match="Nothing has neither losses nor players"):
         train(Nothing(), [numbers_stage()], tmp_path, report=lambda line: None)
+
+
+def test_a_rare_players_losses_are_means_over_its_own_turns(tmp_path):
+    class Steady(Two):
+        def _off(self, value):
+            return {"off": 0.5 + 0 * (self.a + self.b).sum()}
+
+    train(Steady(), [numbers_stage(samples=128)], tmp_path, report=lambda line: None)
+    (row,) = rows_of(tmp_path)
+    assert float(row["loss_a_off"]) == pytest.approx(0.5) and float(row["loss_b_off"]) == pytest.approx(0.5)
+
+
+def test_a_run_is_not_resumed_in_another_precision(tmp_path):
+    run(tmp_path, [pose_gan.stage(320, **FIXED)], stop_after=2)
+    with pytest.raises(InputError, match="computes in float32; it cannot be resumed in bfloat16"):
+        run(tmp_path, [pose_gan.stage(320, precision="bfloat16", kernel_precision="float32")], resume=True)
+
+
+def test_what_is_decided_is_kept_from_the_first_step_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(descent, "faster_precision", lambda prepare: torch.bfloat16)
+    stage = pose_gan.stage(640, precision="auto", kernel_precision="auto", checkpoint_minutes=1e6)
+
+    class Killed(Exception):
+        pass
+
+    def losses(self, batch, before=pose_gan.PoseGAN.critic_losses):
+        if (tmp_path / "checkpoint.pt").exists():
+            raise Killed
+        return before(self, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(pose_gan.PoseGAN, "critic_losses", losses)
+        run(tmp_path, [stage])
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert tuple(state["books"]["precision"]) == ("bfloat16", "float32") and state["books"]["position"]["step"] == 1

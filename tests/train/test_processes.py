@@ -25,7 +25,7 @@ if __name__ == "__main__":
             model=CompactConfig(size=64, widths=(8, 8, 8, 8), depths=(0, 1, 1, 1), top_down=(8, 8, 8), hidden=8),
             loop=LoopConfig(
                 samples=48, evaluate_every=16, warmup=8, average=8, processes=processes,
-                precision="float32", kernel_precision="float32",
+                precision=sys.argv[3], kernel_precision=sys.argv[3],
             ),
             synth=SynthConfig(size=64, chunk=8, tiles=2, skins=1),
             phases=[Phase(1.0, 64, 8, 2)],
@@ -49,7 +49,7 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
     script = tmp_path / "train_tiny.py"
     script.write_text(SCRIPT)
     for processes in (1, 2):
-        command = [sys.executable, str(script), str(tmp_path / str(processes)), str(processes)]
+        command = [sys.executable, str(script), str(tmp_path / str(processes)), str(processes), "float32"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / str(processes) / "compact.safetensors").exists()
@@ -59,6 +59,15 @@ def test_two_processes_give_the_curve_of_one(tmp_path):
         assert first.keys() == second.keys()
         for name, value in first.items():
             assert second[name] == pytest.approx(value, rel=3e-4, abs=1e-5), name
+
+
+def test_two_processes_agree_on_a_precision(tmp_path):
+    script = tmp_path / "train_tiny.py"
+    script.write_text(SCRIPT.replace("samples=48", "samples=16"))
+    command = [sys.executable, str(script), str(tmp_path / "run"), "2", "auto"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "auto" not in (tmp_path / "run" / "config.json").read_text()
 
 
 def test_one_process_is_this_one():

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, distributed
 
+_ALONE = ContextVar("alone", default=False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within it this process counts as the only one: what it computes waits for no other."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
 
 def process_count() -> int:
-    """How many processes of `torch.distributed` work together; 1 where no group was made."""
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    """How many processes of `torch.distributed` work together; 1 where no group was made, and within `alone`."""
+    made = distributed.is_available() and distributed.is_initialized() and not _ALONE.get()
+    return distributed.get_world_size() if made else 1
 
 
 def mean_over_processes(total: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def write_weights(
         InputError: the file cannot be written.
     """
     tensors = {name: _storable(value) for name, value in state.items()}
-    about = {"format": FORMAT, "method": method, "config": config, "weights": _checksum(tensors), "hand": meaning}
+    about = {"format": FORMAT, "method": method, "config": config, "weights": checksum(tensors), "hand": meaning}
     with write_whole(path) as temporary:
         temporary.write_bytes(safetensors.torch.save(tensors, metadata={"phalanx": json.dumps(about)}))
 
@@ -69,7 +69,7 @@ def read_weights(path: str | Path, method: str, meaning: str) -> tuple[dict[str,
     try:
         about = json.loads(metadata["phalanx"])
         version, config = about["format"], dict(about["config"])
-        known, checksum, made_for = (
+        known, written, made_for = (
             about.get("method", "compact"),
             about["weights"],
             about["hand"],
@@ -80,7 +80,7 @@ def read_weights(path: str | Path, method: str, meaning: str) -> tuple[dict[str,
         raise InputError(f"{path}: weights file of format {version}, this version reads {FORMAT}")
     if known != method:
         raise InputError(f"{path}: weights of {known}, not of {method}")
-    if checksum != _checksum(tensors):
+    if written != checksum(tensors):
         raise InputError(f"{path}: the weights are damaged (checksum differs)")
     if not all(bool(value.isfinite().all()) for value in tensors.values()):
         raise InputError(f"{path}: holds weights that are not finite numbers")
@@ -114,7 +114,8 @@ def _storable(value: Tensor) -> Tensor:
     return value.half() if value.is_floating_point() else value
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of named tensors on the CPU."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(name.encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -86,7 +87,7 @@ def write_card(
     card = {
         "data": list(data),
         "start": None if start is None else dict(start),
-        "command": "phalanx " + " ".join(sys.argv[1:]),
+        "command": _command(),
         "commit": _commit(),
         "curve": _last_row((path.parent if run is None else run) / CURVE),
         "config": json.loads(json.dumps(settings, default=str)),
@@ -100,6 +101,13 @@ def _last_row(path: Path) -> dict[str, float]:
         return {}
     values = zip(lines[0].split(","), lines[-1].split(","), strict=True)
     return {name: float(value) for name, value in values if value}
+
+
+def _command() -> str:
+    """What this process was started with; a script by its own name."""
+    script = Path(sys.argv[0]).name if sys.argv else ""
+    ours = script in ("phalanx", "__main__.py") or not script.endswith(".py")
+    return shlex.join(["phalanx" if ours else script, *sys.argv[1:]])
 
 
 def _commit() -> str | None:

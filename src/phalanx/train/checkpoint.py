@@ -22,7 +22,7 @@ CHECKPOINT = "checkpoint.pt"
 """Name of the file, in a run's folder."""
 
 PROLONGED = ("minutes", "samples", "device", "checkpoint_minutes", "evaluate_every", "precision", "kernel_precision")
-"""Settings that a resumed run may change (budget, device), and those that it takes from the checkpoint (precisions)."""
+"""Settings that a resumed run may change (budget, device), and those that `loop` compares with what was decided (precisions)."""
 
 
 @dataclass
@@ -34,6 +34,8 @@ class Books:
     """Of the curve."""
     sums: dict[str, float] = field(default_factory=dict)
     """Of the losses' terms since the last row."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """How often each term was computed since then: not every player moves in every step."""
     precision: tuple[Precision, Precision] = ("auto", "auto")
     """`precision` and `kernel_precision` as they were decided."""
     seen_before: int = 0

@@ -26,7 +26,7 @@ def plot_curve(path: Path, rows: Sequence[dict[str, float]]) -> None:
     """Draw held-out figures and the sum of the losses against pictures seen; a panel each; dotted where the picture size changes."""
     from matplotlib.figure import Figure  # slow to import, needed by no other part of training
 
-    aside = {"seen", "minutes", "size", "rate"}
+    aside = {"stage", "seen", "minutes", "size", "rate"}
     names = [name for name in rows[-1] if name not in aside and not name.startswith("loss_")]
     figure = Figure(figsize=(4.0 * (len(names) + 1), 3.2), layout="constrained")
     panels = figure.subplots(1, len(names) + 1, squeeze=False)[0]

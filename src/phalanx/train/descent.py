@@ -15,6 +15,7 @@ from lightning_fabric.plugins.precision import Precision as SinglePrecision
 from torch import Tensor, nn
 
 from phalanx.core.precision import Precision, faster_precision
+from phalanx.core.processes import alone
 from phalanx.methods.base import Player
 from phalanx.train.muon import Muon, faster_iteration
 from phalanx.train.plan import Batch, LoopConfig
@@ -150,8 +151,24 @@ def decided(
     """`config` with both precisions decided: what is `auto` becomes the faster one on this machine.
 
     Measured on a copy of the model and a few pictures of the first batch, with its own random numbers, so that the run is the same as if
-    the settings had said so. The first process decides for all.
+    the settings had said so. The first process decides for all; alone, for how often it measures hangs on its clock.
     """
+    precision, kernel_precision = config.precision, config.kernel_precision
+    if fabric.global_rank == 0:
+        with alone():
+            precision, kernel_precision = _measured(config, model, players, batch, fabric)
+    if fabric.world_size > 1:
+        precision, kernel_precision = fabric.broadcast((precision, kernel_precision))
+    return replace(config, precision=precision, kernel_precision=kernel_precision)
+
+
+def _measured(
+    config: LoopConfig,
+    model: nn.Module,
+    players: Callable[[nn.Module], tuple[Player, ...]],
+    batch: Batch,
+    fabric: Fabric,
+) -> tuple[Precision, Precision]:
     precision, kernel_precision = config.precision, config.kernel_precision
     if precision == "auto":
         twin, few = copy.deepcopy(model), batch[:_MEASURED].to(fabric.device)
@@ -164,9 +181,7 @@ def decided(
     if kernel_precision == "auto":
         kernels = kernels_of([p for player in players(model) for p in player.parameters])
         kernel_precision = _name(faster_iteration(kernels)) if config.kernel_rate > 0 and kernels else "float32"
-    if fabric.world_size > 1:
-        precision, kernel_precision = fabric.broadcast((precision, kernel_precision))
-    return replace(config, precision=precision, kernel_precision=kernel_precision)
+    return precision, kernel_precision
 
 
 def _all_losses(

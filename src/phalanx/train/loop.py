@@ -138,13 +138,13 @@ class _Run:
             if not movers:
                 config = self._decide(config, stage, whole)
                 movers = turns(stage.players(model), config)
+                last_save -= 60 * config.checkpoint_minutes  # after this step: what was decided is kept
             share = schedule(config, position)
             self._step(movers, whole[fabric.global_rank :: fabric.world_size].to(fabric.device), share, config)
             decay = min(0.5 ** (len(whole) / config.average), (1 + position.step) / (10 + position.step))
             average_into(average, model, decay)
             self._steps += 1
             position.step += 1
-            position.steps_in_row += 1
             position.seen += len(whole)
             position.seconds = self._agreed(time.monotonic() - started)
             stopped = stop_after is not None and self._steps >= stop_after
@@ -158,13 +158,14 @@ class _Run:
         return average, stopped
 
     def _step(self, movers: Sequence[Turn], batch: Batch, share: float, config: LoopConfig) -> None:
-        sums = self._books.sums
+        sums, counts = self._books.sums, self._books.counts
         for turn in movers:
             if turn.due(self._books.position.step):
                 turn.set_rate(share)
                 values = take_turn(turn, self._model, batch, config, self._fabric)
                 for name, value in turn.named(values, alone=len(movers) == 1).items():
                     sums[name] = sums.get(name, 0.0) + value
+                    counts[name] = counts.get(name, 0) + 1
 
     def _evaluate(self, stage: Stage, average: nn.Module, size: int, share: float) -> None:
         """One row of the curve. The first process evaluates; the others wait at their next exchange."""
@@ -172,10 +173,10 @@ class _Run:
         figures = stage.evaluate(average, size) if self._fabric.global_rank == 0 else {}
         row: dict[str, float] = {"stage": position.stage + 1} if self._several else {}
         row |= {"seen": books.seen, "minutes": books.seconds / 60, "size": size, "rate": share}
-        row |= {f"loss_{name}": total / position.steps_in_row for name, total in books.sums.items()} | figures
+        row |= {f"loss_{name}": total / books.counts[name] for name, total in books.sums.items()} | figures
         books.rows.append(row)
         books.sums.clear()
-        position.steps_in_row = 0
+        books.counts.clear()
         if self._fabric.global_rank == 0:
             write_curve(self._folder, books.rows)
         self._report(" ".join(f"{name} {value:.4g}" for name, value in row.items()))
@@ -183,6 +184,9 @@ class _Run:
     def _as_decided(self, stage: Stage) -> LoopConfig:
         """The stage's settings, with what is `auto` there as it was decided earlier in the run, if it was."""
         config, (precision, kernel_precision) = stage.config, self._books.precision
+        for asked, decided_before in ((config.precision, precision), (config.kernel_precision, kernel_precision)):
+            if "auto" not in (asked, decided_before) and asked != decided_before:
+                raise InputError(f"train: the run computes in {decided_before}; it cannot be resumed in {asked}")
         return replace(
             config,
             precision=precision if config.precision == "auto" else config.precision,

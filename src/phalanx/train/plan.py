@@ -119,8 +119,6 @@ class Position:
     seen: int = 0
     seconds: float = 0.0
     next_evaluation: int = 0
-    steps_in_row: int = 0
-    """Steps since the last row of the curve."""
     stage: int = 0
     """Number of the stage in its run."""
 

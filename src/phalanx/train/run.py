@@ -14,12 +14,18 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
+from phalanx.core.files import read_json, writable_folder, write_json
+from phalanx.core.json_values import Json
 from phalanx.train.card import Source, begun_from, write_card
-from phalanx.train.loop import train
+from phalanx.train.checkpoint import CHECKPOINT
+from phalanx.train.loop import SETTINGS, train
 from phalanx.train.plan import Settings, Stage
 from phalanx.train.processes import launched
 
 Config = TypeVar("Config", bound=Settings)
+
+START = "start.json"
+"""Name of the file, in a run's folder, that says which weights the run began with."""
 
 Say = Callable[[str], object]
 say: Say = partial(print, flush=True)
@@ -69,13 +75,22 @@ def _carry_out(
     fabric: Fabric, prepare: Callable[[Config], Prepared], config: Config, out: Path, resume: bool, report: Say
 ) -> Path:
     prepared, settings = prepare(config), asdict(config)
-    start = begun_from(prepared.start)  # before the hours in which the file may change
+    start = _start_of_run(out, prepared.start) if fabric.global_rank == 0 else None
     average = train(prepared.model, prepared.stages, out, resume, report, None, prepared.fixed, settings, fabric)
     path = out / prepared.weights
     if fabric.global_rank == 0:
         prepared.save(average, path)
-        write_card(path.with_suffix(".json"), prepared.data, start, settings)
+        write_card(path.with_suffix(".json"), prepared.data, start, read_json(out / SETTINGS))
     return path
+
+
+def _start_of_run(out: Path, weights: Path | None) -> Mapping[str, Json] | None:
+    """What the run in `out` began from: kept there when it begins, because the file may have changed when it is resumed."""
+    kept = writable_folder(out) / START
+    if not (out / CHECKPOINT).exists():
+        write_json(kept, begun_from(weights), indent=1)
+    found: Mapping[str, Json] | None = read_json(kept) if kept.exists() else begun_from(weights)
+    return found
 
 
 def starting_weights(path: Path) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from phalanx.methods.sphere_fitting import (
     untrained_prior,
 )
 from phalanx.nets.pose_vae import PoseVAE
+from phalanx.nets.weights import checksum
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import synthesis
 from phalanx.train.cubes import draw_views, keep_cubes
@@ -203,7 +204,13 @@ def train_on_recordings(
         labelled = None if synthetic is None else synthetic_feed(synthetic)
         return UnlabelledFeed(recordings, labelled, config, config.loop.seed)
 
-    about = {"fit": asdict(config), "model": asdict(model.config)}
+    _one_process(config.loop)
+    about = {
+        "fit": asdict(config),
+        "model": asdict(model.config),
+        "recordings": [checksum({"maps": part.maps, "to_first": part.to_first}) for part in recordings],
+        "start": checksum({name: value.cpu() for name, value in model.state_dict().items()}),
+    }
     phase = Phase(1.0, model.config.size, batch, 1 if synthetic is None else synthetic.reuse)
     stage = Stage("recordings", config.loop, [phase], feed, _evaluation(held_out, watch))
     return _trained(
@@ -230,7 +237,12 @@ def train_on_labels(
     report: Say = say,
 ) -> SphereFittingEstimator:
     """Train a network, which is changed, on recordings with their labels in the folder `out`; returns the averaged one."""
-    about = {"model": asdict(model.config)}
+    _one_process(loop)
+    about = {
+        "model": asdict(model.config),
+        "recordings": checksum({"maps": recordings.maps}),
+        "start": checksum({name: value.cpu() for name, value in model.state_dict().items()}),
+    }
     phase = Phase(1.0, model.config.size, batch, 1)
     stage = Stage("labels", loop, [phase], partial(LabelledFeed, recordings, True, loop.seed), _evaluation(held_out))
     return _trained(
@@ -251,6 +263,11 @@ def synthetic_feed(config: SphereFittingTraining) -> BufferFeed[FittingBatch]:
 
 def _phase(config: SphereFittingTraining) -> Phase:
     return Phase(1.0, config.model.size, config.batch, config.reuse)
+
+
+def _one_process(loop: LoopConfig) -> None:
+    if loop.processes != 1:
+        raise InputError(f"train: recordings are trained on by one process, not by {loop.processes}")
 
 
 def _trainable(model: SphereFittingEstimator) -> SphereFittingEstimator:
