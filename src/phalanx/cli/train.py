@@ -74,7 +74,7 @@ def _parser(method: str, help: str, config: type) -> jsonargparse.ArgumentParser
         def error(self, message: str, ex: Exception | None = None) -> NoReturn:
             raise InputError(" ".join(f"{message.rstrip('.')}; see {self.prog} --help".split()))
 
-    parser = Parser(prog=f"phalanx train {method}", description=help, formatter_class=Formatter)
+    parser = Parser(prog=f"phalanx train {method}", description=help, formatter_class=Formatter, allow_abbrev=False)
     parser.add_argument("--config", action="config", help="YAML file of settings")
     parser.add_argument("--out", type=str, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")

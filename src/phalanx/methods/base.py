@@ -1,7 +1,7 @@
 """What a method is: the contract between a method, the loop that trains it and the prediction that uses it.
 
 A method is an `nn.Module` in one file of this room. To be trained it names its players; to be used on pictures of one hand it
-gives evidence. Nothing else is asked: the loop (`train.loop`) owns steps, optimisers, averaging, checkpoints and the curve, and
+gives evidence. Nothing else is required: the loop (`train.loop`) owns steps, optimisers, averaging, checkpoints and the curve, and
 `predict.assemble` owns the way from evidence to `HandPrediction`.
 """
 

@@ -33,6 +33,7 @@ from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training
 from phalanx.reproduce.scales import read_scale
 from phalanx.reproduce.table import chosen_rows, make_table
 from phalanx.reproduce.wan2019_world import SETS, Scale, World
+from phalanx.synth.version import ENGINE
 from phalanx.train.recordings import MixtureConfig
 from phalanx.train.sphere_fitting import train_on_labels, train_on_recordings
 
@@ -233,7 +234,11 @@ def reproduce(
     chosen = read_scale(Scale, PAPER.name, scale)
     world = World(chosen, writable_folder(out), cache_folder(cache), folders, device, say)
     say(f"what tables share is kept in {world.cache}")
-    settings = {"scale": asdict(chosen), "data": {name: str(folder) for name, folder in folders.items()}}
+    settings = {
+        "engine": ENGINE,
+        "scale": asdict(chosen),
+        "data": {name: str(folder) for name, folder in folders.items()},
+    }
     return make_table(PAPER, world, out, settings, seeds, rows, say)
 
 

@@ -14,7 +14,7 @@ the wrist alone in `handJoints3D`, and `handBoundingBox` (left, top, right, bott
 
 The ground truth of evaluation was released later: `evaluation_xyz.json` (21, 3) and `evaluation_verts.json` (778, 3, MANO's surface), in
 metres with OpenGL axes. Without the former the other joints are not valid. Its joints have MANO's order, as an author says (HOnnotate,
-issue 4); some write that they have ours, so the order is told by the lengths of bones (`in_our_order`).
+issue 4); some write that they have ours, so the order is inferred from bone lengths (`in_our_order`).
 
 Sources: the repository shreyashampali/ho3d (layout, axes, order, depth, `eval.py`) and the authors' readme (numbers, fields).
 """
