@@ -95,7 +95,7 @@ class PoseGAN(Method):
 
 
 def _adam(parameters: tuple[nn.Parameter, ...]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=1e-3, betas=(0.5, 0.9))
+    return torch.optim.Adam(parameters, lr=2e-3, betas=(0.5, 0.9))
 
 
 @torch.no_grad()
@@ -113,7 +113,7 @@ def figures(network: nn.Module, size: int) -> dict[str, float]:
 def stage(samples: int = 200_000, **settings: object) -> Stage:
     """The run's only stage."""
     config = LoopConfig(
-        minutes=None, samples=samples, warmup=2_000, average=30_000, evaluate_every=max(1, samples // 8), **settings
+        minutes=None, samples=samples, warmup=2_000, average=10_000, evaluate_every=max(1, samples // 8), **settings
     )
     return Stage("poses", config, [Phase(1.0, 32, batch=64)], lambda: PoseFeed(1), figures)
 

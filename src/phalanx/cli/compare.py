@@ -18,7 +18,12 @@ example:
 def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "compare", "several methods' scores in one figure and one table", _HELP, job)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="JSON that phalanx evaluate --json wrote, or a text file with a published PCK curve")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="JSON that phalanx evaluate --json wrote, or a text file with a published PCK curve",
+    )
     parser.add_argument(
         "--ground-truth", metavar="FILE", help="true joints of NYU: then files may be predictions (.txt, .gz)"
     )
