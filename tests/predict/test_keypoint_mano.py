@@ -1,6 +1,8 @@
 """MANO's pose and shape for keypoints, with a made-up file: nothing of MANO is here."""
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +27,6 @@ def files(tmp_path_factory):
     joints = regressor @ template
     regressor[:, list(TIP_VERTICES)] = 0
     regressor /= regressor.sum(1, keepdims=True)
-    template += 0  # the joints move by less than a millimetre
     for vertex, last in zip(TIP_VERTICES, np.array(MANO_JOINTS[1:]).reshape(5, 3)[:, 2], strict=True):
         template[vertex] = joints[last] + 0.8 * (joints[last] - joints[last - 1])
         weights[vertex] = np.eye(16)[last]
@@ -74,6 +75,21 @@ def test_they_are_in_the_file(files, tmp_path):
         assert [value.shape for value in values] == [(12, 45), (12, 10), (12, 3), (12, 3)]
         off = np.linalg.norm(joints_of(hand, *values) - keypoints_of(hand), axis=-1)
         np.testing.assert_allclose(1e3 * off.mean(), figures["mano_error_mean_mm"], atol=0.1)
+
+
+def test_python_of_the_page(files, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "keypoints.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    joints = keypoints_of(load_mano(files / "left.pkl"))
+    np.savez("keypoints.npz", joints=joints)
+    Path("MANO_LEFT.pkl").write_bytes((files / "left.pkl").read_bytes())
+    fit_file("keypoints.npz", "fitted", "left", mano="MANO_LEFT.pkl", say=lambda line: None)
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(block, names)
+    np.testing.assert_allclose(names["vertices"], names["found"]["vertices"], atol=1e-5)
+    off = np.linalg.norm(names["surface"].joints.numpy() - joints, axis=-1)
+    assert names["surface"].vertices.shape == (12, 778, 3) and 1e3 * off.mean() < 2
 
 
 def test_the_file_must_be_of_the_same_side(files):

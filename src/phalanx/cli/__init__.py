@@ -60,7 +60,7 @@ _EXAMPLES = """\
 examples:
   phalanx predict photo.jpg                     the hand in a photo, into out/
   phalanx predict photos/ --side left           every photo in a folder, left hands
-  phalanx fit keypoints.npz --side left         the hand model in the pose of given 3D joints
+  phalanx fit keypoints.npz                     the hand model in the pose of given joints
   phalanx synth --preview sheet.png --seed 3    a sheet of training pictures
   phalanx evaluate photos3d DIR --json s.json   score on real photos with 3D joints
 
