@@ -50,6 +50,17 @@ def test_options_reach_the_prediction(run, photo, tmp_path):
     assert np.linalg.norm(np.diff(chain, axis=0), axis=1).sum() == pytest.approx(0.2, abs=1e-4)
 
 
+def test_a_camera_out_of_a_file(run, photo, tmp_path):
+    lens = {"model": "inverse_brown_conrady", "coeffs": [0.1, 0, 0, 0, 0]}
+    camera = {"width": 320, "height": 240, "fx": 400, "fy": 402, "ppx": 160.5, "ppy": 120.5, **lens}
+    (tmp_path / "camera.json").write_text(json.dumps(camera))
+    code, out, err = run(photo, "--K", tmp_path / "camera.json")
+    assert (code, err) == (0, []) and "camera scaled from 320x240 to 160x120" in out[0]
+    hand = json.loads((tmp_path / "out" / "photo.json").read_text())["hands"][0]
+    assert hand["K"] == [[200, 0, 80], [0, 201, 60], [0, 0, 1]] and hand["camera_source"] == "given"
+    assert hand["distortion_model"] == "inverse radial-tangential" and hand["distortion"] == [0.1, 0, 0, 0, 0]
+
+
 def png_of_black(path, width, height):
     """A valid picture of that size, packed in little memory."""
 
@@ -114,7 +125,8 @@ def test_bad_options(run, photo, tmp_path):
     for options, says in [
         (["--K", "0,500,80,60"], "K: the camera matrix is singular"),
         (["--K", "500,80,60"], "K: must have shape"),
-        (["--K", "500;500;80;60"], "argument --K: '500;500;80;60' is not a list of numbers"),
+        (["--K", "500;500;80;60"], "argument --K: '500;500;80;60' is neither numbers with commas between nor a file"),
+        (["--K", "none.yaml"], "none.yaml: cannot be read: no such file"),
         (["--side", "both"], "argument --side: invalid choice: 'both'"),
         (["--hand-length", "190"], "hand_length: must lie between"),
         (["--device", "toaster"], "'toaster' is not a device"),

@@ -39,6 +39,14 @@ def test_intrinsics_from_matrix_and_from_four_numbers():
     np.testing.assert_array_equal(as_intrinsics((500, 510, 320, 240)), matrix)
 
 
+def test_intrinsics_from_nine_numbers_and_from_projections():
+    matrix = np.array([[500.0, 2.0, 320.0], [0.0, 510.0, 240.0], [0.0, 0.0, 1.0]])
+    for given in (matrix.ravel(), matrix.T.ravel().tolist(), np.c_[matrix, [-60.0, 0, 0]]):
+        np.testing.assert_array_equal(as_intrinsics(given), matrix)
+    with pytest.raises(InputError, match="must have the form"):
+        as_intrinsics(matrix.T)
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [

@@ -20,6 +20,7 @@ from phalanx.data.images import (
     read_depth,
     read_image,
     read_image_of_size,
+    rgb_of_array,
 )
 
 
@@ -292,3 +293,34 @@ def test_faults_of_depth_are_named(tmp_path, spoil, message):
 def test_pictures_go_to_bytes_and_back():
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     assert np.array_equal(image_bytes(image_batch(image)[0]), image)
+
+
+def test_arrays_are_treated_as_files_are(tmp_path, picture):
+    """Grey, opacity and 16 bits, each in memory and in a file."""
+    opacity = np.arange(48 * 64, dtype=np.uint8).reshape(48, 64, 1)
+    rgba = np.concatenate((picture, opacity), axis=-1)
+    wide = picture.astype(np.uint16) * 257 + 40
+    for number, array in enumerate((rgba, picture[..., 0], wide[..., 0])):
+        Image.fromarray(array).save(tmp_path / f"{number}.png")
+        np.testing.assert_array_equal(rgb_of_array(array), read_image(tmp_path / f"{number}.png"))
+    cv2.imwrite(str(tmp_path / "wide.png"), wide[..., ::-1])
+    np.testing.assert_array_equal(rgb_of_array(wide), read_image(tmp_path / "wide.png"))
+    np.testing.assert_array_equal(rgb_of_array(picture[..., :1]), rgb_of_array(picture[..., 0]))
+    np.testing.assert_array_equal(
+        rgb_of_array(rgba[..., [0, 3]])[..., 1], rgb_of_array(rgba[..., [0, 0, 0, 3]])[..., 1]
+    )
+    np.testing.assert_allclose(rgb_of_array(rgba / 255.0), rgb_of_array(rgba) / 255, atol=0.003)
+    assert rgb_of_array(picture) is picture
+
+
+def test_urls_and_texts_are_no_paths(tmp_path, picture):
+    for given, says in [
+        ("https://example.org/hand.jpg", "^https://example.org/hand.jpg: is a URL; download the file first"),
+        ("file:///hand.jpg", "is a URL"),
+        ("data:image/png;base64," + "A" * 9000, "^data:image/png;base64,A*[.]{3}: is a URL"),
+        ("A" * 9000, "is not a path; it has 9000 characters"),
+    ]:
+        for read in (read_image, lambda path: find_inputs([path])):
+            with pytest.raises(InputError, match=says) as caught:
+                read(given)
+            assert len(str(caught.value)) < 200

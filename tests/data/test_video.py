@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.data.video import frames_per_second, read_frames, write_video
+from phalanx.data.video import frames_per_second, read_frames, timed_frames, write_video
 
 
 def write(path, frames, rate=12.0):
@@ -63,7 +63,7 @@ def test_a_full_disk_leaves_nothing(tmp_path):
     resource = pytest.importorskip("resource")
     noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), dtype=np.uint8)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with pytest.raises(InputError, match="^" + str(tmp_path / "a.mp4") + ": cannot be written whole"):
+    with pytest.raises(InputError, match="^" + str(tmp_path / "a.mp4") + ": could not be written completely"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
         try:
             write(tmp_path / "a.mp4", noise)
@@ -100,3 +100,59 @@ def test_bad_videos_are_one_sentence(tmp_path, capfd):
             list(read_frames(tmp_path / name))
         assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert capfd.readouterr() == ("", "")
+
+
+def box_at(content, *names):
+    at = 0
+    for name in names:
+        at = content.index(name, at)
+    return at - 4
+
+
+def with_durations(content, durations):
+    """An MP4 as OpenCV writes it, with one duration for each frame instead of one for all."""
+    table = box_at(content, b"moov", b"stts")
+    size = struct.unpack(">I", content[table : table + 4])[0]
+    entries = b"".join(struct.pack(">II", 1, duration) for duration in durations)
+    new = struct.pack(">I4sII", 16 + len(entries), b"stts", 0, len(durations)) + entries
+    changed = bytearray(content[:table] + new + content[table + size :])
+    around = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+    for depth in range(1, 1 + len(around)):
+        at = box_at(content, *around[:depth])
+        grown = struct.unpack(">I", content[at : at + 4])[0] + len(new) - size
+        changed[at : at + 4] = struct.pack(">I", grown)
+    return bytes(changed)
+
+
+def test_times_are_those_of_the_file(tmp_path):
+    write(tmp_path / "a.mp4", [flat(9, 9, 9 * k) for k in range(6)], 10.0)
+    times = [time for time, _ in timed_frames(tmp_path / "a.mp4")]
+    np.testing.assert_allclose(times, np.arange(6) / 10, atol=1e-9)
+    content = (tmp_path / "a.mp4").read_bytes()
+    unit = struct.unpack(">I", content[box_at(content, b"moov", b"stts") + 20 :][:4])[0]  # a tenth of a second
+    durations = [unit // 2, 2 * unit, unit // 2, 3 * unit // 2, unit, unit // 2]
+    (tmp_path / "b.mp4").write_bytes(with_durations(content, durations))
+    times = [time for time, _ in timed_frames(tmp_path / "b.mp4")]
+    np.testing.assert_allclose(times, [0, 0.05, 0.25, 0.3, 0.45, 0.55], atol=1e-6)
+
+
+@pytest.mark.parametrize("stated", [0.0, -5.0, float("nan")])
+def test_without_times_frames_come_at_the_rate(tmp_path, monkeypatch, stated):
+    import cv2
+
+    write(tmp_path / "a.mp4", [flat(9, 9, 9)] * 4, 20.0)
+
+    class Timeless:
+        def __init__(self, *args):
+            self.capture = capture(*args)
+
+        def get(self, what):
+            return stated if what == cv2.CAP_PROP_POS_MSEC else self.capture.get(what)
+
+        def __getattr__(self, name):
+            return getattr(self.capture, name)
+
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Timeless)
+    times = [time for time, _ in timed_frames(tmp_path / "a.mp4")]
+    np.testing.assert_allclose(times, np.arange(4) / 20, atol=1e-9)

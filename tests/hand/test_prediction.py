@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 from dataclasses import fields, replace
 
 import numpy as np
@@ -35,6 +36,8 @@ def make_prediction(seed=0, mesh=True, **changes):
         faces=rng.integers(0, 50, (30, 3)) if mesh else None,
         spheres=rng.normal(size=(41, 3)) if seed % 3 else None,
         fit_error_mm=rng.random() * 9 if seed % 3 else None,
+        distortion_model="fisheye" if seed % 2 else None,
+        distortion=rng.normal(size=4) * 0.02 if seed % 2 else None,
     )
     return HandPrediction(**{**values, **changes})
 
@@ -100,7 +103,10 @@ def test_json_files(tmp_path):
         ({"joints": None}, "joints: "),
         ({"joints": [[0, 0, 0]]}, r"joints: must have shape \(21, 3\), has \(1, 3\)"),
         ({"side": "both"}, "side: must be 'left' or 'right', not 'both'"),
-        ({"camera_source": "x"}, "camera_source: must be 'given' or 'assumed'"),
+        ({"camera_source": "x"}, "camera_source: must be 'given' or 'exif' or 'assumed'"),
+        ({"distortion": [0, 0, 0, 0]}, "distortion and distortion_model: must both be there"),
+        ({"distortion_model": "fisheye", "distortion": [0.1]}, "distortion: fisheye has 4 coefficients, not 1"),
+        ({"distortion_model": "tilted", "distortion": [0] * 4}, "distortion: the model must be one of"),
         ({"scale_source": "x"}, "scale_source: must be"),
         ({"side_source": "x"}, "side_source: must be"),
         ({"width": None}, "width: must be a whole number of pixels, not None"),
@@ -154,6 +160,57 @@ def test_npz_keeps_everything(tmp_path):
     for name in ("joints", "joints_2d", "vertices", "faces", "rotations", "orientation", "shape", "K", "box"):
         np.testing.assert_array_equal(data[name], getattr(hand, name))
     assert dict(zip(data["angle_names"].tolist(), data["angles_degrees"].tolist(), strict=True)) == hand.angles_degrees
+
+
+@pytest.mark.parametrize("mesh", [True, False])
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_npz_and_pickles_come_back_exactly(tmp_path, seed, mesh):
+    hand = make_prediction(seed, mesh)
+    hand.save_npz(tmp_path / "a.npz")
+    assert_same(hand, HandPrediction.load_npz(tmp_path / "a.npz"), tolerance=False)
+    assert_same(hand, pickle.loads(pickle.dumps(hand)), tolerance=False)
+
+
+def test_bad_npz_is_one_sentence_naming_the_file(tmp_path):
+    make_prediction(5).save_npz(tmp_path / "whole.npz")
+    content = (tmp_path / "whole.npz").read_bytes()
+    with np.load(tmp_path / "whole.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+
+    def saved(name, **changes):
+        np.savez(tmp_path / name, **{key: value for key, value in {**arrays, **changes}.items() if value is not None})
+
+    saved("schema.npz", schema="phalanx.hand/9")
+    saved("names.npz", angle_names=None)
+    saved("shape.npz", joints=np.zeros((3, 3)))
+    saved("more.npz", colour=1)
+    (tmp_path / "half.npz").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.npz").write_text("text")
+    spoilt = bytearray(content)
+    spoilt[200:400] = bytes(200)
+    (tmp_path / "spoilt.npz").write_bytes(spoilt)
+    np.savez(tmp_path / "pickled.npz", schema=np.array([{}], dtype=object))
+    for name, says in [
+        ("missing", "cannot be read: no such file"),
+        ("half", "is not a whole NPZ file"),
+        ("text", "is not a whole NPZ file"),
+        ("spoilt", "is not a whole NPZ file"),
+        ("pickled", "is not a whole NPZ file"),
+        ("schema", "schema must be"),
+        ("names", "angle_names and angles_degrees are missing"),
+        ("shape", "joints: must have shape"),
+        ("more", "unknown key 'colour'"),
+    ]:
+        with pytest.raises(InputError, match=says) as caught:
+            HandPrediction.load_npz(tmp_path / f"{name}.npz")
+        assert str(caught.value).startswith(f"{tmp_path / name}.npz: ")
+
+
+def test_the_lens_is_that_of_the_fields():
+    assert make_prediction(2).lens is None
+    hand = make_prediction(3)
+    assert hand.lens.model == "fisheye"
+    np.testing.assert_array_equal(hand.lens.coefficients, hand.distortion)
 
 
 def test_root_relative():

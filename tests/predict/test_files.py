@@ -2,15 +2,19 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
+from phalanx.data.camera_files import Calibration
 from phalanx.data.video import read_frames, write_video
+from phalanx.geometry.camera import Camera
 from phalanx.hand.prediction import HandPrediction
-from phalanx.predict.files import output_stems, predict_files
+from phalanx.predict.assemble import BEHIND
+from phalanx.predict.files import predict_files
 
 
 @pytest.fixture
@@ -18,9 +22,9 @@ def job(oracle):
     """predict_files with the oracle; returns summary, lines said, sentences complained."""
     truth = oracle.truth()
 
-    def run(paths, out, **options):
+    def run(paths, out, predictor=None, **options):
         said, complained = [], []
-        predictor = oracle.predictor(truth)
+        predictor = predictor or oracle.predictor(truth)
         summary = predict_files(
             paths, out, predictor=predictor, say=said.append, complain=complained.append, **{"K": truth.K, **options}
         )
@@ -124,25 +128,55 @@ def test_same_names_from_different_folders_stay_apart(tmp_path, job, place_png):
     assert json.loads((tmp_path / "out" / "a_2.json").read_text())["input"] == str(two)
 
 
-def test_output_stems():
-    from pathlib import Path
-
-    def stems(*names):
-        return output_stems([Path(n) for n in names])
-
-    assert stems("a.png", "b.png") == ["a", "b"]
-    assert stems("a.png", "a.jpg", "x/a.png") == ["a", "a_2", "a_3"]
-    assert stems("a.png", "a.jpg", "a_2.png") == ["a", "a_3", "a_2"]
-    assert stems("A.png", "a.png") == ["A", "a_2"]
-
-
-def test_inputs_are_never_written_over(tmp_path, job, place_png):
+def test_inputs_are_never_overwritten(tmp_path, job, place_png):
     one, two = place_png(tmp_path / "a.png"), place_png(tmp_path / "a_overlay.png")
     before = two.read_bytes()
     summary, _, complained = job([one, two], tmp_path)
-    assert two.read_bytes() == before
-    assert [done["input"] for done in summary.done] == [str(two)]
-    assert len(complained) == 1 and "is an input of this job" in complained[0]
+    assert two.read_bytes() == before and complained == []
+    assert [done["outputs"][1] for done in summary.done] == [
+        str(tmp_path / name) for name in ("a_2_overlay.png", "a_overlay_overlay.png")
+    ]
+
+
+def test_a_second_run_overwrites_nothing_of_another_input(tmp_path, job, place_png):
+    one, two = place_png(tmp_path / "one" / "a.png"), place_png(tmp_path / "two" / "a.png")
+    out = tmp_path / "out"
+    for path, name in ((one, "a"), (two, "a_2"), (one, "a"), (two, "a_2")):
+        summary, _, _ = job([path], out)
+        assert summary.done[0]["outputs"][0] == str(out / f"{name}.json")
+    assert json.loads((out / "a.json").read_text())["input"] == str(one)
+    assert json.loads((out / "a_2.json").read_text())["file"] == str(two.resolve())
+    assert len(os.listdir(out)) == 6
+
+
+def test_a_picture_without_a_possible_hand_is_passed_over(tmp_path, job, place_png):
+    paths = [place_png(tmp_path / f"{name}.png") for name in "ab"]
+    looked = []
+
+    class Blind:
+        def __call__(self, image, **options):
+            looked.append(options)
+            return []
+
+    summary, said, complained = job(paths, tmp_path / "out", predictor=Blind())
+    assert len(looked) == 2 and summary.done == said == []
+    assert complained == [f"{path}: no hand is found: {BEHIND}" for path in paths]
+
+
+def test_the_focal_length_in_a_file_and_scaled_cameras_reach_the_prediction(tmp_path, job, place_png):
+    from PIL import Image
+
+    path = place_png(tmp_path / "a.png")
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif.get_ifd(0x8769)[0xA405] = 35
+    Image.open(path).save(tmp_path / "b.png", exif=exif)
+    summary, _, _ = job([tmp_path / "b.png"], tmp_path / "out", K=None)
+    assert summary.done[0]["hands"][0]["camera_source"] == "exif"
+    double = Camera(job.truth.K, 320, 240).resize(640, 480)
+    summary, said, _ = job([path], tmp_path / "out", K=Calibration(double.K, (640, 480)))
+    assert "camera scaled from 640x480 to 320x240" in said[0]
+    np.testing.assert_allclose(summary.done[0]["hands"][0]["K"], job.truth.K, atol=1e-5)
 
 
 def test_failed_write_leaves_nothing_half_done(tmp_path, job, place_png, monkeypatch):
@@ -166,13 +200,41 @@ def test_video(tmp_path, job, oracle):
             append(frame)
     summary, said, complained = job([path], tmp_path / "out")
     assert complained == [] and len(said) == 1 and "3 frames" in said[0]
-    assert sorted(os.listdir(tmp_path / "out")) == ["clip.json", "clip_overlay.mp4"]
+    names = ["clip.bvh", "clip.csv", "clip.glb", "clip.json", "clip_overlay.mp4"]
+    assert sorted(os.listdir(tmp_path / "out")) == names
+    assert sorted(summary.done[0]["outputs"]) == [str(tmp_path / "out" / name) for name in names]
     data = json.loads((tmp_path / "out" / "clip.json").read_text())
     assert (data["schema"], data["frames_per_second"]) == ("phalanx.video/1", 10.0)
     assert [entry["frame"] for entry in data["frames"]] == [0, 1, 2]
+    assert [entry["time"] for entry in data["frames"]] == [0, 0.1, 0.2]
     for entry in data["frames"]:
         hand = HandPrediction.from_json(entry["hands"][0])
         np.testing.assert_allclose(hand.joints_2d, job.truth.joints_2d, atol=15)  # colours after compression
     assert len(list(read_frames(tmp_path / "out" / "clip_overlay.mp4"))) == 3
+    table = (tmp_path / "out" / "clip.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in table[1:]] == [[str(k), f"{k / 10:.6f}"] for k in range(3)]
+    column = table[0].split(",").index("index_pip_flexion")
+    assert float(table[1].split(",")[column]) == pytest.approx(hand.angles_degrees["index_pip_flexion"], abs=0.01)
     assert summary.done[0]["frames"] == 3
     assert no_leftovers(tmp_path)
+
+
+def test_a_video_whose_frames_have_no_possible_hand_is_done_all_the_same(tmp_path, job, oracle):
+    with write_video(tmp_path / "clip.mp4", 10.0) as append:
+        for _ in range(3):
+            append(np.zeros((240, 320, 3), np.uint8))
+    predictor = oracle.predictor(job.truth)
+    numbers = iter(range(100))
+    found = SimpleNamespace(hands=None)
+
+    def every_other(image, **options):
+        if found.hands is None:
+            found.hands = predictor(oracle.picture(), **options)
+        return found.hands if next(numbers) % 2 else []
+
+    every_other.model = predictor.model
+    summary, _, complained = job([tmp_path / "clip.mp4"], tmp_path / "out", predictor=every_other, side="right")
+    assert complained == [] and summary.done[0]["frames"] == 3
+    data = json.loads((tmp_path / "out" / "clip.json").read_text())
+    assert [len(entry["hands"]) for entry in data["frames"]] == [0, 1, 0]
+    assert len((tmp_path / "out" / "clip.csv").read_text().splitlines()) == 2

@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -6,8 +7,11 @@ import pytest
 import torch
 
 from phalanx.core.errors import InputError
+from phalanx.data.camera_files import Calibration
 from phalanx.fit.evidence import Evidence
 from phalanx.fit.joints import fit_evidence
+from phalanx.geometry.camera import Camera
+from phalanx.geometry.distortion import Lens
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.predict import predictor as module
 from phalanx.predict.inputs import MIN_BOX, as_box
@@ -188,8 +192,104 @@ def test_a_hand_behind_the_camera_is_never_given(oracle):
     predictor = oracle.predictor(truth)
     fit = predictor.fit
     predictor.fit = lambda *args: replace(fit(*args), translation=torch.tensor([[0.0, 0.0, -0.5]]))
-    with pytest.raises(InputError, match="behind the camera"):
-        predictor(oracle.picture(), K=truth.K, side="right")
+    assert predictor(oracle.picture(), K=truth.K, side="right") == []
+
+
+def pointing_forearm(pose):
+    """The pose with its forearm towards the camera."""
+    return replace(
+        pose, orientation=torch.tensor([[[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]]), translation=torch.tensor([[0, 0, 0.1]])
+    )
+
+
+def test_before_a_given_camera_the_forearm_may_end_behind_it(oracle):
+    truth = oracle.truth()
+    predictor = oracle.predictor(truth)
+    fit = predictor.fit
+    predictor.fit = lambda *args: pointing_forearm(fit(*args))
+    (hand,) = predictor(oracle.picture(), K=truth.K, side="right")
+    assert hand.joints[:, 2].min() > 0 > hand.vertices[:, 2].min()
+
+
+def test_where_the_hand_reaches_behind_an_assumed_camera_the_lens_is_longer(oracle):
+    """The first lens that is long enough, of the same evidence: the picture is not looked at again."""
+    truth = oracle.truth()
+    predictor = oracle.predictor(truth)
+    fit, seen = predictor.fit, []
+
+    def near(model, evidence, K, size, length):
+        seen.append(float(K[0, 0, 0]))
+        pose = fit(model, evidence, K, size, length)
+        return pointing_forearm(pose) if len(seen) < 3 else pose
+
+    predictor.fit = near
+    (hand,) = predictor(oracle.picture(), side="right")
+    assert hand.camera_source == "assumed" and hand.vertices[:, 2].min() > 0
+    assert len(seen) == 3 and seen[0] < seen[1] < seen[2]
+    assert hand.K[0, 0] == pytest.approx(160 / np.tan(np.radians(15)), rel=1e-6)  # 60, 45, 30 degrees across
+    assert len(predictor.estimator.seen) == 2
+    predictor.fit = lambda *args: pointing_forearm(fit(*args))
+    assert predictor(oracle.picture(), side="right") == []
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(
+    "lens",
+    [
+        Lens("radial-tangential", (-0.12, 0.03, 0.002, -0.001)),
+        Lens("fisheye", (0.25, -0.05, 0, 0)),
+        Lens("inverse radial-tangential", (0.1, 0.02, 0.001, 0.001, 0)),
+    ],
+)
+def test_a_distorting_lens_is_undone_inside(oracle, lens, flip):
+    """The picture is bent; joints are true all the same, and lie on what it shows."""
+    truth = oracle.truth(flip=flip, at=(0.02, 0.08, 0.3))
+    camera = Camera(truth.K, oracle.width, oracle.height)
+    x, y = np.meshgrid(np.arange(oracle.width), np.arange(oracle.height))
+    rays = camera.rays(np.stack((x, y), -1).reshape(-1, 2).astype(float))
+    rays[:, :2] = lens.undistort(rays[:, :2])
+    extent = np.array([oracle.width, oracle.height]) - 1
+    image = np.full((oracle.height, oracle.width, 3), 0.5, np.float32)
+    image[..., :2] = (0.1 + 0.8 * camera.project(rays) / extent).reshape(oracle.height, oracle.width, 2)
+    bent = camera.project(np.c_[lens.distort(truth.joints[:, :2] / truth.joints[:, 2:]), np.ones(21)])
+    assert np.abs(bent - truth.joints_2d).max() > 1.5
+    side = "left" if flip else "right"
+    given = Calibration(truth.K, (oracle.width, oracle.height), lens)
+    predictor = oracle.predictor(truth)
+    (hand,) = predictor(image.clip(0, 1), K=given, side=side)
+    np.testing.assert_allclose(hand.joints, truth.joints, atol=1e-3)
+    np.testing.assert_allclose(hand.joints_2d, bent, atol=0.5)
+    np.testing.assert_array_equal(hand.K, truth.K)
+    assert (hand.width, hand.height, hand.distortion_model) == (oracle.width, oracle.height, lens.model)
+    np.testing.assert_array_equal(hand.distortion, lens.coefficients)
+    x, y, width, height = hand.box
+    assert (bent > [x, y]).all() and (bent < [x + width, y + height]).all()
+    (again,) = predictor(image.clip(0, 1), K=given, side=side, box=hand.box)
+    np.testing.assert_allclose(again.joints, truth.joints, atol=1e-3)
+
+
+def test_a_camera_for_another_size_is_scaled(oracle):
+    truth = oracle.truth()
+    double = Camera(truth.K, oracle.width, oracle.height).resize(2 * oracle.width, 2 * oracle.height)
+    (hand,) = oracle.predictor(truth)(oracle.picture(), K=Calibration(double.K, (640, 480)), side="right")
+    np.testing.assert_allclose(hand.K, truth.K)
+    np.testing.assert_allclose(hand.joints, truth.joints, atol=2e-4)
+
+
+def test_the_focal_length_in_the_file_is_used(oracle, tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    exif.get_ifd(0x8769)[0xA405] = 35
+    Image.fromarray((oracle.picture() * 255).round().astype(np.uint8)).save(tmp_path / "a.png", exif=exif)
+    truth = oracle.truth()
+    (hand,) = oracle.predictor(truth)(tmp_path / "a.png", side="right")
+    assert hand.camera_source == "exif"
+    focal = 35 / np.hypot(36, 24) * np.hypot(oracle.width, oracle.height)
+    np.testing.assert_allclose(hand.K, [[focal, 0, 159.5], [0, focal, 119.5], [0, 0, 1]])
+    (hand,) = oracle.predictor(truth)(tmp_path / "a.png", K=truth.K, side="right")
+    assert hand.camera_source == "given"
 
 
 def test_uint8_float_and_path_agree(oracle, tmp_path):
@@ -221,6 +321,10 @@ def test_uint8_float_and_path_agree(oracle, tmp_path):
         ({"K": (0.8, 0.8, 0.5, 0.5)}, "K: focal lengths of 0.8 and 0.8 .* too wide for a lens; all count in pixels"),
         ({"K": np.eye(3)}, "K: focal lengths of 1 and 1 .* too wide for a lens"),
         ({"K": (500, 500, 1e5, 120)}, "K: .* too wide for a lens"),
+        ({"K": "none.yaml"}, "none.yaml: cannot be read: no such file"),
+        ({"K": {"fx": 300}}, "K: holds no camera matrix"),
+        ({"K": Calibration(np.diag([300.0, 300, 1]), (240, 320))}, "K: is for pictures of 240x320 .* it was turned"),
+        ({"K": Calibration(np.diag([300.0, 300, 1]), (300, 300))}, "K: is for pictures of 300x300 .* another ratio"),
         ({"K": (1e9, 1e9, 160, 120)}, "K: focal lengths of 1e.09 and 1e.09 are too long for 320x240 pixels"),
         ({"box": (10, 10, float("nan"), 5)}, "box: .*finite"),
         ({"side": "both"}, "side: must be 'left', 'right' or 'auto', not 'both'"),
@@ -239,8 +343,15 @@ def test_bad_options_are_one_sentence(oracle, options, says):
 @pytest.mark.parametrize(
     ("image", "says"),
     [
-        (np.zeros((50, 50, 4), np.uint8), "must be"),
-        (np.zeros((3, 50, 50), np.uint8), "must be"),
+        (np.zeros((50, 50, 5), np.uint8), "must be"),
+        (np.zeros((3, 50, 50), np.uint8), "must be .*; move the channels to the end"),
+        (np.zeros((2, 50, 50, 3), np.uint8), "must be .*; give one picture at a time"),
+        (None, "image: is None"),
+        (b"\xff\xd8\xff\xe0", "image: is bytes"),
+        (io.BytesIO(b"\xff\xd8"), "image: is an open file"),
+        ({"image": 1}, "image: is no picture, but a dict"),
+        (torch.zeros(3, 50, 50), "move the channels to the end"),
+        ("https://example.org/a.png", "^https://example.org/a.png: is a URL"),
         (np.zeros((50, 50, 3), np.int64), "not int64"),
         (np.full((50, 50, 3), 255.0), r"must lie in \[0, 1\]"),
         (np.full((50, 50, 3), np.nan), r"must lie in \[0, 1\]"),

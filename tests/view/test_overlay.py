@@ -4,9 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
+from phalanx.geometry.camera import Camera
+from phalanx.geometry.distortion import Lens
+from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import HandPrediction
+from phalanx.predict.assemble import assemble
 from phalanx.view.overlay import FINGER_COLOURS, draw_overlay, draw_turned
 
 K = np.array([[800.0, 0, 399.5], [0, 800, 299.5], [0, 0, 1]])
@@ -151,3 +156,67 @@ def test_marks_stay_on_the_hand_when_the_photo_is_scaled():
 def test_hands_beyond_the_picture_or_behind_the_camera_do_not_break_it(photo, at):
     picture = draw_overlay(photo, [fan_hand(at)])
     assert picture.shape == (600, 1400, 3)
+
+
+def posed(turn, at, camera=K, lens=None):
+    """The open hand, turned and placed by its wrist."""
+    model, pose = HandModel.open_hand(), HandPose.zero(1)
+    pose.orientation = torch.tensor(turn, dtype=torch.float32)[None]
+    pose.translation = torch.tensor([at], dtype=torch.float32)
+    others = {"side": "right", "score": 0.9, "box": [0, 0, 10, 10], "uncertainty": np.ones(21)}
+    return assemble(model, pose, Camera(camera, 800, 600), False, lens=lens, **others)
+
+
+FINGERS_LEFT = [[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]
+FINGERS_AWAY = [[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]
+
+
+def surface_share(view, hand_pixels):
+    """Share of pixels (N, 2) at which the view shows the surface or a mark, and not the panel's light background."""
+    x, y = np.round(hand_pixels).astype(int).T
+    return (np.ptp(view[y, x].astype(int), axis=-1) > 14).mean()  # the panel is grey
+
+
+def test_the_turned_view_is_whole_where_the_forearm_points_at_its_eye():
+    """The forearm, which fades out there, hid the hand: nothing of it was left but the finger tips."""
+    hand = posed(FINGERS_LEFT, (0.05, 0.02, 0.45))  # the forearm points to the right, from where the turned view looks
+    view = draw_turned(dataclasses.replace(hand, joints=hand.joints), 400, 400)
+    middle = (hand.joints.min(0) + hand.joints.max(0)) / 2
+    places = (hand.vertices - middle)[:, [2, 1]]  # depth becomes x
+    radius = 1.25 * np.abs((hand.joints - middle)[:, [2, 1]]).max() + 0.01
+    pixels = places * 200 / radius + 199.5
+    palm = np.linalg.norm(hand.vertices - hand.joints[9], axis=1) < 0.035
+    inside = (pixels > 2).all(1) & (pixels < 397).all(1)
+    assert (palm & inside).sum() > 50
+    assert surface_share(view, pixels[palm & inside]) > 0.97
+
+
+@pytest.mark.parametrize("distance", [0.3, 0.13])
+def test_the_photo_shows_the_hand_behind_a_forearm_that_comes_from_the_viewer(distance):
+    """At the nearer distance the forearm ends behind the camera."""
+    hand = posed(FINGERS_AWAY, (0.0, 0.0, distance))
+    assert (hand.vertices[:, 2].min() < 0) == (distance < 0.2)
+    dark, bright = (np.full((600, 800, 3), value, np.uint8) for value in (0, 200))
+    on_dark, on_bright = (draw_overlay(photo, [hand])[:, :800].astype(float) for photo in (dark, bright))
+    let_through = (on_bright - on_dark).mean(-1) / 200
+    x, y = np.round(hand.joints_2d[[0, 5, 9, 13, 17]].mean(0)).astype(int)
+    np.testing.assert_allclose(let_through[y - 3 : y + 4, x - 3 : x + 4].max(), 0.25, atol=0.03)
+    assert (let_through < 0.3).mean() < 0.5  # and not the whole photo
+
+
+def test_the_surface_lies_where_a_distorting_lens_shows_it():
+    lens = Lens("radial-tangential", (-0.3, 0.1, 0, 0))
+    turn = np.diag([1.0, -1, -1])
+    bent, straight = posed(turn, (0.05, 0.1, 0.35), lens=lens), posed(turn, (0.05, 0.1, 0.35))
+    assert np.abs(bent.joints_2d - straight.joints_2d).max() > 8
+    black = np.zeros((600, 800, 3), np.uint8)
+    drawn = (draw_overlay(black, [bent])[:, :800] > 0).any(-1)
+    vertices = bent.vertices[HandModel.open_hand().parts.numpy() != 1]  # not the forearm, which fades out
+    pixels = lens.distort(vertices[:, :2] / vertices[:, 2:]) * 800 + [399.5, 299.5]
+    assert (pixels > 1).all() and (pixels < [798, 598]).all()
+    hand = np.zeros_like(drawn)
+    x, y = np.round(pixels).astype(int).T
+    hand[y, x] = True
+    assert drawn[hand].mean() > 0.9
+    rows, columns = np.nonzero(drawn)
+    assert abs(columns.max() - pixels[:, 0].max()) < 3 and abs(rows.min() - pixels[:, 1].min()) < 3

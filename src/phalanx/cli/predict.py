@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from phalanx.cli.common import (
@@ -22,7 +23,12 @@ For photo.jpg it writes into the output folder
   photo.json          joints in pixels and metres, angles in degrees, camera (docs/prediction_schema.md)
   photo_overlay.png   the surface and joints on the photo, and the hand from the side
   photo.glb           the surface, in metres
-and for clip.mp4 clip.json and clip_overlay.mp4, frame by frame. Inputs that cannot be read are named and skipped.
+and for clip.mp4
+  clip.json           the same of each frame, with its time; clip.csv time and angles as a table
+  clip_overlay.mp4    the surface and joints on the frames
+  clip.glb, clip.bvh  the hand in motion
+Inputs that cannot be read, and pictures in which no hand is found, are named and skipped.
+Results of another input of the same name stay: the new ones are photo_2.json and so on.
 
 There is no hand detector yet: the hand should fill a third of the picture or more, or give its place with --box.
 
@@ -30,6 +36,7 @@ examples:
   phalanx predict photo.jpg --out results
   phalanx predict photos/ clip.mp4 --side left
   phalanx predict photo.jpg --box 310,120,260,300 --K 1400,1400,959.5,539.5
+  phalanx predict clip.mp4 --K camera_info.yaml
   phalanx predict frame.png --depth --camera sr305
   phalanx predict selfie.jpg --mirrored --side right --hand-length 0.185
 Write a list that begins with a minus sign as --box=-20,40,300,300.
@@ -54,9 +61,10 @@ def add(verbs: Any) -> None:
     add_box(parser)
     parser.add_argument(
         "--K",
-        type=numbers,
-        metavar="FX,FY,CX,CY",
-        help="camera of the whole picture, in pixels (default: 60 degrees across the longer side)",
+        type=_camera,
+        metavar="CAMERA",
+        help="of the whole picture: FX,FY,CX,CY in pixels, the nine numbers of its matrix, or a file of RealSense, ROS or OpenCV "
+        "with its lens (docs/cameras.md; default: focal length in the picture's file, else 60 degrees across the longer side)",
     )
     parser.add_argument(
         "--hand-length",
@@ -70,6 +78,16 @@ def add(verbs: Any) -> None:
     parser.add_argument("--json", metavar="FILE", help="also write what was found and what was skipped to one file")
     add_device(parser)
     add_quiet(parser)
+
+
+def _camera(text: str) -> list[float] | str:
+    """Numbers, or the path of a file."""
+    try:
+        return numbers(text)
+    except argparse.ArgumentTypeError:
+        if Path(text).is_file() or Path(text).suffix:
+            return text
+        raise argparse.ArgumentTypeError(f"{text!r} is neither numbers with commas between nor a file") from None
 
 
 def job(args: argparse.Namespace) -> int:
@@ -93,16 +111,18 @@ def job(args: argparse.Namespace) -> int:
 def _predict_colour(args: argparse.Namespace) -> Any:
     if args.camera or args.unit:
         raise InputError("--camera, --unit: are for depth frames (--depth); give a colour camera as --K")
+    from phalanx.data.camera_files import as_calibration
     from phalanx.predict.files import predict_files
     from phalanx.predict.inputs import check_options
     from phalanx.predict.predictor import Predictor
 
-    check_options(args.box, args.K, args.side, args.hand_length)
+    K = None if args.K is None else as_calibration(args.K)
+    check_options(args.box, K, args.side, args.hand_length)
     return predict_files(
         args.paths,
         args.out,
         box=args.box,
-        K=args.K,
+        K=K,
         side=args.side,
         mirrored=args.mirrored,
         hand_length=args.hand_length,
@@ -118,7 +138,7 @@ def _predict_depth(args: argparse.Namespace) -> Any:
     if not args.camera:
         raise InputError("--depth: give the --camera that took the frames")
     from phalanx.predict.depth import DepthPredictor
-    from phalanx.predict.files import predict_depth_files
+    from phalanx.predict.depth_files import predict_depth_files
 
     predictor = DepthPredictor(args.weights, args.device)
     return predict_depth_files(

@@ -27,7 +27,10 @@ def as_array(values: object, shape: Sequence[int | None], name: str) -> np.ndarr
 
 
 def as_intrinsics(values: object, name: str = "K") -> np.ndarray:
-    """Camera intrinsics as a (3, 3) float64 matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]]; also takes (fx, fy, cx, cy).
+    """Camera intrinsics as a (3, 3) float64 matrix [[fx, s, cx], [0, fy, cy], [0, 0, 1]].
+
+    Also takes (fx, fy, cx, cy), nine numbers (row by row, or column by column), and projections (3, 4), whose last column says where
+    the camera stands.
 
     Raises:
         InputError: wrong shape, not finite, singular, a focal length that is not positive, or another last row.
@@ -36,6 +39,11 @@ def as_intrinsics(values: object, name: str = "K") -> np.ndarray:
     if matrix.shape == (4,):
         fx, fy, cx, cy = matrix
         matrix = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    elif matrix.shape == (9,):
+        matrix = matrix.reshape(3, 3)
+        matrix = matrix.T if np.array_equal(matrix[:, 2], [0, 0, 1]) else matrix
+    elif matrix.shape == (3, 4):
+        matrix = matrix[:, :3]
     matrix = as_array(matrix, (3, 3), name)
     fx, fy = matrix[0, 0], matrix[1, 1]
     if fx == 0 or fy == 0:

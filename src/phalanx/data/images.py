@@ -229,7 +229,7 @@ def _one_line(error: Exception) -> str:
 def check_local(path: str | os.PathLike[str]) -> None:
     """Raise InputError if a path is a URL, or far too long for one."""
     text = os.fspath(path)
-    if isinstance(text, str) and ("://" in text or text.startswith("data:")):
+    if isinstance(text, str) and ("://" in text or text.startswith("data:image/")):
         raise InputError(f"{text[:80]}{'...' if len(text) > 80 else ''}: is a URL; download the file first")
     if len(text) > 4096:
         raise InputError(f"{text[:40]!r}...: is not a path; it has {len(text)} characters")

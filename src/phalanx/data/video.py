@@ -4,11 +4,13 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_head, write_whole
+from phalanx.data.images import check_local
 
 
 def frames_per_second(path: str | os.PathLike[str]) -> float:
@@ -17,32 +19,52 @@ def frames_per_second(path: str | os.PathLike[str]) -> float:
     Raises:
         InputError: as `read_frames`.
     """
+    with _opened(Path(path)) as capture:
+        return _rate(capture)
+
+
+def _rate(capture: Any) -> float:
     import cv2
 
-    with _opened(Path(path)) as capture:
-        rate = capture.get(cv2.CAP_PROP_FPS)
+    rate = capture.get(cv2.CAP_PROP_FPS)
     return float(rate) if np.isfinite(rate) and 0 < rate < 1000 else 30.0
 
 
 def read_frames(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
-    """Yield the frames of a video one by one, upright, as (H, W, 3) uint8 RGB.
+    """Yield the frames of a video one by one, upright, as (H, W, 3) uint8 RGB. Raises InputError as `timed_frames`."""
+    for _, frame in timed_frames(path):
+        yield frame
+
+
+def timed_frames(path: str | os.PathLike[str]) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the frames of a video one by one, upright, as (H, W, 3) uint8 RGB, each with its time in seconds from the beginning.
+
+    Times are those that the file states, as far as they go up from frame to frame; else a frame comes one period of the frame rate
+    after the one before it.
 
     Raises:
-        InputError: the file is missing, empty, no video, or holds no frame that can be decoded. One sentence, beginning
+        InputError: the file is missing, a URL, empty, no video, or holds no frame that can be decoded. One sentence, beginning
             with the path.
     """
     import cv2
 
+    check_local(path)
     path = Path(path)
+    before: float | None = None
     with _opened(path) as capture:
-        count = 0
+        period = 1 / _rate(capture)
         while True:
             ok, frame = capture.read()  # (H, W, 3) BGR
             if not ok:
                 break
-            count += 1
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    if count == 0:
+            time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            if before is None:
+                time = time if np.isfinite(time) and time > 0 else 0.0
+            elif not (np.isfinite(time) and time > before):
+                time = before + period
+            before = time
+            yield float(time), cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    if before is None:
         raise InputError(f"{path}: the video has no frame that can be decoded")
 
 
@@ -68,7 +90,7 @@ def write_video(path: str | os.PathLike[str], rate: float) -> Iterator[Callable[
     The file appears whole when the block ends, or not at all.
 
     Raises:
-        InputError: the file cannot be written (whole), or this OpenCV cannot write MP4.
+        InputError: the file cannot be written (completely), or this OpenCV cannot write MP4.
     """
     import cv2
 
@@ -99,7 +121,7 @@ def _check_whole(part: Path, path: str | os.PathLike[str]) -> None:
         with _opened(part):
             pass
     except InputError as error:
-        raise InputError(f"{path}: cannot be written whole; is there space on the disk?") from error
+        raise InputError(f"{path}: could not be written completely; is there space on the disk?") from error
 
 
 @contextlib.contextmanager

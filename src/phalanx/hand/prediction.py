@@ -14,6 +14,7 @@ import numpy as np
 from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
 from phalanx.core.files import reason, write_json, write_whole
+from phalanx.geometry.distortion import Lens, LensModel
 from phalanx.hand.export import save_mesh
 
 SCHEMA = "phalanx.hand/2"
@@ -22,7 +23,7 @@ FIRST_SCHEMA = "phalanx.hand/1"
 
 Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
-CAMERA_SOURCES = ("given", "assumed")
+CAMERA_SOURCES = ("given", "exif", "assumed")
 SCALE_SOURCES = ("depth", "given", "prior")
 SIDE_SOURCES = ("given", "guessed")
 
@@ -31,7 +32,7 @@ SIDE_SOURCES = ("given", "guessed")
 class HandPrediction:
     """One hand in one picture. Arrays are NumPy; V and F are the mesh's vertices and faces.
 
-    All positions hold for the picture as it was given: `joints` and `vertices`, seen by `K`, lie on `joints_2d`. Joints
+    All positions hold for the picture as it was given: `joints`, seen by `K` through the `lens`, lie on `joints_2d`. Joints
     come in the order of `phalanx.hand.skeleton.JOINT_NAMES`.
 
     `rotations`, `orientation` and `shape` are those of the hand model, which is a right hand. If the picture shows a
@@ -55,13 +56,16 @@ class HandPrediction:
         shape: (10,) shape components of the model in standard deviations.
         scale: factor on the model's size, 1 unless the size was given or measured.
         K: (3, 3) camera matrix of the picture.
-        camera_source: where K comes from: "given", or "assumed" (a usual field of view; distances are then guesses).
+        camera_source: where K comes from: "given", "exif" (focal length in the picture's file), or "assumed" (a usual field of view,
+            or the widest before which the hand fits; distances are then guesses).
         scale_source: where the metric size comes from: "depth" measured, hand length "given", or the model's "prior".
         side_source: whether `side` was "given" or "guessed" from the picture.
-        vertices: (V, 3) metres, camera frame; or None.
+        vertices: (V, 3) metres, camera frame; or None. Before a given camera, the forearm's may lie behind it.
         faces: (F, 3) vertex indices, counter-clockwise seen from outside; or None.
         spheres: (41, 3) metres, camera frame: what a hand in a depth frame was fitted to (`phalanx.hand.spheres`); or None.
         fit_error_mm: mean difference of the spheres' depth and what was read, where both are; or None.
+        distortion_model: how the camera's lens distorts, as `geometry.distortion.Lens` has it; or None: it does not.
+        distortion: (C,) coefficients of the lens; or None.
     """
 
     side: Side
@@ -77,7 +81,7 @@ class HandPrediction:
     angles_degrees: dict[str, float]
     shape: np.ndarray
     K: np.ndarray
-    camera_source: Literal["given", "assumed"] = "assumed"
+    camera_source: Literal["given", "exif", "assumed"] = "assumed"
     scale_source: Literal["depth", "given", "prior"] = "prior"
     side_source: Literal["given", "guessed"] = "given"
     scale: float = 1.0
@@ -86,6 +90,8 @@ class HandPrediction:
     faces: np.ndarray | None = None
     spheres: np.ndarray | None = None
     fit_error_mm: float | None = None
+    distortion_model: LensModel | None = None
+    distortion: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check_choice(self.side, SIDES, "side")
@@ -113,6 +119,9 @@ class HandPrediction:
                 continue
             object.__setattr__(self, name, as_array(value, shape, name))
         object.__setattr__(self, "K", as_intrinsics(self.K))
+        if (self.distortion_model is None) != (self.distortion is None):
+            raise InputError("distortion and distortion_model: must both be there or both be None")
+        _ = self.lens  # raises if they do not agree
         if (self.vertices is None) != (self.faces is None):
             raise InputError("vertices and faces: must both be there or both be None")
         if self.faces is not None and self.vertices is not None:
@@ -124,6 +133,13 @@ class HandPrediction:
             raise InputError(f"angles_degrees: must be angles by name, not a {type(self.angles_degrees).__name__}")
         angles = as_array(list(self.angles_degrees.values()), (None,), "angles_degrees").tolist()
         object.__setattr__(self, "angles_degrees", dict(zip(self.angles_degrees, angles, strict=True)))
+
+    @property
+    def lens(self) -> Lens | None:
+        """The lens of the camera, if it distorts."""
+        if self.distortion_model is None or self.distortion is None:
+            return None
+        return Lens(self.distortion_model, self.distortion)
 
     @property
     def joints_relative(self) -> np.ndarray:
@@ -198,6 +214,26 @@ class HandPrediction:
         with write_whole(path) as part, part.open("wb") as file:
             np.savez_compressed(file, schema=SCHEMA, **values)
 
+    @staticmethod
+    def load_npz(path: str | os.PathLike[str]) -> HandPrediction:
+        """Read a file that `save_npz` wrote. Raises InputError, naming the file, for anything else."""
+        try:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                values: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+        except Exception as error:  # damaged files make NumPy raise anything, from BadZipFile to TokenError
+            raise InputError(f"{path}: is not a whole NPZ file of a prediction") from error
+        values = {name: value.item() if value.ndim == 0 else value for name, value in values.items()}
+        names, angles = values.pop("angle_names", None), values.get("angles_degrees")
+        if names is None or angles is None or np.shape(names) != np.shape(angles) or np.ndim(names) != 1:
+            raise InputError(f"{path}: is not a prediction: angle_names and angles_degrees are missing or do not agree")
+        values["angles_degrees"] = dict(zip(names.tolist(), angles.tolist(), strict=True))
+        try:
+            return HandPrediction.from_json(values)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
     def save_mesh(self, path: str | os.PathLike[str]) -> None:
         """Write the surface as OBJ, PLY, STL or GLB, by suffix; axes as `phalanx.hand.export.save_mesh` says.
 
@@ -222,8 +258,9 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
     "vertices": ((None, 3), 6),
     "faces": ((None, 3), 0),
     "spheres": ((41, 3), 6),
+    "distortion": ((None,), 9),
 }
-_OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm"}
+_OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm", "distortion_model", "distortion"}
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from phalanx.core.checks import as_array, as_intrinsics
+from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.data.images import check_size
+from phalanx.data.camera_files import Calibration, as_calibration
+from phalanx.data.images import read_photo, rgb_of_array
 from phalanx.geometry.camera import Camera, camera_from_field_of_view
 from phalanx.geometry.crops import SquareBox, box_around_edges
+from phalanx.geometry.distortion import Lens
 from phalanx.hand.prediction import SIDES
 
 FIELD_OF_VIEW = 60.0  # degrees across the longer side, where no camera is given; phones have 55 to 75
@@ -18,28 +23,35 @@ HAND_LENGTHS = (0.05, 0.35)  # metres; a newborn's is 0.06, the longest ever mea
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
 MOST_BOX = 10.0  # sides of the picture; nothing can be seen in a larger box
 WIDEST = 2.5  # tangent of 68 degrees: farther from the axis lenses are no pinholes any more
+WIDEST_BENT = math.pi / 2 * 1.1  # as far from the axis as lenses with a known distortion, even fisheyes, show anything
+SAME_ASPECT = 0.01  # difference of the sides' ratio, as a share, up to which a camera is scaled to another size
 LONGEST = 1000.0  # focal length in sides of the picture: hands would be kilometres away
 
 
-def as_rgb(image: Any) -> np.ndarray:
-    """A picture in memory as (H, W, 3), uint8 or float32 in [0, 1]; grey is repeated.
+def as_photo(image: Any) -> tuple[np.ndarray, float | None]:
+    """A picture as RGB (H, W, 3), uint8 or float32 in [0, 1], and the focal length in pixels that its file states, or None.
+
+    Args:
+        image: the path of a picture (`data.images.read_photo`), or one in memory (`data.images.rgb_of_array`).
 
     Raises:
-        InputError: another shape or type, too small, values that are not finite or not in [0, 1].
+        InputError: it is neither, or at fault; None, bytes, URLs and open files are named for what they are.
     """
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=-1)
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"image: must be (H, W, 3) RGB or (H, W) grey, not {image.shape}")
-    check_size(image.shape[1], image.shape[0], "image")
-    if image.dtype == np.uint8:
-        return image
-    if not np.issubdtype(image.dtype, np.floating):
-        raise InputError(f"image: must be uint8, or float in [0, 1], not {image.dtype}")
-    if not (image.min() >= 0 and image.max() <= 1):  # NaN fails both
-        raise InputError("image: floating-point values must lie in [0, 1]")
-    return image.astype(np.float32)
+    if isinstance(image, str | os.PathLike):
+        return read_photo(image)
+    if image is None:
+        raise InputError("image: is None; cv2.imread, for one, gives that for files that it cannot read")
+    if isinstance(image, bytes | bytearray | memoryview):
+        raise InputError("image: is bytes; give the path of a file, or an array (H, W, 3) of its pixels")
+    if hasattr(image, "read") and not hasattr(image, "__array__") and not hasattr(image, "__array_interface__"):
+        raise InputError("image: is an open file; give its path")
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"image: is no picture, but a {type(image).__name__}") from error
+    if not np.issubdtype(array.dtype, np.number) and array.dtype != bool:
+        raise InputError(f"image: is no picture, but a {type(image).__name__}")
+    return rgb_of_array(array), None
 
 
 def as_box(box: Any, width: int, height: int) -> SquareBox:
@@ -59,24 +71,76 @@ def as_box(box: Any, width: int, height: int) -> SquareBox:
     return box_around_edges(x, y, x + w, y + h)
 
 
-def picture_camera(K: Any, width: int, height: int) -> Camera[np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class PictureCamera:
+    """The camera of one picture, its lens, and where they come from, as `HandPrediction.camera_source`."""
+
+    camera: Camera[np.ndarray]
+    lens: Lens | None = None
+    source: Literal["given", "exif", "assumed"] = "given"
+
+
+def camera_in_file(focal: float | None, width: int, height: int) -> Calibration | None:
+    """The camera of the focal length in pixels that a picture's file states, looking through its middle; None where it states none."""
+    if focal is None:
+        return None
+    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+    return Calibration(K, (width, height), source="exif")
+
+
+def picture_camera(K: Any, width: int, height: int) -> PictureCamera:
     """The camera of a picture: as given, or one that looks through its middle with a usual field of view.
 
-    Raises InputError if it is that of no lens, as when it does not count in pixels.
+    A camera that is for pictures of another size is scaled if the sides have the same ratio.
+
+    Args:
+        K: as `data.camera_files.as_calibration` takes it, or None.
+        width, height: of the picture, pixels.
+
+    Raises:
+        InputError: K is at fault, or for pictures of another shape, or that of no lens, as when it does not count in pixels.
     """
     if K is None:
         assumed = camera_from_field_of_view(width, height, FIELD_OF_VIEW)
-        return Camera(assumed.K.astype(np.float64), width, height)
-    matrix = as_intrinsics(K)
-    (fx, _, cx), (_, fy, cy) = matrix[:2].tolist()
-    if max(abs(cx) / fx, abs(width - cx) / fx, abs(cy) / fy, abs(height - cy) / fy) > WIDEST:
+        return PictureCamera(Camera(assumed.K.astype(np.float64), width, height), source="assumed")
+    given = as_calibration(K)
+    camera = Camera(given.K, width, height)
+    if given.size is not None and given.size != (width, height):
+        check_size_of_camera(given, width, height)
+        camera = Camera(given.K, *given.size).resize(width, height)
+    (fx, _, cx), (_, fy, cy) = camera.K[:2].tolist()
+    widest = WIDEST if given.lens is None else WIDEST_BENT
+    if max(abs(cx) / fx, abs(width - cx) / fx, abs(cy) / fy, abs(height - cy) / fy) > widest:
         raise InputError(
-            f"K: focal lengths of {fx:g} and {fy:g} with the principal point at {cx:g},{cy:g} make a picture of "
+            f"{given.name}: focal lengths of {fx:g} and {fy:g} with the principal point at {cx:g},{cy:g} make a picture of "
             f"{width}x{height} pixels too wide for a lens; all count in pixels"
         )
     if max(fx, fy) > LONGEST * max(width, height):
-        raise InputError(f"K: focal lengths of {fx:g} and {fy:g} are too long for {width}x{height} pixels")
-    return Camera(matrix, width, height)
+        raise InputError(f"{given.name}: focal lengths of {fx:g} and {fy:g} are too long for {width}x{height} pixels")
+    return PictureCamera(camera, given.lens, given.source)
+
+
+def scaling(K: Calibration | None, width: int, height: int) -> str:
+    """For lines about a picture: that its camera was scaled from another size; empty if it was not."""
+    if K is None or K.size in (None, (width, height)):
+        return ""
+    assert K.size is not None
+    return f", camera scaled from {K.size[0]}x{K.size[1]} to {width}x{height}"
+
+
+def check_size_of_camera(given: Calibration, width: int, height: int) -> None:
+    """Raise InputError if a camera that is for pictures of one size cannot be scaled to this one."""
+    assert given.size is not None
+    theirs = f"{given.size[0]}x{given.size[1]}"
+    if given.size == (height, width):
+        raise InputError(
+            f"{given.name}: is for pictures of {theirs} pixels, and this one has {width}x{height}: it was turned, so give the camera "
+            "of the upright picture"
+        )
+    if abs(math.log(given.size[0] / given.size[1] * height / width)) > SAME_ASPECT:
+        raise InputError(
+            f"{given.name}: is for pictures of {theirs} pixels, and this one of {width}x{height} has another ratio of its sides"
+        )
 
 
 def check_options(box: Any, K: Any, side: Any, hand_length: Any) -> None:
@@ -86,7 +150,7 @@ def check_options(box: Any, K: Any, side: Any, hand_length: Any) -> None:
         if w <= 0 or h <= 0:
             raise InputError(f"box: width and height must be positive, got {w:g} and {h:g}")
     if K is not None:
-        as_intrinsics(K)
+        as_calibration(K)
     check_side(side)
     if hand_length is not None:
         low, high = HAND_LENGTHS

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
@@ -25,16 +25,25 @@ from torch import Tensor, nn
 from phalanx.core.devices import as_device
 from phalanx.core.isolated import isolated
 from phalanx.core.precision import Precision
-from phalanx.data.images import read_image
+from phalanx.data.camera_files import as_calibration
 from phalanx.fit.evidence import Evidence
 from phalanx.fit.joints import fit_evidence
-from phalanx.geometry.camera import Camera
+from phalanx.geometry.camera import Camera, camera_from_field_of_view
 from phalanx.geometry.crops import SquareBox, box_around_picture, box_around_points, square_crop, upright_angle
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
 from phalanx.methods.compact import load
-from phalanx.predict.assemble import assemble
-from phalanx.predict.inputs import MIN_BOX, as_box, as_rgb, check_options, picture_camera
+from phalanx.predict.assemble import BehindCamera, assemble
+from phalanx.predict.inputs import (
+    MIN_BOX,
+    PictureCamera,
+    as_box,
+    as_photo,
+    camera_in_file,
+    check_options,
+    picture_camera,
+)
+from phalanx.predict.straight import straighten
 
 CROP_FACTOR = 1.3  # side of the closer crop over the extent of the joints
 CLOSER_PASSES = 1  # crops after the first
@@ -42,6 +51,12 @@ SAME_BOX = 0.15  # a closer crop that moves and grows by less than this share of
 SAME_ANGLE = 0.2  # and turns by less than this, in radians, is not worth another look
 UNSURE = 0.042  # expected error of a joint in crops (geometric mean) from which it is worth looking again,
 TURNS = (math.pi / 2, -math.pi / 2)  # from first crops turned by these, in radians
+LONGER_LENSES = (
+    45.0,
+    30.0,
+    20.0,
+    10.0,
+)  # degrees across the longer side, where the camera that was assumed is too near
 SHAPE_LENGTHS = (0.14, 0.23)  # metres; what the model's shapes reach with ease, other hands are scaled
 
 Fit = Callable[[HandModel, Evidence, Tensor, int, float | None], HandPose]
@@ -110,11 +125,13 @@ class Predictor:
         """Predict the hand in `image`.
 
         Args:
-            image: (H, W, 3) RGB, or (H, W) grey, uint8 or float in [0, 1]; or the path of a picture.
+            image: (H, W, 3) RGB, (H, W) or (H, W, 1) grey, or (H, W, 4) RGBA, laid over white; uint8, uint16 or float in [0, 1]. Or
+                the path of a picture.
             box: (x, y, width, height) in pixels of where the hand is, the whole picture being (0, 0, W, H). None looks
                 at the whole picture first.
-            K: camera matrix (3, 3) of the whole picture, or (fx, fy, cx, cy). None assumes 60 degrees across the longer
-                side.
+            K: camera of the whole picture: (3, 3), (3, 4), nine numbers, (fx, fy, cx, cy), or a camera's file, with its lens
+                (`data.camera_files`). None takes the focal length in the picture's file, and where there is none assumes 60 degrees
+                across the longer side.
             side: which of the person's hands it is; "auto" looks for either and keeps the one that the network is surer of.
             mirrored: the picture is a mirror image, as front cameras often show: a left hand in it looks like a right
                 one. Results hold for the picture as given (`HandPrediction.mirrored`).
@@ -122,84 +139,105 @@ class Predictor:
                 metric size, for which the model's likeliest is taken otherwise.
 
         Returns:
-            The hands found; today always one.
+            The hands found; today one, or none where no hand before the camera looks like what is in the picture: it would reach
+            behind it. Where the camera was assumed, a longer lens is tried before that (`cameras_to_try`).
 
         Raises:
-            InputError: one of the arguments is at fault, or no hand before such a camera looks like the one in the picture.
+            InputError: one of the arguments is at fault.
         """
-        if isinstance(image, str | os.PathLike):
-            image = read_image(image)
-        image = as_rgb(image)
-        height, width = image.shape[:2]
+        K = None if K is None else as_calibration(K)
         check_options(box, K, side, hand_length)
-        first = box_around_picture(width, height) if box is None else as_box(box, width, height)
-        camera = picture_camera(K, width, height)
-        found, flip, (evidence, seen, K_crop) = self._surest(image, camera, first, side, mirrored)
-        K_crop = K_crop.to(self.device, torch.float32)
-        length = None if hand_length is None else min(max(hand_length, SHAPE_LENGTHS[0]), SHAPE_LENGTHS[1])
-        pose = self.fit(self.model, evidence, K_crop, self.estimator.config.size, length)
+        pixels, focal = as_photo(image)
+        height, width = pixels.shape[:2]
+        square = None if box is None else as_box(box, width, height)
+        camera = picture_camera(camera_in_file(focal, width, height) if K is None else K, width, height)
+        picture = straighten(pixels, camera)
+        first = box_around_picture(*picture.image.shape[1::-1]) if square is None else picture.box(square)
+        found, flip, (evidence, seen) = self._surest(picture.image, first, side, mirrored)
         sigma = _numpy(_there(evidence.sigma_2d)[0])  # (21,) crop units
-        hand = assemble(
-            self.model,
-            pose,
-            camera,
-            flip,
-            hand_length,
-            side=found,
-            score=score(sigma),
-            box=[seen.centre_x + 0.5 - seen.side / 2, seen.centre_y + 0.5 - seen.side / 2, seen.side, seen.side],
-            uncertainty=sigma * seen.side,
-            side_source="guessed" if side == "auto" else "given",
-            camera_source="assumed" if K is None else "given",
-            scale_source="prior" if hand_length is None else "given",
-            mirrored=mirrored,
-        )
-        return [hand]
+        shown = picture.box_in_given(seen)
+        facts = {
+            "side": found,
+            "score": score(sigma),
+            "box": box_from_edge(shown),
+            "uncertainty": sigma * shown.side,
+            "side_source": "guessed" if side == "auto" else "given",
+            "scale_source": "prior" if hand_length is None else "given",
+            "mirrored": mirrored,
+        }
+        length = None if hand_length is None else min(max(hand_length, SHAPE_LENGTHS[0]), SHAPE_LENGTHS[1])
+        for tried in cameras_to_try(camera):
+            straight = picture.camera if tried is camera else tried.camera
+            pose = self.fit(self.model, evidence, *self._crop_camera(straight, seen, flip), length)
+            try:
+                hand = assemble(
+                    self.model,
+                    pose,
+                    tried.camera,
+                    flip,
+                    hand_length,
+                    lens=tried.lens,
+                    camera_source=tried.source,
+                    **facts,
+                )
+            except BehindCamera:
+                continue
+            if tried.source == "given" or _is_whole(hand):
+                return [hand]
+        return []
 
     def _surest(
-        self,
-        image: np.ndarray,
-        camera: Camera[np.ndarray],
-        box: SquareBox,
-        side: Side | Literal["auto"],
-        mirrored: bool,
-    ) -> tuple[Side, bool, tuple[Evidence, SquareBox, Tensor]]:
+        self, image: np.ndarray, box: SquareBox, side: Side | Literal["auto"], mirrored: bool
+    ) -> tuple[Side, bool, tuple[Evidence, SquareBox]]:
         """The side (given, or that of the surer evidence), whether it needs flipping, and what `_look_closer` found."""
         candidates: tuple[Side, ...] = SIDES if side == "auto" else (side,)
         flips = {candidate: (candidate == "left") != mirrored for candidate in candidates}
-        views = [(each, self._look_closer(image, camera, box, flip)) for each, flip in flips.items()]
-        if min(expected_error(evidence) for _, (evidence, _, _) in views) > UNSURE:
+        views = [(each, self._look_closer(image, box, flip)) for each, flip in flips.items()]
+        if min(expected_error(evidence) for _, (evidence, _) in views) > UNSURE:
             for turn in TURNS:
                 start = replace(box, angle=box.angle + turn)
-                views += [(each, self._look_closer(image, camera, start, flip)) for each, flip in flips.items()]
+                views += [(each, self._look_closer(image, start, flip)) for each, flip in flips.items()]
         found, view = min(views, key=lambda each: expected_error(each[1][0]))
         return found, flips[found], view
 
-    def _look_closer(
-        self, image: np.ndarray, camera: Camera[np.ndarray], box: SquareBox, flip: bool
-    ) -> tuple[Evidence, SquareBox, Tensor]:
-        """Evidence of the last crop, its box, and its camera matrix (1, 3, 3)."""
-        evidence, K_crop = self._look(image, camera, box, flip)
+    def _look_closer(self, image: np.ndarray, box: SquareBox, flip: bool) -> tuple[Evidence, SquareBox]:
+        """Evidence of the last crop, and its box."""
+        evidence = self._look(image, box, flip)
         for _ in range(CLOSER_PASSES):
-            closer = box_around_joints(joints_in_picture(evidence, box, flip), camera.width, camera.height)
+            closer = box_around_joints(joints_in_picture(evidence, box, flip), image.shape[1], image.shape[0])
             if _nearly_same(box, closer):
                 break
             box = closer
-            evidence, K_crop = self._look(image, camera, box, flip)
-        return evidence, box, K_crop
+            evidence = self._look(image, box, flip)
+        return evidence, box
+
+    def _crop_camera(self, camera: Camera[np.ndarray], box: SquareBox, flip: bool) -> tuple[Tensor, int]:
+        """Camera matrix (1, 3, 3) and size of a crop."""
+        size = self.estimator.config.size
+        crop = camera.crop(box, size)
+        return torch.from_numpy((crop.mirror() if flip else crop).K)[None].to(self.device, torch.float32), size
 
     @torch.no_grad()
-    def _look(
-        self, image: np.ndarray, camera: Camera[np.ndarray], box: SquareBox, flip: bool
-    ) -> tuple[Evidence, Tensor]:
-        size = self.estimator.config.size
-        crop, _ = square_crop(image, box, size)  # (S, S, 3)
-        crop_camera = camera.crop(box, size)
-        if flip:
-            crop, crop_camera = crop[:, ::-1], crop_camera.mirror()
+    def _look(self, image: np.ndarray, box: SquareBox, flip: bool) -> Evidence:
+        crop, _ = square_crop(image, box, self.estimator.config.size)  # (S, S, 3)
+        crop = crop[:, ::-1] if flip else crop
         pixels = torch.from_numpy(np.ascontiguousarray(crop)).to(self.device)
         pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-        return self.estimator.evidence(pixels.permute(2, 0, 1)[None]), torch.from_numpy(crop_camera.K)[None]
+        return self.estimator.evidence(pixels.permute(2, 0, 1)[None])
+
+
+def cameras_to_try(found: PictureCamera) -> Iterator[PictureCamera]:
+    """The camera of a picture; and, unless it was given, ones with longer lenses, for hands that would reach behind it.
+
+    Pictures are often cut out of larger ones, so that the lens was longer than it seems; seldom was it shorter.
+    """
+    yield found
+    if found.source != "given":
+        width, height = found.camera.width, found.camera.height
+        for degrees in LONGER_LENSES:
+            longer = camera_from_field_of_view(width, height, degrees)
+            if longer.K[0, 0] > found.camera.K[0, 0]:
+                yield PictureCamera(Camera(longer.K.astype(np.float64), width, height), source="assumed")
 
 
 def expected_error(evidence: Evidence) -> float:
@@ -226,9 +264,19 @@ def box_around_joints(joints: np.ndarray, width: int, height: int) -> SquareBox:
     return replace(box, side=max(box.side, 2 * MIN_BOX))  # so that `as_box` takes it back
 
 
+def box_from_edge(box: SquareBox) -> list[float]:
+    """A square, seen as upright, as users' boxes are: x, y, width, height in pixels from the picture's edge."""
+    return [box.centre_x + 0.5 - box.side / 2, box.centre_y + 0.5 - box.side / 2, box.side, box.side]
+
+
 def score(sigma: np.ndarray) -> float:
     """0 to 1 from expected errors (21,) in crop units: 1 for none, 1/2 where they are a twentieth of the crop."""
     return float(1 / (1 + (np.mean(sigma) / 0.05) ** 2))
+
+
+def _is_whole(hand: HandPrediction) -> bool:
+    """Whether the forearm lies before the camera, too."""
+    return hand.vertices is None or bool(hand.vertices[:, 2].min() > 0)
 
 
 def _nearly_same(a: SquareBox, b: SquareBox) -> bool:

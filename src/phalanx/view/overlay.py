@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 
+from phalanx.core.isolated import isolated
 from phalanx.hand.prediction import HandPrediction
 from phalanx.hand.skeleton import BONES, FINGERS
 from phalanx.render.mesh import barycentrics, interpolate, vertex_normals
@@ -14,6 +15,10 @@ from phalanx.render.visibility import visibility
 
 LONG_SIDE = (720, 1080)  # pixels; photos are brought to between these for drawing
 SUPERSAMPLING = 2
+ENLARGED = (
+    10.0  # hands are drawn so much larger, which looks the same, for `visibility` leaves out what is nearer than 5 cm:
+)
+NEAREST = 0.05 / ENLARGED  # metres before the eye within which nothing is drawn
 
 FINGER_COLOURS = np.array(
     [[239, 83, 80], [255, 179, 0], [102, 187, 106], [41, 182, 246], [186, 104, 200]], np.float64
@@ -23,6 +28,7 @@ _SURFACE = np.array([0.66, 0.80, 0.96])
 _PANEL = (np.array([250, 250, 252.0]), np.array([222, 226, 232.0]))  # background of the turned view, top to bottom
 
 
+@isolated
 def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarray:
     """The photo with each hand's surface and joints, and one turned view for each hand in a column beside it.
 
@@ -38,7 +44,7 @@ def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarr
     for hand in sorted(hands, key=lambda hand: -hand.joints[:, 2].mean()):  # the nearest last
         K = _resized(hand.K, scale)
         if hand.vertices is not None and hand.faces is not None:
-            _draw_surface(canvas, hand, hand.vertices, K, opacity=0.75)
+            _draw_surface(canvas, hand, _as_bent(hand, hand.vertices), K, opacity=0.75)
         _draw_skeleton(canvas, (hand.joints_2d + 0.5) * scale - 0.5, hand.joints[:, 2])
     if not hands:
         return _to_uint8(canvas)
@@ -46,6 +52,15 @@ def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarr
     width = max(sides)
     panels = [draw_turned(hand, width, side) for hand, side in zip(hands, sides, strict=True)]
     return np.concatenate([_to_uint8(canvas), np.concatenate(panels)], axis=1)
+
+
+def _as_bent(hand: HandPrediction, vertices: np.ndarray) -> np.ndarray:
+    """Vertices (V, 3) moved sideways to where a camera without a lens would see them as this one does; those behind it stay."""
+    if hand.lens is None:
+        return vertices
+    before = vertices[:, 2:] > NEAREST
+    depth = np.where(before, vertices[:, 2:], 1.0)
+    return np.where(before, np.concatenate((hand.lens.distort(vertices[:, :2] / depth) * depth, depth), 1), vertices)
 
 
 class Posed(Protocol):
@@ -89,13 +104,16 @@ def draw_turned(hand: Posed, width: int, height: int) -> np.ndarray:
 def _draw_surface(canvas: np.ndarray, hand: Posed, vertices: np.ndarray, K: np.ndarray, opacity: float) -> None:
     """Lay the shaded surface over the canvas (H, W, 3) in 0..255, in place; antialiased.
 
-    `vertices` (V, 3) are where they are to be seen; `hand` says which of them are its forearm.
+    `vertices` (V, 3) are where they are to be seen; `hand` says which of them are its forearm. The forearm fades out and must not hide
+    the hand where it has faded, so the hand is drawn by itself, closed at the wrist, and the whole surface over it.
     """
+    assert hand.faces is not None
+    fade = _forearm_fade(hand)  # (V,)
+    faces = hand.faces[(fade[hand.faces] > 0).any(1)]
+    alone = faces[(fade[faces] >= 1).all(1)]
     height, width = canvas.shape[:2]
-    pixels = vertices @ K.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pixels = pixels[:, :2] / pixels[:, 2:]
-    pixels = pixels[np.isfinite(pixels).all(1)]
+    pixels = vertices[np.unique(_before(faces, vertices))] @ K.T
+    pixels = pixels[:, :2] / pixels[:, 2:]
     low = np.clip(np.floor(pixels.min(0, initial=width + height)) - 1, 0, [width, height]).astype(int)
     high = np.clip(np.ceil(pixels.max(0, initial=0)) + 2, 0, [width, height]).astype(int)
     if (high <= low).any():
@@ -103,18 +121,53 @@ def _draw_surface(canvas: np.ndarray, hand: Posed, vertices: np.ndarray, K: np.n
 
     s = SUPERSAMPLING
     to_fine = np.array([[s, 0, (s - 1) / 2 - s * low[0]], [0, s, (s - 1) / 2 - s * low[1]], [0, 0, 1.0]])
-    fine_K = torch.from_numpy(to_fine @ K).float()[None]
-    points = torch.from_numpy(vertices).float()[None]
-    assert hand.faces is not None
-    faces = torch.from_numpy(hand.faces)
-    fine_width, fine_height = ((high - low) * s).tolist()
-    seen = visibility(points, faces, fine_K, fine_height, fine_width)
-    where = barycentrics(points, faces, fine_K, seen)
-    rgba = torch.cat([_shaded(points, faces), _forearm_fade(hand)], dim=-1)  # (1, V, 4)
-    fine = interpolate(rgba, faces, seen, where)[0].numpy()  # (h, w, 4), zero where nothing is seen
-    fine[..., :3] *= fine[..., 3:]
+    size = ((high - low) * s).tolist()
+    more, lid = _lid(alone, vertices)
+    points = torch.from_numpy(np.concatenate((vertices, more)) * ENLARGED).float()[None]
+    colours = _shaded(points, torch.from_numpy(np.concatenate((hand.faces, lid))))
+    cover = torch.from_numpy(np.append(fade, np.ones(len(more)))).float()[None, :, None]
+    rgba = torch.cat([colours, cover], dim=-1)  # (1, V, 4)
+    fine = _painted(points, rgba, np.concatenate((faces, lid)), to_fine @ K, *size)
+    rows, columns = np.nonzero((fine[..., 3] > 0) & (fine[..., 3] < 1))
+    if len(rows):  # the hand alone, where the forearm may hide it
+        top, left = rows.min(), columns.min()
+        part = fine[top : rows.max() + 1, left : columns.max() + 1]
+        to_part = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]]) @ to_fine
+        hidden = _painted(points, rgba, np.concatenate((alone, lid)), to_part @ K, part.shape[1], part.shape[0])
+        part += (1 - part[..., 3:]) * hidden
     layer = cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA)
     _lay_over(canvas, low, high, layer[..., :3] * 255, layer[..., 3:], opacity)
+
+
+def _before(faces: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Those of the faces (F, 3) that lie before the eye."""
+    return faces[(vertices[faces, 2] > NEAREST).all(1)]
+
+
+def _painted(
+    points: torch.Tensor, rgba: torch.Tensor, faces: np.ndarray, K: np.ndarray, width: int, height: int
+) -> np.ndarray:
+    """Colour in 0..1, premultiplied, and opacity (H, W, 4) of the outside of a surface (1, V, 3) as camera K sees it."""
+    shown, camera = torch.from_numpy(faces), torch.from_numpy(K).float()[None]
+    seen = visibility(points, shown, camera, height, width, back_faces=False)
+    fine = interpolate(rgba, shown, seen, barycentrics(points, shown, camera, seen))[0].numpy()  # 0 where nothing is
+    fine[..., :3] *= fine[..., 3:]
+    return fine
+
+
+def _lid(faces: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What closes the hole of a surface: further vertices (N, 3), and a fan of faces (M, 3) of them about the middle of the hole.
+
+    They have their own corners, so that the surface is not shaded as if it were round at the hole's rim.
+    """
+    edges = faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    _, number, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    rim, place = np.unique(edges[count[number.ravel()] == 1], return_inverse=True)
+    if len(rim) == 0:
+        return np.zeros((0, 3)), np.zeros((0, 3), int)
+    ends = place.reshape(-1, 2) + len(vertices)
+    fan = np.stack((ends[:, 1], ends[:, 0], np.full(len(ends), len(vertices) + len(rim))), axis=1)
+    return np.concatenate((vertices[rim], vertices[rim].mean(0)[None])), fan
 
 
 def _shaded(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -128,14 +181,14 @@ def _shaded(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
     return (light[..., None] * torch.from_numpy(_SURFACE).float() + shine[..., None]).clamp(0, 1)
 
 
-def _forearm_fade(hand: Posed) -> torch.Tensor:
-    """Opacity (1, V, 1): 1 on the hand, falling to 0 along the forearm, which ends somewhere."""
+def _forearm_fade(hand: Posed) -> np.ndarray:
+    """Opacity (V,): 1 on the hand, falling to 0 along the forearm, which ends somewhere."""
     assert hand.vertices is not None
     length = np.linalg.norm(hand.joints[9] - hand.joints[0])
     back = (hand.joints[0] - hand.joints[9]) / length
     along = (hand.vertices - hand.joints[0]) @ back / length  # 0 at the wrist, 1 a palm's length behind it
     opacity = np.clip((0.75 - along) / 0.6, 0, 1)
-    return torch.from_numpy(opacity * opacity * (3 - 2 * opacity)).float()[None, :, None]
+    return opacity * opacity * (3 - 2 * opacity)
 
 
 def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) -> None:
