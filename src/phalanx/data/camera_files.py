@@ -134,7 +134,7 @@ def _json(path: Path, text: str) -> Any:
 
 def _yaml(path: Path, text: str) -> Any:
     """The first document in a YAML file, in OpenCV's dialect too: its own head, and its own kind of matrix."""
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     class Loader(yaml.SafeLoader):
         """Takes objects of unknown kinds for plain ones, and makes nothing of them."""

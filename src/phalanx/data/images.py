@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -201,7 +202,7 @@ def _float_rgb(image: np.ndarray) -> np.ndarray:
     return np.repeat(colour, 3, axis=-1) if colour.shape[2] == 1 else colour
 
 
-def _to_rgb8(path: str, image) -> np.ndarray:
+def _to_rgb8(path: str, image: Any) -> np.ndarray:
     """A loaded Pillow image of any mode as (H, W, 3) uint8."""
     from PIL import Image
 

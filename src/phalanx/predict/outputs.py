@@ -84,8 +84,8 @@ def _is_free(target: Path, path: Path) -> bool:
         return False
     if head is None:
         return False
-    of, absolute = (None if part is None else json.loads(part) for part in head.groups())
-    return real_path(path) == (real_path(Path(of)) if absolute is None else absolute)
+    given, absolute = head.groups()
+    return real_path(path) == (real_path(Path(json.loads(given))) if absolute is None else json.loads(absolute))
 
 
 def beside(target: Path, ending: str) -> Path:

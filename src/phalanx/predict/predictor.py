@@ -156,7 +156,7 @@ class Predictor:
         found, flip, (evidence, seen) = self._surest(picture.image, first, side, mirrored)
         sigma = _numpy(_there(evidence.sigma_2d)[0])  # (21,) crop units
         shown = picture.box_in_given(seen)
-        facts = {
+        facts: dict[str, Any] = {
             "side": found,
             "score": score(sigma),
             "box": box_from_edge(shown),

@@ -85,13 +85,12 @@ def recording_of(frames: Sequence[tuple[int, float, HandPrediction]]) -> HandRec
     """
     numbers, times, hands = zip(*frames, strict=True)
     joints = [hand.joints / hand.scale * [-1 if hand.mirrored else 1, 1, 1] for hand in hands]
+    rotations, orientation, shape = (
+        np.array([getattr(hand, name) for hand in hands]) for name in ("rotations", "orientation", "shape")
+    )
+    filled = np.zeros((len(hands), 21), bool)
     return HandRecording(
-        hands[0].side,
-        np.array(numbers),
-        np.array(times),
-        np.array(joints),
-        *(np.array([getattr(hand, name) for hand in hands]) for name in ("rotations", "orientation", "shape")),
-        filled=np.zeros((len(hands), 21), bool),
+        hands[0].side, np.array(numbers), np.array(times), np.array(joints), rotations, orientation, shape, filled
     )
 
 
