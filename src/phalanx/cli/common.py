@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NoReturn, TypeAlias, TypedDict
 
 from phalanx.core.errors import InputError
@@ -151,3 +152,13 @@ def numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers with commas between") from None
+
+
+def camera(text: str) -> list[float] | str:
+    """Numbers, or the path of a camera's file, as the type of an option."""
+    try:
+        return numbers(text)
+    except argparse.ArgumentTypeError:
+        if Path(text).is_file() or Path(text).suffix:
+            return text
+        raise argparse.ArgumentTypeError(f"{text!r} is neither numbers with commas between nor a file") from None

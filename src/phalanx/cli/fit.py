@@ -1,9 +1,8 @@
 """`phalanx fit`: keypoints in, the posed hand model out."""
 
 import argparse
-from typing import Any
 
-from phalanx.cli.common import add_quiet, add_verb, numbers, sayer
+from phalanx.cli.common import Verbs, add_quiet, add_verb, camera, numbers, sayer
 from phalanx.hand.skeleton import ORDERS
 
 _HELP = """\
@@ -30,7 +29,7 @@ examples:
 """
 
 
-def add(verbs: Any) -> None:
+def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "fit", "pose the hand model on keypoints: joints in, angles and surface out", _HELP, job)
     parser.add_argument("file", metavar="FILE", help="keypoints: NPZ, NPY, CSV or JSON")
@@ -56,9 +55,10 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument(
         "--K",
-        type=numbers,
-        metavar="FX,FY,CX,CY",
-        help="camera of that picture, in pixels (default: 60 degrees across the longer side)",
+        type=camera,
+        metavar="CAMERA",
+        help="of that picture: FX,FY,CX,CY in pixels, nine numbers, or a file with its lens, as for phalanx predict (default: 60 "
+        "degrees across the longer side)",
     )
     parser.add_argument(
         "--hand-length",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
@@ -205,12 +205,11 @@ def _reading(
     if side == "auto":
         other = SIDES[1 - SIDES.index(found)]
         return Reading(unit, metres, order, found, residuals, scores[found].better(scores[other]) >= sure)
-    given = cast(Side, side)
-    if found == given or scores[found].better(scores[given]) < doubted:
-        return Reading(unit, metres, order, given, residuals, sure=True)
+    if found == side or scores[found].better(scores[side]) < doubted:
+        return Reading(unit, metres, order, side, residuals, sure=True)
     if residuals[found] > 1.5 * FITS:
-        raise InputError(f"joints: do not fit a {given} hand ({both}); is it the other one, or are axes mirrored?")
-    return Reading(unit, metres, order, given, {given: residuals[found], found: residuals[given]}, True, negated)
+        raise InputError(f"joints: do not fit a {side} hand ({both}); is it the other one, or are axes mirrored?")
+    return Reading(unit, metres, order, side, {side: residuals[found], found: residuals[side]}, True, negated)
 
 
 def _score_joints(model: HandModel, joints: np.ndarray, seen: np.ndarray) -> _Score:

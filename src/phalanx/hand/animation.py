@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 import numpy as np
 import torch
 
 from phalanx.core.files import write_whole
+from phalanx.core.json_values import Json
 from phalanx.hand.bvh import own_rotations
 from phalanx.hand.export import SKIN
 from phalanx.hand.model import HandModel
@@ -34,18 +34,18 @@ class _Buffer:
 
     def __init__(self) -> None:
         self.bytes = bytearray()
-        self.views: list[dict[str, Any]] = []
-        self.accessors: list[dict[str, Any]] = []
+        self.views: list[dict[str, Json]] = []
+        self.accessors: list[dict[str, Json]] = []
 
     def add(self, values: np.ndarray, kind: int, target: int | None = None, bounds: bool = False) -> int:
         """Append numbers (N,) or (N, D); the number of their accessor."""
         values = np.ascontiguousarray(values, {_FLOAT: "<f4", _UINT8: "u1", _UINT32: "<u4"}[kind])
         self.bytes += b"\0" * (-len(self.bytes) % 4)
-        view = {"buffer": 0, "byteOffset": len(self.bytes), "byteLength": values.nbytes}
-        self.views.append(view if target is None else {**view, "target": target})
+        view: dict[str, Json] = {"buffer": 0, "byteOffset": len(self.bytes), "byteLength": values.nbytes}
+        self.views.append(view if target is None else view | {"target": target})
         self.bytes += values.tobytes()
         flat = values.reshape(len(values), -1)
-        accessor: dict[str, Any] = {"bufferView": len(self.views) - 1, "componentType": kind, "count": len(values)}
+        accessor: dict[str, Json] = {"bufferView": len(self.views) - 1, "componentType": kind, "count": len(values)}
         accessor["type"] = _KINDS[flat.shape[1]]
         if bounds:
             accessor |= {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()}
@@ -66,22 +66,15 @@ def save_animation(path: str | os.PathLike[str], recording: HandRecording, model
     skin = {"joints": list(range(2, 2 + len(_JOINTS))), "skeleton": 2}
     skin["inverseBindMatrices"] = buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), _FLOAT)
     own = model.joint_positions(shape).numpy() * recording.mirror  # (T, 21, 3)
-    document = {
+    look: dict[str, Json] = {"metallicFactor": 0.0, "roughnessFactor": 0.7}
+    look["baseColorFactor"] = [value / 255 for value in SKIN]
+    document: dict[str, Json] = {
         "asset": {"version": "2.0", "generator": "phalanx"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": _nodes(rest, recording),
         "meshes": [mesh],
-        "materials": [
-            {
-                "name": "skin",
-                "pbrMetallicRoughness": {
-                    "baseColorFactor": [value / 255 for value in SKIN],
-                    "metallicFactor": 0.0,
-                    "roughnessFactor": 0.7,
-                },
-            }
-        ],
+        "materials": [{"name": "skin", "pbrMetallicRoughness": look}],
         "skins": [skin],
         "animations": [_animation(buffer, recording, own)],
     }
@@ -95,12 +88,12 @@ _JOINTS: tuple[int | None, ...] = (0, None, *(joint for finger in FINGERS for jo
 """For each segment of the model the joint that it turns about; None: the forearm."""
 
 
-def _nodes(rest: np.ndarray, recording: HandRecording) -> list[dict[str, Any]]:
+def _nodes(rest: np.ndarray, recording: HandRecording) -> list[dict[str, Json]]:
     """Root, mesh, the 17 segments and the five tips, posed as in the first frame."""
     number = {joint: 2 + place for place, joint in enumerate(_JOINTS) if joint is not None}
     number |= {tip: 2 + len(_JOINTS) + place for place, tip in enumerate(TIPS)}
     names = ["forearm" if joint is None else JOINT_NAMES[joint] for joint in _JOINTS]
-    nodes: list[dict[str, Any]] = [
+    nodes: list[dict[str, Json]] = [
         {"name": f"{recording.side}_hand", "rotation": [1.0, 0.0, 0.0, 0.0], "children": [1, 2]},
         {"name": "surface", "mesh": 0, "skin": 0},
     ]
@@ -109,14 +102,14 @@ def _nodes(rest: np.ndarray, recording: HandRecording) -> list[dict[str, Any]]:
         if parent >= 0:
             children.setdefault(parent, []).append(number[joint])
     turns = _quaternions(recording)[0]
-    for place, (joint, name) in enumerate(zip(_JOINTS, names, strict=True)):
-        node: dict[str, Any] = {"name": name, "rotation": turns[place].tolist()}
-        below = [] if joint is None else list(children.get(joint, []))
-        if joint == 0:
+    for place, (pivot, name) in enumerate(zip(_JOINTS, names, strict=True)):
+        node: dict[str, Json] = {"name": name, "rotation": turns[place].tolist()}
+        below = [] if pivot is None else list(children.get(pivot, []))
+        if pivot == 0:
             node["translation"] = recording.joints[0, 0].tolist()
             below.append(2 + FOREARM)
-        elif joint is not None:
-            node["translation"] = (rest[joint] - rest[PARENTS[joint]]).tolist()
+        elif pivot is not None:
+            node["translation"] = (rest[pivot] - rest[PARENTS[pivot]]).tolist()
         if below:
             node["children"] = below
         nodes.append(node)
@@ -125,7 +118,7 @@ def _nodes(rest: np.ndarray, recording: HandRecording) -> list[dict[str, Any]]:
     return nodes
 
 
-def _mesh(buffer: _Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording) -> dict[str, Any]:
+def _mesh(buffer: _Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording) -> dict[str, Json]:
     """The surface at rest, hanging on its joints."""
     vertices = (model.template + model.shape_basis @ mean[0]).numpy() * recording.mirror
     faces = own_faces(model, recording.side)
@@ -149,11 +142,11 @@ def _mesh(buffer: _Buffer, model: HandModel, mean: torch.Tensor, recording: Hand
     }
 
 
-def _animation(buffer: _Buffer, recording: HandRecording, own: np.ndarray) -> dict[str, Any]:
+def _animation(buffer: _Buffer, recording: HandRecording, own: np.ndarray) -> dict[str, Json]:
     """Rotations of all segments, the wrist's place, and where the shape changes (`own` (T, 21, 3), at rest) those of the others."""
     times = buffer.add(recording.times - recording.times[0], _FLOAT, bounds=True)
-    samplers: list[dict[str, Any]] = []
-    channels: list[dict[str, Any]] = []
+    samplers: list[dict[str, Json]] = []
+    channels: list[dict[str, Json]] = []
 
     def animate(node: int, path: str, values: np.ndarray) -> None:
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
@@ -194,7 +187,7 @@ def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
 
 
-def _glb(document: dict[str, Any], binary: bytes) -> bytes:
+def _glb(document: dict[str, Json], binary: bytes) -> bytes:
     """The file: a header of 12 bytes, then JSON and binary, each padded to four bytes and with length and kind before it."""
     text = json.dumps(document, separators=(",", ":")).encode()
     chunks = b""

@@ -121,24 +121,22 @@ def own_faces(model: HandModel, side: Side) -> np.ndarray:
     return np.ascontiguousarray(faces[:, ::-1]) if side == "left" else faces
 
 
-def save_recording(path: str | os.PathLike[str], recording: HandRecording, **more: Any) -> None:
+def save_recording(path: str | os.PathLike[str], recording: HandRecording, **more: np.ndarray | str) -> None:
     """Write all fields to an NPZ file, whole or not at all, lengths and rotations as float32; and `more` arrays by name.
 
     `sources` become `side_source` and so on; the angles are in it as `angles_degrees` (T, 23), with `angle_names`.
     """
-    values: dict[str, Any] = {name: getattr(recording, name) for name in (*_SHAPES, "vertices")}
-    values |= {"angles_degrees": recording.angles_degrees, **more}
-    small = {
+    values = {name: getattr(recording, name) for name in (*_SHAPES, "vertices", "faces")}
+    values |= {f"{name}_source": source for name, source in recording.sources.items()}
+    values |= {"angles_degrees": recording.angles_degrees, "side": recording.side, "schema": SCHEMA, **more}
+    small: dict[str, Any] = {
         name: value.astype(np.float32) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
         for name, value in values.items()
         if value is not None
     }
-    small |= {f"{name}_source": source for name, source in recording.sources.items()}
-    if recording.faces is not None:
-        small["faces"] = recording.faces
-    small["times"] = recording.times.astype(np.float64)
+    small |= {"times": recording.times.astype(np.float64), "angle_names": ANGLE_NAMES}
     with write_whole(path) as part, part.open("wb") as file:
-        np.savez(file, schema=SCHEMA, side=recording.side, angle_names=ANGLE_NAMES, **small)
+        np.savez(file, **small)
 
 
 def save_angles(path: str | os.PathLike[str], recording: HandRecording) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder
+from phalanx.core.json_values import Json
 from phalanx.data.images import real_path
 from phalanx.data.keypoints import read_keypoints
 from phalanx.fit.conventions import SideChoice
@@ -47,7 +48,7 @@ def fit_file(
     hand_length: float | None = None,
     mano: str | os.PathLike[str] | None = None,
     say: Callable[[str], None] = print,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Fit the keypoints of a file (`read_keypoints`) and write into the folder `out`, for NAME:
 
     - `NAME_fit.npz`: all of the recording (`save_recording`), `joint_error` (T, 21) and `outliers` (T, 21), and MANO's parameters;
@@ -124,9 +125,8 @@ def _file_of(results: Path) -> str | None:
 
 def _write(target: Path, path: Path, found: KeypointFit, mano: ManoFit | None) -> list[str]:
     files = [beside(target, ending) for ending in ENDINGS]
-    more: dict[str, Any] = {} if mano is None else mano.arrays()
-    more |= {"joint_error": found.joint_error, "outliers": found.outliers, "input_file": real_path(path)}
-    save_recording(files[0], found.recording, **more)
+    more = {"joint_error": found.joint_error, "outliers": found.outliers} | ({} if mano is None else mano.arrays())
+    save_recording(files[0], found.recording, input_file=real_path(path), **more)
     save_angles(files[1], found.recording)
     save_bvh(files[2], found.recording)
     save_animation(files[3], found.recording)
@@ -134,11 +134,13 @@ def _write(target: Path, path: Path, found: KeypointFit, mano: ManoFit | None) -
     return [str(file) for file in files]
 
 
-def _figures(found: KeypointFit, mano: ManoFit | None, name: str, seconds: float, outputs: list[str]) -> dict[str, Any]:
+def _figures(
+    found: KeypointFit, mano: ManoFit | None, name: str, seconds: float, outputs: list[str]
+) -> dict[str, Json]:
     recording, reading, millimetres = found.recording, found.reading, 1e3 * found.joint_error
     good = millimetres[~found.outliers & np.isfinite(millimetres)]
     frames = recording.frames.tolist()
-    figures: dict[str, Any] = {
+    figures: dict[str, Json] = {
         "input": name,
         "side": recording.side,
         "side_sure": reading.sure,
