@@ -149,3 +149,12 @@ def test_nothing_of_the_fit_needs_gradients(model, motion):
     fit = fit_recording(model, joints)
     assert not fit.pose.shape.is_inference() and not fit.outliers.is_inference()
     assert known_joints(chain_of(model), joints).joints is not None
+
+
+def test_pictures_of_one_hand_share_their_shape(model, motion):
+    joints = model.joints(motion)[:6]
+    given = PictureJoints(joints[..., :2] / joints[..., 2:], torch.ones(6, 21, dtype=torch.bool))
+    fit = fit_picture_recording(model, given, one_hand=True)
+    assert (fit.pose.shape == fit.pose.shape[:1]).all()
+    found = model.joints(fit.pose)
+    assert float((found[..., :2] / found[..., 2:] - given.places).norm(dim=-1).mean()) < 3e-3

@@ -5,6 +5,8 @@ import pytest
 import torch
 import trimesh
 from gesture_keypoints import gesture_joints as make_joints
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from phalanx.core.errors import InputError
 from phalanx.hand.anatomy import ANGLE_NAMES
@@ -70,8 +72,8 @@ def test_orders_of_other_sets(gesture_joints):
     for order in ("mano", "interhand"):
         theirs = np.empty_like(joints)
         theirs[:, list(ORDERS[order])] = joints
-        for given in ("auto", order):
-            hands = fit_keypoints(theirs, order=given)
+        for asked in ("auto", order):
+            hands = fit_keypoints(theirs, order=asked)
             assert hands.reading.order == order
             np.testing.assert_allclose(hands.keypoints, joints)
 
@@ -217,3 +219,54 @@ def test_bad_keypoints(joints, options, says):
 def test_hands_of_no_size_are_refused(gesture_joints):
     with pytest.raises(InputError, match="from wrist to middle finger tip, not between"):
         fit_keypoints(0.35 * gesture_joints[0])
+
+
+def test_hands_in_a_picture_come_near_and_go_away(gesture_joints):
+    joints = gesture_joints[0][:6] - [0.2, 0, 0] + np.linspace(-0.75, 3, 6)[:, None, None] * [0, 0, 1]
+    pixels = joints @ K.T
+    hands = fit_keypoints(pixels[..., :2] / pixels[..., 2:], "right", K=K)
+    assert hands.skipped == {}
+    assert np.corrcoef(hands.recording.joints[:, 0, 2], joints[:, 0, 2])[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"times": np.zeros(3)}, r"times: must have shape \(12,\)"),
+        ({"times": np.zeros(12)}, "times: must be there and increase"),
+        ({"confidence": np.ones((12, 20))}, r"confidence: must have shape \(12, 21\)"),
+    ],
+)
+def test_bad_times_and_confidences(gesture_joints, options, says):
+    with pytest.raises(InputError, match=says):
+        fit_keypoints(gesture_joints[0], **options)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_spoilt_keypoints_never_surprise(gesture_joints, data):
+    """Whatever is wrong with them: a hand in finite numbers or one sentence, and no other exception."""
+    seed = data.draw(st.integers(0, 2**32 - 1))
+    rng, frames = np.random.default_rng(seed), data.draw(st.integers(1, 4))
+    joints = gesture_joints[0][rng.integers(0, 12, frames)].copy()
+    spoil = {
+        "missing": lambda x: np.where(rng.random((*x.shape[:2], 1)) < rng.random(), np.nan, x),
+        "zero": lambda x: np.where(rng.random((*x.shape[:2], 1)) < 0.3, 0, x),
+        "scaled": lambda x: x * 10.0 ** rng.integers(-6, 9),
+        "relative": lambda x: x - x[:, [rng.integers(21)]],
+        "flat": lambda x: x[..., :2],
+        "noise": lambda x: x + rng.normal(size=x.shape) * 10.0 ** rng.integers(-4, 1),
+        "one point": lambda x: np.broadcast_to(x[:, :1], x.shape),
+        "infinite": lambda x: np.where(rng.random(x.shape) < 0.05, np.inf, x),
+        "shuffled": lambda x: x[:, rng.permutation(21)],
+    }
+    with np.errstate(invalid="ignore"):
+        for name in data.draw(st.lists(st.sampled_from(sorted(spoil)), max_size=3)):
+            joints = spoil[name](joints)
+    size = data.draw(st.sampled_from([None, (640, 480)]))
+    try:
+        hands = fit_keypoints(joints, data.draw(st.sampled_from(["auto", "left"])), image_size=size)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert np.isfinite(hands.recording.joints).all() and len(hands.recording) + len(hands.skipped) == frames

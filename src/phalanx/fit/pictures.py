@@ -14,6 +14,7 @@ from torch import Tensor
 
 from phalanx.core.records import join_fields, map_fields
 from phalanx.fit.chain import Chain, joints_and_derivatives, relaxed_angles
+from phalanx.fit.joints import KNOWN_SHAPE_SIGMA
 from phalanx.fit.solver import Term, minimise
 from phalanx.fit.state import State, pose_hands
 from phalanx.fit.terms import InnerPrior, LengthTerm, PictureTerm, SoftLimits
@@ -54,10 +55,11 @@ class PictureJoints:
         None  # (T, 21) z relative to the wrist's, as large as in the picture: (z - z_wrist) / z_wrist; or None
     )
     length: float | None = None  # metres from the wrist to the tip of the straight middle finger, if known
+    shape: Tensor | None = None  # (10,) of all hands, if known
 
     def __getitem__(self, frames: Tensor) -> PictureJoints:
         depth = None if self.depth is None else self.depth[frames]
-        return PictureJoints(self.places[frames], self.seen[frames], depth, self.length)
+        return PictureJoints(self.places[frames], self.seen[frames], depth, self.length, self.shape)
 
 
 def solve_pictures(chain: Chain[Tensor], joints: PictureJoints) -> tuple[State[Tensor], Tensor]:
@@ -81,10 +83,11 @@ def picture_terms(chain: Chain[Tensor], joints: PictureJoints) -> list[Term[Tens
         scale_depth = joints.seen * joints.seen[:, 9:10] / (DEPTH_SIGMA * size)
     measured = torch.cat((joints.places, ratio[..., None]), dim=-1)
     measured = torch.where(joints.seen[..., None], measured, 0.0)
-    mean = torch.cat((relaxed_angles(chain, 1), chain.bones.new_zeros(1, 10)), dim=1)
+    shape = chain.bones.new_zeros(10) if joints.shape is None else joints.shape
+    mean = torch.cat((relaxed_angles(chain, 1), shape[None]), dim=1)
     sigma = torch.full_like(mean[0], ANGLE_SIGMA)
     sigma[0:20:4] = ABDUCTION_SIGMA
-    sigma[20:] = SHAPE_SIGMA
+    sigma[20:] = SHAPE_SIGMA if joints.shape is None else KNOWN_SHAPE_SIGMA
     limits = torch.cat((chain.limits, chain.limits.new_tensor([[-LARGEST_SHAPE, LARGEST_SHAPE]]).expand(10, 2)))
     terms: list[Term[Tensor]] = [
         PictureTerm(measured, torch.stack((scale, scale, scale_depth), dim=-1), HUBER),
@@ -99,7 +102,7 @@ def picture_terms(chain: Chain[Tensor], joints: PictureJoints) -> list[Term[Tens
 
 def hand_sizes(joints: PictureJoints) -> Tensor:
     """(T,) how large each hand is in its picture: the root mean square distance of its joints from their middle."""
-    weight = joints.seen[..., None] / joints.seen.sum(1)[:, None, None].clamp_min(1)
+    weight = _shares(joints)[..., None]
     places = torch.where(joints.seen[..., None], joints.places, 0.0)
     middle = (weight * places).sum(1, keepdim=True)
     return (weight * (places - middle).square()).sum((1, 2)).sqrt().clamp_min(1e-6)
@@ -133,7 +136,7 @@ def _starts(chain: Chain[Tensor], joints: PictureJoints) -> State[Tensor]:
     hands = torch.cat((torch.zeros_like(fingers[:, :1]), fingers), dim=1)  # (P, 21, 3)
     views = _views(hands)  # (V, 3, 3)
     turned = (hands[:, None] @ views.mT).flatten(0, 1)  # (PV, 21, 3)
-    weight = joints.seen[:, None] / joints.seen.sum(1)[:, None, None].clamp_min(1)  # (T, 1, 21)
+    weight = _shares(joints)[:, None]  # (T, 1, 21)
     places = torch.where(joints.seen[..., None], joints.places, 0.0)
 
     def centred(points: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,6 +171,12 @@ def _starts(chain: Chain[Tensor], joints: PictureJoints) -> State[Tensor]:
     shift = there * distance[..., None] - (ray @ about @ middle[..., None])[..., 0]
     inner = torch.cat((angles, angles.new_zeros(len(BENDS), 10)), dim=1)[best // len(views)]
     return State(orientation.flatten(0, 1), shift.flatten(0, 1), inner.flatten(0, 1))
+
+
+def _shares(joints: PictureJoints) -> Tensor:
+    """(T, 21) equal weights of those seen, which sum to 1."""
+    seen = joints.seen.to(joints.places)
+    return seen / seen.sum(1, keepdim=True).clamp_min(1)
 
 
 def _views(reference: Tensor) -> Tensor:

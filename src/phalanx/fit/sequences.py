@@ -122,8 +122,10 @@ def _follow(chain: Chain[Tensor], evidence: Evidence, state: State[Tensor]) -> S
     return within_limits(chain, settled, evidence.shape)
 
 
-def fit_picture_recording(model: HandModel, joints: PictureJoints) -> RecordingFit:
+def fit_picture_recording(model: HandModel, joints: PictureJoints, one_hand: bool = False) -> RecordingFit:
     """Pose the hand model on joints in pictures of frames that follow each other; size and distance come from the prior.
+
+    `one_hand`: all frames share one shape, the mean of what each finds by itself.
 
     Returns:
         poses before the camera, no angle beyond its limits; and joints that are misplaced by `outliers.OUTLIER` at the hand's distance.
@@ -136,12 +138,15 @@ def fit_picture_recording(model: HandModel, joints: PictureJoints) -> RecordingF
         if outliers.any():
             wrong = torch.nonzero(outliers.any(1))[:, 0]
             state = replaced(state, wrong, solve_pictures(chain, joints[wrong])[0])
+        if one_hand:
+            joints = replace(joints, shape=state.shape.mean(0))
         flat = joints.places * state.translation[:, None, 2:]  # metres at the hand's distance
         flat = torch.cat((torch.where(joints.seen[..., None], flat, 0.0), torch.zeros_like(flat[..., :1])), dim=-1)
         always = torch.ones_like(joints.seen[:, 0])
         moved = movements(flat, joints.seen)
         settled = settle(chain, lambda frames: picture_terms(chain, joints[frames]), state, moved, always, _lend_all)
-        pose = pose_of_state(chain, within_limits(chain, settled, None))
+        shape = None if joints.shape is None else joints.shape.expand_as(settled.shape)
+        pose = pose_of_state(chain, within_limits(chain, settled, shape))
     return RecordingFit(usable(pose), outliers.clone())
 
 

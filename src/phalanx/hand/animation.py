@@ -63,18 +63,19 @@ def save_animation(path: str | os.PathLike[str], recording: HandRecording, model
     mesh = _mesh(buffer, model, mean, recording)
     bind = np.tile(np.eye(4), (len(_JOINTS), 1, 1))
     bind[:, :3, 3] = -rest[[0 if joint is None else joint for joint in _JOINTS]]
-    skin = {"joints": list(range(2, 2 + len(_JOINTS))), "skeleton": 2}
+    skin: dict[str, Json] = {"joints": list(range(2, 2 + len(_JOINTS))), "skeleton": 2}
     skin["inverseBindMatrices"] = buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), _FLOAT)
     own = model.joint_positions(shape).numpy() * recording.mirror  # (T, 21, 3)
     look: dict[str, Json] = {"metallicFactor": 0.0, "roughnessFactor": 0.7}
     look["baseColorFactor"] = [value / 255 for value in SKIN]
+    material: dict[str, Json] = {"name": "skin", "pbrMetallicRoughness": look}
     document: dict[str, Json] = {
         "asset": {"version": "2.0", "generator": "phalanx"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": _nodes(rest, recording),
         "meshes": [mesh],
-        "materials": [{"name": "skin", "pbrMetallicRoughness": look}],
+        "materials": [material],
         "skins": [skin],
         "animations": [_animation(buffer, recording, own)],
     }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.fit.conventions import Reading, SideChoice, in_order, read_joints, read_picture
 from phalanx.fit.missing import LEAST
@@ -33,6 +34,8 @@ FEWEST_PALM = 2
 """Joints of the palm that a frame needs, beside `LEAST` in all."""
 USUAL = 0.4, 2.5
 """A hand is passed over if its joints spread less or more than so many times as much as in most frames."""
+ANY = 0.01, 100.0
+"""The same in pictures."""
 DOUBTFUL = 0.010
 """Mean error, metres, above which something about the keypoints is probably not as it seems."""
 RATE = 30.0
@@ -99,6 +102,8 @@ def fit_keypoints(
     if order != "auto" and order not in ORDERS:
         raise InputError(f"order: must be auto or one of {', '.join(ORDERS)}, not {order!r}")
     points = _checked(joints)
+    times = None if times is None else as_array(times, (len(points),), "times")
+    confidence = None if confidence is None else as_array(confidence, (len(points), 21), "confidence")
     seen = seen_joints(points, confidence)
     model = HandModel.open_hand()
     picture = picture_points(points, seen, in_picture, image_size is not None or K is not None)
@@ -106,7 +111,7 @@ def fit_keypoints(
         kept, found = _in_space(model, points, seen, side, order, one_hand)
     else:
         camera = camera_of_keypoints(picture.unit, image_size, K)
-        kept, found = _in_picture(model, picture, camera, seen, side, order, hand_length)
+        kept, found = _in_picture(model, picture, camera, seen, side, order, hand_length, one_hand)
     found.sources |= {"side": "guessed" if side == "auto" else "given"}
     found.sources |= {"times": "assumed" if times is None else "given"}
     seconds = np.arange(len(points)) / RATE if times is None else times
@@ -196,7 +201,7 @@ def _in_space(
     joints, seen = in_order(points * reading.metres, seen, reading.order)
     if reading.mirrored is not None:
         joints = joints * np.where(np.array(["x", "y", "z"]) == reading.mirrored, -1.0, 1.0)
-    kept, skipped = _usable(joints, seen)
+    kept, skipped = _usable(joints, seen, USUAL)
     joints, seen = np.where(seen[kept][..., None], joints[kept], np.nan), seen[kept]
     _check_length(joints)
     centre = np.nanmedian(joints, axis=1, keepdims=True)  # float32 loses millimetres far from the origin
@@ -214,6 +219,7 @@ def _in_picture(
     side: SideChoice,
     order: str,
     hand_length: float | None,
+    one_hand: bool,
 ) -> tuple[np.ndarray, _Found]:
     places, depth = on_plane(picture, taken_by)
     seen = seen & np.isfinite(places).all(-1)
@@ -223,7 +229,7 @@ def _in_picture(
     if depth is not None:
         depth = in_order(depth[..., None], seen, reading.order)[0][..., 0]
     places, seen = in_order(places, seen, reading.order)
-    kept, skipped = _usable(places, seen)
+    kept, skipped = _usable(places, seen, ANY)  # hands come near and go away
     places, seen = places[kept], seen[kept]
     flip = np.array([-1.0 if (reading.side == "left") != (reading.mirrored is not None) else 1.0, 1.0])
     given = PictureJoints(
@@ -232,7 +238,7 @@ def _in_picture(
         None if depth is None else torch.from_numpy(depth[kept].astype(np.float32)),
         hand_length,
     )
-    fit = fit_picture_recording(model, given)
+    fit = fit_picture_recording(model, given, one_hand)
     camera = taken_by.camera
     K = camera.K
     if reading.mirrored is not None:  # the camera that sees the world unmirrored, for which the same pixels are others
@@ -251,26 +257,23 @@ def _enough(seen: np.ndarray) -> None:
         raise InputError(f"joints: no frame has {LEAST} joints or more")
 
 
-def _usable(joints: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-    """Numbers of the frames that hold a hand, and why others are passed over."""
+def _usable(joints: np.ndarray, seen: np.ndarray, usual: tuple[float, float]) -> tuple[np.ndarray, dict[int, str]]:
+    """Numbers of the frames that hold a hand, of a size beside that of most that is `usual`, and why others are passed over."""
     there = np.where(seen[..., None], joints, np.nan)
-    enough = seen.sum(1) >= LEAST
+    enough, palm = seen.sum(1) >= LEAST, seen[:, list(PALM)].sum(1) >= FEWEST_PALM
     size = np.zeros(len(seen))
     spread = there[enough] - np.nanmedian(there[enough], axis=1, keepdims=True)
     size[enough] = np.nanmedian(np.linalg.norm(spread, axis=-1), axis=1)
-    usual = np.median(size[enough])
-    skipped = {}
-    for frame in range(len(seen)):
-        if not enough[frame]:
-            skipped[frame] = f"{seen[frame].sum()} joints"
-        elif seen[frame, list(PALM)].sum() < FEWEST_PALM:
-            skipped[frame] = "no palm"
-        elif not USUAL[0] * usual <= size[frame] <= USUAL[1] * usual:
-            skipped[frame] = "no hand's size"
-    kept = np.array([frame for frame in range(len(seen)) if frame not in skipped], dtype=np.int64)
-    if not len(kept):
+    middle = np.median(size[enough])
+    sized = (size >= usual[0] * middle) & (size <= usual[1] * middle)
+    whole = enough & palm & sized
+    if not whole.any():
         raise InputError("joints: no frame has a palm with enough joints")
-    return kept, skipped
+    skipped = {}
+    for frame in np.flatnonzero(~whole).tolist():
+        reason = "no hand's size" if palm[frame] else "no palm"
+        skipped[frame] = reason if enough[frame] else f"{seen[frame].sum()} joints"
+    return np.flatnonzero(whole), skipped
 
 
 def _check_length(joints: np.ndarray) -> None:
