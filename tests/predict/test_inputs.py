@@ -22,6 +22,17 @@ def test_floats_become_float32():
     np.testing.assert_allclose(found, image, atol=1e-7)
 
 
+def test_pictures_of_pillow_are_no_indices():
+    from PIL import Image
+
+    colours = np.zeros((20, 30, 3), np.uint8)
+    colours[:, 15:] = [204, 51, 102]  # of the usual palette, too
+    for mode in ("RGB", "P", "RGBA"):
+        found, focal = as_photo(Image.fromarray(colours).convert(mode, dither=Image.Dither.NONE))
+        np.testing.assert_array_equal(found, colours)
+        assert focal is None
+
+
 def test_box_may_reach_beyond_the_picture():
     box = as_box((-20, 100, 100, 60), 320, 240)
     assert (box.centre_x, box.centre_y, box.side) == (29.5, 129.5, 100)

@@ -186,6 +186,15 @@ def rgb_of_array(image: np.ndarray) -> np.ndarray:
     return _to_rgb8("image", Image.fromarray(np.ascontiguousarray(image)))
 
 
+def rgb_of_pillow(image: Any) -> np.ndarray:
+    """A picture of Pillow's, of any mode, as RGB (H, W, 3) uint8, as one in a file; its EXIF orientation is left alone.
+
+    Raises InputError if it is too small or too large, or has pixels whose range is not known.
+    """
+    check_size(image.size[0], image.size[1], "image")
+    return _to_rgb8("image", image)
+
+
 def _why(image: np.ndarray) -> str:
     if image.ndim == 3 and image.shape[0] in (1, 3, 4):
         return "; move the channels to the end"

@@ -12,7 +12,7 @@ import numpy as np
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.data.camera_files import Calibration, as_calibration
-from phalanx.data.images import read_photo, rgb_of_array
+from phalanx.data.images import read_photo, rgb_of_array, rgb_of_pillow
 from phalanx.geometry.camera import Camera, camera_from_field_of_view
 from phalanx.geometry.crops import SquareBox, box_around_edges
 from phalanx.geometry.distortion import Lens
@@ -32,7 +32,7 @@ def as_photo(image: Any) -> tuple[np.ndarray, float | None]:
     """A picture as RGB (H, W, 3), uint8 or float32 in [0, 1], and the focal length in pixels that its file states, or None.
 
     Args:
-        image: the path of a picture (`data.images.read_photo`), or one in memory (`data.images.rgb_of_array`).
+        image: the path of a picture (`data.images.read_photo`), an array (`data.images.rgb_of_array`), or a picture of Pillow's.
 
     Raises:
         InputError: it is neither, or at fault; None, bytes, URLs and open files are named for what they are.
@@ -45,6 +45,8 @@ def as_photo(image: Any) -> tuple[np.ndarray, float | None]:
         raise InputError("image: is bytes; give the path of a file, or an array (H, W, 3) of its pixels")
     if hasattr(image, "read") and not hasattr(image, "__array__") and not hasattr(image, "__array_interface__"):
         raise InputError("image: is an open file; give its path")
+    if type(image).__module__.split(".")[0] == "PIL":
+        return rgb_of_pillow(image), None
     try:
         array = np.asarray(image)
     except (TypeError, ValueError, RuntimeError) as error:

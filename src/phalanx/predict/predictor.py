@@ -80,7 +80,8 @@ class CropEstimator(Protocol):
 class Predictor:
     """Finds the hand in a picture: `Predictor()(image)` gives a list of `HandPrediction`.
 
-    There is no detector yet: one hand a picture is assumed, filling at least a third of it or of the given box.
+    There is no detector yet: one hand a picture is assumed, filling at least a third of it or of the given box. Threads may share a
+    predictor; it can be copied, sent to other processes, and used in forked ones, where PyTorch then computes with one thread.
 
     Args:
         estimator: what looks at crops; or a weights file of the default estimator. None takes those in the package.
