@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from gesture_keypoints import gesture_joints
 
+from phalanx.cli import fit
 from phalanx.hand.model import HandModel
+from phalanx.hand.skeleton import ORDERS
 
 
 def test_keypoints_become_files_and_figures(run, tmp_path):
@@ -43,3 +45,7 @@ def test_faults_are_one_sentence(run, tmp_path, options, says):
     np.save(tmp_path / "flat.npy", joints[..., :2] / joints[..., 2:] * 900 + [640, 360])
     code, out, err = run(tmp_path / "flat.npy", "--out", tmp_path / "o", *options, verb="fit")
     assert code == 2 and out == [] and len(err) == 1 and says in err[0]
+
+
+def test_all_joint_orders_can_be_asked_for():
+    assert ("auto", *ORDERS) == fit._ORDERS

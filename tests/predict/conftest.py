@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phalanx.fit.evidence import DEPTH_ROOT, Evidence
 from phalanx.fit.crop import without_turn
+from phalanx.fit.evidence import DEPTH_ROOT, Evidence
 from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose

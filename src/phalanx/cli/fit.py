@@ -3,7 +3,9 @@
 import argparse
 
 from phalanx.cli.common import Verbs, add_quiet, add_verb, camera, numbers, sayer
-from phalanx.hand.skeleton import ORDERS
+
+_ORDERS = ("auto", "phalanx", "mano", "rhd", "interhand", "hands2017", "msra15", "stb")
+"""Of `hand.skeleton.ORDERS`, which would load PyTorch; a test compares them."""
 
 _HELP = """\
 FILE holds one hand or two over any number of frames: NPZ with an array joints (frames, 21, 3), and perhaps confidence and times; NPY;
@@ -43,7 +45,7 @@ def add(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--order",
-        choices=("auto", *ORDERS),
+        choices=_ORDERS,
         default="auto",
         help="joint order of the file (default: auto, phalanx unless another one fits clearly better)",
     )

@@ -18,7 +18,8 @@ class Entry:
     config: type
     """Of the network and its losses, a dataclass; its defaults are those of the shipped weights."""
     load: Callable[..., Method]
-    """`load(path=None, hand=None)`: with weights (default: the shipped ones, where the package has some), ready for inference; estimators take `precision`, too."""
+    """`load(path=None, hand=None)`: with weights (default: the shipped ones, where the package has some), ready for inference.
+    Estimators take `precision`, too."""
     about: str
     """What it is, in a line."""
 

@@ -1,11 +1,12 @@
 """Where in a depth frame a hand is, and which hand it is: a small network that looks into cubes of space.
 
 A hand of spheres fits an elbow or a knee about as well as a fist, so how well spheres fit does not tell where the hand is. This network is
-asked instead: of a place on something's surface it says whether a right hand, a left hand or none is there, and where its middle is. It sees
-two cubes about the place: one of 30 cm, the hand, and one of 1.2 m, the arm and the body that it belongs to: an arm that ends tells a fist
-from an elbow, and the body tells right from left where the hand's own surface is too coarse for it.
+asked instead: of a place on something's surface it says whether a right hand, a left hand or none is there, and where its middle is.
+It sees two cubes about the place: one of 30 cm, the hand, and one of 1.2 m, the arm and the body that it belongs to: an arm that
+ends tells a fist from an elbow, and the body tells right from left where the hand's own surface is too coarse for it.
 
-It is of no paper. It is trained on synthetic depth alone (`train.hand_finder`); the cube frame is that of `geometry.cubes`.
+It is of no paper. It is trained on synthetic depth alone (`train.hand_finder`); the cube frame is that of `geometry.cubes`. No weights of
+it ship yet, and prediction does not use it.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def reproduce(
     chosen = read_scale(Scale, PAPER.name, scale)
     world = World(chosen, writable_folder(out), cache_folder(cache), folders, device, say)
     say(f"what tables share is kept in {world.cache}")
-    settings = {
+    settings: dict[str, Json] = {
         "engine": ENGINE,
         "scale": asdict(chosen),
         "data": {name: str(folder) for name, folder in folders.items()},

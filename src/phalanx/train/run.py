@@ -24,7 +24,7 @@ from phalanx.train.processes import launched
 
 Config = TypeVar("Config", bound=Settings)
 
-START = "start.json"
+START = "begun_from.json"
 """Name of the file, in a run's folder, that says which weights the run began with."""
 
 Say = Callable[[str], object]
