@@ -57,6 +57,17 @@ def test_relative_depth_tells_sides_apart(model, scene):
     assert float(aligned(own[0], joints).median()) < 5
 
 
+def test_depth_chooses_among_starts(model, scene, monkeypatch):
+    from phalanx.fit import pictures as module
+
+    monkeypatch.setattr(module, "STARTS", 1)
+    joints, places = scene
+    depth = joints[..., 2] / joints[:, :1, 2] - 1
+    with_depth, without = solve(model, places, depth=depth), solve(model, places)
+    ours, theirs = float(aligned(with_depth[0], joints).mean()), float(aligned(without[0], joints).mean())
+    assert ours < 0.7 * theirs, (ours, theirs)
+
+
 def test_a_known_length_sets_the_size(model, scene):
     _, places = scene
     for length in (0.15, 0.2):

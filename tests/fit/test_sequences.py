@@ -84,6 +84,10 @@ def test_missing_joints_come_from_neighbours(model, motion):
         for pose in (fit_joints(model, given), fit_recording(model, given).pose)
     ]
     assert off[1] < min(2.0, 0.7 * off[0])
+    tips = joints.clone()
+    tips[1::2, [4, 8, 12, 16, 20]] = torch.nan
+    found = model.joints(fit_recording(model, tips).pose)
+    assert 1e3 * float((found - joints).norm(dim=-1)[1::2, [4, 8, 12, 16, 20]].mean()) < 1.8
 
 
 def test_misplaced_joints_are_named(model, motion):

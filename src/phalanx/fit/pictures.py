@@ -39,7 +39,9 @@ HUBER = 3.0
 
 BENDS = (0.35, 1.2)
 """Flexion of all fingers in starts, radians."""
-STARTS, STEPS = 6, 10
+DEPTH_SHARE = 0.5
+"""Weight of relative depths beside places where starts are chosen: starts are off by more than either's error."""
+STARTS, STEPS = 10, 10
 """Starts that descend, and how many steps each takes."""
 PART = 64
 """Frames at a time."""
@@ -155,7 +157,7 @@ def _starts(chain: Chain[Tensor], joints: PictureJoints) -> State[Tensor]:
         depth = torch.where(joints.seen, joints.depth.nan_to_num(), 0.0)[:, None]
         depth = depth - (weight * depth).sum(-1, keepdim=True)
         error = (weight * (scale[..., None] * own[..., 2] - depth).square()).sum(-1)
-        off = off + (PLACE_SIGMA / DEPTH_SIGMA) ** 2 * error
+        off = off + DEPTH_SHARE * error
     best = off.topk(STARTS, dim=1, largest=False).indices  # (T, STARTS)
     turn = torch.atan2(across, along).gather(1, best)
     zero = torch.zeros_like(turn)
