@@ -94,7 +94,7 @@ def test_every_frame_is_written(joints, fitted):
         "11 left hands, side found (",
         "2 missing joints filled in",
         "1 misplaced (ring_tip in frame 10)",
-        "1 frames without a hand's joints passed over",
+        "1 frames without a hand's joints passed over (9: 0 joints)",
     ):
         assert words in line, line
 

@@ -270,3 +270,19 @@ def test_spoilt_keypoints_never_surprise(gesture_joints, data):
         assert "\n" not in str(error)
     else:
         assert np.isfinite(hands.recording.joints).all() and len(hands.recording) + len(hands.skipped) == frames
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_precision_of_the_code_around_does_not_matter(gesture_joints, dtype):
+    joints = gesture_joints[0][:3].copy()
+    joints[1, 4] = np.nan
+    pixels = joints[..., :2] / joints[..., 2:] * 900 + [640, 360]
+    expected = fit_keypoints(joints), fit_keypoints(pixels, "right", K=K)
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = fit_keypoints(joints), fit_keypoints(pixels, "right", K=K)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.recording.joints, theirs.recording.joints, atol=1e-5)

@@ -33,7 +33,7 @@ from phalanx.view.overlay import draw_turned
 SHOWN = 8
 """Hands in the picture."""
 NAMED = 3
-"""Frames that the line for people names."""
+"""Joints and frames of each kind that the line for people names."""
 ENDINGS = (".npz", ".csv", ".bvh", ".glb", ".png")
 
 
@@ -215,17 +215,19 @@ def _line(found: KeypointFit, name: str, output: str) -> str:
     if filled := int((recording.filled & ~found.outliers).sum()):
         words.append(f"{filled} missing {'joint' if filled == 1 else 'joints'} filled in")
     if found.outliers.any():
-        words.append(f"{int(found.outliers.sum())} misplaced ({_named(found)})")
+        places = [f"{JOINT_NAMES[j]} in frame {recording.frames[t]}" for t, j in np.argwhere(found.outliers)]
+        words.append(f"{len(places)} misplaced ({_first(places)})")
     if found.skipped:
-        words.append(f"{len(found.skipped)} frames without a hand's joints passed over")
+        reasons = [f"{frame}: {reason}" for frame, reason in found.skipped.items()]
+        words.append(f"{len(reasons)} frames without a hand's joints passed over ({_first(reasons)})")
     if found.jumps:
-        words.append(f"{len(found.jumps)} jumps of angles")
+        places = [f"{jump.angle} in frame {recording.frames[jump.frame]}" for jump in found.jumps]
+        words.append(f"{len(places)} jumps of angles ({_first(places)})")
     return f"{name}: {', '.join(words)} -> {output}"
 
 
-def _named(found: KeypointFit) -> str:
-    places = [f"{JOINT_NAMES[j]} in frame {found.recording.frames[t]}" for t, j in np.argwhere(found.outliers)[:NAMED]]
-    return ", ".join(places) + (", ..." if found.outliers.sum() > NAMED else "")
+def _first(things: list[str]) -> str:
+    return ", ".join(things[:NAMED]) + (", ..." if len(things) > NAMED else "")
 
 
 @dataclass

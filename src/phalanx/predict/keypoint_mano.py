@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from phalanx.core.errors import InputError
+from phalanx.core.isolated import isolated
 from phalanx.fit.sequences import fit_recording
 from phalanx.hand.mano import load_mano
 from phalanx.predict.keypoints import KeypointFit
@@ -33,6 +34,7 @@ class ManoFit:
         return {f"mano_{name}": value for name, value in vars(self).items()}
 
 
+@isolated
 def fit_mano(found: KeypointFit, path: str | os.PathLike[str], one_hand: bool = False) -> ManoFit:
     """The MANO hand of the file `path` in the poses of a fit.
 

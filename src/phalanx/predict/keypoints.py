@@ -11,6 +11,7 @@ import torch
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
+from phalanx.core.isolated import isolated
 from phalanx.fit.conventions import Reading, SideChoice, in_order, read_joints, read_picture
 from phalanx.fit.missing import LEAST
 from phalanx.fit.pictures import PictureJoints
@@ -66,6 +67,7 @@ class KeypointFit:
     """Of the picture, if the keypoints lie in one."""
 
 
+@isolated
 def fit_keypoints(
     joints: Any,
     side: SideChoice = "auto",
