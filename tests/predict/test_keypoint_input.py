@@ -45,6 +45,8 @@ def test_missing_joints(points):
 def test_what_others_are_relative_to_is_not_missing(points, root, frames):
     relative = points[:frames] - points[:frames, root : root + 1]
     assert seen_joints(relative).all()
+    absent = np.concatenate((relative, np.full((1, 21, 3), np.nan), np.zeros((1, 21, 3))))
+    np.testing.assert_array_equal(seen_joints(absent).sum(1), [21] * frames + [0, 0])
     relative[0, 4] = 0
     seen = seen_joints(relative)
     if frames > 1 or root == 0 or root == 9:

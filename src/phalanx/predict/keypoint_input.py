@@ -40,12 +40,11 @@ def seen_joints(points: np.ndarray, confidence: np.ndarray | None = None) -> np.
     Not those that are NaN, whose confidence is 0, or that are exactly 0 beside others that are not. One joint that is exactly 0
     throughout is what the others are relative to.
     """
-    seen = np.isfinite(points).all(-1)
-    if confidence is not None:
-        seen &= confidence > 0
+    there = np.isfinite(points).all(-1)
+    seen = there if confidence is None else there & (confidence > 0)
     zero = (points == 0).all(-1)
-    lost = zero.all(1)
-    always = zero[~lost].all(0) if not lost.all() else np.zeros(points.shape[1], bool)
+    lost = (zero | ~there).all(1)
+    always = (zero | ~there)[~lost].all(0) & zero[~lost].any(0)
     if always.any():
         root = next((joint for joint in ROOTS if always[joint]), int(np.flatnonzero(always)[0]))
         zero[~lost, root] = False
