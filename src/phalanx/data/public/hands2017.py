@@ -25,8 +25,9 @@ from phalanx.data.dataset import Dataset, check_count, check_files
 from phalanx.data.images import read_depth
 from phalanx.data.labels import as_batch, check_distance, check_unit, project, read_named_rows
 from phalanx.data.sample import Sample
+from phalanx.hand.skeleton import ORDERS
 
-ORDER = (0, 1, 6, 7, 8, 2, 9, 10, 11, 3, 12, 13, 14, 4, 15, 16, 17, 5, 18, 19, 20)
+ORDER = ORDERS["hands2017"]
 """For each of our 21 joints its number in the annotation."""
 
 OFFICIAL = {"training": 957_032, "frame": 295_510}  # pictures

@@ -41,11 +41,12 @@ from phalanx.data.labels import as_batch, check_unit, project, stacked
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 from phalanx.geometry.camera import check_camera_matrix
+from phalanx.hand.skeleton import ORDERS
 
 OFFICIAL = {"train": 1_361_062, "val": 380_125, "test": 849_160}
 """Pictures of each split."""
 
-ORDER = (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16)
+ORDER = ORDERS["interhand"]
 """For each of our joints its number in the set, right hand; of a left hand 21 more."""
 
 NEAREST = 20

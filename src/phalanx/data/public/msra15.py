@@ -28,8 +28,9 @@ from phalanx.core.files import list_folder, read_head
 from phalanx.data.dataset import Dataset, check_count, check_files, inner_folder
 from phalanx.data.labels import as_batch, check_distance, check_unit, number_rows, project
 from phalanx.data.sample import Sample
+from phalanx.hand.skeleton import ORDERS
 
-ORDER = (0, 17, 18, 19, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
+ORDER = ORDERS["msra15"]
 """For each of our 21 joints its number in `joint.txt`."""
 
 PEOPLE = ("P0", "P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8")

@@ -31,8 +31,9 @@ from phalanx.data.images import image_batch, read_image_of_size
 from phalanx.data.labels import as_batch, check_unit, stacked
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
+from phalanx.hand.skeleton import ORDERS
 
-ORDER = (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17)
+ORDER = ORDERS["rhd"]
 """For each of our joints its number among the 21 of a hand."""
 
 OFFICIAL = {"training": 41258, "evaluation": 2728}  # pictures

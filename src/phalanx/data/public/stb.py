@@ -31,8 +31,9 @@ from phalanx.data.labels import as_batch, as_rows, check_hands, check_unit, proj
 from phalanx.data.mirror import mirrored
 from phalanx.data.sample import Sample
 from phalanx.geometry.rotations import rotvec_to_rotmat
+from phalanx.hand.skeleton import ORDERS
 
-ORDER = (0, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4)
+ORDER = ORDERS["stb"]
 """For each of our joints its number here, where 0 is the palm centre."""
 
 SEQUENCES = tuple(f"B{number}{kind}" for number in range(1, 7) for kind in ("Counting", "Random"))
