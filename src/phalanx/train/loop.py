@@ -127,6 +127,7 @@ class _Run:
         config, movers = self._as_decided(stage), []
         if state is None:
             position.next_evaluation = config.evaluate_every
+            self._report("waiting for the first batch")  # pictures that have to be made take minutes
         else:
             movers = turns(stage.players(model), config)
             checkpoint.restore(self._folder / CHECKPOINT, state, model, average, movers, feed, fabric)
