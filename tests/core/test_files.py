@@ -1,11 +1,20 @@
 import errno
+import hashlib
 import os
 import stat
 
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import list_folder, numbered_lines, read_json, writable_file, writable_folder, write_whole
+from phalanx.core.files import (
+    file_checksum,
+    list_folder,
+    numbered_lines,
+    read_json,
+    writable_file,
+    writable_folder,
+    write_whole,
+)
 
 
 def test_appears_with_its_bytes_and_leaves_nothing_else(tmp_path):
@@ -111,3 +120,11 @@ def test_lines_that_are_not_blank_have_their_numbers(tmp_path, encoding):
     path.write_bytes(b"")
     with pytest.raises(InputError, match=r"a\.txt: the file is empty"):
         numbered_lines(path)
+
+
+def test_the_checksum_is_that_of_the_whole_content(tmp_path):
+    content = bytes(range(256)) * 9_000  # more than one part
+    (tmp_path / "a").write_bytes(content)
+    assert file_checksum(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+    (tmp_path / "a").write_bytes(content[:-1])
+    assert file_checksum(tmp_path / "a") != hashlib.sha256(content).hexdigest()

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 from phalanx.cli.common import (
@@ -12,8 +11,8 @@ from phalanx.cli.common import (
     add_quiet,
     add_verb,
     add_weights,
+    camera,
     complain,
-    numbers,
     sayer,
 )
 from phalanx.core.errors import InputError
@@ -61,7 +60,7 @@ def add(verbs: Any) -> None:
     add_box(parser)
     parser.add_argument(
         "--K",
-        type=_camera,
+        type=camera,
         metavar="CAMERA",
         help="of the whole picture: FX,FY,CX,CY in pixels, the nine numbers of its matrix, or a file of RealSense, ROS or OpenCV "
         "with its lens (docs/cameras.md; default: focal length in the picture's file, else 60 degrees across the longer side)",
@@ -78,16 +77,6 @@ def add(verbs: Any) -> None:
     parser.add_argument("--json", metavar="FILE", help="also write what was found and what was skipped to one file")
     add_device(parser)
     add_quiet(parser)
-
-
-def _camera(text: str) -> list[float] | str:
-    """Numbers, or the path of a file."""
-    try:
-        return numbers(text)
-    except argparse.ArgumentTypeError:
-        if Path(text).is_file() or Path(text).suffix:
-            return text
-        raise argparse.ArgumentTypeError(f"{text!r} is neither numbers with commas between nor a file") from None
 
 
 def job(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -114,6 +115,15 @@ def list_folder(path: Path) -> list[str]:
         return os.listdir(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file's content, read in parts."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_json(path: Path) -> Any:

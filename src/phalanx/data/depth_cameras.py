@@ -72,6 +72,7 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
             whose distances no hand could have: the unit is wrong.
     """
     known = DEPTH_CAMERAS.get(camera)
+    K = None if known else _intrinsics(camera)  # a camera at fault is named before its frame is read
     if known is not None and known.packed:
         metres = unit_of(camera, unit)
         depth = read_packed_depth(Path(path)) * (metres / known.unit)
@@ -87,7 +88,10 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
             f"{path}: is {typical:.3g} m away if 1 stands for {metres:g} m: the unit is wrong{_units_that_fit(typical / metres)}"
         )
     height, width = depth.shape
-    return depth, _intrinsics(camera) if known is None else known.K(width, height)
+    if known is not None:
+        K = known.K(width, height)
+    assert K is not None
+    return depth, K
 
 
 def _units_that_fit(value: float) -> str:

@@ -22,10 +22,8 @@ _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG200
 OVERLAY = "_overlay"
 """What names of results end in (before the suffix) that are pictures themselves; folders of pictures may hold some of an earlier job."""
 
-_PACKED_SIZE, _PACKED_END = (
-    (640, 480),
-    2001,
-)  # of NYU's pictures: the end in millimetres stands where nothing was measured
+_PACKED_SIZE = (640, 480)  # of NYU's depth pictures
+_PACKED_END = 2001  # millimetres: the sensor's end, written where nothing was measured
 
 MIN_SIDE = 16  # pixels; nothing can be seen of a hand below that
 MAX_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB as RGB

@@ -51,7 +51,7 @@ def nearest_hand(depth: Tensor, K: Tensor, extent: float = EXTENT) -> Tensor:
         if not len(near):
             middles.append(points.new_full((3,), math.nan))
             continue
-        first = torch.quantile(near[:: len(near) // 4096 + 1, 2], _NEAREST_SHARE)
+        first = _near_end(near[:, 2])
         middle = near[(near[:, 2] >= first) & (near[:, 2] <= first + _NEAR_LAYER)].mean(0)
         for _ in range(_ROUNDS):
             inside = ((near - middle).abs() <= 0.5 * extent).all(1)
@@ -72,10 +72,7 @@ def places_to_look(depth: Tensor, K: Tensor, most: int = 64) -> Tensor:
     points = points[points[:, 2] > 0]
     if not len(points):
         return points
-    first = torch.quantile(points[:: len(points) // 4096 + 1, 2], _NEAREST_SHARE)
-    points = points[points[:, 2] < first + _FARTHEST]
-    cells, which, counts = (points / _CELL).round().unique(dim=0, return_inverse=True, return_counts=True)
-    means = torch.zeros_like(cells).index_add_(0, which, points) / counts[:, None]
+    means, counts = _means_in_cells(points)
     means = means[counts * (step * means[:, 2] / K[0, 0, 0]).square() > _LEAST_SURFACE]
     return means[means[:, 2].argsort()[:most]]
 
@@ -118,7 +115,7 @@ def surface_points(depth: Tensor, K: Tensor, pitch: float) -> Tensor:
     read = depth[depth > 0]
     if not len(read):
         return depth.new_zeros(0, 3)
-    far = float(torch.quantile(read[:: len(read) // 4096 + 1], _NEAREST_SHARE)) + _FARTHEST
+    far = float(_near_end(read)) + _FARTHEST
     apart = far / float(torch.minimum(K[0, 0], K[1, 1]))
     step, split = max(1, int(pitch / apart)), 2 if apart > pitch else 1
     depth, K = depth[::step, ::step], K.new_tensor([1 / step, 1 / step, 1.0])[:, None] * K
@@ -151,13 +148,24 @@ def places_on(points: Tensor, most: int = 64) -> Tensor:
     """
     if not len(points):
         return points
-    first = torch.quantile(points[:: len(points) // 4096 + 1, 2], _NEAREST_SHARE)
-    points = points[points[:, 2] < first + _FARTHEST]
-    x, y, z = ((points / _CELL).round().long() + 512).clamp_(0, 1023).unbind(1)
-    _, which, counts = ((x * 1024 + y) * 1024 + z).unique(return_inverse=True, return_counts=True)
-    means = points.new_zeros(len(counts), 3).index_add_(0, which, points) / counts[:, None]
+    means, counts = _means_in_cells(points)
     means = means[counts >= _LEAST_POINTS]
     return means[means[:, 2].argsort()[:most]]
+
+
+def _means_in_cells(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Means (C, 3) of points (P, 3) in cells of space up to `_FARTHEST` behind what is nearest, and their numbers of points (C,)."""
+    points = points[points[:, 2] < _near_end(points[:, 2]) + _FARTHEST]
+    x, y, z = (
+        ((points / _CELL).round().long() + 512).clamp_(0, 1023).unbind(1)
+    )  # one number a cell sorts faster than three
+    _, which, counts = ((x * 1024 + y) * 1024 + z).unique(return_inverse=True, return_counts=True)
+    return points.new_zeros(len(counts), 3).index_add_(0, which, points) / counts[:, None], counts
+
+
+def _near_end(distances: Tensor) -> Tensor:
+    """How far away what is nearest among distances (P,) is; a few readings may be wrong and too near."""
+    return torch.quantile(distances[:: len(distances) // 4096 + 1], _NEAREST_SHARE)
 
 
 def _without_pinholes(maps: Tensor, far: float) -> Tensor:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_json, writable_folder, write_json, write_whole
+from phalanx.core.files import file_checksum, read_json, writable_folder, write_json, write_whole
 from phalanx.core.json_values import Json
 from phalanx.data.cube_views import CubeViews
 from phalanx.data.loading import ShardIndex, index_shards
@@ -141,8 +141,8 @@ def kept_tensors(
                 safetensors.torch.save_file(tensors, temporary)
                 temporary.chmod(mode)  # the library leaves files that their owner alone can read
             about = json.loads(json.dumps(about, default=str))
-            write_json(manifest, {**about, "file": path.name, "sha256": _checksum(path)}, indent=1)
-        elif not path.is_file() or _checksum(path) != read_json(manifest).get("sha256"):
+            write_json(manifest, {**about, "file": path.name, "sha256": file_checksum(path)}, indent=1)
+        elif not path.is_file() or file_checksum(path) != read_json(manifest).get("sha256"):
             raise InputError(
                 f"{path}: is missing or damaged (its checksum differs); delete {manifest.name} to make it again"
             )
@@ -179,11 +179,11 @@ def cached_start(
     with _alone(folder, report):
         if not start_is_there(folder):
             weights = carry_out(prepare, config, folder, True, report)
-            write_json(folder / "start.json", {"file": weights.name, "sha256": _checksum(weights)})
+            write_json(folder / "start.json", {"file": weights.name, "sha256": file_checksum(weights)})
             (folder / "checkpoint.pt").unlink(missing_ok=True)
         kept = read_json(folder / "start.json")
         weights = folder / kept["file"]
-        if not weights.is_file() or _checksum(weights) != kept["sha256"]:
+        if not weights.is_file() or file_checksum(weights) != kept["sha256"]:
             raise InputError(f"{weights}: is missing or damaged (its checksum differs); delete {folder}")
     return weights
 
@@ -226,11 +226,3 @@ def _without_free(recipe: Json) -> Json:
 def _digest(settings: object) -> str:
     text = json.dumps(settings, default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

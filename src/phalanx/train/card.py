@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import subprocess
@@ -11,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_json, write_json
+from phalanx.core.files import file_checksum, read_json, write_json
 from phalanx.core.json_values import Json
 from phalanx.data.images import PICTURE_SUFFIXES
 from phalanx.synth import SynthConfig
@@ -68,7 +67,7 @@ def begun_from(path: Path | None) -> dict[str, Json] | None:
     """What weights to begin with were: their file, its checksum, and the data that their own card names; None: nothing."""
     if path is None:
         return None
-    start: dict[str, Json] = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    start: dict[str, Json] = {"file": path.name, "sha256": file_checksum(path)}
     try:
         start["data"] = read_json(path.with_suffix(".json"))["data"]
     except (InputError, KeyError, TypeError):

@@ -30,7 +30,7 @@ import torch
 
 from phalanx import __version__
 from phalanx.core.errors import InputError
-from phalanx.core.files import reason, writable_folder, write_json, write_whole
+from phalanx.core.files import file_checksum, reason, writable_folder, write_json, write_whole
 from phalanx.core.parallel import prepare_worker
 from phalanx.data.loading import index_shards
 from phalanx.data.sample import Sample
@@ -259,7 +259,7 @@ def verify_set(out: str | os.PathLike[str], say: Callable[[str], None] = print) 
         path = folder / entry["file"]
         if not path.exists():
             raise InputError(f"{path}: is missing; make the set again into the same folder to fill the gap")
-        if _checksum(path) != entry["sha256"]:
+        if file_checksum(path) != entry["sha256"]:
             raise InputError(f"{path}: is damaged (checksum differs); delete it and make the set again")
     if surplus := {p.name for p in folder.glob("*.tar")} - {entry["file"] for entry in manifest["shards"].values()}:
         raise InputError(f"{folder / min(surplus)}: is not in the manifest")
@@ -402,15 +402,7 @@ def _read(path: Path) -> Manifest:
 
 
 def _entry(path: Path, pictures: int) -> Entry:
-    return {"file": path.name, "pictures": pictures, "bytes": path.stat().st_size, "sha256": _checksum(path)}
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {"file": path.name, "pictures": pictures, "bytes": path.stat().st_size, "sha256": file_checksum(path)}
 
 
 def _duration(seconds: float) -> str:
