@@ -16,7 +16,7 @@ from phalanx.adapt.recordings import RecordingFiles, fit_errors
 from phalanx.hand.model import HandModel
 from phalanx.methods import compact, hand_finder, sphere_fitting
 from phalanx.predict.depth import DepthPredictor
-from phalanx.predict.depth_search import find_hands
+from phalanx.predict.depth_search import find_hand
 from phalanx.predict.predictor import Predictor
 from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train import compact as compact_training
@@ -158,8 +158,11 @@ def test_adapting(places, tmp_path, begun, frames, monkeypatch):
 
 def test_finding_hands_and_fit_errors(places, begun, frames):
     networks = [sphere_fitting.load(begun, trainable=True).eval().to(place) for place in places]
-    found = [find_hands(network, frames.sensed_depth, frames.K, network.radii.device) for network in networks]
-    torch.testing.assert_close(*found)
+    finders = [hand_finder.load().to(place) for place in places]
+    for frame, K in zip(frames.sensed_depth, frames.K, strict=True):
+        found = [find_hand(finder, frame, K, device=place) for finder, place in zip(finders, places, strict=True)]
+        torch.testing.assert_close(found[0].middle, found[1].middle, atol=1e-4, rtol=0)
+        assert found[0].shares == pytest.approx(found[1].shares, abs=1e-4)
     maps = draw_views(DEPTH, 7, 2, 64).maps[:, 0].float()
     torch.testing.assert_close(*(fit_errors(network, maps) for network in networks), rtol=1e-3, atol=1e-3)
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from finders import Surface
 from frames import write_depth
 
 from phalanx.hand.model import HandModel
@@ -16,6 +17,8 @@ def lenient(monkeypatch):
     """Untrained networks fit no hand."""
     monkeypatch.setattr("phalanx.adapt.recordings._MOST_ERROR", 1.0)
     monkeypatch.setattr("phalanx.predict.depth.MOST_ERROR", 1.0)
+    monkeypatch.setattr("phalanx.adapt.depth.load_finder", Surface)
+    monkeypatch.setattr("phalanx.predict.depth.load_finder", lambda hand: Surface())
 
 
 @pytest.fixture(scope="package")

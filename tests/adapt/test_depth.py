@@ -23,6 +23,7 @@ from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import sample_angles
 from phalanx.hand.prediction import HandPrediction
 from phalanx.hand.spheres import RADII, sphere_centres
+from phalanx.methods.hand_finder import load as load_finder
 from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, load, save_weights
 from phalanx.render import mesh
 from phalanx.render.spheres import sphere_depth
@@ -88,7 +89,7 @@ def test_fitting_brings_joints_nearer(tmp_path, begun):
     joints = record(tmp_path / "frames", 1)
     files = RecordingFiles(tmp_path / "frames", camera_text(K), UNIT)
     first = load(begun, trainable=True).eval()
-    views = read_recording(files, first).views
+    views = read_recording(files, first, load_finder()).views
     views.joints = (joints - views.middles)[:, None]  # nobody looks at them before the end
     loop = replace(Adaptation().loop, samples=960, warmup=100, average=200, precision="float32")
     figures = adapt_depth(files, tmp_path / "out", begun, Adaptation(loop, 8, labelled=0), say=lambda line: None)

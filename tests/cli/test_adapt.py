@@ -36,7 +36,7 @@ def test_defaults_and_exit_codes(run, asked):
     words = ["depth", "--camera", "sr305", "--out", "mine", "--quiet", "--data"]
     assert run(*words, "frames", verb="adapt") == (0, [], [])
     files, _, weights, config, given = asked[0]
-    assert (files.unit, files.side, files.box, files.mask, weights) == (None, "right", None, None, None)
+    assert (files.unit, files.side, files.box, files.mask, weights) == (None, "auto", None, None, None)
     assert (config.loop.device, config.loop.minutes, given["resume"]) == ("cpu", 10, False)
     assert run(*words, "some_bad", verb="adapt")[0] == 2
 
@@ -46,7 +46,7 @@ def test_defaults_and_exit_codes(run, asked):
     [
         ([], "required: KIND"),
         (["depth", "--data", "a", "--out", "b"], "required: --camera"),
-        (["depth", "--data", "a", "--out", "b", "--camera", "sr305", "--side", "auto"], "--side: invalid choice"),
+        (["depth", "--data", "a", "--out", "b", "--camera", "sr305", "--side", "both"], "--side: invalid choice"),
         (["depth", "--data", "a", "--out", "b", "--camera", "sr305", "--hue", "1"], "see phalanx adapt depth --help"),
     ],
 )

@@ -85,3 +85,14 @@ def test_damaged_files_are_one_sentence(tmp_path_factory, suffix, content, cut):
             assert str(path) in str(error)
         else:
             assert values.ndim == 2
+
+
+def test_grey_photos_of_sixteen_bits_are_no_depth_frames(tmp_path):
+    ramp = np.linspace(200, 65_535, 64 * 48).round().astype(np.uint16).reshape(48, 64)
+    Image.fromarray(ramp).save(tmp_path / "photo.png")
+    assert not looks_like_depth(tmp_path / "photo.png")
+    Image.fromarray(ramp // 32).save(tmp_path / "depth.png")  # up to 2 m, in mm
+    assert looks_like_depth(tmp_path / "depth.png")
+    ramp[:4] = 0
+    Image.fromarray(ramp).save(tmp_path / "holes.png")
+    assert looks_like_depth(tmp_path / "holes.png")

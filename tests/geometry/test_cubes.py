@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phalanx.geometry.cubes import EXTENT, cube_maps, depth_to_points, nearest_hand, places_to_look
+from phalanx.geometry.cubes import EXTENT, cube_maps, depth_to_points, nearest_hand
 
 SIZE = 64
 
@@ -42,18 +42,6 @@ def test_points_are_on_their_rays():
     x, y = torch.meshgrid(torch.arange(5.0), torch.arange(6.0), indexing="xy")
     assert torch.allclose(pixels[0], torch.stack([x, y], -1), atol=1e-4)
     assert torch.equal(points[..., 2], depth)
-
-
-def test_places_to_look_are_on_what_is_near():
-    K = camera()
-    depth = ball((0.05, -0.06, 0.6), 0.06, K)
-    wall = torch.where(depth > 0, depth, 1.0)
-    wall[:, 100:, :40] = 0.5
-    places = places_to_look(wall, K)
-    assert torch.all(places[1:, 2] >= places[:-1, 2]) and places[0, 2] == pytest.approx(0.5)
-    assert (places - torch.tensor([0.05, -0.06, 0.57])).norm(dim=1).min() < 0.06
-    assert len(places_to_look(wall, K, most=3)) == 3
-    assert torch.all(places_to_look(wall * (wall != 1), K)[:, 2] < 0.66)
 
 
 @settings(max_examples=15, deadline=None)

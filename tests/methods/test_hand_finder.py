@@ -5,6 +5,7 @@ from phalanx.core.errors import InputError
 from phalanx.hand.model import HandModel
 from phalanx.methods.hand_finder import (
     EXTENTS,
+    JOINTS,
     LEFT,
     NOTHING,
     RIGHT,
@@ -15,6 +16,7 @@ from phalanx.methods.hand_finder import (
     load,
     maps_about,
     save_weights,
+    surfaces,
 )
 
 TINY = HandFinderConfig(size=32, width=8)
@@ -25,29 +27,29 @@ def cubes(kinds: list[int]) -> Cubes:
     maps = torch.empty(len(kinds), 2, 32, 32)
     for extent, plane in zip(EXTENTS, maps.unbind(1), strict=True):
         plane.fill_(0.5 * extent)
-    offset = torch.zeros(len(kinds), 3)
+    joints = torch.zeros(len(kinds), JOINTS, 3)
     for number, kind in enumerate(kinds):
         if kind == NOTHING:
             maps[number] = 0.02
         else:
             column = 20 if kind == RIGHT else 4
             maps[number, 0, 12:20, column : column + 8] = -0.01
-            offset[number, 0] = ((column + 4) / 32 - 0.5) * EXTENTS[0]
-    return Cubes(maps, torch.tensor(kinds), offset)
+            joints[number, :, 0] = ((column + 4) / 32 - 0.5) * EXTENTS[0]
+    return Cubes(maps, torch.tensor(kinds), joints)
 
 
-def test_unclear_cubes_and_offsets_of_nothing_teach_nothing():
+def test_unclear_cubes_and_joints_of_nothing_teach_nothing():
     torch.manual_seed(0)
     network = HandFinder(TINY).eval()
     batch = cubes([NOTHING, RIGHT, LEFT, UNCLEAR])
     first = network.losses(batch)
     batch.maps[3] = 0.03  # what the unclear cube shows does not count
-    batch.offset[0] = 7.0  # nor where nothing would be
-    batch.offset[3] = 7.0
+    batch.joints[0] = 7.0  # nor where nothing would be
+    batch.joints[3] = 7.0
     second = network.losses(batch)
-    assert all(torch.allclose(first[name], second[name]) for name in first) and set(first) == {"kind", "offset"}
-    batch.offset[1] += 0.1
-    assert network.losses(batch)["offset"] > second["offset"]
+    assert all(torch.allclose(first[name], second[name]) for name in first) and set(first) == {"kind", "joints"}
+    batch.joints[1] += 0.1
+    assert network.losses(batch)["joints"] > second["joints"]
 
 
 def test_blobs_are_learnt():
@@ -60,10 +62,10 @@ def test_blobs_are_learnt():
         descent.step()
     network.eval()
     with torch.no_grad():
-        logits, offsets = network(batch.maps)
+        logits, joints = network(batch.maps)
     assert (logits.argmax(1) == batch.kind).all()
     hands = batch.kind > NOTHING
-    assert float((offsets - batch.offset)[hands].norm(dim=1).max()) < 0.02
+    assert float((joints - batch.joints)[hands].mean(1).norm(dim=-1).max()) < 0.02
 
 
 def test_weights_go_out_and_come_back(tmp_path):
@@ -81,6 +83,16 @@ def test_weights_go_out_and_come_back(tmp_path):
 
 def test_both_cubes_lie_about_the_place():
     points = torch.tensor([[0.1, 0.001, 1.0], [0.505, 0.001, 1.0]])
-    near, far = maps_about(points, torch.tensor([[0.0, 0.0, 1.0]]), 60)[0]
+    near, far = maps_about((points, points), torch.tensor([[0.0, 0.0, 1.0]]), 60)[0]
     assert (near < 0.15).nonzero().tolist() == [[30, 50]]  # the other point is outside of the smaller cube
     assert (far < 0.6).nonzero().tolist() == [[30, 35], [30, 55]]
+
+
+def test_surfaces_are_as_close_as_cells_of_their_maps():
+    depth, K = torch.full((256, 256), 1.0), torch.tensor([[250.0, 0, 127.5], [0, 250.0, 127.5], [0, 0, 1]])
+    near, far = surfaces(depth, K, 64)
+    maps = maps_about((near, far), torch.tensor([[0.0, 0.0, 1.0]]), 64)
+    assert (maps[0] == 0.0).sum((1, 2)).tolist() == [64 * 64, 55 * 55]  # the wall is 1.02 m wide, without a hole
+    assert len(far) < len(near)
+    coarse = surfaces(depth, K, 64, 2.0)
+    assert len(coarse[0]) < len(near) and len(coarse[1]) < len(far)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from finders import Surface
 
 from phalanx.core.errors import InputError
 from phalanx.fit.evidence import Evidence
@@ -11,7 +12,6 @@ from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import sphere_centres
 from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, save_weights
 from phalanx.predict import depth as module
-from phalanx.predict import depth_search
 from phalanx.predict.depth import DepthPredictor
 from phalanx.synth import SynthConfig, make_chunk
 
@@ -40,8 +40,7 @@ class Oracle:
             self.middle, self.straight = middle, bool(torch.allclose(camera, K.expand_as(camera), atol=1e-3))
             return original(frame, camera, middle, size, *rest)
 
-        for where in (module, depth_search):
-            monkeypatch.setattr(where, "cube_maps", spy)
+        monkeypatch.setattr(module, "cube_maps", spy)
         self.spheres = spheres
 
     def __call__(self, maps):
@@ -49,9 +48,9 @@ class Oracle:
         return self.spheres[None] - self.middle[:, None] + away
 
 
-def predictor(monkeypatch, sample, index):
+def predictor(monkeypatch, sample, index, side="right"):
     spheres = sphere_centres(sample.joints[[index]])[0]
-    return DepthPredictor(Oracle(monkeypatch, spheres, sample.K[[index]].clone()))
+    return DepthPredictor(Oracle(monkeypatch, spheres, sample.K[[index]].clone()), finder=Surface(side))
 
 
 def test_joints_spheres_and_mesh_are_where_the_hand_is(monkeypatch, sample):
@@ -71,7 +70,7 @@ def test_joints_spheres_and_mesh_are_where_the_hand_is(monkeypatch, sample):
 
 
 def test_a_left_hand_is_the_mirror_image(monkeypatch, sample):
-    made = predictor(monkeypatch, sample, 0)
+    made = predictor(monkeypatch, sample, 0, "left")
     K = sample.K[0].numpy().astype(float)
     mirrored = K.copy()
     mirrored[0, 2] = 95 - K[0, 2]
@@ -85,35 +84,26 @@ def test_a_left_hand_is_the_mirror_image(monkeypatch, sample):
 
 
 def test_box_and_mask_say_where_the_hand_is(weights, sample):
-    made = DepthPredictor(weights)
     depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
-    depth[:6, :6] = 0.15  # something nearer
-    seen = []
-    original = depth_search.nearest_hand
-
-    def spy(frame, camera, *rest):
-        seen.append(frame.clone())
-        return original(frame, camera, *rest)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(depth_search, "nearest_hand", spy)
-        made(depth, K, "right", box=(10, 0, 80, 96))
-        made(depth, K, "right", mask=depth > 0.2)
-    assert (seen[0][0, :, :10] == 0).all() and (seen[0][0, :6, 10:] == torch.from_numpy(depth[:6, 10:])).all()[()]
-    assert (seen[1][0, :6, :6] == 0).all()
+    depth[:30, :30] = 0.3  # something nearer
+    alone = np.where(depth == 0.3, 0, depth)
+    made = DepthPredictor(weights, finder=Surface())
+    wanted = made.find(alone, K, "right").middle
+    assert (made.find(depth, K, "right").middle - wanted).norm() > 0.1
+    for given in ({"box": (30, 0, 66, 96)}, {"mask": depth > 0.31}):
+        assert (made.find(depth, K, "right", **given).middle - wanted).norm() < 0.02
 
 
-def test_a_hand_is_found_behind_something_nearer(monkeypatch, sample):
-    made = predictor(monkeypatch, sample, 1)
+def test_what_is_sure_is_not_left_for_what_is_nearer_and_no_hand(sample):
+    made = DepthPredictor()
     depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
     depth[:30, :30] = 0.5 * depth[depth > 0].min()
-    got = made(depth, K, side="right")
-    assert np.abs(got.spheres - sphere_centres(sample.joints[[1]])[0].numpy()).max() < 1e-4
-    assert np.linalg.norm(made.estimator.middle[0] - sample.joints[1].mean(0)) < 0.01 and got.score > 0.4
+    for side in ("right", "auto"):
+        assert (made.find(depth, K, side).middle - sample.joints[1].mean(0)).norm() < 0.05
 
 
 def test_where_there_is_no_hand_none_is_made_up(weights):
-    made = DepthPredictor(weights)
+    made = DepthPredictor(weights, finder=Surface())
     row, column = np.indices((480, 640))
     K = [476.0, 476.0, 320.0, 240.0]
     speck = np.zeros((480, 640))
@@ -128,7 +118,7 @@ def test_where_there_is_no_hand_none_is_made_up(weights):
 
 
 def test_bad_input_is_said_in_a_sentence(weights, sample):
-    made = DepthPredictor(weights)
+    made = DepthPredictor(weights, finder=Surface())
     depth, K = sample.depth[0].numpy(), sample.K[0].numpy()
     for arguments, words in (
         ((np.zeros_like(depth), K), "nothing is read"),
@@ -150,7 +140,8 @@ def test_the_fit_is_given_the_spheres_joints_and_may_be_another(monkeypatch, sam
 
     spheres = sphere_centres(sample.joints[[0]])[0]
     hand_model = HandModel.open_hand()
-    made = DepthPredictor(Oracle(monkeypatch, spheres, sample.K[[0]].clone()), model=hand_model, fit=fit)
+    oracle = Oracle(monkeypatch, spheres, sample.K[[0]].clone())
+    made = DepthPredictor(oracle, model=hand_model, fit=fit, finder=Surface())
     made(sample.depth[0].numpy(), sample.K[0].numpy(), side="right")
     ((model, evidence),) = calls
     assert model is hand_model

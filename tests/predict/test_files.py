@@ -238,3 +238,19 @@ def test_a_video_whose_frames_have_no_possible_hand_is_done_all_the_same(tmp_pat
     data = json.loads((tmp_path / "out" / "clip.json").read_text())
     assert [len(entry["hands"]) for entry in data["frames"]] == [0, 1, 0]
     assert len((tmp_path / "out" / "clip.csv").read_text().splitlines()) == 2
+
+
+def test_depth_frames_among_photos_are_named(tmp_path, job, place_png):
+    place_png(tmp_path / "in" / "photo.png")
+    frame = np.full((240, 320), 1200, np.uint16)
+    frame[50:90, 60:100] = 600
+    cv2.imwrite(str(tmp_path / "in" / "depth.png"), frame)
+    fine = (frame * 24).astype(np.uint16)  # an SR305's unit
+    fine[:, :20] = 0
+    cv2.imwrite(str(tmp_path / "in" / "fine.png"), fine)
+    summary, _, complained = job([tmp_path / "in", tmp_path / "in" / "fine.png"], tmp_path / "out")
+    assert len(summary.done) == 1 and len(complained) == 2
+    assert all(
+        f"{name}.png: is a depth frame and no photo: predict it with --depth and the --camera that took it" in sentence
+        for name, sentence in zip(("depth", "fine"), complained, strict=True)
+    )

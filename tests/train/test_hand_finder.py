@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, UNCLEAR, HandFinderConfig, load
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.train.hand_finder import CUBES, HandFinderTraining, cut, finish, hand_middles, labels, run
+from phalanx.train.hand_finder import CUBES, HandFinderTraining, both_hands, cut, finish, labels, run, turned_map
 from phalanx.train.plan import LoopConfig
 
 SYNTH = SynthConfig(size=128, chunk=4, tiles=1, skins=1, depth_sensor="kinect1", effects=0.0)
@@ -20,20 +21,22 @@ def arms():
 
 
 def test_the_other_hand_is_the_mirror_images_own(arms):
-    middles, seen = hand_middles(arms)
+    joints, seen = both_hands(arms)
     mirror = torch.tensor([-1.0, 1.0, 1.0])
-    assert torch.equal(middles[0, 1], middles[1, 0] * mirror) and torch.equal(middles[1, 1], middles[0, 0] * mirror)
+    assert torch.equal(joints[0, 1], joints[1, 0] * mirror) and torch.equal(joints[1, 1], joints[0, 0] * mirror)
     assert torch.equal(seen[0], seen[1].flip(0))
-    alone, visible = hand_middles(make_chunk(SYNTH, 3, 0))
+    alone, visible = both_hands(make_chunk(SYNTH, 3, 0))
     assert torch.isinf(alone[:, 1]).all() and not visible[:, 1].any() and visible[:, 0].any()
 
 
 def test_labels_say_what_is_near():
-    hands = torch.tensor([[0.0, 0.0, 0.5], [0.4, 0.0, 0.5]])
+    hands = torch.tensor([[0.0, 0.0, 0.5], [0.4, 0.0, 0.5]])[:, None].repeat(1, 21, 1)
+    hands[:, 0, 1] += 0.021
+    hands[:, 1, 1] -= 0.021
     places = torch.tensor([[0.05, 0.0, 0.5], [0.4, 0.1, 0.5], [0.2, 0.0, 0.5], [0.0, 0.15, 0.5]])
-    kind, offset = labels(places, hands, torch.tensor([True, True]))
+    kind, joints = labels(places, hands, torch.tensor([True, True]))
     assert kind.tolist() == [RIGHT, LEFT, NOTHING, UNCLEAR]
-    assert torch.allclose(offset[:2], torch.tensor([[-0.05, 0.0, 0.0], [0.0, -0.1, 0.0]]))
+    assert torch.allclose(joints[:2], hands - places[:2, None]) and not joints[2:].any()
     hidden, _ = labels(places, hands, torch.tensor([True, False]))
     assert hidden.tolist() == [RIGHT, UNCLEAR, NOTHING, UNCLEAR]
 
@@ -47,7 +50,19 @@ def test_cubes_are_the_same_for_the_same_sample_and_mirror_with_their_labels(arm
     hands = first["kind"] > NOTHING
     changed = made.kind != first["kind"]
     assert (changed == (flipped & hands)).all()
-    assert torch.equal(made.offset[flipped, 0], -first["offset"][flipped, 0])
+    assert torch.equal(made.joints[flipped, :, 0], -first["joints"][flipped, :, 0])
+
+
+def test_maps_are_turned_about_their_places():
+    place, turn = torch.tensor([0.1, 0.0, 0.8]), rotvec_to_rotmat(torch.tensor([[0.1, -0.2, 0.3]]))[0]
+    offset = torch.tensor([0.05, -0.03, 0.02])
+    points = (place + offset)[None]
+    near, far = turned_map((points, points), place, turn, 60)[0]
+    for cells, extent in ((near, 0.3), (far, 1.2)):
+        column, row, depth = (turn @ offset).tolist()
+        (found,) = (cells < extent / 2).nonzero().tolist()
+        assert found == [int((row / extent + 0.5) * 60), int((column / extent + 0.5) * 60)]
+        assert cells[tuple(found)] == pytest.approx(depth, abs=1e-6)
 
 
 def test_a_run_leaves_weights_and_a_card(tmp_path):

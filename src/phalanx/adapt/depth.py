@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from phalanx.core.files import writable_folder, write_json
 from phalanx.data.depth_cameras import DEPTH_CAMERAS
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel
+from phalanx.methods.hand_finder import load as load_finder
 from phalanx.methods.sphere_fitting import METHOD, SphereFittingConfig, SphereFittingEstimator, load, save_weights
 from phalanx.nets.weights import shipped_weights
+from phalanx.predict.depth_search import spread
 from phalanx.synth import SynthConfig
 from phalanx.train.card import begun_from, recordings, synthesis, write_card
 from phalanx.train.plan import LoopConfig, Phase, check_config
@@ -30,7 +34,9 @@ from phalanx.train.sphere_fitting import WEIGHTS, SphereFittingTraining, estimat
 from phalanx.view.samples import depth_picture, draw_joints, sheet, write_sheet
 
 _SHOWN = 6  # frames in the picture
-_WATCHED = 64  # maps whose errors are in the curve
+_WATCHED = 256  # maps whose errors are reported
+_READING = 0.25  # share of the minutes that frames may take to read
+_FRAMES = "frames.json"  # which frames the run is of
 
 
 def _loop() -> LoopConfig:
@@ -85,25 +91,33 @@ def adapt_depth(
     """
     config = config or Adaptation()
     target, device = writable_folder(out), as_device(config.loop.device)
+    started = time.monotonic()
     begun = shipped_weights(METHOD) if weights is None else Path(weights)
     first = load(begun, trainable=True).eval().to(device)
     check_config(config.loop, [Phase(1.0, first.config.size, config.maps)])  # before the minutes that reading takes
     start = begun_from(begun)  # before it may be written over
-    recording = read_recording(files, first, complain, progress)
+    finder = load_finder().to(device)
+    only = json.loads((target / _FRAMES).read_text()) if resume and (target / _FRAMES).is_file() else None
+    minutes = math.inf if config.loop.minutes is None or only is not None else config.loop.minutes
+    recording = read_recording(files, first, finder, complain, progress, 60 * _READING * minutes, only)
+    write_json(target / _FRAMES, recording.read)  # a run that is killed goes on with these
     maps = recording.views.maps.flatten(0, 1)
     frames, views = recording.views.maps.shape[:2]
-    say(f"{frames} frames of {views} views, {len(recording.skipped)} passed over")
-    before = float(fit_errors(first, maps).mean())
+    unread = f", {recording.unread} not read for want of time" if recording.unread else ""
+    say(f"{frames} frames of {views} views, {recording.side} hands, {len(recording.skipped)} passed over{unread}")
+    watched = torch.stack(spread(list(maps), _WATCHED))
+    before = float(fit_errors(first, watched).mean())
     say(f"spheres and depth differ by {before:.1f} mm before")
     synthetic = _synthetic(first.config, files.camera, config) if config.labelled else None
-    mixture = MixtureConfig(config.loop, max(2, config.maps // views), config.labelled)
-    watched = _spread(maps, _WATCHED)
+    loop = config.loop
+    if loop.minutes is not None:
+        loop = replace(loop, minutes=max(loop.minutes - (time.monotonic() - started) / 60, 0.5 * loop.minutes))
+    mixture = MixtureConfig(loop, max(2, config.maps // views), config.labelled)
 
     def watch(present: SphereFittingEstimator) -> dict[str, float]:
         write_sheet(target / "adapted.png", _picture(maps, first, present))
         return {"fit_error_mm": float(fit_errors(present, watched).mean())}
 
-    started = time.monotonic()
     adapted = train_on_recordings(
         copy.deepcopy(first),
         [recording.views],
@@ -114,7 +128,7 @@ def adapt_depth(
         watch=watch,
         report=say,
     )
-    after = float(fit_errors(adapted.eval(), maps).mean())
+    after = float(fit_errors(adapted.eval(), watched).mean())
     say(f"spheres and depth differ by {after:.1f} mm after")
     figures = {
         "frames": frames,
@@ -124,7 +138,8 @@ def adapt_depth(
         "fit_error_after_mm": after,
         "minutes": (time.monotonic() - started) / 60,
         "camera": files.camera,
-        "side": files.side,
+        "side": recording.side,
+        "unread": recording.unread,
     }
     save_weights(adapted, target / WEIGHTS, HandModel.open_hand())
     data = [recordings(Path(files.folder), frames, views)]
@@ -145,14 +160,9 @@ def _synthetic(network: SphereFittingConfig, camera: str, config: Adaptation) ->
     return SphereFittingTraining(network, synth=synth, turn=180.0, workers=config.workers, buffer=config.buffer)
 
 
-def _spread(maps: Tensor, most: int) -> Tensor:
-    """At most so many maps, spread evenly over all."""
-    return maps[torch.linspace(0, len(maps) - 1, min(most, len(maps))).round().long()]
-
-
 def _picture(maps: Tensor, before: SphereFittingEstimator, after: SphereFittingEstimator) -> np.ndarray:
     """Frames, and below each its joints before and after."""
-    chosen = _spread(maps, _SHOWN).float()
+    chosen = torch.stack(spread(list(maps), _SHOWN)).float()
     shown = [depth_picture(torch.where(depth < EXTENT / 2, depth + 1.0, 0.0).numpy()) for depth in chosen]
     nothing = np.zeros((21, 2))
     tiles = [draw_joints(tile, nothing, 2, np.zeros(21, dtype=bool)) for tile in shown]

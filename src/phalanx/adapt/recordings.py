@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,18 +18,27 @@ from torch import Tensor
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.data.cube_views import CubeViews, concatenate_views, cube_views
-from phalanx.data.depth_cameras import depth_frames, read_frame, unit_of
+from phalanx.data.depth_cameras import check_camera, depth_frames, read_frame
 from phalanx.data.folders import RigFolder
 from phalanx.data.images import read_image
 from phalanx.data.sample import Sample
 from phalanx.geometry.alignment import moved
-from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.prediction import Side
 from phalanx.methods.sphere_fitting import SphereFittingEstimator
 from phalanx.predict.depth import mirrored_frames
-from phalanx.predict.depth_search import find_hands, fit_to_maps, why_no_hand, within
+from phalanx.predict.depth_search import (
+    VOTERS,
+    FindsHands,
+    Place,
+    find_hand,
+    fit_to_maps,
+    side_of,
+    spread,
+    why_no_hand,
+    within,
+)
 
-_LEAST = 150  # cells of a map that a hand covers at the least
+_CLEAR, _LIKELY = 0.5, 0.25  # how likely a hand, and if there is one its side, must be for its frame to be learnt from
 _MOST_ERROR = 0.04  # metres: a network that is not adapted yet may be so far off
 _APART = 0.15  # metres between the places where cameras see the middle of one hand
 _BATCH = 32  # maps that a network sees at once
@@ -36,13 +49,13 @@ class RecordingFiles:
     """Where depth frames lie, what their values mean, and where in them the hand is."""
 
     folder: str | os.PathLike[str]
-    """Of 16-bit frames (PNG), also in folders below; with a `rig.json`, a folder for each camera (`data.folders.RigFolder`)."""
+    """Of depth frames, also in folders below; with a `rig.json`, a folder for each camera (`data.folders.RigFolder`)."""
     camera: str
     """As `data.depth_cameras.read_frame` takes it; of a rig, only its unit counts."""
     unit: float | None = None
     """Metres that a value of 1 stands for; none: the named camera's."""
-    side: Side = "right"
-    """Which hand all frames show."""
+    side: Side | Literal["auto"] = "auto"
+    """Which hand all frames show; auto: the one that some of them speak for."""
     box: Sequence[float] | None = None
     """x, y, width, height in pixels that the hand is in, in all frames of one camera; none: it is looked for."""
     mask: str | os.PathLike[str] | None = None
@@ -58,33 +71,50 @@ class Recording:
     """Of the frames that are there."""
     skipped: list[dict[str, str]]
     """`input` and `problem` of those that are not."""
+    side: Side
+    """Which hand they show."""
+    read: list[str]
+    """Names of the frames that were looked at."""
+    unread: int
+    """Number of those for which there was no time."""
 
 
 def read_recording(
     files: RecordingFiles,
     network: SphereFittingEstimator,
+    finder: FindsHands,
     complain: Callable[[str], object] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    seconds: float = math.inf,
+    only: Collection[str] | None = None,
 ) -> Recording:
-    """The frames in a folder, as maps on the CPU.
+    """The frames in a folder in which a hand of the side is found for sure, as maps on the CPU.
 
     Args:
         files: where they are and how they are read.
-        network: finds the hand in what is nearest; on any device.
+        network: finds spheres in cubes; on any device.
+        finder: finds the cubes; on the same device.
         complain: is given a sentence for every frame that is passed over.
         progress: is given how many frames are read, and how many there are.
+        seconds: that reading may take; they are read in an order in which the first few are spread over all.
+        only: names of the frames that are read; none: all.
 
     Raises:
         InputError: camera, unit, box or mask are at fault, the folder has no frames, or none of them can be used.
     """
     folder = Path(files.folder)
-    unit_of(files.camera, files.unit)
+    started = time.monotonic()
+    check_camera(files.camera, files.unit)
     mask = None if files.mask is None else np.asarray(read_image(files.mask).any(2))
     if files.box is not None:
         as_array(files.box, (4,), "box")
     rig = _rig(folder, files)
     frames = _frames(folder, rig)
-    parts, names, skipped = [], [], []
+    side = _side(frames, files, rig, finder, mask, network.radii.device)
+    if only is not None:
+        frames = [paths for paths in frames if _name(paths, folder) in only]
+    parts: dict[int, CubeViews] = {}
+    skipped = []
 
     def pass_over(path: Path, problem: str) -> None:
         skipped.append({"input": str(path), "problem": problem})
@@ -94,16 +124,24 @@ def read_recording(
         for frame in missing:
             path = folder / name / frame
             pass_over(path, f"{path}: is missing, so that what other cameras have of it is not used")
-    for number, paths in enumerate(frames):
+    read: list[str] = []
+    for number in _spread_first(len(frames)):
+        if read and time.monotonic() - started > seconds:
+            break
+        paths = frames[number]
         try:
-            parts.append(_read(paths, files, rig, network, mask))
-            names.append(str(paths[0].relative_to(folder)))
+            parts[number] = _read(paths, files, side, rig, network, finder, mask)
         except InputError as error:
-            pass_over(paths[0], str(error))
-        progress(number + 1, len(frames))
+            problem = str(error)
+            pass_over(paths[0], problem if any(str(path) in problem for path in paths) else f"{paths[0]}: {problem}")
+        read.append(_name(paths, folder))
+        progress(len(read), len(frames))
     if not parts:
         raise InputError(f"{folder}: none of its {len(frames)} frames can be used")
-    return Recording(concatenate_views(parts), names, skipped)
+    skipped.sort(key=lambda entry: entry["input"])
+    names = [_name(frames[number], folder) for number in sorted(parts)]
+    views = concatenate_views([parts[number] for number in sorted(parts)])
+    return Recording(views, names, skipped, side, read, len(frames) - len(read))
 
 
 @torch.no_grad()
@@ -132,23 +170,66 @@ def _frames(folder: Path, rig: RigFolder | None) -> list[list[Path]]:
     else:
         raise InputError(f"{folder}: no such folder")
     if not frames:
-        raise InputError(f"{folder}: holds no 16-bit PNG frames")
+        raise InputError(f"{folder}: holds no depth frames")
     return frames
+
+
+def _name(paths: list[Path], folder: Path) -> str:
+    return str(paths[0].relative_to(folder))
+
+
+def _spread_first(count: int) -> list[int]:
+    """Numbers up to `count` in an order in which the first few are spread over all: steps of the golden ratio."""
+    return np.argsort(np.arange(count) * 0.6180339887498949 % 1.0, kind="stable").tolist()
+
+
+def _side(
+    frames: list[list[Path]],
+    files: RecordingFiles,
+    rig: RigFolder | None,
+    finder: FindsHands,
+    mask: np.ndarray | None,
+    device: torch.device,
+) -> Side:
+    """Which hand all frames show: the one given, or the one that some of them speak for."""
+    if files.side != "auto":
+        return files.side
+    places = []
+    for paths in spread(frames, VOTERS):
+        with suppress(InputError):  # complained about when it is read
+            for depth, seen, K in _depth(paths, files, rig, mask):
+                places.append(find_hand(finder, depth, K, seen=seen, device=device))
+    return side_of(places)
 
 
 def _read(
     paths: list[Path],
     files: RecordingFiles,
+    side: Side,
     rig: RigFolder | None,
     network: SphereFittingEstimator,
+    finder: FindsHands,
     mask: np.ndarray | None,
 ) -> CubeViews:
-    """One frame in all its views. Raises InputError if one of them is at fault or shows no hand."""
-    depth, K, motions = _depth(paths, files, rig, mask)
-    middles = find_hands(network, depth, K, network.radii.device)
+    """One frame in all its views. Raises InputError if one of them is at fault or shows no hand of this side for sure."""
+    frames = _depth(paths, files, rig, mask)
+    places = []
+    for path, (frame, seen, camera) in zip(paths, frames, strict=True):
+        place = find_hand(finder, frame, camera, side, seen, network.radii.device)
+        if place.hand < _CLEAR or place.shares[side] < _LIKELY * place.hand:
+            raise InputError(f"{path}: is not learnt from, for no {side} hand is seen clearly in it")
+        places.append(place)
+    depth, K = (torch.stack(values) for values in zip(*(frame[1:] for frame in frames), strict=True))
+    middles = torch.stack([place.middle for place in places])
+    motions = None if rig is None else torch.from_numpy(rig.world_to_camera).float()
+    if side == "left":
+        depth, K = mirrored_frames(depth, K)
+        mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
+        middles = middles @ mirror[:3, :3]
+        motions = None if motions is None else mirror @ motions @ mirror  # the mirrored cameras in a mirrored world
     sample = Sample(sensed_depth=depth, K=K, world_to_camera=motions)
     views = cube_views(sample, len(paths), network.config.size, middles)
-    _check_hands(paths, network, views.maps[0], middles)
+    _check_hands(paths, network, views.maps[0], places)
     if motions is not None:
         _check_meeting(paths, motions, middles)
     return views
@@ -156,33 +237,26 @@ def _read(
 
 def _depth(
     paths: list[Path], files: RecordingFiles, rig: RigFolder | None, mask: np.ndarray | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Depth `(V, H, W)` in metres, cameras `(V, 3, 3)` and, of a rig, motions from the world `(V, 4, 4)`; of a right hand."""
-    frames = [read_frame(path, files.camera, files.unit) for path in paths]
-    for path, (frame, _) in zip(paths, frames, strict=True):
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Of each view depth `(H, W)` in metres, what of it lies within box and mask, and its camera `(3, 3)`."""
+    views = []
+    for number, path in enumerate(paths):
+        frame, K = read_frame(path, files.camera, files.unit)
         if rig is not None and frame.shape[::-1] != rig.size:
             sizes = "{}x{}, and not {}x{}".format(*frame.shape[::-1], *rig.size)
             raise InputError(f"{path}: has {sizes} pixels as rig.json says")
         if mask is not None and frame.shape != mask.shape:
             raise InputError(f"{path}: is not the size of the mask")
-    depth = torch.from_numpy(np.stack([within(frame, files.box, mask) for frame, _ in frames]))
-    K = torch.from_numpy(np.stack([K for _, K in frames]) if rig is None else rig.K).float()
-    motions = None if rig is None else torch.from_numpy(rig.world_to_camera).float()
-    if files.side == "left":
-        depth, K = mirrored_frames(depth, K)
-        if motions is not None:  # the mirrored cameras in a mirrored world
-            mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
-            motions = mirror @ motions @ mirror
-    return depth, K, motions
+        K = K if rig is None else rig.K[number]
+        seen = within(frame, files.box, mask)
+        views.append((torch.from_numpy(frame), torch.from_numpy(seen), torch.from_numpy(K).float()))
+    return views
 
 
-def _check_hands(paths: list[Path], network: SphereFittingEstimator, maps: Tensor, middles: Tensor) -> None:
-    """Raise InputError if a view's map `(V, S, S)` shows no hand; cubes about `middles (V, 3)`."""
-    covered = (maps < EXTENT / 2).flatten(1).sum(1)
-    if int(covered.min()) < _LEAST:
-        raise InputError(f"{paths[int(covered.argmin())]}: no hand is seen near the camera")
-    for path, middle, surface, error in zip(paths, middles, maps, fit_errors(network, maps), strict=True):
-        if fault := why_no_hand(middle, surface, float(error) / 1000, _MOST_ERROR):
+def _check_hands(paths: list[Path], network: SphereFittingEstimator, maps: Tensor, places: list[Place]) -> None:
+    """Raise InputError if a view's map `(V, S, S)` of the cube about its place shows no hand."""
+    for path, place, surface, error in zip(paths, places, maps, fit_errors(network, maps), strict=True):
+        if fault := why_no_hand(place, surface, float(error) / 1000, _MOST_ERROR):
             raise InputError(f"{path}: {fault}")
 
 

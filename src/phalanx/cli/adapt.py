@@ -19,8 +19,8 @@ from phalanx.cli.common import (
 
 _DEPTH = """\
 Learns from the frames alone: draws spheres where the network finds the hand and compares them with the measured depth (Wan et al. 2019).
-It looks for the hand in the nearest surface and behind it, or where --box or --mask say. If the folder has a rig.json and a subfolder
-for each of three or more calibrated cameras, it also compares their views with each other, which helps most:
+It looks for the hand everywhere, or where --box or --mask say, and learns only from frames in which it is sure of it. If the folder has a
+rig.json and a subfolder for each of three or more calibrated cameras, it also compares their views with each other, which helps most:
 
   {"width": 640, "height": 480, "cameras": [{"name": "left", "K": [476, 476, 320, 240], "world_to_camera": [[...] x 4]}, ...]}
 
@@ -38,15 +38,17 @@ def add(verbs: Verbs) -> None:
     """Add the verb."""
     parser = add_verb(verbs, "adapt", "fit a network to recordings of your own camera, without labels")
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True, parser_class=Parser)
-    depth = add_verb(kinds, "depth", "fit the sphere network to 16-bit depth frames", _DEPTH, job)
-    depth.add_argument("--data", required=True, metavar="DIR", help="folder of depth frames (PNG, 16 bits)")
+    depth = add_verb(kinds, "depth", "fit the sphere network to depth frames", _DEPTH, job)
+    depth.add_argument("--data", required=True, metavar="DIR", help="folder of depth frames (PNG, PGM, TIFF, EXR, NPY)")
     add_depth_camera(depth, required=True)
     depth.add_argument("--out", required=True, metavar="DIR", help="folder for weights, picture and figures")
     add_weights(depth)
     add_side(depth)
     add_box(depth)
     depth.add_argument("--mask", metavar="FILE", help="picture that is black outside the hand's place, for all frames")
-    depth.add_argument("--minutes", type=float, default=10.0, help="of training (default: 10)")
+    depth.add_argument(
+        "--minutes", type=float, default=10.0, help="in all, at most a quarter of them for reading frames (default: 10)"
+    )
     depth.add_argument("--workers", type=int, default=1, help="processes that make synthetic frames (default: 1)")
     depth.add_argument("--resume", action="store_true", help="continue a run that was killed")
     add_device(depth)

@@ -99,7 +99,11 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
 
 def add_side(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--side", type=str.lower, choices=("left", "right"), default="right", help="which hand it is (default: right)"
+        "--side",
+        type=str.lower,
+        choices=("left", "right", "auto"),
+        default="auto",
+        help="which hand all frames show (default: auto, the one that most frames speak for)",
     )
 
 
@@ -117,7 +121,10 @@ def add_depth_camera(parser: argparse.ArgumentParser, required: bool = False) ->
         help="depth camera: kinect1, kinect2, azure, sr300, sr305, d415, d435, nyu, or fx,fy,cx,cy in pixels with --unit",
     )
     parser.add_argument(
-        "--unit", type=float, metavar="METRES", help="length of one unit in depth frames (default: the camera's)"
+        "--unit",
+        type=float,
+        metavar="METRES",
+        help="length of one unit in depth frames (default: the camera's; 1 for frames of floating-point numbers)",
     )
 
 

@@ -72,7 +72,9 @@ def add(verbs: Any) -> None:
         help="from the wrist to the tip of the stretched middle finger; sets the scale (default: the likeliest for the model)",
     )
     add_weights(parser)
-    parser.add_argument("--depth", action="store_true", help="inputs are 16-bit depth frames; needs --camera")
+    parser.add_argument(
+        "--depth", action="store_true", help="inputs are depth frames, of a folder all of one hand; needs --camera"
+    )
     add_depth_camera(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found and what was skipped to one file")
     add_device(parser)

@@ -108,6 +108,14 @@ def depth_frames(folder: Path) -> list[Path]:
     return sorted(path for path in pictures if not path.stem.endswith(OVERLAY) and not path.name.startswith("."))
 
 
+def check_camera(camera: str, unit: float | None = None) -> None:
+    """Raise InputError if camera or unit, as `read_frame` takes them, are at fault for frames of every kind."""
+    if camera not in DEPTH_CAMERAS:
+        _intrinsics(camera)
+    if unit is not None:
+        unit_of(camera, unit)
+
+
 def unit_of(camera: str, unit: float | None = None) -> float:
     """Metres that a value of 1 stands for, of a camera and a unit as `read_frame` takes them; raises InputError as it does."""
     known = DEPTH_CAMERAS.get(camera)
@@ -115,7 +123,7 @@ def unit_of(camera: str, unit: float | None = None) -> float:
         _intrinsics(camera)
     metres = known.unit if unit is None and known is not None else unit
     if metres is None:
-        raise InputError(f"unit: a camera given as {camera!r} needs the metres that a value of 1 stands for")
+        raise InputError(f"unit: a camera given as {camera!r} needs the metres that a value of 1 stands for (--unit)")
     if not 0 < metres < np.inf:
         raise InputError(f"unit: must be positive, not {metres}")
     return metres

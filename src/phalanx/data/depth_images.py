@@ -13,6 +13,8 @@ from phalanx.core.files import read_head
 DEPTH_SUFFIXES = (".png", ".pgm", ".tif", ".tiff", ".exr", ".npy")
 _PILLOW = {".png": "PNG", ".pgm": "PPM", ".tif": "TIFF", ".tiff": "TIFF"}
 _NO_READING = 65_535  # what some cameras write for it instead of 0
+_REACH = 8_000  # millimetres that depth cameras see; grey photos of 16 bits have values up to 65535
+_MOST_READ = 0.98  # share of the pixels that have a reading in frames of finer units
 _LARGEST = 100_000_000  # pixels
 
 
@@ -53,14 +55,33 @@ def read_depth_values(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def looks_like_depth(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a depth frame and no photo: one channel of 16 bits or of floating-point numbers. False if it cannot be read."""
-    if Path(path).suffix.lower() not in DEPTH_SUFFIXES:
+    """Whether a file is a depth frame and no photo; False if it cannot be read.
+
+    It has one channel, of floating-point numbers or of 16 bits. Grey photos of 16 bits reach beyond what is a hand's distance in
+    millimetres, and have hardly a pixel that is exactly 0, as depth frames have where nothing is read.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in DEPTH_SUFFIXES or (suffix in _PILLOW and not _may_be_depth(path)):
         return False
     try:
-        read_depth_values(path)
+        values = read_depth_values(path)
     except InputError:
         return False
-    return True
+    if np.issubdtype(values.dtype, np.floating):
+        return True
+    read = values[values > 0]
+    return bool(read.size) and (np.median(read) < _REACH or read.size < _MOST_READ * values.size)
+
+
+def _may_be_depth(path: str | os.PathLike[str]) -> bool:
+    """Whether a picture's head says that it has one channel of more than 8 bits."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=list(set(_PILLOW.values()))) as image:
+            return image.mode[0] in "IF"
+    except Exception:  # damaged heads make decoders raise anything
+        return False
 
 
 def _read_picture(path: Path, kind: str) -> np.ndarray:

@@ -24,8 +24,7 @@ _NEAR_LAYER = 0.12  # metres: how thick the layer from the nearest point on is t
 _NEAREST_SHARE = 0.01  # of the readings; as many may be wrong and too near
 _FARTHEST = 0.6  # metres behind the nearest thing that a hand is looked for at the most
 _CELL = 0.1  # metres: side of the cells of space that are looked into
-_LEAST_SURFACE = 1e-3  # square metres that a cell must show
-_LEAST_POINTS = 12  # of them
+_LEAST_POINTS = 12  # that a cell must have
 _ROUNDS = 6  # steps of the search for the middle
 
 
@@ -60,21 +59,6 @@ def nearest_hand(depth: Tensor, K: Tensor, extent: float = EXTENT) -> Tensor:
             middle = near[inside].mean(0)
         middles.append(middle)
     return torch.stack(middles)
-
-
-def places_to_look(depth: Tensor, K: Tensor, most: int = 64) -> Tensor:
-    """Points (C, 3) in metres on what stands out towards the camera in a depth map `(1, H, W)`, 0 = no reading: where a hand may be.
-
-    Means of the readings in cells of space that lie up to `_FARTHEST` behind what is nearest; the nearest `most` of them, C of them.
-    """
-    step = 1 + depth.shape[-1] // 400
-    points = depth_to_points(depth, K)[:, ::step, ::step].flatten(0, 2)
-    points = points[points[:, 2] > 0]
-    if not len(points):
-        return points
-    means, counts = _means_in_cells(points)
-    means = means[counts * (step * means[:, 2] / K[0, 0, 0]).square() > _LEAST_SURFACE]
-    return means[means[:, 2].argsort()[:most]]
 
 
 def cube_maps(depth: Tensor, K: Tensor, middles: Tensor, size: int, extent: float = EXTENT) -> Tensor:

@@ -1,6 +1,6 @@
 """`DepthPredictor`: a depth frame in, the hand in it out, in metres.
 
-depth frame (or what is in a box, or in a mask) -> the hand is found -> cube about it -> spheres
+depth frame (or what is in a box, or in a mask) -> the hand and its side are found -> cube about it -> spheres
     -> hand model posed on their joints -> HandPrediction
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +24,11 @@ from phalanx.fit.joints import fit_joints
 from phalanx.geometry.camera import Camera
 from phalanx.geometry.cubes import EXTENT, cube_maps
 from phalanx.hand.model import HandModel, HandPose
-from phalanx.hand.prediction import SIDES, HandPrediction, Side
+from phalanx.hand.prediction import HandPrediction, Side
+from phalanx.methods.hand_finder import load as load_finder
 from phalanx.methods.sphere_fitting import evidence_of, load
 from phalanx.predict.assemble import assemble
-from phalanx.predict.depth_search import SpheresInCubes, find_hands, fit_to_maps, why_no_hand, within
+from phalanx.predict.depth_search import FindsHands, Place, SpheresInCubes, find_hand, fit_to_maps, why_no_hand, within
 from phalanx.predict.inputs import check_side
 
 MOST_ERROR = 0.025
@@ -36,18 +36,6 @@ MOST_ERROR = 0.025
 
 Fit = Callable[[HandModel, Evidence], HandPose]
 """`fit(model, evidence)` of evidence with joints in metres, as `fit_within_limits`."""
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What one look gave, in the frame of the camera; of a left hand, the mirrored one."""
-
-    side: Side
-    spheres: Tensor  # (41, 3) metres
-    middle: Tensor  # (3,) of the cube, metres
-    error: float  # metres between spheres and what was read
-    agreement: float  # share of the spheres that lie where something was read
-    fault: str | None  # what speaks against a hand
 
 
 def fit_within_limits(model: HandModel, evidence: Evidence) -> HandPose:
@@ -63,10 +51,11 @@ class DepthPredictor:
     Args:
         estimator: what finds spheres in cubes, which is moved to `device`; or a weights file of `methods.sphere_fitting`. None takes
             those in the package.
-        device: where the estimator runs, as PyTorch names it; the hand model is fitted on the CPU.
+        device: where the networks run, as PyTorch names it; the hand model is fitted on the CPU.
         model: the hand model that the estimator was trained for (default: the open hand).
         fit: how the hand model is posed on evidence with joints in metres.
         precision: of the estimator that is loaded, on the CPU; auto is the faster one.
+        finder: what finds hands in frames, which is moved to `device`; None takes the one in the package (`methods.hand_finder`).
 
     Raises:
         InputError: the weights are missing or damaged or of another hand, or there is no such device.
@@ -80,6 +69,7 @@ class DepthPredictor:
         model: HandModel | None = None,
         fit: Fit = fit_within_limits,
         precision: Precision = "auto",
+        finder: FindsHands | None = None,
     ) -> None:
         self.device = as_device(device)
         self.model = HandModel.open_hand() if model is None else model
@@ -87,9 +77,12 @@ class DepthPredictor:
         if estimator is None or isinstance(estimator, str | os.PathLike):
             path = None if estimator is None else os.fspath(estimator)
             estimator = load(path, self.model, precision=precision)
-        if isinstance(estimator, nn.Module):
-            estimator.to(self.device)
+        finder = load_finder(hand=self.model) if finder is None else finder
+        for network in (estimator, finder):
+            if isinstance(network, nn.Module):
+                network.to(self.device)
         self.estimator: SpheresInCubes = estimator
+        self.finder: FindsHands = finder
 
     @isolated
     def __call__(
@@ -105,8 +98,8 @@ class DepthPredictor:
         Args:
             depth: (H, W) metres, 0 = no reading.
             K: camera matrix (3, 3), or (fx, fy, cx, cy).
-            side: which of the person's hands it is; "auto" tries both and keeps the one that fits better.
-            box: (x, y, width, height) in pixels that the hand is in; none: it is looked for, first in what is nearest.
+            side: which of the person's hands it is; "auto" takes the likelier one.
+            box: (x, y, width, height) in pixels that the hand is in; none: anywhere.
             mask: (H, W) where the hand may be.
 
         Returns:
@@ -114,21 +107,41 @@ class DepthPredictor:
             was read on average, `score` is the share of them that agrees with it.
 
         Raises:
-            InputError: an argument is at fault, or nothing is read where the hand should be.
+            InputError: an argument is at fault, nothing is read where the hand should be, or no hand is seen there.
         """
-        depth = as_array(depth, (None, None), "depth").astype(np.float32)
-        if (depth < 0).any():
-            raise InputError("depth: holds negative values")
+        return self.predict_at(self.find(depth, K, side, box, mask), depth, K, box, mask, guessed=side == "auto")
+
+    @isolated
+    def find(
+        self,
+        depth: np.ndarray,
+        K: Any,
+        side: Side | Literal["auto"] = "auto",
+        box: Any = None,
+        mask: np.ndarray | None = None,
+    ) -> Place:
+        """Where the hand is, and how sure that is; arguments and errors as of a call, but that no hand may be there."""
+        depth, intrinsics = _checked(depth, K)
         check_side(side)
-        intrinsics = as_intrinsics(K)
         seen = within(depth, box, mask)
-        sides: tuple[Side, ...] = SIDES if side == "auto" else (side,)
-        found = max((self._look(seen, intrinsics, each) for each in sides), key=lambda look: look.agreement)
-        if found.fault is not None:
-            raise InputError(f"depth: {found.fault}")
-        pose = self.fit(self.model, evidence_of(found.spheres[None]))
-        flip = found.side == "left"
-        centre = found.middle.double().numpy() * [-1.0 if flip else 1.0, 1.0, 1.0]
+        frame, camera = torch.from_numpy(depth), torch.from_numpy(intrinsics).float()
+        return find_hand(self.finder, frame, camera, side, torch.from_numpy(seen), self.device)
+
+    @isolated
+    def predict_at(
+        self,
+        place: Place,
+        depth: np.ndarray,
+        K: Any,
+        box: Any = None,
+        mask: np.ndarray | None = None,
+        guessed: bool = False,
+    ) -> HandPrediction:
+        """The hand at a place that `find` gave for this frame; `guessed` is what the prediction says of its side."""
+        depth, intrinsics = _checked(depth, K)
+        flip = place.side == "left"
+        spheres, centre, error, agreement = self._look(within(depth, box, mask), intrinsics, place, flip)
+        pose = self.fit(self.model, evidence_of(spheres))
         half = 0.5 * EXTENT * intrinsics[[0, 1], [0, 1]] / centre[2]
         corner = (intrinsics @ centre)[:2] / centre[2] - half
         return assemble(
@@ -136,29 +149,44 @@ class DepthPredictor:
             pose,
             Camera(intrinsics, depth.shape[1], depth.shape[0]),
             flip,
-            spheres=found.spheres,
-            side=found.side,
-            score=float(np.clip(found.agreement, 0, 1)),
+            spheres=spheres[0],
+            side=place.side,
+            score=float(np.clip(agreement, 0, 1)),
             box=np.array([*corner, *(2 * half)]),
-            uncertainty=np.full(21, found.error * intrinsics[0, 0] / centre[2]),
-            side_source="guessed" if side == "auto" else "given",
+            uncertainty=np.full(21, error * intrinsics[0, 0] / centre[2]),
+            side_source="guessed" if guessed else "given",
             camera_source="given",
             scale_source="depth",
-            fit_error_mm=1000 * found.error,
+            fit_error_mm=1000 * error,
         )
 
     @torch.no_grad()
-    def _look(self, depth: np.ndarray, K: np.ndarray, side: Side) -> _Found:
-        frame, camera = torch.from_numpy(depth)[None], torch.from_numpy(K).float()[None]
-        if side == "left":
+    def _look(
+        self, depth: np.ndarray, K: np.ndarray, place: Place, flip: bool
+    ) -> tuple[Tensor, np.ndarray, float, float]:
+        """Spheres (1, 41, 3) in metres (of the mirrored hand if `flip`), the cube's middle (3,), fit error in metres, share that agrees.
+
+        Raises InputError if that is no hand.
+        """
+        frame, camera, middle = torch.from_numpy(depth)[None], torch.from_numpy(K).float()[None], place.middle[None]
+        if flip:
             frame, camera = mirrored_frames(frame, camera)
-        middle = find_hands(self.estimator, frame, camera, self.device)
+            middle = middle * middle.new_tensor([-1.0, 1.0, 1.0])
         maps = cube_maps(frame, camera, middle, self.estimator.config.size)
-        centres = self.estimator(maps.to(self.device)).cpu()  # (1, 41, 3)
+        centres = self.estimator(maps.to(self.device)).cpu()
         error, agreement, compared = (float(value[0]) for value in fit_to_maps(centres, maps))
         error = error if compared else EXTENT
-        fault = why_no_hand(middle[0], maps[0], error, MOST_ERROR)
-        return _Found(side, centres[0] + middle, middle[0], error, agreement, fault)
+        if fault := why_no_hand(place, maps[0], error, MOST_ERROR):
+            raise InputError(f"depth: {fault}")
+        return centres + middle, place.middle.double().numpy(), error, agreement
+
+
+def _checked(depth: Any, K: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Depth (H, W) in single precision and the camera matrix (3, 3); raises InputError if one is at fault."""
+    depth = as_array(depth, (None, None), "depth").astype(np.float32)
+    if (depth < 0).any():
+        raise InputError("depth: holds negative values")
+    return depth, as_intrinsics(K)
 
 
 def mirrored_frames(depth: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,11 +11,12 @@ import numpy as np
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json
-from phalanx.data.depth_cameras import depth_frames, read_frame, unit_of
+from phalanx.data.depth_cameras import check_camera, depth_frames, read_frame
 from phalanx.data.images import OVERLAY, real_path
 from phalanx.hand.export import save_mesh
-from phalanx.hand.prediction import Side
+from phalanx.hand.prediction import HandPrediction, Side
 from phalanx.predict.depth import DepthPredictor
+from phalanx.predict.depth_search import VOTERS, side_of, spread
 from phalanx.predict.outputs import PICTURE_SCHEMA, Summary, beside, describe, heading, output_stems, write_png
 
 
@@ -29,9 +31,10 @@ def predict_depth_files(
     say: Callable[[str], None] = print,
     complain: Callable[[str], object] = print,
 ) -> Summary:
-    """Predict 16-bit depth frames (PNG), and folders of them, and write what is found into the folder `out`.
+    """Predict depth frames (`data.depth_images`), and folders of them, and write what is found into the folder `out`.
 
-    For a frame `name.png`: `name.json` (schema `phalanx.picture/1`, with `spheres` and `fit_error_mm`), `name_overlay.png` and `name.glb`.
+    The frames of a folder show one side: where it is not given, they vote. For a frame `name.png`: `name.json` (schema
+    `phalanx.picture/1`, with `spheres` and `fit_error_mm`), `name_overlay.png` and `name.glb`.
     A frame at fault is complained about and passed over; the others are done.
 
     Args:
@@ -46,7 +49,7 @@ def predict_depth_files(
     named = [Path(path) for path in paths]
     if not named:
         raise InputError("paths: name a depth frame, or a folder of them")
-    unit_of(camera, unit)  # complaints that go for all frames come before the work
+    check_camera(camera, unit)  # complaints that go for all frames come before the work
     if box is not None:
         as_array(box, (4,), "box")
     folder = writable_folder(out)
@@ -55,13 +58,18 @@ def predict_depth_files(
     for given in named:
         inside = depth_frames(given) if given.is_dir() else [given]
         if not inside:
-            complain(f"{given}: holds no PNG frames")
-            summary.skipped.append({"input": str(given), "problem": "holds no PNG frames"})
+            complain(f"{given}: holds no depth frames")
+            summary.skipped.append({"input": str(given), "problem": "holds no depth frames"})
         for path in inside:
             found.setdefault(real_path(path), path)
-    for path, stem in zip(found.values(), output_stems(list(found.values()), folder), strict=True):
+    files = list(found.values())
+    sides = _sides(predictor, files, camera, unit, box) if side == "auto" else dict.fromkeys(files, side)
+    for path, stem in zip(files, output_stems(files, folder), strict=True):
         try:
-            summary.done.append(_predict_depth(predictor, path, folder / stem, camera, unit, side, box, say))
+            depth, K = read_frame(path, camera, unit)
+            place = predictor.find(depth, K, sides[path], box)
+            hand = predictor.predict_at(place, depth, K, box, guessed=side == "auto")
+            summary.done.append(_write(hand, depth, path, folder / stem, say))
         except InputError as error:
             problem = str(error) if str(path) in str(error) else f"{path}: {error}"
             summary.skipped.append({"input": str(path), "problem": problem})
@@ -69,22 +77,29 @@ def predict_depth_files(
     return summary
 
 
-def _predict_depth(
-    predictor: DepthPredictor,
-    path: Path,
-    target: Path,
-    camera: str,
-    unit: float | None,
-    side: Side | Literal["auto"],
-    box: Sequence[float] | None,
-    say: Callable[[str], None],
+def _sides(
+    predictor: DepthPredictor, files: Sequence[Path], camera: str, unit: float | None, box: Sequence[float] | None
+) -> dict[Path, Side]:
+    """The side that each frame shows: that of its folder, for which some of the frames there vote."""
+    sides: dict[Path, Side] = {}
+    for folder in {path.parent for path in files}:
+        together = [path for path in files if path.parent == folder]
+        places = []
+        for path in spread(together, VOTERS):
+            with suppress(InputError):  # complained about when it is predicted
+                places.append(predictor.find(*read_frame(path, camera, unit), box=box))
+        sides |= dict.fromkeys(together, side_of(places))
+    return sides
+
+
+def _write(
+    hand: HandPrediction, depth: np.ndarray, path: Path, target: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
+    """Write what was predicted of a frame beside `target`; returns what `Summary.done` lists."""
     from phalanx.view.overlay import draw_overlay
     from phalanx.view.samples import depth_picture
 
     outputs = [beside(target, ending) for ending in (".json", f"{OVERLAY}.png", ".glb")]
-    depth, K = read_frame(path, camera, unit)
-    hand = predictor(depth, K, side, box)
     height, width = depth.shape
     listed = hand.to_json(mesh=False)
     head = {**heading(PICTURE_SCHEMA, path), "width": width, "height": height}

@@ -1,8 +1,11 @@
-"""Where in depth frames the hand is: what is nearest, unless no hand of spheres fits there; then whatever they fit best."""
+"""Where in a depth frame the hand is, and which hand: a network looks into cubes about whatever stands out towards the camera."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -10,19 +13,39 @@ from torch import Tensor
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.geometry.cubes import EXTENT, cube_maps, nearest_hand, places_to_look
-from phalanx.hand.sphere_priors import joints_of_spheres
+from phalanx.geometry.cubes import EXTENT, nearest_hand, places_on
+from phalanx.hand.prediction import SIDES, Side
 from phalanx.hand.spheres import RADII
+from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, HandFinderConfig, maps_about, surfaces
 from phalanx.methods.sphere_fitting import SphereFittingConfig
 from phalanx.render.spheres import sphere_depth
 
 _NEAR = 0.01  # metres: drawn and read depth that agree
-_SURE = 0.75  # share of the drawn spheres that agrees above which nothing else is looked at
-_RECENTRE = 0.06  # metres by which a cube is moved at most, towards the joints found in it
-_BATCH = 16  # cubes looked into at once
+_COARSE = 2.0  # times farther apart lie the points that are looked at first
+_AGAIN = 4  # places looked at a second time, moved to where the hand's middle is expected
+_AS_SURE = 0.8  # share of the best score from which the nearer of two hands is taken
 _CLOSEST, _FARTHEST = 0.1, 3.0  # metres: hands beyond are not to be made out
 _FULL = 0.15  # share of a cube's cells,
 _FLAT = 0.004  # and metres, of nineteen of them in twenty: what fills so much and is so plain is no hand
+_SMALLEST = 1.2e-3  # square metres that a hand shows at least: a fist seen from the side has twice as many
+
+SURE = 0.3
+"""Chance that a hand is there, from which one is."""
+
+VOTERS = 24
+"""Frames that decide which hand a recording shows."""
+
+Item = TypeVar("Item")
+
+COLUMNS: dict[Side, int] = {"right": RIGHT, "left": LEFT}
+
+
+class FindsHands(Protocol):
+    """A network that says of cubes whether a hand is there: `methods.hand_finder.HandFinder`."""
+
+    config: HandFinderConfig
+
+    def __call__(self, maps: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 class SpheresInCubes(Protocol):
@@ -33,46 +56,114 @@ class SpheresInCubes(Protocol):
     def __call__(self, maps: Tensor) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a hand is."""
+
+    middle: Tensor
+    """(3,) of its joints, metres, camera frame."""
+    side: Side
+    """As asked for, or the likelier one."""
+    shares: dict[Side, float]
+    """How likely it is that a right and a left hand are there; what is missing to 1, that none is."""
+
+    @property
+    def hand(self) -> float:
+        """How likely it is that a hand is there."""
+        return sum(self.shares.values())
+
+
 @torch.no_grad()
-def find_hands(network: SpheresInCubes, depth: Tensor, K: Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """Middles (B, 3) in metres of cubes round the right hand in each of the depth frames (B, H, W), 0 = no reading; K (B, 3, 3).
+def find_hand(
+    finder: FindsHands,
+    depth: Tensor,
+    K: Tensor,
+    side: Side | Literal["auto"] = "auto",
+    seen: Tensor | None = None,
+    device: torch.device | str = "cpu",
+) -> Place:
+    """The hand in a depth frame: of several, the nearest that the network is about as sure of as of any.
 
-    One look of the network where it is sure of what is nearest, else one more at each of some dozen places. NaN where nothing is read.
+    A look at coarse points about every place that stands out, then one at finer points where the likeliest hands are expected; in
+    that one, the mirror image too.
+
+    Args:
+        finder: on `device`.
+        depth: (H, W) metres, 0 = no reading.
+        K: (3, 3).
+        side: hands of the other one do not count.
+        seen: `depth` with 0 where the hand is not; what is there is looked at nevertheless, for arm and body tell the side.
+
+    Raises:
+        InputError: nothing is read, or only so far away that no hand can be made out.
     """
-    middles = nearest_hand(depth, K)
-    for frame, camera, middle in zip(depth[:, None], K[:, None], middles, strict=True):
-        if not bool(middle.isfinite().all()) or float(middle[2]) > _FARTHEST:
-            continue  # pictures of what is far are split into very many readings
-        places = middle[None]
-        centres, agreement = _look(network, frame, camera, places, device)
-        if float(agreement[0]) < _SURE and len(others := places_to_look(frame, camera)):
-            found = _look(network, frame, camera, others, device)
-            places, centres, agreement = (
-                torch.cat(both) for both in ((places, others), (centres, found[0]), (agreement, found[1]))
-            )
-        best = int(agreement.argmax())
-        shift = joints_of_spheres(centres[best : best + 1]).mean(1)[0]
-        middle.copy_(places[best] + shift * (_RECENTRE / shift.norm()).clamp(max=1.0))
-    return middles
+    size = finder.config.size
+    seen = depth if seen is None else seen
+    nearest = nearest_hand(seen[None], K[None])
+    distance = float(nearest[0, 2])
+    if math.isnan(distance):
+        raise InputError("depth: nothing is read where the hand should be")
+    if not _CLOSEST < distance < _FARTHEST:
+        raise InputError(f"depth: {_too_far(distance)}")
+    coarse, fine = (surfaces(depth, K, size, factor) for factor in (_COARSE, 1.0))
+    on = coarse[0] if seen is depth else surfaces(seen, K, size, _COARSE)[0]
+    columns = [COLUMNS[each] for each in (SIDES if side == "auto" else (side,))]
+
+    def shares_and_middles(maps: Tensor) -> tuple[Tensor, Tensor]:
+        logits, joints = finder(maps.to(device))
+        return logits.softmax(1).cpu(), joints.mean(1).cpu()
+
+    places = torch.cat([nearest, places_on(on)])
+    shares, shifts = shares_and_middles(maps_about(coarse, places, size))
+    likeliest = shares[:, columns].sum(1).topk(min(_AGAIN, len(places))).indices
+    places = (places + shifts)[likeliest]
+    maps = maps_about(fine, places, size)
+    shares, shifts = shares_and_middles(maps)
+    mirrored, mirrored_shifts = shares_and_middles(maps.flip(-1))
+    shares = 0.5 * (shares + mirrored[:, [NOTHING, LEFT, RIGHT]])
+    middles = places + 0.5 * (shifts + mirrored_shifts * shifts.new_tensor([-1.0, 1.0, 1.0]))
+    sure = shares[:, columns].sum(1)
+    best = int(torch.where(sure >= _AS_SURE * sure.max(), middles[:, 2], torch.inf).argmin())
+    found = {each: float(shares[best, column]) for each, column in COLUMNS.items()}
+    return Place(middles[best], max(SIDES, key=lambda each: found[each]) if side == "auto" else side, found)
 
 
-def why_no_hand(middle: Tensor, surface: Tensor, error: float, most: float) -> str | None:
+def side_of(places: Iterable[Place]) -> Side:
+    """The side that places in several frames of one hand speak for; where no hand is seen, they have no say."""
+    lead = sum(place.shares["right"] - place.shares["left"] for place in places if place.hand >= SURE)
+    return "right" if lead >= 0 else "left"
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """At most so many of them, spread evenly over all."""
+    return [items[round(index)] for index in np.linspace(0, len(items) - 1, min(most, len(items)))]
+
+
+def why_no_hand(place: Place, surface: Tensor, error: float, most: float) -> str | None:
     """What speaks against a hand where one was looked for; None: nothing.
 
     Args:
-        middle: (3,) of the cube, metres.
-        surface: (S, S) its map.
+        place: where it was looked for.
+        surface: (S, S) map of the cube about it.
         error: metres, of the spheres (`fit_to_maps`).
         most: metres, the error up to which spheres may be a hand.
     """
-    distance = float(middle[2])
-    if not _CLOSEST < distance < _FARTHEST:
-        return f"what is looked at is {distance:.2f} m away, where no hand can be made out: is the unit right?"
     if _is_plain(surface):
         return "no hand is seen, but a plain surface"
+    covered = float((surface < EXTENT / 2).sum()) * (EXTENT / surface.shape[-1]) ** 2
+    if covered < _SMALLEST:
+        return (
+            f"no hand is seen: what is there covers {1e4 * covered:.0f} square centimetres; are unit and camera right?"
+        )
+    if place.hand < SURE:
+        return f"no hand is seen: what looks most like one is {float(place.middle[2]):.2f} m away and is none"
     if error > most:
         return f"no hand is seen: none fits to less than {1000 * error:.0f} mm"
     return None
+
+
+def _too_far(distance: float) -> str:
+    return f"what is looked at is {distance:.2f} m away, where no hand can be made out: is the unit right?"
 
 
 def _is_plain(surface: Tensor) -> bool:
@@ -103,19 +194,6 @@ def within(depth: np.ndarray, box: Any, mask: np.ndarray | None) -> np.ndarray:
     if not (seen > 0).any():
         raise InputError("depth: nothing is read where the hand should be")
     return seen.astype(np.float32)
-
-
-def _look(
-    network: SpheresInCubes, frame: Tensor, camera: Tensor, places: Tensor, device: torch.device | str
-) -> tuple[Tensor, Tensor]:
-    """Spheres (C, 41, 3) in cubes about `places` (C, 3) of one frame (1, H, W), and the share of each that agrees."""
-    centres, agreement = [], []
-    for part in places.split(_BATCH):
-        count = len(part)
-        maps = cube_maps(frame.expand(count, -1, -1), camera.expand(count, -1, -1), part, network.config.size)
-        centres.append(network(maps.to(device)).cpu())
-        agreement.append(fit_to_maps(centres[-1], maps)[1])
-    return torch.cat(centres), torch.cat(agreement)
 
 
 def fit_to_maps(centres: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:

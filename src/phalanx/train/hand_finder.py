@@ -1,13 +1,13 @@
 """Training `methods.hand_finder` on synthetic depth frames of arms, people, held things and hands alone.
 
-Of each frame eight cubes are kept: two about its right hand and one about the other (where they are seen), moved by up to
-10 cm, and the rest about places where a hand would be looked for (`geometry.cubes.places_on`). Mirrored half of the time, which makes left
-hands of right ones.
+Of each frame eight cubes are kept: three about its right hand and two about the other (where they are seen), moved a little or by up
+to 12 cm, as the second and the first look of a search have it, and the rest about places where a hand would be looked for
+(`geometry.cubes.places_on`). What is in a cube is turned at random, and mirrored half of the time, which makes left hands of right ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
@@ -21,7 +21,8 @@ from phalanx.core.parallel import ordered
 from phalanx.core.seeding import generator
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
-from phalanx.geometry.cubes import places_on, surface_points
+from phalanx.geometry.cubes import places_on
+from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.methods.hand_finder import (
     EXTENTS,
@@ -35,6 +36,7 @@ from phalanx.methods.hand_finder import (
     HandFinderConfig,
     maps_about,
     save_weights,
+    surfaces,
 )
 from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train.card import synthesis
@@ -45,9 +47,12 @@ from phalanx.train.run import run as carry_out
 
 CUBES = 8
 """Kept of each frame."""
-SPREAD = 0.06  # metres by which cubes about hands are moved, standard deviation of each coordinate, up to _CLOSE in all
+SPREADS = (0.015, 0.06)  # metres by which cubes about hands are moved, standard deviation of each coordinate
+TURNS = (0.12, 0.12, 0.3)  # radians, standard deviations of turns about the camera's axes
+_CORNER = 0.87  # of a cube's side: from its middle to its corners
 _CLOSE, _APART = 0.12, 0.18  # metres: so near to a hand's middle a cube shows it, so far from all hands it shows none
 _SEEN = 0.5  # share of the joints within the frame from which a hand is seen
+_APART_SEEDS = 1_000  # between the streams of two scenes
 _LEAST = 60  # readings on a hand
 
 
@@ -66,7 +71,7 @@ class HandFinderTraining:
     )
     """The frames; colour is not looked at, and the scene is each of `scenes`."""
     scenes: dict[str, int] = field(
-        default_factory=lambda: {"arms": 96, "people": 96, "egocentric": 24, "holding": 24, "hands": 16}
+        default_factory=lambda: {"arms": 96, "people": 96, "egocentric": 24, "holding": 16, "hands": 24}
     )
     """Cubes of each scene in a step."""
     reuse: int = 6
@@ -81,45 +86,52 @@ class HandFinderTraining:
     """Frames of arms and of people to evaluate on."""
 
 
-def hand_middles(sample: Sample) -> tuple[Tensor, Tensor]:
-    """Middles `(B, 2, 3)` of the right and the other hand in the pictures of a sample, and whether each is seen `(B, 2)`.
+def both_hands(sample: Sample) -> tuple[Tensor, Tensor]:
+    """Joints `(B, 2, 21, 3)` of the right and the other hand in the pictures of a sample, and whether each is seen `(B, 2)`.
 
-    The other hand is the one of a picture's mirror image; scenes without such show one hand.
+    The other hand is the one of a picture's mirror image; scenes without such show one hand (the other's joints are infinite).
     """
     assert sample.joints is not None and sample.joints_2d is not None and sample.depth is not None
     size = sample.depth.shape[-1]
-    own = sample.joints.mean(1)
     inside = ((sample.joints_2d > 0) & (sample.joints_2d < size - 1)).all(-1).float().mean(1) > _SEEN
     if sample.hand_masks is None:
-        nowhere = torch.full_like(own, float("inf"))
-        return torch.stack([own, nowhere], 1), torch.stack([inside, torch.zeros_like(inside)], 1)
-    twin = own.unflatten(0, (-1, 2)).flip(1).flatten(0, 1) * own.new_tensor([-1.0, 1.0, 1.0])
+        nowhere = torch.full_like(sample.joints, float("inf"))
+        return torch.stack([sample.joints, nowhere], 1), torch.stack([inside, torch.zeros_like(inside)], 1)
+    twin = sample.joints.unflatten(0, (-1, 2)).flip(1).flatten(0, 1) * sample.joints.new_tensor([-1.0, 1.0, 1.0])
     there = inside.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
     seen = (sample.hand_masks > 0.5).flatten(2).sum(-1) > _LEAST
-    return torch.stack([own, twin], 1), torch.stack([inside, there], 1) & seen
+    return torch.stack([sample.joints, twin], 1), torch.stack([inside, there], 1) & seen
 
 
 def cut(sample: Sample, size: int) -> dict[str, Tensor]:
     """What training keeps of a sample: `CUBES` cubes of each frame, the same for the same sample."""
     assert sample.sensed_depth is not None and sample.K is not None and sample.ids is not None
-    middles, seen = hand_middles(sample)
+    both, seen = both_hands(sample)
     random = generator(*sample.ids[0].tolist(), 11)
-    maps, kinds, offsets = [], [], []
-    for depth, K, hands, visible in zip(sample.sensed_depth, sample.K, middles, seen, strict=True):
-        coarse = random.choice((1.0, 2.0))  # a search looks at coarse points first
-        points = surface_points(depth, K, coarse * EXTENTS[0] / size)
-        chosen = _places(points, hands, visible, random)
-        maps.append(maps_about(points, chosen, size).half())
-        kind, offset = labels(chosen, hands, visible)
-        kinds.append(kind)
-        offsets.append(offset)
-    return {"maps": torch.cat(maps), "kind": torch.cat(kinds), "offset": torch.cat(offsets)}
+    parts: dict[str, list[Tensor]] = {"maps": [], "kind": [], "joints": []}
+    for depth, K, hands, visible in zip(sample.sensed_depth, sample.K, both, seen, strict=True):
+        points = surfaces(depth, K, size, random.choice((1.0, 2.0)))  # a search looks at coarse points first
+        places = _places(points[0], hands.mean(1), visible, random)
+        kinds, joints = labels(places, hands, visible)
+        turns = rotvec_to_rotmat(torch.from_numpy(random.normal(0, TURNS, (len(places), 3))).to(places))
+        parts["maps"] += [turned_map(points, *about, size).half() for about in zip(places, turns, strict=True)]
+        parts["kind"].append(kinds)
+        parts["joints"].append(joints @ turns.mT)
+    return {name: torch.cat(values) for name, values in parts.items()}
 
 
-def _places(points: Tensor, hands: Tensor, visible: Tensor, random: np.random.Generator) -> Tensor:
-    """Middles `(CUBES, 3)` of the cubes of a frame."""
-    wanted = [hands[0]] * 2 * int(visible[0]) + [hands[1]] * int(visible[1])
-    about = [hand + torch.from_numpy(random.normal(0, SPREAD, 3)).to(hand) for hand in wanted]
+def turned_map(points: Sequence[Tensor], place: Tensor, turn: Tensor, size: int) -> Tensor:
+    """Maps (1, 2, size, size) about a place (3,), what is there turned by `turn` (3, 3)."""
+    near = [
+        of[((of - place).abs() < _CORNER * extent).all(1)] - place for of, extent in zip(points, EXTENTS, strict=True)
+    ]
+    return maps_about([of @ turn.mT for of in near], torch.zeros_like(place)[None], size)
+
+
+def _places(points: Tensor, middles: Tensor, visible: Tensor, random: np.random.Generator) -> Tensor:
+    """Middles `(CUBES, 3)` of the cubes of a frame; `middles` (2, 3) are its hands'."""
+    wanted = [middles[0]] * 3 * int(visible[0]) + [middles[1]] * 2 * int(visible[1])
+    about = [middle + torch.from_numpy(random.normal(0, random.choice(SPREADS), 3)).to(middle) for middle in wanted]
     others = places_on(points)
     if not len(others):
         others = points.new_tensor([[0.0, 0.0, 0.6]])
@@ -129,27 +141,26 @@ def _places(points: Tensor, hands: Tensor, visible: Tensor, random: np.random.Ge
 
 
 def labels(places: Tensor, hands: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """What cubes about `places` (N, 3) show, (N,), and the offset (N, 3) of the nearest hand's middle; `hands` (2, 3) right, left."""
-    apart = (places[:, None] - hands).norm(dim=-1)  # (N, 2)
+    """What cubes about `places` (N, 3) show, (N,), and the joints (N, 21, 3) from there of the nearest of `hands` (2, 21, 3)."""
+    apart = (places[:, None] - hands.mean(1)).norm(dim=-1)  # (N, 2)
     distance, which = apart.min(1)
-    seen = visible[which]
     kind = torch.full((len(places),), UNCLEAR)
     kind[distance > _APART] = NOTHING
-    hit = (distance < _CLOSE) & seen
+    hit = (distance < _CLOSE) & visible[which]
     kind[hit] = torch.where(which[hit] == 0, RIGHT, LEFT)
-    offset = (hands[which] - places).nan_to_num(0.0, 0.0, 0.0)
-    return kind, torch.where(hit[:, None], offset, 0.0)
+    joints = (hands[which] - places[:, None]).nan_to_num(0.0, 0.0, 0.0)
+    return kind, torch.where(hit[:, None, None], joints, 0.0)
 
 
 def finish(kept: dict[str, Tensor], size: int, random: torch.Generator) -> Cubes:
     """A batch of cubes so kept; half of them mirrored."""
-    maps, kind, offset = kept["maps"].float(), kept["kind"].clone(), kept["offset"].clone()
+    maps, kind, joints = kept["maps"].float(), kept["kind"].clone(), kept["joints"].clone()
     flip = torch.rand(len(maps), generator=random) < 0.5
     maps[flip] = maps[flip].flip(-1)
-    offset[flip, 0] = -offset[flip, 0]
+    joints[flip, :, 0] = -joints[flip, :, 0]
     hand = flip & (kind > NOTHING)
     kind[hand] = RIGHT + LEFT - kind[hand]
-    return Cubes(maps, kind, offset)
+    return Cubes(maps, kind, joints)
 
 
 class _Joined:
@@ -163,21 +174,24 @@ class _Joined:
         """The next batch."""
         mixed: Mixture = self._feed.next(batch, size, reuse)
         parts = list(mixed.parts.values())
-        return Cubes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("maps", "kind", "offset")))
+        return Cubes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("maps", "kind", "joints")))
 
 
 def synthetic_feed(config: HandFinderTraining) -> _Joined:
     """Endless cubes as `config` has them."""
 
-    def of_scene(scene: str) -> BufferFeed[Cubes]:
+    def of_scene(number: int, scene: str) -> BufferFeed[Cubes]:
         synth = replace(config.synth, scene=scene)
+        seed = config.seed + _APART_SEEDS * number  # or scenes would show the same hands
 
         def open_stream(start: int) -> Iterator[dict[str, np.ndarray]]:
-            return ordered(partial(_cut_chunk, synth, config.seed, config.model.size), config.workers, start)
+            return ordered(partial(_cut_chunk, synth, seed, config.model.size), config.workers, start)
 
         return BufferFeed(open_stream, max(1, config.buffer // synth.pictures), config.seed, _as_tensors, finish)
 
-    return _Joined(MixedFeed({scene: of_scene(scene) for scene in config.scenes}, config.scenes))
+    return _Joined(
+        MixedFeed({scene: of_scene(number, scene) for number, scene in enumerate(config.scenes)}, config.scenes)
+    )
 
 
 def _cut_chunk(synth: SynthConfig, seed: int, size: int, number: int) -> dict[str, np.ndarray]:
@@ -196,16 +210,14 @@ def held_out(config: HandFinderTraining) -> Cubes:
         synth = replace(config.synth, scene=scene)
         with closing(stream(synth, config.seed + HELD_OUT_SEED, config.workers)) as source:
             parts += [cut(next(source), config.model.size) for _ in range(max(1, config.held_out // synth.pictures))]
-    return Cubes(
-        *(torch.cat([part[name].to(part[name].dtype) for part in parts]) for name in ("maps", "kind", "offset"))
-    )
+    return Cubes(*(torch.cat([part[name] for part in parts]) for name in ("maps", "kind", "joints")))
 
 
 @torch.no_grad()
 def figures(network: nn.Module, cubes: Cubes) -> dict[str, float]:
     """Share of cubes told rightly, of hands whose side is right, and the middles' median error in mm."""
     device = next(network.parameters()).device
-    logits, offsets = (
+    logits, joints = (
         torch.cat(both).cpu()
         for both in zip(*(network(m.float().to(device)) for m in cubes.maps.split(128)), strict=True)
     )
@@ -215,7 +227,7 @@ def figures(network: nn.Module, cubes: Cubes) -> dict[str, float]:
     return {
         "right_percent": 100 * float((found == cubes.kind)[clear].float().mean()),
         "side_percent": 100 * float((sides == cubes.kind[hand]).float().mean()),
-        "middle_mm": 1000 * float((offsets - cubes.offset)[hand].norm(dim=1).median()),
+        "middle_mm": 1000 * float((joints - cubes.joints)[hand].mean(1).norm(dim=1).median()),
     }
 
 

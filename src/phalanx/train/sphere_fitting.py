@@ -206,7 +206,7 @@ def train_on_recordings(
 
     _one_process(config.loop)
     about = {
-        "fit": asdict(config),
+        "fit": {"frames": config.frames, "labelled": config.labelled},
         "model": asdict(model.config),
         "recordings": [checksum({"maps": part.maps, "to_first": part.to_first}) for part in recordings],
         "start": checksum({name: value.cpu() for name, value in model.state_dict().items()}),
