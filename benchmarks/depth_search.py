@@ -2,9 +2,9 @@
 
     python benchmarks/depth_search.py [--frames 500] [--seed 770001] [--threads 2] [--json FILE] [--worst FILE]
 
-Half of the frames are of the scene `arms`, half of `people`, 256 x 256, each by one of all sensors; in each at least one hand is seen. Nothing is
-given. Counted: the middle that is found lies within 5 cm of a hand's (mean of its joints), and the side is that hand's. The median time of a
-frame is that of the search alone, one frame at a time.
+Half of the frames are of the scene `arms`, half of `people`, 256 x 256, each by one of all sensors; in each at least one hand is seen.
+Nothing is given. Counted: the middle that is found lies within 5 cm of a hand's (mean of its joints), and the side is that hand's. The
+median time of a frame is that of the search alone, one frame at a time.
 """
 
 from __future__ import annotations
