@@ -55,7 +55,9 @@ def main() -> None:
         print(f"{name:32s} error {error:5.3f}  lights {strength.round(2)}  size {light.softness[0].round(2)}", end="  ")
         print(f"ambient {light.ambient[0, :, 0].round(2)}", flush=True)
     (ASSETS / "panoramas.json").write_text(json.dumps(stored, indent=None) + "\n", encoding="utf-8")
-    print(f"{len(stored)} panoramas, {size} bytes; error {np.mean(errors):.3f} in the mean, {np.max(errors):.3f} at most")
+    print(
+        f"{len(stored)} panoramas, {size} bytes; error {np.mean(errors):.3f} in the mean, {np.max(errors):.3f} at most"
+    )
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ from phalanx.data.sample import Sample
 from phalanx.hand.skeleton import FOREARM
 from phalanx.render.ray_casting import cast
 from phalanx.synth.config import SynthConfig
+from phalanx.synth.nearby import put_nearby
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
-from phalanx.synth.paint.compose import ComposeDraw, Layer, compose, draw_composition, of_frames
+from phalanx.synth.paint.compose import ComposeDraw, Layer, before_surfaces, compose, draw_composition, of_frames
 from phalanx.synth.paint.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
-from phalanx.synth.paint.ground import draw_ground, scene_depth, spots
+from phalanx.synth.paint.ground import NearGround, draw_ground, scene_depth, spots
 from phalanx.synth.paint.light import LightDraw, draw_light, light_vertices, mirrored, turned
 from phalanx.synth.paint.shade import Look, Picture, render, texture_side
 from phalanx.synth.paint.skin import skin_bank, skin_matrices
@@ -35,6 +36,7 @@ from phalanx.synth.sense.depth_sensor import sense_depth
 from phalanx.synth.sense.effects import apply_effects, draw_effects
 from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
 from phalanx.synth.shots import Shot, draw_shot, project
+from phalanx.synth.standing import stand_in_panoramas
 
 
 def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device | str = "cpu") -> Sample:
@@ -85,12 +87,22 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     shot = draw_shot(config, generator, sensor, device)
 
     behind = _paint_background(config, domain, shot, generator)
-    surroundings = behind.mean((2, 3))
     clothes = _clothe(shot, generator)
     light = _light(domain, shot, generator)
+    nearby = put_nearby(shot, clothes.vertices, light, domain.painters, seed, index)
+    ground = None
+    if nearby is not None:
+        painted = nearby.paint(shot, config.size, light, surroundings)
+        nearby.put(painted, behind)
+        light, ground = nearby.light(light), nearby.ground(painted)
+    light = stand_in_panoramas(config, domain, shot, light, behind, stream_generator(seed, index, 4))
+    behind = _of_pictures(behind, shot)
+    surroundings = behind.mean((2, 3))
     skin = _draw_skin(config, domain, shot, generator)
     picture = _paint_hands(config, shot, clothes, light, skin, surroundings)
     composition = _draw_composition(shot, generator)
+    if nearby is not None:
+        composition = before_surfaces(composition, nearby.pictures)
 
     front = own = Layer(picture.colour, picture.coverage, picture.depth)
     masks = boxes = None
@@ -108,7 +120,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         image = _photograph(image, camera, shot, sensing)
     sensed = None
     if sensor is not None and config.dense:
-        sensed = _sense(front, sensor, shot, skin, sensing)
+        sensed = _sense(front, ground, sensor, shot, skin, sensing)
 
     sample = _label(config, seed, index, shot)
     sample.image, sample.sensed_depth, sample.boxes = image, sensed, boxes
@@ -137,11 +149,15 @@ def _choose_camera(config: SynthConfig, domain: Domain, generator: np.random.Gen
 
 
 def _paint_background(config: SynthConfig, domain: Domain, shot: Shot, generator: np.random.Generator) -> Tensor:
-    """What lies behind each picture's hand, `(B, 3, S, S)` in linear light."""
+    """What lies behind the hands at each place, `(P, 3, S, S)` in linear light."""
     tiles = tile_bank(
         config.tiles, config.backgrounds, config.photograph_share, str(shot.device), domain.painters, domain.half
     )
-    behind = backgrounds(draw_backgrounds(generator, shot.places, config.tiles), tiles, config.size).square_()
+    return backgrounds(draw_backgrounds(generator, shot.places, config.tiles), tiles, config.size).square_()
+
+
+def _of_pictures(behind: Tensor, shot: Shot) -> Tensor:
+    """What lies behind each picture's hand, `(B, 3, S, S)`, of backgrounds `(P, 3, S, S)` of places."""
     if shot.places < len(shot.place):
         behind = behind[torch.as_tensor(shot.place, device=shot.device)]
     if shot.pairs:
@@ -277,8 +293,15 @@ def _photograph(image: Tensor, camera: ColourCamera, shot: Shot, generator: np.r
     return sense_colour(image.clamp_(0.0, 1.0), camera, draw).mul_(255.0).round_().div_(255.0)
 
 
-def _sense(front: Layer, sensor: DepthSensor, shot: Shot, skin: _Skin, generator: np.random.Generator) -> Tensor:
-    """What the depth sensor makes of all that is in `front`, and of the ground behind it: `(B, S, S)` metres."""
+def _sense(
+    front: Layer,
+    near: NearGround | None,
+    sensor: DepthSensor,
+    shot: Shot,
+    skin: _Skin,
+    generator: np.random.Generator,
+) -> Tensor:
+    """What the depth sensor makes of all that is in `front`, of surfaces near it and of the ground behind: `(B, S, S)` metres."""
     # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
     infrared = 0.4 + 0.2 * skin.colours[:, 0, 0].exp()
     ground = draw_ground(generator, shot.places)[shot.place]
@@ -287,7 +310,7 @@ def _sense(front: Layer, sensor: DepthSensor, shot: Shot, skin: _Skin, generator
     joints, body = shot.surface.joints, shot.body
     points = joints if body is None else torch.cat([joints, body.centre], 1)
     spot = spots(points, torch.as_tensor(shot.place, device=shot.device))
-    whole, albedo = scene_depth(front.depth, front.coverage, spot, shot.K, infrared, ground)
+    whole, albedo = scene_depth(front.depth, front.coverage, spot, shot.K, infrared, ground, near)
     noise = draw_depth_noise(generator, len(whole), whole.shape[-1], sensor, shot.views.turn)
     return sense_depth(whole, shot.K, sensor, noise, albedo)
 

@@ -48,6 +48,10 @@ class SynthConfig:
     """Folder of photographs to put behind hands (searched recursively); none: procedural clutter alone."""
     photograph_share: float = 0.5
     """Share of the background tiles cut from photographs when there is a folder."""
+    panoramas: Path | None = None
+    """Folder of HDR panoramas (Radiance, OpenEXR; searched recursively) that hands stand in; none: those of the package."""
+    panorama_share: float = 0.6
+    """Share of the hands that stand in a panorama, in domains that have any: lit by it and seen before it."""
     tiles: int = 320
     """Number of background tiles kept in memory."""
     skins: int = 16
@@ -75,8 +79,9 @@ class SynthConfig:
                 raise InputError(f"{name}: {chosen} is none of {', '.join(known)}")
         if self.rig is not None and self.scene not in ("hands", "motion"):
             raise InputError(f"rig: the scene {self.scene} has a camera of its own; take hands or motion")
-        if not 0.0 <= self.photograph_share <= 1.0:
-            raise InputError(f"photograph_share: must lie in [0, 1], not {self.photograph_share}")
+        for name in ("photograph_share", "panorama_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise InputError(f"{name}: must lie in [0, 1], not {getattr(self, name)}")
         if not 0.0 <= self.effects <= 2.0:
             raise InputError(f"effects: must lie in [0, 2], not {self.effects}")
 

@@ -68,6 +68,13 @@ def mirrored(draw: LightDraw, chosen: np.ndarray) -> LightDraw:
     return replace(draw, direction=direction, ambient=ambient)
 
 
+def light_on_planes(draw: LightDraw, normals: np.ndarray) -> np.ndarray:
+    """Light `(B, 3)` on white planes with the unit `normals (B, 3)`, one in each picture: irradiance over pi, nothing in the way."""
+    sky = np.maximum(draw.ambient[:, :, 0] + (draw.ambient[:, :, 1:] @ normals[..., None])[..., 0], 0.0)
+    lit = np.maximum((draw.direction * normals[:, None]).sum(-1), 0.0)  # (B, LIGHTS)
+    return (sky + (lit[..., None] * draw.colour).sum(1)).astype(np.float32)
+
+
 def temperature_colour(kelvin: np.ndarray) -> np.ndarray:
     """Linear RGB `(..., 3)`, green 1, of a black body: a fit to the Planckian locus good to a few per cent in 2500-12000 K."""
     t = 6500.0 / np.asarray(kelvin)

@@ -327,7 +327,9 @@ def _own(folder: Path) -> tuple[tuple[str, ...], list[np.ndarray], PanoramaLight
     return tuple(names), pictures, join_fields(lights, np.concatenate)
 
 
-def seen(bank: PanoramaBank, chosen: np.ndarray, to_camera: np.ndarray, K: Tensor, size: int, blur: np.ndarray) -> Tensor:
+def seen(
+    bank: PanoramaBank, chosen: np.ndarray, to_camera: np.ndarray, K: Tensor, size: int, blur: np.ndarray
+) -> Tensor:
     """What cameras see of panoramas: `(N, 3, size, size)`, linear.
 
     A panorama's pixels are large: they are blended smoothly, as what is out of focus is.

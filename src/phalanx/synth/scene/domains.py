@@ -3,7 +3,7 @@
 `studio` is a clean source: larger builds, lighter skins, soft white light from the camera's side, plain grounds, good sensors. `field`
 stands in for reality where there are no labels: smaller builds, darker skins, hard coloured key light from aside and behind, clutter,
 cheap sensors. No half of the builds, range of tones, skin detail, kind of light, painter, photograph or sensor of one occurs in the other.
-Poses, views, clothes and what stands in the way are the same.
+Poses, views, clothes and what stands in the way are the same. Neither has panoramas, whose light is of every kind.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Domain:
     """What paints backgrounds (`synth.paint.clutter`)."""
     light: Callable[[LightDraw], LightDraw] = lambda draw: draw
     """What becomes of light as it is drawn."""
+    panoramas: bool = True
+    """Whether hands stand in panoramas, too."""
     cameras: tuple[ColourCamera, ...] = ()
     """Colour cameras, of which each chunk has one; none: the free mixture of effects (`synth.sense.effects`)."""
     depth_sensors: tuple[DepthSensor, ...] = DEPTH_SENSORS[1:]
@@ -95,6 +97,7 @@ STUDIO = Domain(
     half=0,
     painters=_PLAIN,
     light=soft_white,
+    panoramas=False,
     cameras=(PERFECT_CAMERA, MACHINE_VISION),
     depth_sensors=(AZURE, D415),
 )
@@ -105,6 +108,7 @@ FIELD = Domain(
     half=1,
     painters=tuple(name for name in ANY.painters if name not in _PLAIN),
     light=hard_coloured,
+    panoramas=False,
     cameras=(WEBCAM, PHONE),
     depth_sensors=(SR300, KINECT1, KINECT2, D435),
 )
