@@ -22,6 +22,7 @@ from phalanx.synth.nearby import put_nearby
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.compose import ComposeDraw, Layer, before_surfaces, compose, draw_composition, of_frames
 from phalanx.synth.paint.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
+from phalanx.synth.paint.flesh import FleshDraw, draw_flesh, flush, tendons
 from phalanx.synth.paint.ground import NearGround, draw_ground, scene_depth, spots
 from phalanx.synth.paint.light import LightDraw, draw_light, light_vertices, mirrored, turned
 from phalanx.synth.paint.shade import Look, Picture, render, texture_side
@@ -89,16 +90,16 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     behind = _paint_background(config, domain, shot, generator)
     clothes = _clothe(shot, generator)
     light = _light(domain, shot, generator)
+    light = stand_in_panoramas(config, domain, shot, light, behind, stream_generator(seed, index, 4))
+    behind = _of_pictures(behind, shot)
+    surroundings = behind.mean((2, 3))
     nearby = put_nearby(shot, clothes.vertices, light, domain.painters, seed, index)
     ground = None
     if nearby is not None:
         painted = nearby.paint(shot, config.size, light, surroundings)
         nearby.put(painted, behind)
         light, ground = nearby.light(light), nearby.ground(painted)
-    light = stand_in_panoramas(config, domain, shot, light, behind, stream_generator(seed, index, 4))
-    behind = _of_pictures(behind, shot)
-    surroundings = behind.mean((2, 3))
-    skin = _draw_skin(config, domain, shot, generator)
+    skin = _draw_skin(config, domain, shot, stream_generator(seed, index, 3))
     picture = _paint_hands(config, shot, clothes, light, skin, surroundings)
     composition = _draw_composition(shot, generator)
     if nearby is not None:
@@ -192,10 +193,11 @@ def _light(domain: Domain, shot: Shot, generator: np.random.Generator) -> LightD
 
 @dataclass
 class _Skin:
-    """Skins of B hands: `colours (B, 3, 6)` as of `skin_matrices`, and `variant (B,)` in the bank of details."""
+    """Skins of B hands: `colours (B, 3, 6)` as of `skin_matrices`, `variant (B,)` in the bank of details, and what flesh does."""
 
     colours: Tensor
     variant: Tensor
+    flesh: FleshDraw
 
 
 def _draw_skin(config: SynthConfig, domain: Domain, shot: Shot, generator: np.random.Generator) -> _Skin:
@@ -204,7 +206,8 @@ def _draw_skin(config: SynthConfig, domain: Domain, shot: Shot, generator: np.ra
     if domain.half is not None:
         variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
     of = shot.views.hand
-    return _Skin(*(torch.as_tensor(values[of], device=shot.device) for values in (colours, variant)))
+    flesh = draw_flesh(generator, shot.hands)[of]
+    return _Skin(*(torch.as_tensor(values[of], device=shot.device) for values in (colours, variant)), flesh)
 
 
 def _paint_hands(
@@ -214,7 +217,8 @@ def _paint_hands(
     topology = hand(str(shot.device))[1]
     lit = light_vertices(shot.surface, clothes.vertices, topology, light, surroundings)
     colours = torch.cat([skin.colours, torch.as_tensor(clothes.draw.colour, device=shot.device)], -1)
-    look = Look(lit, clothes.cover, clothes.phase, colours, skin.variant, clothes.draw)
+    blood, raised = flush(shot.pose.rotations, skin.flesh), tendons(shot.pose.rotations, skin.flesh)
+    look = Look(lit, clothes.cover, clothes.phase, colours, skin.variant, clothes.draw, blood, raised)
     bank = skin_bank(config.skins, texture_side(config.size), str(shot.device))
     return render(clothes.vertices, shot.K, config.size, topology, look, bank)
 

@@ -11,11 +11,14 @@ from torch import Tensor
 from phalanx.core.records import join_fields
 from phalanx.render.visibility import visibility
 from phalanx.synth.paint.dress import DressDraw
+from phalanx.synth.paint.flesh import tendon_slopes
 from phalanx.synth.paint.light import VertexLight
 from phalanx.synth.paint.skin import SLOPE_SCALE
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
 from phalanx.synth.paint.surface import Topology
 
+_RELIEF_SEEN = (0.75, 1.05, 1.15)  # red light travels furthest under skin, and so shows the least relief (d'Eon and Luebke 2007)
+_GLINT = 2.0  # what is mirrored changes more with slope than what comes back from under the skin
 _CPU_BLOCK = 1 << 16  # pixels shaded together, but at least a picture's: what fits a core's cache
 
 
@@ -40,6 +43,7 @@ class Look:
         colours: (B, 3, 8) log reflectance from [1, palm, melanin, blood, cavity, nail, cloth, stripe].
         skin: (B,) int64 variant in the bank.
         dress: for the bands.
+        blood, tendons: (B, V), as `flesh` gives them.
     """
 
     light: VertexLight
@@ -48,6 +52,8 @@ class Look:
     colours: Tensor
     skin: Tensor
     dress: DressDraw
+    blood: Tensor
+    tendons: Tensor
 
 
 def texture_side(size: int) -> int:
@@ -74,7 +80,7 @@ def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Loo
 
 
 def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, rows: slice) -> tuple[Tensor, Tensor]:
-    """Attributes `(n * W, 14)` of the split vertices and set-up `(n * F, 6)` of the faces' screen barycentrics."""
+    """Attributes `(n * W, 16)` of the split vertices and set-up `(n * F, 6)` of the faces' screen barycentrics."""
     n = len(vertices)
     projected = torch.bmm(vertices, K.transpose(1, 2))
     inverse_depth = 1.0 / projected[..., 2:]
@@ -87,6 +93,8 @@ def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, r
         look.cover[rows, :, None],
         look.phase[rows, :, None],
         inverse_depth,
+        look.blood[rows, :, None],
+        look.tendons[rows, :, None],
     ]
     attributes = torch.cat([torch.cat(own, -1)[:, topology.split], topology.split_uv[None].expand(n, -1, -1)], -1)
     a, b, c = (place[:, topology.faces[:, k]] for k in range(3))  # (n, F, 2)
@@ -176,7 +184,7 @@ def _points(seen: Tensor, topology: Topology) -> _Points:
 
 
 def _interpolate(points: _Points, tables: tuple[Tensor, Tensor], topology: Topology) -> Tensor:
-    """Attributes `(14, T)` of the points, from the `tables` of vertices and faces."""
+    """Attributes `(16, T)` of the points, from the `tables` of vertices and faces."""
     table, set_up = tables
     corner = set_up.index_select(0, points.face + points.picture * len(topology.faces))  # (T, 6)
     x, y = points.x - corner[:, 0], points.y - corner[:, 1]
@@ -188,40 +196,46 @@ def _interpolate(points: _Points, tables: tuple[Tensor, Tensor], topology: Topol
 
 
 def _colour(points: _Points, values: Tensor, topology: Topology, look: Look, bank: Tensor, rows: slice) -> Tensor:
-    """Linear colour `(3, T)` of the points with attributes `values (14, T)`."""
+    """Linear colour `(3, T)` of the points with attributes `values (16, T)`."""
     diffuse, gloss, relief = values[0:3], values[3:6], values[6:8]
-    along, cover, phase, uv = values[8], values[9], values[10], values[12:14]
+    along, cover, phase, uv = values[8], values[9], values[10], values[14:16]
     side = bank.shape[-1]
     texel = (uv * side).long().clamp_(0, side - 1)
     skin = look.skin[rows][points.picture] * (side * side)
-    packed = bank.view(-1).index_select(0, skin + texel[1] * side + texel[0])
+    texel = texel[1] * side + texel[0]
+    packed = bank.view(-1).index_select(0, skin + texel)
     bytes_ = packed.view(torch.uint8).view(-1, 8).t().float()  # (8, T)
     cloth = cover.clamp(0.0, 1.0)
     bare = 1.0 - cloth
-    channels = _channels(bytes_, cloth, bare, phase)
+    channels = _channels(bytes_, cloth, bare, phase, values[12])
     albedo = torch.empty((3, len(cloth)), device=cloth.device)
     shine = (bytes_[5] * bare).mul_(1.6 / 255.0).add_(0.1)
     for i, begin, end in points.runs:
         torch.mm(look.colours[rows.start + i], channels[:, begin:end], out=albedo[:, begin:end])
     _paint_bands(albedo, shine, points, along, cloth, topology, look, rows)
-    slope = (bytes_[6:8] - 128.0).mul_(SLOPE_SCALE / 127.0).mul_(relief).sum(0).mul_(bare)
-    light = diffuse * (1.0 - slope).clamp_(0.35, 1.8)
-    return albedo.exp_().mul_(light).add_(gloss.mul_(shine))
+    slopes = (bytes_[6:8] - 128.0).mul_(SLOPE_SCALE / 127.0)
+    slopes.addcmul_(tendon_slopes(side, str(bank.device)).index_select(1, texel), values[13])
+    slope = slopes.mul_(relief).sum(0).mul_(bare)
+    shine.mul_((1.0 - _GLINT * slope).clamp_(0.2, 3.0))
+    for c, softness in enumerate(_RELIEF_SEEN):
+        diffuse[c].mul_((1.0 - softness * slope).clamp_(0.35, 1.8))
+    return albedo.exp_().mul_(diffuse).add_(gloss.mul_(shine))
 
 
-def _channels(bytes_: Tensor, cloth: Tensor, bare: Tensor, phase: Tensor) -> Tensor:
+def _channels(bytes_: Tensor, cloth: Tensor, bare: Tensor, phase: Tensor, blood: Tensor) -> Tensor:
     """What colours `(8, T)` are mixed from, in the order of `Look.colours`.
 
     Args:
         bytes_: (8, T) of the bank's texels.
         cloth, bare: (T,) how much of each point is cloth, and how much skin.
         phase: (T,) of the cloth's stripes.
+        blood: (T,) beyond that of the bank.
     """
     channels = torch.empty((8, len(cloth)), device=cloth.device)
     channels[0] = bare
     torch.mul(bytes_[0], bare, out=channels[1]).mul_(1 / 255.0)
     torch.mul(bytes_[1] - 128.0, bare, out=channels[2]).mul_(2.0 / 127.0)
-    torch.mul(bytes_[2] - 128.0, bare, out=channels[3]).mul_(2.0 / 127.0)
+    torch.mul((bytes_[2] - 128.0).mul_(2.0 / 127.0).add_(blood), bare, out=channels[3])
     torch.mul(bytes_[3], bare, out=channels[4]).mul_(1 / 255.0)
     torch.mul(bytes_[4], bare, out=channels[5]).mul_(1 / 255.0)
     channels[6] = cloth

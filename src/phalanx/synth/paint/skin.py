@@ -1,6 +1,7 @@
 """Skin: a bank of textures that hold its detail, and the colours that go with them.
 
-Detail is a function of the rest surface, so it moves with the hand; each process bakes it once into a bank of variants.
+Detail is a function of the rest surface, so it moves with the hand; each process bakes it once into a bank of variants, of which
+those with even and odd number come from different photographs (`paint.photographs`).
 A texel holds eight bytes (`CHANNELS`) and is fetched as one 64-bit number. The logarithm of the colour is linear in the channels
 (light is absorbed exponentially), so one small matrix a picture makes its skin: `skin_matrices`.
 """
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from phalanx.core.seeding import generator as stream_generator
+from phalanx.synth.paint.pigment import reflectance
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE, Texels, paint_variant, unwrap
 from phalanx.synth.paint.surface import hand
 
@@ -55,66 +57,69 @@ def skin_bank(variants: int, side: int, device: str) -> Tensor:
     joints = model.rest_joints.numpy().astype(np.float64)
     bank = [
         _pack(
-            paint_variant(stream_generator(_BANK_SEED, i), texels, joints), texels, TEXTURE_SIDE, TEXTURE_SIDE // side
+            paint_variant(stream_generator(_BANK_SEED, i), texels, joints, i % 2), texels, TEXTURE_SIDE, TEXTURE_SIDE // side
         )
         for i in range(variants)
     ]
     return torch.from_numpy(np.stack(bank)).view(variants, side, side).to(device)
 
 
-# Skin from the lightest to the darkest, sRGB of photographs in neutral light.
-_TONES = (
-    np.array([[242, 214, 198], [228, 190, 168], [208, 162, 134], [174, 126, 98], [124, 86, 66], [70, 50, 42]]) / 255.0
-)
-_BLOOD = np.array([-0.02, -0.34, -0.26])  # change of log reflectance (linear light) a unit of blood brings
+# Mean log reflectance (linear) of skins in photographs, from the lightest to the darkest, evenly spaced in tone.
+_LEVELS = np.array([-0.35, -0.60, -0.95, -1.50, -2.32, -3.3])
+_EXPOSURE = np.log(1.4)  # photographs of hands are exposed for them
+_BLOOD = 0.018  # share of the dermis that is blood, in most people
+_MELANIN = np.geomspace(0.003, 0.7, 128)
+_MELANIN_STEP = 0.05  # share of the epidermis
+_BLOOD_STEP = 2.2  # times
 
 
-def _kept_within(base: np.ndarray, logs: np.ndarray, tones: tuple[float, float]) -> np.ndarray:
+def _kept_within(base: np.ndarray, tones: tuple[float, float]) -> np.ndarray:
     """What to add `(B,)` to the log reflectances `base (B, 3)` so that skins are no lighter and no darker on average than `tones`.
 
     Blood and chance would carry some of them past the border of two domains. There is none at the ends of the scale.
     """
-    places = np.linspace(0, 1, len(logs))
-    lightest, darkest = (np.interp(tone, places, logs.mean(1)) for tone in tones)
+    lightest, darkest = (np.interp(tone, np.linspace(0, 1, len(_LEVELS)), _LEVELS) for tone in tones)
     mean = base.mean(1)
     return np.clip(mean, darkest if tones[1] < 1 else -np.inf, lightest if tones[0] > 0 else np.inf) - mean
+
+
+def _log_skin(melanin: np.ndarray, blood: np.ndarray) -> np.ndarray:
+    return np.log(reflectance(melanin, blood)) + _EXPOSURE
 
 
 def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float, float] = (0.0, 1.0)) -> np.ndarray:
     """Colours of `batch` skins: `(batch, 3, 6)`, log reflectance (linear light) from [1, palm, melanin, blood, cavity, nail].
 
-    Tones run evenly from the lightest to the darkest; palms are lighter than backs, the more so the darker the skin; nails are
-    the skin's colour with more blood, or polished. `tones` are the least and greatest, from 0, the lightest, to 1, the darkest; no
-    skin's mean log reflectance lies beyond an inner one.
+    They follow from amounts of melanin and blood (`paint.pigment`). Tones run evenly from the lightest to the darkest; palms have less
+    melanin than backs, the more so the darker the skin, and more blood; nails have still more of it, or are polished. `tones` are the
+    least and greatest, from 0, the lightest, to 1, the darkest; no skin's mean log reflectance lies beyond an inner one.
     """
-    spread = generator.uniform(0, 1, batch) ** 1.15
-    tone = (tones[0] + (tones[1] - tones[0]) * spread) * (len(_TONES) - 1)
-    low = np.minimum(tone.astype(int), len(_TONES) - 2)
-    logs = np.log(_TONES**2.2)
-    part = (tone - low)[:, None]
-    base = logs[low] * (1 - part) + logs[low + 1] * part
-    darker = logs[low + 1] - logs[low]  # direction of more melanin
-    dark = tone / (len(_TONES) - 1)
-    flush = generator.normal(0.15, 0.4, (batch, 1))
-    yellow = generator.normal(0, 0.15, (batch, 1)) * np.array([0.2, 0.0, -1.0])
-    base = base + flush * _BLOOD * (1.1 - 0.8 * dark[:, None]) + yellow + generator.normal(0, 0.05, (batch, 1))
-    base = base + _kept_within(base, logs, tones)[:, None]
-    palm = -darker * (0.1 + 0.95 * dark[:, None] ** 2) * generator.uniform(
-        0.6, 1.2, (batch, 1)
-    ) + _BLOOD * 0.35 * generator.uniform(0, 1.6, (batch, 1))
-    melanin = darker * generator.uniform(0.25, 0.75, (batch, 1)) * (1.0 - 0.4 * dark[:, None])
-    blood = _BLOOD * generator.uniform(0.5, 1.5, (batch, 1)) * (1.15 - 0.75 * dark[:, None])
-    cavity = generator.uniform(0.15, 0.75, (batch, 1)) * np.array([-0.75, -1.0, -1.0])
-    natural = (
-        base
-        - darker * (0.2 + 0.9 * dark[:, None]) * generator.uniform(0.3, 1.0, (batch, 1))
-        + _BLOOD * generator.normal(0.35, 0.25, (batch, 1))
-    )
+
+    def uniform(low: float, high: float) -> np.ndarray:
+        return generator.uniform(low, high, batch)
+
+    dark = tones[0] + (tones[1] - tones[0]) * uniform(0, 1) ** 1.15
+    level = np.interp(dark, np.linspace(0, 1, len(_LEVELS)), _LEVELS)
+    known = _log_skin(_MELANIN, np.full(len(_MELANIN), _BLOOD)).mean(1)
+    melanin = np.interp(-level, -known, _MELANIN)
+    blood = np.clip(_BLOOD * np.exp(generator.normal(0.05, 0.38, batch)), 0.004, 0.06)
+    plain = _log_skin(melanin, blood)
+    base = plain + (level - _log_skin(melanin, np.full(batch, _BLOOD)).mean(1))[:, None]
+    base = base + generator.normal(0, 0.09, (batch, 1)) * np.array([0.2, 0.0, -1.0]) + generator.normal(0, 0.05, (batch, 1))
+    base = base + _kept_within(base, tones)[:, None]
+    lacking = np.clip((0.1 + 0.55 * dark) * uniform(0.7, 1.2), 0.0, 0.75)  # melanin that the palm lacks
+    palm = _log_skin(melanin * (1.0 - lacking), blood * uniform(1.0, 1.7)) - plain
+    spot = (_log_skin(melanin + _MELANIN_STEP, blood) - plain) * uniform(0.6, 1.1)[:, None]
+    spot *= (1.0 + 0.8 * dark)[:, None]  # a darker skin's spots have more melanin
+    full = (_log_skin(melanin, blood * _BLOOD_STEP) - plain) * uniform(0.7, 1.3)[:, None]
+    cavity = uniform(0.25, 0.55)[:, None] * np.array([-0.7, -1.0, -1.0])
+    natural = _log_skin(melanin * (1.0 - lacking * uniform(0.6, 1.1)), blood * np.exp(generator.normal(0.15, 0.3, batch)))
+    natural = natural - plain + generator.normal(0.05, 0.08, (batch, 1))
     polish = np.log(np.clip(generator.uniform(0.02, 1.0, (batch, 3)) ** 2.2, 0.003, 0.9))
     polish = np.where(
         generator.random((batch, 1)) < 0.5,
         np.log(np.array([0.5, 0.03, 0.05])) + generator.normal(0, 0.4, (batch, 3)),
         polish,
     )
-    nail = np.where(generator.random((batch, 1)) < 0.12, np.minimum(polish, -0.05), natural) - base
-    return np.stack([base, palm, melanin, blood, cavity, nail], -1).astype(np.float32)
+    nail = np.where(generator.random((batch, 1)) < 0.12, np.minimum(polish, -0.05) - base, natural)
+    return np.stack([base, palm, spot, full, cavity, nail], -1).astype(np.float32)

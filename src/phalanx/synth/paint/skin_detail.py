@@ -1,4 +1,5 @@
-"""Detail of skin on the rest surface: creases, wrinkles, nails, veins, freckles, moles, tattoos, hair, blotches and fine relief."""
+"""Detail of skin on the rest surface: photographed creases and pores (`paint.photographs`), and what differs from person to person:
+lines of the palm, wrinkles, nails, veins, freckles, moles, tattoos, hair, blotches and fine relief."""
 
 from __future__ import annotations
 
@@ -12,10 +13,14 @@ from phalanx.hand.anatomy import AXES, FLEXION
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FINGERS
 from phalanx.render.visibility import visibility
+from phalanx.synth.paint.photographs import mix_detail
 from phalanx.synth.paint.surface import area_normals
 
 TEXTURE_SIDE = 512
 """Texels along each side of the texture that detail is painted in."""
+
+MELANIN_UNIT, BLOOD_UNIT, SHADE_UNIT = 0.4, 0.3, 0.4  # amounts (`pigment.separate`) that a unit of a channel stands for
+RELIEF = 0.0013  # metres that skin lies lower for a unit of shade
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class Noise:
         return grid.view(-1).numpy() * 1.6
 
 
-def _line(distance: np.ndarray, width: float | np.ndarray) -> np.ndarray:
+def line(distance: np.ndarray, width: float | np.ndarray) -> np.ndarray:
     """1 on a line, falling smoothly within its width on either side."""
     return np.exp(-((distance / width) ** 2))
 
@@ -108,7 +113,7 @@ def _curve_distance(points: np.ndarray, controls: np.ndarray) -> tuple[np.ndarra
     return np.sqrt(best), where
 
 
-def _step(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def step(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
@@ -122,46 +127,50 @@ class _Marks:
     wrinkles: np.ndarray  # (T,)
     nail: np.ndarray  # (T,)
     nail_tone: np.ndarray  # (T,) light free edges and lunulas of nails
-    redness: np.ndarray  # (T,) blood
+    dark: np.ndarray  # (T,) melanin over the joints of fingers
     palmar: np.ndarray  # (T,) cosine between the normal and the side that palm and fingers bend to
 
     @staticmethod
     def blank(texels: Texels) -> _Marks:
         """Nothing drawn yet."""
-        creases, wrinkles, nail, nail_tone, redness = (np.zeros(len(texels.position)) for _ in range(5))
-        return _Marks(creases, wrinkles, nail, nail_tone, redness, texels.normal[:, 2].copy())
+        creases, wrinkles, nail, nail_tone, dark = (np.zeros(len(texels.position)) for _ in range(5))
+        return _Marks(creases, wrinkles, nail, nail_tone, dark, texels.normal[:, 2].copy())
 
 
-def paint_variant(generator: np.random.Generator, texels: Texels, joints: np.ndarray) -> dict[str, np.ndarray]:
+def paint_variant(
+    generator: np.random.Generator, texels: Texels, joints: np.ndarray, half: int | None = None
+) -> dict[str, np.ndarray]:
     """One skin: fields `(T,)` named as `skin.CHANNELS`, with `height` in metres instead of slopes.
 
     Args:
-        texels: where the texels lie on the rest surface.
+        texels: where the texels lie on the rest surface, of a texture of `TEXTURE_SIDE`.
         joints: (21, 3) rest joints, metres.
+        half: the half of the photographs that it is from, 0 or 1; none: all.
     """
     noise = Noise(generator, texels.position)
     warp = noise(0.012) * 0.0008 + noise(0.004) * 0.0003
     marks = _Marks.blank(texels)
     age = generator.random()
+    photographed = mix_detail(generator, texels.pixel, TEXTURE_SIDE, half)
     for finger in range(5):
         _mark_finger(marks, generator, texels, joints, finger, warp, age)
     _crease_palm(marks, generator, texels, joints, warp)
     _crease_wrist(marks, generator, texels, warp)
-    palm = _step(marks.palmar, -0.25, 0.45) * _step(1 - texels.weights[:, 1], 0.2, 0.8)
-    _redden(marks, generator, noise, texels, joints, palm)
+    palm = step(marks.palmar, -0.25, 0.45) * step(1 - texels.weights[:, 1], 0.2, 0.8)
     veins = _veins(generator, noise, texels, marks.palmar)
+    mottle = 0.5 * noise(0.012) + 0.3 * noise(0.006) + 0.2 * noise(0.003)
+    blood = mottle * (0.08 + 0.22 * palm) * generator.uniform(0.3, 1.3) - 0.3 * veins
     melanin = _melanin(generator, noise, texels, marks, veins, palm)
-    height = _height(noise, marks, veins, palm, age)
-    nail, skin = marks.nail, 1 - marks.nail
-    cavity = np.clip(marks.creases + 0.45 * marks.wrinkles + 0.03 * np.abs(noise(0.0018)), 0, 1)
+    nail, skin = marks.nail, 1 - 0.75 * marks.nail
+    shade = photographed.shade * skin
     return {
         "palm": palm,
-        "melanin": melanin * skin - 1.2 * marks.nail_tone,
-        "blood": (marks.redness - 0.3 * veins) * skin - 0.8 * marks.nail_tone,
-        "cavity": cavity * (1 - 0.8 * nail),
+        "melanin": (melanin + photographed.melanin / MELANIN_UNIT) * skin - 1.2 * marks.nail_tone,
+        "blood": (blood + photographed.blood / BLOOD_UNIT) * skin - 0.8 * marks.nail_tone,
+        "cavity": np.clip(0.1 + shade / SHADE_UNIT + marks.creases + 0.3 * marks.wrinkles, 0, 1) * (1 - 0.8 * nail),
         "nail": nail,
-        "gloss": np.clip(0.35 + 0.12 * noise(0.004) + 0.65 * nail + 0.12 * palm, 0, 1),
-        "height": height,
+        "gloss": np.clip(0.35 + 0.12 * noise(0.004) - 0.8 * shade + 0.65 * nail + 0.12 * palm, 0, 1),
+        "height": _height(noise, marks, veins, palm, age) - RELIEF * shade,
     }
 
 
@@ -206,46 +215,22 @@ def _mark_finger(
     warp: np.ndarray,
     age: float,
 ) -> None:
-    """Creases, wrinkles, blood and the nail of a finger; `warp (T,)` metres by which lines waver, `age` 0 to 1."""
+    """Wrinkles, darker knuckles and the nail of a finger; `warp (T,)` metres by which lines waver, `age` 0 to 1."""
     weight = _finger_weight(texels)[:, finger]
     mine = weight > 0.3
     warped = warp[mine]
-    soft = _step(weight[mine], 0.3, 0.85)  # no seam where the finger meets the palm
+    soft = step(weight[mine], 0.3, 0.85)  # no seam where the finger meets the palm
     side = np.zeros(len(warped))
     for number in range(3):
         segment = _segment(texels, mine, joints, finger, number)
-        along, facing = segment.along, segment.facing
+        facing = segment.facing
         side += facing * segment.weight
-        _crease_joint(marks, generator, segment, mine, finger, number, warped)
         if number > 0:
             _wrinkle_knuckle(marks, generator, segment, mine, number, warped, age)
-        blood = 0.5 * soft * _line(along, 0.008) * _step(-facing, -0.3, 0.6) * (1.0 if number else 0.5)
-        marks.redness[mine] += blood
-        if number == 2:  # the last segment: red tip and nail
-            marks.redness[mine] += 0.8 * _step(along, 0.35 * segment.length, 1.1 * segment.length)
+        marks.dark[mine] += soft * line(segment.along, 0.008) * step(-facing, 0.0, 0.7) * (1.0 if number else 0.6)
+        if number == 2:
             _add_nail(marks, generator, segment, mine, finger)
     marks.palmar[mine] += soft * (side - marks.palmar[mine])
-
-
-def _crease_joint(
-    marks: _Marks,
-    generator: np.random.Generator,
-    segment: _Segment,
-    mine: np.ndarray,
-    finger: int,
-    number: int,
-    warped: np.ndarray,
-) -> None:
-    """Flexion creases on the palmar side, at the joint; those of the fingers' first joints at the web, half a phalanx on."""
-    along = segment.along
-    at = 0.5 * segment.length if (number == 0 and finger > 0) else -0.0015 + generator.normal(0, 0.0006)
-    width = 0.0009 * generator.uniform(0.8, 1.4)
-    lines = _line(along - at + warped, width)
-    if generator.random() < 0.75:
-        strength, apart = generator.uniform(0.3, 0.9), generator.uniform(0.0018, 0.003)
-        lines = np.maximum(lines, strength * _line(along - at - apart + warped, 0.7 * width))
-    if finger > 0 or number > 0:
-        _raise(marks.creases, mine, lines * _step(segment.facing, -0.1, 0.5) * generator.uniform(0.6, 1.0))
 
 
 def _wrinkle_knuckle(
@@ -262,8 +247,8 @@ def _wrinkle_knuckle(
     ripple = np.zeros(len(warped))
     for _ in range(int(generator.integers(4, 8))):
         strength, at = generator.uniform(0.3, 1.0), generator.normal(0, 0.5 * reach)
-        ripple = np.maximum(ripple, strength * _line(segment.along - at + 2.2 * warped, 0.0006))
-    _raise(marks.wrinkles, mine, ripple * _step(-segment.facing, 0.1, 0.7) * (0.45 + 0.75 * age))
+        ripple = np.maximum(ripple, strength * line(segment.along - at + 2.2 * warped, 0.0006))
+    _raise(marks.wrinkles, mine, ripple * step(-segment.facing, 0.1, 0.7) * (0.25 + 0.65 * age))
 
 
 def _add_nail(marks: _Marks, generator: np.random.Generator, segment: _Segment, mine: np.ndarray, finger: int) -> None:
@@ -275,12 +260,12 @@ def _add_nail(marks: _Marks, generator: np.random.Generator, segment: _Segment, 
     nail_long = (0.62 if finger else 0.58) * end * generator.uniform(0.8, 1.02)
     centre = end - 0.5 * nail_long + 0.0005
     form = np.abs((along - centre) / (0.5 * nail_long)) ** 3.5 + np.abs(across / (0.80 * half)) ** 3.5
-    plate = _step(1.0 - form, -0.12, 0.18) * _step(-facing, 0.02, 0.22) * (segment.weight > 0.3)
+    plate = step(1.0 - form, -0.12, 0.18) * step(-facing, 0.02, 0.22) * (segment.weight > 0.3)
     _raise(marks.nail, mine, plate)
-    rim = _line(form - 1.12, 0.28) * _step(-facing, 0.0, 0.2) * (along < end - 0.002)
+    rim = line(form - 1.12, 0.28) * step(-facing, 0.0, 0.2) * (along < end - 0.002)
     _raise(marks.creases, mine, 0.55 * rim * (segment.weight > 0.3))
-    free = _step(along, end - generator.uniform(0.001, 0.0026), end - 0.0004)
-    lunula = _line(np.hypot((along - centre + 0.52 * nail_long) / 0.0035, across / 0.0045), 0.7)
+    free = step(along, end - generator.uniform(0.001, 0.0026), end - 0.0004)
+    lunula = line(np.hypot((along - centre + 0.52 * nail_long) / 0.0035, across / 0.0045), 0.7)
     marks.nail_tone[mine] += plate * (0.9 * free + 0.5 * lunula * generator.random() - 0.15)
 
 
@@ -313,23 +298,23 @@ def _crease_palm(
     marks: _Marks, generator: np.random.Generator, texels: Texels, joints: np.ndarray, warp: np.ndarray
 ) -> None:
     """The three great lines of the palm, and a few small ones."""
-    on_palm = _step(texels.normal[:, 2], 0.15, 0.6) * texels.weights[:, [0, 2, 3, 5, 8, 11, 14]].sum(1)
+    on_palm = step(texels.normal[:, 2], 0.15, 0.6) * texels.weights[:, [0, 2, 3, 5, 8, 11, 14]].sum(1)
     inner = np.flatnonzero(on_palm > 0.02)
     flat = texels.position[inner, :2] + warp[inner, None]
 
     def jitter(amount: float) -> np.ndarray:
         return generator.normal(0, amount, 2)
 
-    for line in _great_lines(joints):
-        distance, where = _curve_distance(flat, line + np.stack([jitter(0.0022) for _ in range(4)]))
+    for controls in _great_lines(joints):
+        distance, where = _curve_distance(flat, controls + np.stack([jitter(0.0022) for _ in range(4)]))
         narrowing = 0.0010 * generator.uniform(0.8, 1.5) * (1.15 - 0.5 * where)
-        _raise(marks.creases, inner, generator.uniform(0.65, 1.0) * _line(distance, narrowing) * on_palm[inner])
+        _raise(marks.creases, inner, generator.uniform(0.35, 0.95) * line(distance, narrowing) * on_palm[inner])
     for _ in range(int(generator.integers(5, 12))):
         start = joints[0, :2] + np.array([generator.uniform(-0.03, 0.03), generator.uniform(0.015, 0.085)])
         turn, reach = generator.normal(0.5 * np.pi, 0.9), generator.uniform(0.008, 0.03)
         run = reach * np.array([np.cos(turn), np.sin(turn)])
         distance, _ = _curve_distance(flat, np.array([start, start + 0.5 * run + jitter(0.003), start + run]))
-        _raise(marks.creases, inner, generator.uniform(0.15, 0.5) * _line(distance, 0.0008) * on_palm[inner])
+        _raise(marks.creases, inner, generator.uniform(0.15, 0.5) * line(distance, 0.0008) * on_palm[inner])
 
 
 def _crease_wrist(marks: _Marks, generator: np.random.Generator, texels: Texels, warp: np.ndarray) -> None:
@@ -339,26 +324,11 @@ def _crease_wrist(marks: _Marks, generator: np.random.Generator, texels: Texels,
         bow = y + 30.0 * p[:, 0] ** 2 * generator.uniform(-0.03, 0.06) + generator.normal(0, 0.001)
         crease = (
             generator.uniform(0.4, 0.9)
-            * _line(p[:, 1] - bow + 1.5 * warp, 0.0010)
-            * _step(texels.normal[:, 2], 0.1, 0.6)
+            * line(p[:, 1] - bow + 1.5 * warp, 0.0010)
+            * step(texels.normal[:, 2], 0.1, 0.6)
             * (_finger_weight(texels).sum(1) < 0.1)
         )
         np.maximum(marks.creases, crease, out=marks.creases)
-
-
-def _redden(
-    marks: _Marks, generator: np.random.Generator, noise: Noise, texels: Texels, joints: np.ndarray, palm: np.ndarray
-) -> None:
-    """Blood in the balls of thumb and little finger, under the knuckles, and in blotches."""
-    x, y = texels.position[:, 0], texels.position[:, 1]
-    little, thumb = joints[17, :2], joints[2, :2]
-    thenar = _line(np.hypot(x - 0.6 * thumb[0] - 0.006, y - thumb[1]), 0.02)
-    hypothenar = _line(np.hypot(x - little[0] * 0.75, y - 0.45 * little[1]), 0.02)
-    heads = sum(_line(np.hypot(x - joints[j, 0], y - joints[j, 1] - 0.004), 0.012) for j in (5, 9, 13, 17))
-    marks.redness += 0.45 * palm * (thenar + hypothenar + heads) * generator.uniform(0.5, 1.4)
-    marks.redness += 0.25 * _step(-texels.normal[:, 2], 0.0, 0.7) * np.minimum(heads, 1.0)
-    mottle = 0.5 * noise(0.012) + 0.3 * noise(0.006) + 0.25 * noise(0.003)
-    marks.redness += mottle * (0.07 + 0.26 * palm) * generator.uniform(0.4, 1.4)
 
 
 def _veins(generator: np.random.Generator, noise: Noise, texels: Texels, palmar: np.ndarray) -> np.ndarray:
@@ -367,9 +337,9 @@ def _veins(generator: np.random.Generator, noise: Noise, texels: Texels, palmar:
     ridge = 1 - np.abs(noise((0.016, 0.07, 0.03)) + 0.2 * noise(0.02)) / 0.16
     return (
         np.clip(ridge, 0, 1)
-        * _step(-palmar, 0.35, 0.8)
-        * _step(y, -0.2, 0.0)
-        * (1 - _step(y, 0.07, 0.1))
+        * step(-palmar, 0.35, 0.8)
+        * step(y, -0.2, 0.0)
+        * (1 - step(y, 0.07, 0.1))
         * generator.uniform(0, 1.0) ** 1.5
     )
 
@@ -379,28 +349,27 @@ def _melanin(
 ) -> np.ndarray:
     """Darker and lighter patches `(T,)`, freckles, moles, a tattoo, hair."""
     p, back = texels.position, 1 - palm
-    melanin = 0.14 * noise(0.02) + 0.09 * noise(0.005) + 0.10 * noise(0.0022)
-    melanin = melanin * (0.4 + 0.6 * back)
-    melanin += 0.5 * marks.wrinkles + 0.3 * veins
+    melanin = 0.14 * noise(0.02) * (0.4 + 0.6 * back)
+    melanin += generator.uniform(0.05, 0.4) * marks.dark + 0.3 * marks.wrinkles + 0.25 * veins
     freckles = generator.random() ** 2
-    melanin += back * freckles * 0.8 * _step(noise(0.0024) + 0.4 * noise(0.02), 1.8 - 0.4 * freckles, 2.6)
+    melanin += back * freckles * 0.8 * step(noise(0.0024) + 0.4 * noise(0.02), 1.8 - 0.4 * freckles, 2.6)
     for _ in range(int(generator.poisson(1.5))):  # moles
         spot = p[int(generator.integers(len(p)))]
-        melanin += back * 1.6 * _line(np.linalg.norm(p - spot, axis=1), generator.uniform(0.0005, 0.0013))
+        melanin += back * 1.6 * line(np.linalg.norm(p - spot, axis=1), generator.uniform(0.0005, 0.0013))
     if generator.random() < 0.12:  # a tattoo on the back of the hand or the forearm
         spot = np.array([0.0, generator.choice([0.05, -0.06]), -0.02]) + generator.normal(0, 0.008, 3)
-        lines = _line(noise(generator.uniform(0.006, 0.015)), 0.25) * _step(noise(0.01), -0.8, -0.2)
-        melanin += 2.2 * back * lines * _step(-np.linalg.norm((p - spot) / [1.0, 1.6, 1.0], axis=1), -0.028, -0.024)
+        lines = line(noise(generator.uniform(0.006, 0.015)), 0.25) * step(noise(0.01), -0.8, -0.2)
+        melanin += 2.2 * back * lines * step(-np.linalg.norm((p - spot) / [1.0, 1.6, 1.0], axis=1), -0.028, -0.024)
     if generator.random() < 0.4:  # hair
-        strand = np.clip(1 - np.abs(noise((0.0012, 0.009, 0.0012))) / 0.25, 0, 1) * _step(noise(0.003), 0.1, 0.6)
-        melanin += 0.9 * generator.random() * strand * back * _step(-p[:, 1], -0.04, 0.03)
+        strand = np.clip(1 - np.abs(noise((0.0012, 0.009, 0.0012))) / 0.25, 0, 1) * step(noise(0.003), 0.1, 0.6)
+        melanin += 0.9 * generator.random() * strand * back * step(-p[:, 1], -0.04, 0.03)
     return melanin
 
 
 def _height(noise: Noise, marks: _Marks, veins: np.ndarray, palm: np.ndarray, age: float) -> np.ndarray:
     """Relief `(T,)` in metres that is finer than the mesh."""
     skin = 1 - marks.nail
-    height = -0.00030 * marks.creases - 0.00016 * marks.wrinkles + 0.0005 * veins + 0.00025 * marks.nail
+    height = -0.00026 * marks.creases - 0.00012 * marks.wrinkles + 0.0005 * veins + 0.00025 * marks.nail
     height += 0.0007 * noise((0.016, 0.022, 0.016)) * (0.3 + 0.7 * palm)  # pads and hollows
     return height + skin * (0.00005 * noise(0.0016) + 0.00005 * noise(0.0026) + 0.0001 * noise(0.006)) * (
         0.6 + 0.8 * age
