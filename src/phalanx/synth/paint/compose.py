@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -94,6 +94,20 @@ def _draw_things(generator: np.random.Generator, batch: int) -> tuple[np.ndarray
     colour = PALETTE[generator.integers(0, len(PALETTE), count)] / 255.0 + generator.normal(0, 0.06, (count, 3))
     texture = np.where(generator.random(count) < 0.5, generator.integers(0, batch, count), -1)
     return blocked, thing, np.clip(colour, 0.02, 1) ** 2, texture
+
+
+def before_surfaces(draw: ComposeDraw, pictures: np.ndarray) -> ComposeDraw:
+    """The same, without shadows and other hands in `pictures`, in which hands are at a surface that has shadows of its own."""
+    shadowed, joined = (~np.isin(rows, pictures) for rows in (draw.shadowed, draw.joined))
+    return replace(
+        draw,
+        shadowed=draw.shadowed[shadowed],
+        shadow=draw.shadow[shadowed],
+        joined=draw.joined[joined],
+        guests=draw.guests[joined],
+        placement=draw.placement[joined],
+        guest_gain=draw.guest_gain[joined],
+    )
 
 
 def of_frames(draw: ComposeDraw, place: np.ndarray) -> ComposeDraw:

@@ -54,8 +54,24 @@ def spots(points: Tensor, place: Tensor) -> Tensor:
     return empty[place]
 
 
+@dataclass
+class NearGround:
+    """Surfaces near the hand in the N pictures `rows`: depth and coverage `(N, S, S)`, infrared reflectance `(N,)`."""
+
+    rows: Tensor
+    depth: Tensor
+    coverage: Tensor
+    albedo: Tensor
+
+
 def scene_depth(
-    depth: Tensor, coverage: Tensor, spot: Tensor, K: Tensor, skin: Tensor, draw: GroundDraw
+    depth: Tensor,
+    coverage: Tensor,
+    spot: Tensor,
+    K: Tensor,
+    skin: Tensor,
+    draw: GroundDraw,
+    near: NearGround | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Depth and infrared reflectance of everything that is seen, without gaps.
 
@@ -65,6 +81,7 @@ def scene_depth(
         K: `(B, 3, 3)`.
         skin: `(B,)` infrared reflectance of what is in front.
         draw: what `draw_ground` drew.
+        near: surfaces near hands; they stand before the drawn wall, and there is no other table.
 
     Returns:
         `(B, S, S)` metres and `(B, S, S)` in 0..1.
@@ -85,7 +102,13 @@ def scene_depth(
     level = lowest + on(draw.below) - lean[:, 1] * middle
     steep = y - lean[:, 0] * x - lean[:, 1]
     table = torch.where((steep > 1e-3) & (level > 0), level / steep.clamp_min(1e-3), torch.inf)
+    if near is not None:
+        table[near.rows] = torch.inf
     ground = torch.minimum(wall, table).clamp_max(_FARTHEST)
     light = torch.where(table < wall, on(draw.albedo[:, 1]), on(draw.albedo[:, 0]))
+    if near is not None:
+        shown = near.coverage > 0.5
+        ground[near.rows] = torch.where(shown, near.depth.clamp_max(_FARTHEST), ground[near.rows])
+        light[near.rows] = torch.where(shown, near.albedo[:, None, None], light[near.rows])
     front = (coverage > 0.5) & (depth > 0)
     return torch.where(front, depth, ground), torch.where(front, skin[:, None, None], light)
