@@ -2,7 +2,7 @@
 
 The synthetic pictures are copies of the real photos' hands, as the estimator sees those, so that neither poses nor views give them away.
 Real and synthetic pictures go the same way: the estimator finds the hand, the crop is cut around it with the hand upright, brought to
-48 x 48 pixels and through JPEG; what lies outside the hand's silhouette, as predicted, is taken away.
+64 x 64 pixels and through JPEG; what lies outside the hand's silhouette, as predicted, is taken away.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from phalanx.metrics.classification import grouped_folds
 from phalanx.predict.predictor import Predictor
 from phalanx.render.visibility import visibility
 
-SIZE = 48  # of the crops
+SIZE = 64  # of the crops
 QUALITY = 90  # of their JPEG
 FACTOR = 1.2  # side of the crops over the extent of the joints
 FOLDS = 5
@@ -60,7 +60,8 @@ def look(predictor: Predictor, path: Path, size: int) -> tuple[np.ndarray, HandP
 
 
 def hand_crop(predictor: Predictor, image: np.ndarray, hand: HandPrediction) -> np.ndarray:
-    """The hand's crop after JPEG (SIZE, SIZE, 3), and in a fourth channel its silhouette, 255 inside; one pixel of its edge is left out."""
+    """The hand's crop after JPEG (SIZE, SIZE, 3), and in a fourth channel its silhouette, 255 inside. Two pixels at
+    its edge are left out: there, what lies behind a hand that was not found exactly would tell photos from copies."""
     box = box_around_points(hand.joints_2d, FACTOR, upright_angle(hand.joints_2d))
     crop, crop_to_image = square_crop(image, box, SIZE)
     model = predictor.model
@@ -68,7 +69,7 @@ def hand_crop(predictor: Predictor, image: np.ndarray, hand: HandPrediction) -> 
     K = torch.as_tensor(np.linalg.inv(crop_to_image) @ hand.K, dtype=torch.float32)[None]
     vertices = torch.as_tensor(hand.vertices, dtype=torch.float32)[None]
     inside = (visibility(vertices, faces, K, SIZE, SIZE)[0] >= 0).numpy().astype(np.uint8)
-    inside = cv2.erode(inside, np.ones((3, 3), np.uint8), borderValue=0)
+    inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderValue=0)
     encoded = cv2.imencode(".jpg", crop[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     crop = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
     return np.dstack([crop, 255 * inside])
@@ -92,14 +93,14 @@ class _Judge(nn.Sequential):
 
 
 def levelled(crops: np.ndarray, level: bool) -> Tensor:
-    """Crops (N, S, S, 4) as the judge takes them; with `level` each hand has mean 0 and standard deviation 1, so that a photographer's
-    light and exposure say nothing."""
+    """Crops (N, S, S, 4) as the judge takes them; with `level` each colour has mean 0 and standard deviation 1 in each hand, so
+    that skin tone, exposure and white balance say nothing."""
     values = torch.as_tensor(crops).permute(0, 3, 1, 2).float() / 255
     image, inside = values[:, :3], values[:, 3:]
     if level:
         area = inside.sum((2, 3), keepdim=True).clamp_min(1)
         image = image - (image * inside).sum((2, 3), keepdim=True) / area
-        spread = ((image.square() * inside).sum((1, 2, 3), keepdim=True) / (3 * area)).sqrt()
+        spread = ((image.square() * inside).sum((2, 3), keepdim=True) / area).sqrt()
         image = image / spread.clamp_min(1e-3)
     else:
         image = 4 * (image - 0.45)
