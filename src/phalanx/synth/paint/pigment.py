@@ -32,7 +32,7 @@ _TO_SRGB = np.array([[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0
 _OXYGENATION = 0.7
 _EPIDERMIS = 0.006  # cm
 _SLANT = 1.25  # diffuse light passes the epidermis aslant
-_UNTOUCHED = 0.02  # share of light that comes back without having met a pigment
+_UNTOUCHED = 0.032  # share of light that comes back without having met a pigment
 _BLOOD_PER_MOLE = 2.303 * 150.0 / 64500.0  # from molar extinction to absorption (1 / cm) of whole blood
 
 

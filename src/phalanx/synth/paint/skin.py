@@ -68,7 +68,8 @@ def skin_bank(variants: int, side: int, device: str) -> Tensor:
 _LEVELS = np.array([-0.35, -0.60, -0.95, -1.50, -2.32, -3.3])
 _EXPOSURE = np.log(1.4)  # photographs of hands are exposed for them
 _BLOOD = 0.018  # share of the dermis that is blood, in most people
-_MELANIN = np.geomspace(0.003, 0.7, 128)
+_MELANIN = np.geomspace(0.003, 0.45, 128)
+_LESS_RED = np.array([-0.10, 0.03, 0.07])  # log, of brown skin: the model makes it redder than photographs do
 _MELANIN_STEP = 0.05  # share of the epidermis
 _BLOOD_STEP = 2.2  # times
 
@@ -105,9 +106,11 @@ def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float
     blood = np.clip(_BLOOD * np.exp(generator.normal(0.05, 0.38, batch)), 0.004, 0.06)
     plain = _log_skin(melanin, blood)
     base = plain + (level - _log_skin(melanin, np.full(batch, _BLOOD)).mean(1))[:, None]
-    base = base + generator.normal(0, 0.09, (batch, 1)) * np.array([0.2, 0.0, -1.0]) + generator.normal(0, 0.05, (batch, 1))
+    base = base + np.minimum(2.0 * dark, 1.0)[:, None] * _LESS_RED
+    base = base + generator.normal(0, 0.06, (batch, 1)) * np.array([0.2, 0.0, -1.0])
+    base = base + generator.normal(0, 0.05, (batch, 1))
     base = base + _kept_within(base, tones)[:, None]
-    lacking = np.clip((0.1 + 0.55 * dark) * uniform(0.7, 1.2), 0.0, 0.75)  # melanin that the palm lacks
+    lacking = np.clip((0.1 + 0.62 * dark) * uniform(0.7, 1.2), 0.0, 0.75)  # melanin that the palm lacks
     palm = _log_skin(melanin * (1.0 - lacking), blood * uniform(1.0, 1.7)) - plain
     spot = (_log_skin(melanin + _MELANIN_STEP, blood) - plain) * uniform(0.6, 1.1)[:, None]
     spot *= (1.0 + 0.8 * dark)[:, None]  # a darker skin's spots have more melanin
