@@ -86,6 +86,11 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--backgrounds", metavar="DIR", help="photographs to put behind hands (default: made-up clutter)"
     )
+    parser.add_argument(
+        "--panoramas",
+        metavar="DIR",
+        help="HDR panoramas (.hdr, .exr) that hands stand in, lit by them (default: 26 small ones of the package)",
+    )
     add_quiet(parser)
 
 
@@ -138,8 +143,10 @@ def _config(args: argparse.Namespace) -> SynthConfig:
 
     from phalanx.synth import SynthConfig
 
-    if args.backgrounds and not Path(args.backgrounds).is_dir():
-        raise InputError(f"{args.backgrounds}: there is no such folder of backgrounds")
+    for name in ("backgrounds", "panoramas"):
+        folder = getattr(args, name)
+        if folder and not Path(folder).is_dir():
+            raise InputError(f"{folder}: there is no such folder of {name}")
     rig = args.rig if args.views is None else f"ring{args.views}"
     if rig is not None:
         from phalanx.synth.scene.rigs import load_rig
@@ -155,4 +162,5 @@ def _config(args: argparse.Namespace) -> SynthConfig:
         camera=args.camera,
         depth_sensor=args.depth_sensor,
         backgrounds=Path(args.backgrounds) if args.backgrounds else None,
+        panoramas=Path(args.panoramas) if args.panoramas else None,
     )

@@ -52,7 +52,7 @@ def stand_in_panoramas(
     K = shot.K[torch.as_tensor(first, device=shot.device)]
     look_around(behind, draw[first], bank, light[first], to_camera[first], K, distance)
     factor = exposures(behind, light[first], draw[first])
-    behind.mul_(torch.as_tensor(factor, device=shot.device)[:, None, None, None])
+    behind.mul_(torch.as_tensor(factor, device=shot.device)[:, :, None, None])
     return exposed(light, factor[shot.place])
 
 

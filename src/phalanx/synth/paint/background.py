@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from phalanx.core.allocator import cache_blocks
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator as stream_generator
+from phalanx.data.images import read_image
 from phalanx.geometry.grids import sampling_grid
 from phalanx.synth.paint.clutter import paint
 
@@ -25,15 +27,22 @@ _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
 def _photograph(generator: np.random.Generator, files: list[Path]) -> np.ndarray:
-    path = files[int(generator.integers(len(files)))]
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise InputError(f"{path}: cannot be read as a picture")
-    height, width = picture.shape[:2]
-    side = max(1, int(min(height, width) * generator.uniform(0.5, 1.0)))
-    top, left = int(generator.integers(0, height - side + 1)), int(generator.integers(0, width - side + 1))
-    cut = picture[top : top + side, left : left + side]
-    return cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)[..., ::-1]
+    """A tile cut from one of the files, `(_SIDE, _SIDE, 3)`. Files that cannot be read are named in a warning and taken off the list."""
+    folder = files[0].parent
+    while files:
+        number = int(generator.integers(len(files)))
+        try:
+            picture = read_image(files[number])
+        except InputError as error:
+            warnings.warn(f"{error}; it is left out", stacklevel=2)
+            files.pop(number)
+            continue
+        height, width = picture.shape[:2]
+        side = max(1, int(min(height, width) * generator.uniform(0.5, 1.0)))
+        top, left = int(generator.integers(0, height - side + 1)), int(generator.integers(0, width - side + 1))
+        cut = picture[top : top + side, left : left + side]
+        return cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    raise InputError(f"{folder}: none of its pictures can be read")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -70,7 +79,7 @@ def tile_bank(
         half: the half of the photographs, by their names, that tiles are cut from, 0 or 1; none: all.
 
     Raises:
-        InputError: the folder does not exist, holds no pictures or none of this half, or one of them cannot be read.
+        InputError: the folder does not exist, or holds no pictures, none of this half or none that can be read.
     """
     files = _files(photographs) if photographs is not None else []
     if half is not None:

@@ -16,6 +16,9 @@ from phalanx.synth.paint.panorama import PanoramaBank, seen
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _SKIN = 0.35  # reflectance that cameras are taken to expect of the hand
 _GREY = 0.2  # what auto-exposure brings the mean to, linear
+_SEEN = np.array(
+    [[0, 0, -1], [0.8, 0, -0.6], [-0.8, 0, -0.6], [0, 0.8, -0.6], [0, -0.8, -0.6]]
+)  # normals of what is seen
 _HAND_COUNTS = 0.6  # share of the hand in what is exposed for, the rest is the background's
 
 
@@ -34,6 +37,7 @@ class StandpointDraw:
     detail: np.ndarray  # (N,) contrast of fine detail that panoramas are too coarse for
     aperture: np.ndarray  # (N,) metres: the diameter of the lens's opening
     exposure: np.ndarray  # (N,) by what factor exposure is off
+    balance: np.ndarray  # (N,) how much of the light's colour the camera's white balance takes, 0 to 1
 
     def __getitem__(self, index: np.ndarray) -> StandpointDraw:
         return map_fields(self, lambda value: value[index])
@@ -62,6 +66,7 @@ def draw_standpoints(
         np.where(generator.random(hands) < 0.5, generator.uniform(0.1, 0.5, hands), 0.0),
         np.exp(generator.normal(np.log(0.003), 0.9, hands)),
         np.exp(generator.normal(0.0, 0.3, hands)),
+        generator.uniform(0.2, 0.95, hands),
     )
 
 
@@ -150,18 +155,21 @@ def look_around(
 
 
 def exposures(behind: Tensor, light: LightDraw, draw: StandpointDraw) -> np.ndarray:
-    """Factors `(P,)` by which cameras expose what they see: 1 where they do not stand in a panorama.
+    """Factors `(P, 3)` by which cameras develop the colours that they see: 1 where they do not stand in a panorama.
 
-    Exposure weighs the hand, taken to be a plane of skin that faces the camera, against what is `behind (P, 3, S, S)`.
+    White balance takes some of the colour of the light on the hand. Exposure weighs the hand, taken to be skin that faces the camera
+    or leans to any side, against what is `behind (P, 3, S, S)`.
     """
     mean = behind.mean((2, 3)).cpu().numpy() @ _LUMINANCE
-    facing = np.tile(np.array([0.0, 0.0, -1.0]), (len(mean), 1))
-    hand = _SKIN * (light_on_planes(light, facing) + light.ambient[:, :, 0]) @ _LUMINANCE / 2 + 1e-3
-    counted = hand**_HAND_COUNTS * (mean + 1e-3) ** (1 - _HAND_COUNTS)
-    return np.where(draw.inside, _GREY * draw.exposure / counted, 1.0).astype(np.float32)
+    each = [light_on_planes(light, np.tile(normal, (len(mean), 1))) for normal in _SEEN]
+    lit = np.mean(each, 0) + 1e-3  # (P, 3)
+    grey = lit @ _LUMINANCE
+    counted = (_SKIN * grey) ** _HAND_COUNTS * (mean + 1e-3) ** (1 - _HAND_COUNTS)
+    white = (grey[:, None] / lit) ** draw.balance[:, None]
+    factor = _GREY * (draw.exposure / counted)[:, None] * white
+    return np.where(draw.inside[:, None], factor, 1.0).astype(np.float32)
 
 
 def exposed(light: LightDraw, factor: np.ndarray) -> LightDraw:
-    """The light of B pictures times `factor (B,)`."""
-    times = factor[:, None, None]
-    return replace(light, colour=light.colour * times, ambient=light.ambient * times)
+    """The light of B pictures times `factor (B, 3)` of each colour."""
+    return replace(light, colour=light.colour * factor[:, None], ambient=light.ambient * factor[..., None])
