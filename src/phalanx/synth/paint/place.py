@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.records import map_fields
+from phalanx.core.records import join_fields, map_fields
 from phalanx.geometry.rotations import ray_to_rotmat
+from phalanx.synth.paint.clutter import PALETTE
 
 SUNK = 0.004  # metres: no part of a hand lies further below a surface
 _SHARE = 0.42  # of the hands get a surface, unless none fits
@@ -69,12 +70,13 @@ def draw_places(generator: np.random.Generator, hands: int) -> PlaceDraw:
     extent = np.exp(generator.uniform(np.log(0.05), np.log(0.9), (hands, 4)))
     extent = np.where(wide, 2.5, extent)
     extent = np.where(round_[:, None], [[_FAR, _FAR, 0.0, 0.0]] + generator.uniform(0.15, 0.4, (hands, 4)), extent)
-    gain = np.exp(generator.normal(-0.12, 0.3, (hands, 1, 1))) * np.exp(generator.normal(0, 0.05, (hands, 3, 1)))
-    keep = generator.uniform(0.15, 1.1, (hands, 1, 1))
+    gain = np.exp(generator.normal(0.0, 0.3, (hands, 1, 1))) * np.exp(generator.normal(0, 0.05, (hands, 3, 1)))
+    keep = generator.uniform(0.3, 1.3, (hands, 1, 1))
     matrix = (keep * np.eye(3) + (1 - keep) / 3) * gain
-    # Most things are paler or darker all over than their painter had them, and less motley.
-    flat = generator.uniform(0.25, 1.0, (hands, 1, 1))
-    offset = (1 - flat) * generator.uniform(0.15, 0.9, (hands, 1, 1)) * (1 + generator.normal(0, 0.06, (hands, 3, 1)))
+    # Most things have a colour of their own, and are less motley than the painter had them.
+    motley = generator.uniform(0.15, 1.0, (hands, 1, 1))
+    ground = PALETTE[generator.integers(0, len(PALETTE), hands)] / 255.0 + generator.normal(0, 0.05, (hands, 3))
+    offset = (1 - motley) * ground[..., None].clip(0.05, 0.98)
     return PlaceDraw(
         chosen,
         press,
@@ -90,7 +92,7 @@ def draw_places(generator: np.random.Generator, hands: int) -> PlaceDraw:
         generator.random(hands),
         np.exp(generator.uniform(np.log(0.25), np.log(1.2), hands)),
         generator.uniform(-1, 1, (hands, 2)),
-        np.concatenate([matrix * flat, offset], -1),
+        np.concatenate([matrix * motley, offset], -1),
         generator.uniform(0.08, 0.85, hands),
     )
 
@@ -178,27 +180,38 @@ def settle(
     normals = torch.where(torch.from_numpy(draw.is_free)[..., None], free, lying)  # (H, C, 3)
     every = max(1, points.shape[1] // 600)
     few, few_arm = points[:, ::every], arm[::every]
-    curved = torch.from_numpy(draw.curvature > 0)
     for stage in range(2):
-        score = torch.full(normals.shape[:2], -torch.inf, dtype=torch.float64)
-        for rows in (curved.nonzero()[:, 0], (~curved).nonzero()[:, 0]):
-            if len(rows):
-                some = draw[rows.numpy()]
-                place = _put(some, few[rows], few_arm, normals[rows])
-                contact, fits = _contact(place, some, few[rows], few_arm, cameras[rows], normals.shape[1])
-                score[rows] = torch.where(fits, 6.0 * contact.sqrt(), -torch.inf)
+        _, contact, fits = _try(draw, few, few_arm, cameras, normals)
+        score = torch.where(fits, 6.0 * contact.sqrt(), -torch.inf)
         if stage == 0:
             lit = (normals @ light[..., None])[..., 0] > 0.15
             seen = (normals[:, :, None] * _unit(cameras - points[:, ~arm].mean(1, keepdim=True))[:, None]).sum(-1) > 0.1
-            score += 1.2 * lit + 1.5 * seen.double().mean(-1) + torch.from_numpy(draw.liking)
+            score += 2.0 * lit + 1.5 * seen.double().mean(-1) + torch.from_numpy(draw.liking)
         best = normals[torch.arange(len(normals)), score.argmax(1)]
         if stage == 0:
             normals = _unit(best[:, None] + torch.from_numpy(draw.jitter))
-    fits = score.amax(1) > -torch.inf
-    place = _put(draw, points, arm, best[:, None])
-    _, exact = _contact(place, draw, points, arm, cameras, 1)
-    rows = (fits & exact[:, 0]).nonzero()[:, 0]
+    place, _, exact = _try(draw, points, arm, cameras, best[:, None])
+    rows = ((score.amax(1) > -torch.inf) & exact[:, 0]).nonzero()[:, 0]
     return _with_ends(place, draw)[rows], rows
+
+
+def _try(
+    draw: PlaceDraw, points: Tensor, arm: Tensor, cameras: Tensor, normals: Tensor
+) -> tuple[Surfaces, Tensor, Tensor]:
+    """Surfaces (H C) of the normals (H, C, 3), the share (H, C) of the hand that touches them, and whether (H, C) they can stay."""
+    curved = draw.curvature > 0
+    order = np.concatenate([np.flatnonzero(curved), np.flatnonzero(~curved)])
+    parts = []
+    for rows in (order[: curved.sum()], order[curved.sum() :]):
+        index = torch.from_numpy(rows)
+        if len(rows):
+            place = _put(draw[rows], points[index], arm, normals[index])
+            parts.append((place, *_contact(place, draw[rows], points[index], arm, cameras[index], normals.shape[1])))
+    places, contacts, fits = zip(*parts, strict=True)
+    back = torch.from_numpy(np.argsort(order))
+    count = normals.shape[1]
+    every = (back[:, None] * count + torch.arange(count)).flatten()
+    return join_fields(places)[every], torch.cat(contacts)[back], torch.cat(fits)[back]
 
 
 def _put(draw: PlaceDraw, points: Tensor, arm: Tensor, normals: Tensor) -> Surfaces:
@@ -245,7 +258,7 @@ def _contact(
     cosine = camera[:, 0, 2] / camera[:, 0].norm(dim=-1)
     fits = (above > 0.06) & (cosine > _LEAST_COSINE)
     if bool((place.curvature > 0).any()):
-        fits &= (height > -SUNK).all(1) & _in_sight(own, camera, place.curvature)
+        fits &= (contact > 0) & (height > -SUNK).all(1) & _in_sight(own, camera, place.curvature)
         return contact.view(-1, count), fits.view(-1, count)
     fits &= (height[:, ~arm] > -SUNK).all(1)
     below = (height < -SUNK) & arm
