@@ -29,7 +29,8 @@ def _scene(batch: int = 3):
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, clothes)
     lit = light_vertices(surface, vertices, topology, draw_light(random, batch), torch.full((batch, 3), 0.3))
     colours = torch.zeros(batch, 3, 8)
-    look = Look(lit, cover, phase, colours, torch.zeros(batch, dtype=torch.int64), clothes)
+    none = torch.zeros_like(cover)
+    look = Look(lit, cover, phase, colours, torch.zeros(batch, dtype=torch.int64), clothes, none, none.clone())
     return topology, surface, vertices, K, look
 
 
@@ -77,6 +78,22 @@ def test_cloth_covers_and_bands_are_painted():
     ratio = clothed.colour[:, 0].sum() / bare.colour[:, 0].sum()
     assert ratio < 0.3
     assert torch.equal(clothed.coverage, bare.coverage)
+
+
+def test_blood_reddens_and_tendons_stand_out_without_moving_anything():
+    topology, _, vertices, K, look = _scene()
+    look.colours[:, 1, 3] = -1.0  # blood takes green
+    plain = render(vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    look.blood += 1.0
+    red = render(vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    assert torch.allclose(red.colour[:, 0], plain.colour[:, 0], atol=1e-5)
+    assert red.colour[:, 1].sum() < 0.6 * plain.colour[:, 1].sum()
+    look.tendons += 1.0
+    raised = render(vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    assert (raised.colour - red.colour).abs().max() > 0.01
+    for picture in (red, raised):
+        assert torch.equal(picture.depth, plain.depth) and torch.equal(picture.parts, plain.parts)
+        assert torch.equal(picture.coverage, plain.coverage)
 
 
 def test_sleeves_stand_off_and_bare_hands_do_not():

@@ -49,16 +49,14 @@ def test_palms_and_creases_face_the_palm(painted):
     palm_side = (texels.normal[:, 2] > 0.6) & (texels.weights[:, 0] > 0.8)
     back_side = (texels.normal[:, 2] < -0.6) & (texels.weights[:, 0] > 0.8)
     assert fields["palm"][palm_side].mean() > 0.9 and fields["palm"][back_side].mean() < 0.05
-    assert fields["cavity"][palm_side].mean() > 2 * fields["cavity"][back_side].mean()
-    assert fields["blood"][palm_side].mean() > fields["blood"][back_side].mean()
+    assert fields["cavity"][palm_side].mean() > 1.3 * fields["cavity"][back_side].mean()
 
 
-def test_tips_are_redder(painted):
-    _, texels, fields = painted
-    bare = fields["nail"] < 0.01
-    tips = bare & (texels.weights[:, [4, 7, 10, 13, 16]].sum(1) > 0.9)
-    arm = bare & (texels.weights[:, 1] > 0.9)
-    assert fields["blood"][tips].mean() > fields["blood"][arm].mean() + 0.2
+def test_halves_of_the_bank_are_from_different_photographs(painted):
+    model, texels, _ = painted
+    joints = model.rest_joints.double().numpy()
+    shades = [paint_variant(generator(1), texels, joints, half)["cavity"] for half in (0, 1)]
+    assert np.corrcoef(*shades)[0, 1] < 0.95
 
 
 def test_bank_is_eight_bytes_a_texel():
@@ -81,7 +79,7 @@ def test_skins_run_from_light_to_dark():
     palm = np.exp(matrices[:, :, 0] + matrices[:, :, 1]) @ np.array([0.2126, 0.7152, 0.0722])
     ratio = palm / luminance
     assert (
-        ratio[luminance < 0.08].mean() > 1.2 > ratio[luminance > 0.5].mean()
+        ratio[luminance < 0.08].mean() > 1.4 > 1.2 > ratio[luminance > 0.5].mean()
     )  # the darker the back, the lighter the palm beside it
 
 

@@ -20,7 +20,9 @@ from phalanx.hand.skeleton import FINGERS
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE, Texels, line, step, unwrap
 from phalanx.synth.paint.surface import hand
 
-_TENDON_STARTS = np.array([[0.016, 0.004], [0.007, 0.004], [0.002, 0.004], [-0.004, 0.004], [-0.011, 0.004]])  # m, at the wrist
+_TENDON_STARTS = np.array(
+    [[0.016, 0.004], [0.007, 0.004], [0.002, 0.004], [-0.004, 0.004], [-0.011, 0.004]]
+)  # m, at the wrist
 _TENDON_WIDTH = 0.0024  # m
 _TENDON_HEIGHT = 0.0011  # m, of the most prominent
 
@@ -90,17 +92,21 @@ def _sites(device: str) -> _Sites:
             backs.append(step(-normals @ inward, -0.1, 0.6))
         ends, along = joints[chain[3]] - joints[chain[2]], points - joints[chain[2]]
         reach = (along @ ends) / (ends @ ends)
-        tips.append(step(reach, 0.35, 1.15) * weights[:, 4 + 3 * finger])
+        tips.append(step(reach, 0.15, 0.95) * weights[:, 4 + 3 * finger])
         first = 1 if finger == 0 else 0  # the thumb's knuckle is its middle joint
-        distance = [np.linalg.norm(points - joints[joint], axis=1) for joint in chain]
-        wide = 0.013 if finger else 0.012
-        knuckles.append(backs[first] * line(distance[first], 1.5 * wide))
-        tops.append(backs[first] * line(distance[first], wide))
-        joint = 2 if finger == 0 else 1
-        middles.append(backs[joint] * line(distance[joint], 0.013) * step(own, 0.2, 0.7))
-        middle_tops.append(backs[joint] * line(distance[joint], 0.0095) * step(own, 0.2, 0.7))
-        last.append(backs[2] * line(distance[2], 0.010) * step(own, 0.2, 0.7) * (finger > 0))
-        between += own * backs[1]
+        distance = []
+        for number in range(3):  # from the top of each joint
+            to_joint = np.linalg.norm(points - joints[chain[number]], axis=1)
+            top = points[np.where(backs[number] > 0.9, to_joint, np.inf).argmin()]
+            distance.append(np.linalg.norm(points - top, axis=1))
+        middle = 2 if finger == 0 else 1
+        mine = step(own, 0.2, 0.7)
+        knuckles.append(backs[first] * line(distance[first], 0.014))
+        tops.append(backs[first] * line(distance[first], 0.008))
+        middles.append(backs[middle] * line(distance[middle], 0.010) * mine)
+        middle_tops.append(backs[middle] * line(distance[middle], 0.006) * mine)
+        last.append(backs[2] * line(distance[2], 0.007) * mine * (finger > 0))
+        between += (own - weights[:, 4 + 3 * finger]) * backs[1]
     x, y = points[:, 0], points[:, 1]
     palm = step(normals[:, 2], 0.0, 0.6)
     thumb, little = joints[2], joints[17]
@@ -132,7 +138,10 @@ def flush(rotations: Tensor, draw: FleshDraw, pressed: Tensor | None = None) -> 
     sites = _sites(str(rotations.device))
     angles = rotations_to_angles(rotations).float()
     base, middle, last = (angles[:, [FLEXION[1 + 3 * f + number] for f in range(5)]] for number in range(3))
-    base, middle = torch.cat([middle[:, :1], base[:, 1:]], 1), torch.cat([last[:, :1], middle[:, 1:]], 1)  # thumb: MCP, IP
+    base, middle = (
+        torch.cat([middle[:, :1], base[:, 1:]], 1),
+        torch.cat([last[:, :1], middle[:, 1:]], 1),
+    )  # thumb: MCP, IP
 
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=rotations.device)

@@ -16,6 +16,7 @@ from phalanx.synth.paint.surface import Topology, balls, face_edges, sum_faces, 
 
 LIGHTS = 2
 _BLEND = (0.8, 1.0, 1.08)  # light between skins has gone through skin: where sky is blocked, less red is lost
+_BROAD = 0.8  # share of the broad lobe (d'Eon and Luebke 2007 mix two likewise)
 _CPU_BLOCK = 4  # pictures whose occlusion is found together: what fits a core's cache
 
 
@@ -260,7 +261,9 @@ def _add_light(
     half = view + towards
     peak = (normals * half).sum(0) * (half.square().sum(0) + 1e-12).rsqrt()
     peak = peak.clamp_(1e-3, 1.0).log_().mul_(exponent).exp_()
-    peak.mul_((exponent + 8.0) / 40.0).mul_(cosine > 0).mul_(lit)
+    sharp = peak.square().square()  # skin mirrors in two lobes: a broad one, and one four times as sharp where it is oily
+    peak.mul_(_BROAD * (exponent + 8.0) / 40.0).addcmul_(sharp, (1.0 - _BROAD) * (4.0 * exponent + 8.0) / 40.0)
+    peak.mul_(cosine > 0).mul_(lit)
     for c in range(3):
         colour = on(draw.colour[:, light, c])  # (B,)
         fall = (cosine + wrap[c]).clamp_min_(0.0).div_(1.0 + wrap[c])

@@ -57,7 +57,8 @@ def mix_detail(generator: np.random.Generator, pixel: np.ndarray, side: int, hal
     padded[: len(pixel)] = at
     grid = padded.reshape(-1, 4096, 2)
     found = [
-        cv2.remap(known[chosen], grid, None, cv2.INTER_LINEAR).reshape(-1, 3)[: len(pixel)] for chosen in (first, second)
+        cv2.remap(known[chosen], grid, None, cv2.INTER_LINEAR).reshape(-1, 3)[: len(pixel)]
+        for chosen in (first, second)
     ]
     mixed = ((1.0 - share) * found[0] + share * found[1]) / norm * strength
     return Detail(*mixed.T.astype(np.float64))

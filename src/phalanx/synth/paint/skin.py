@@ -57,7 +57,10 @@ def skin_bank(variants: int, side: int, device: str) -> Tensor:
     joints = model.rest_joints.numpy().astype(np.float64)
     bank = [
         _pack(
-            paint_variant(stream_generator(_BANK_SEED, i), texels, joints, i % 2), texels, TEXTURE_SIDE, TEXTURE_SIDE // side
+            paint_variant(stream_generator(_BANK_SEED, i), texels, joints, i % 2),
+            texels,
+            TEXTURE_SIDE,
+            TEXTURE_SIDE // side,
         )
         for i in range(variants)
     ]
@@ -116,7 +119,9 @@ def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float
     spot *= (1.0 + 0.8 * dark)[:, None]  # a darker skin's spots have more melanin
     full = (_log_skin(melanin, blood * _BLOOD_STEP) - plain) * uniform(0.7, 1.3)[:, None]
     cavity = uniform(0.25, 0.55)[:, None] * np.array([-0.7, -1.0, -1.0])
-    natural = _log_skin(melanin * (1.0 - lacking * uniform(0.6, 1.1)), blood * np.exp(generator.normal(0.15, 0.3, batch)))
+    natural = _log_skin(
+        melanin * (1.0 - lacking * uniform(0.6, 1.1)), blood * np.exp(generator.normal(0.15, 0.3, batch))
+    )
     natural = natural - plain + generator.normal(0.05, 0.08, (batch, 1))
     polish = np.log(np.clip(generator.uniform(0.02, 1.0, (batch, 3)) ** 2.2, 0.003, 0.9))
     polish = np.where(
