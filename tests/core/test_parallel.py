@@ -15,7 +15,7 @@ import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder
-from phalanx.core.parallel import _receive, _work, ordered, receive, send
+from phalanx.core.parallel import _receive, _work, ordered, receive, send, shared
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -30,6 +30,66 @@ def test_an_endless_one_is_closed():
     assert [next(numbers) for _ in range(8)] == [5, 5, 5, 5, 5, 5, 6, 7]
     assert len(multiprocessing.active_children()) == 2
     numbers.close()
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_shared_results_come_in_order(workers):
+    numbers = [5, 3, 8, 1, 1, 9, 70, 2]
+    with shared(hex, numbers, workers) as results:
+        assert len(multiprocessing.active_children()) == workers - 1
+        assert list(results) == [hex(number) for number in numbers]
+    with shared(hex, [], workers) as results:
+        assert list(results) == []
+    with shared(hex, range(1000), workers) as results:  # a consumer that has enough
+        assert next(results) == "0x0"
+    assert not multiprocessing.active_children()
+
+
+def process_id(pause: float, number: int) -> int:
+    time.sleep(pause)
+    return os.getpid()
+
+
+def test_this_process_has_its_share_of_the_work():
+    makers = set()
+    with shared(partial(process_id, 0.01), range(10**6), 2) as results:
+        while len(makers) < 2:
+            makers.add(next(results))
+    assert os.getpid() in makers
+
+
+def end_elsewhere(pid: int, number: int) -> int:
+    time.sleep(0.02)
+    if os.getpid() != pid:
+        os._exit(1)
+    return number
+
+
+def fail_elsewhere(pid: int, error: Exception, number: int) -> int:
+    time.sleep(0.02)
+    if os.getpid() != pid:
+        raise error
+    return number
+
+
+def test_faults_in_shared_work_reach_the_consumer():
+    with pytest.raises(ZeroDivisionError), shared(partial(divmod, 1), [0], 1) as results:
+        next(results)
+    for fault, kind, says in (
+        (InputError("set: bad"), InputError, "^set: bad$"),
+        (ZeroDivisionError(), RuntimeError, "failed at number .*ZeroDivisionError"),
+    ):
+        with (
+            pytest.raises(kind, match=says),
+            shared(partial(fail_elsewhere, os.getpid(), fault), range(10**6), 2) as results,
+        ):
+            list(results)
+    with (
+        pytest.raises(RuntimeError, match="a worker ended unexpectedly"),
+        shared(partial(end_elsewhere, os.getpid()), range(10**6), 2) as results,
+    ):
+        list(results)
     assert not multiprocessing.active_children()
 
 

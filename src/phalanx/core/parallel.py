@@ -7,9 +7,10 @@ import os
 import pickle
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -49,17 +50,15 @@ def ordered(
     ended = threading.Event()
     processes, pipes, threads = [], [], []
     queues: list[queue.Queue] = []
-    saved = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     try:
-        os.environ.update({name: "1" for name in saved})  # inherited by the workers, read when they import torch
-        for worker in range(workers):
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(theirs, make, start + worker, workers, stop), daemon=True)
-            process.start()
-            theirs.close()
-            processes.append(process)
-            pipes.append(ours)
-        _restore(saved)
+        with _single_threaded():
+            for worker in range(workers):
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_work, args=(theirs, make, start + worker, workers, stop), daemon=True)
+                process.start()
+                theirs.close()
+                processes.append(process)
+                pipes.append(ours)
         for pipe in pipes:
             queues.append(queue.Queue(_AHEAD))
             threads.append(threading.Thread(target=_receive, args=(pipe, queues[-1], ended), daemon=True))
@@ -72,7 +71,6 @@ def ordered(
             yield message
             number += 1
     finally:
-        _restore(saved)
         ended.set()
         for process in processes:
             process.terminate()
@@ -82,6 +80,135 @@ def ordered(
             thread.join()
         for pipe in pipes:
             pipe.close()
+
+
+@contextmanager
+def shared(make: Callable[[int], Result], numbers: Sequence[int], workers: int) -> Iterator[Iterator[Result]]:
+    """`make` of each of the numbers, in their order, made by this process and `workers - 1` others, each as many as it finds time for.
+
+    The others take seconds to start, so short work gains only where this process works too: in `ordered` it does not. They start when the
+    block is entered and end with it.
+
+    Args:
+        make: as in `ordered`; called here while the next result is not there.
+        numbers: what to make.
+        workers: this process and the others; 1 calls `make` in this process alone.
+
+    Raises:
+        InputError: raised by `make`.
+        RuntimeError: `make` failed otherwise in another process, or one died.
+    """
+    share = _Share(len(numbers), 2 * _AHEAD * workers)
+    processes, threads = [], []
+    context = multiprocessing.get_context("spawn")
+    try:
+        with _single_threaded():
+            for _ in range(min(workers, len(numbers)) - 1):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs, make), daemon=True)
+                process.start()
+                theirs.close()
+                processes.append(process)
+                threads.append(threading.Thread(target=_have_made, args=(ours, share, numbers), daemon=True))
+        for thread in threads:
+            thread.start()
+        yield _results(make, share, numbers)
+    finally:
+        share.end()
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+        for thread in threads:
+            thread.join()
+
+
+class _Share:
+    """Who makes which of `count` things, and what is made and not yet fetched."""
+
+    def __init__(self, count: int, ahead: int) -> None:
+        self._count, self._ahead = count, ahead
+        self._next = self._fetched = 0
+        self._made: dict[int, object] = {}
+        self._ended = False
+        self._changed = threading.Condition()
+
+    def _free(self) -> bool:
+        return self._next < min(self._count, self._fetched + self._ahead)
+
+    def take(self) -> int | None:
+        """The place of the next thing to make, once there is one; None: there is nothing more to do."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._next >= self._count or self._free())
+            if self._ended or self._next >= self._count:
+                return None
+            self._next += 1
+            return self._next - 1
+
+    def put(self, place: int, thing: object) -> None:
+        """Hand over what was made."""
+        with self._changed:
+            self._made[place] = thing
+            self._changed.notify_all()
+
+    def fetch_or_take(self, place: int) -> tuple[bool, Any]:
+        """`(True, thing)` if the thing at `place` is there; else `(False, place of one to make)`; else waits until it is there."""
+        with self._changed:
+            if place not in self._made and self._free():
+                self._next += 1
+                return False, self._next - 1
+            self._changed.wait_for(lambda: place in self._made)
+            self._fetched = place + 1
+            self._changed.notify_all()
+            return True, self._made.pop(place)
+
+    def end(self) -> None:
+        """Nothing more is to be made."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+
+def _results(make: Callable[[int], Result], share: _Share, numbers: Sequence[int]) -> Iterator[Result]:
+    for place in range(len(numbers)):
+        there, found = share.fetch_or_take(place)
+        while not there:
+            share.put(found, make(numbers[found]))
+            there, found = share.fetch_or_take(place)
+        if isinstance(found, Exception):
+            raise found
+        yield found
+
+
+def _have_made(pipe: Connection, share: _Share, numbers: Sequence[int]) -> None:
+    """Have the process at the other end of `pipe` make things, from the moment when it is ready, until there is nothing more to do."""
+    with pipe:
+        try:
+            receive(pipe)
+        except (EOFError, OSError):
+            return  # it never began, and nobody waits for it
+        while (place := share.take()) is not None:
+            try:
+                send(pipe, numbers[place])
+                share.put(place, receive(pipe))
+            except (EOFError, OSError):
+                share.put(place, RuntimeError("a worker ended unexpectedly"))
+                return
+
+
+def _serve(pipe: Connection, make: Callable[[int], object]) -> None:
+    """Say that it is ready, then make what is asked for until the other end hangs up."""
+    prepare_worker()
+    try:
+        send(pipe, None)
+        while True:
+            number = receive(pipe)
+            assert isinstance(number, int)
+            send(pipe, _result_or_fault(make, number))
+    except (BrokenPipeError, ConnectionResetError, EOFError, KeyboardInterrupt):
+        pass
+    finally:
+        pipe.close()
 
 
 def prepare_worker() -> None:
@@ -103,13 +230,10 @@ def _work(pipe: Connection, make: Callable[[int], object], first: int, step: int
     number = first
     try:
         while stop is None or number < stop:
-            try:
-                message = make(number)
-            except Exception as error:  # handed to the consumer, who raises it
-                known = isinstance(error, InputError)
-                send(pipe, error if known else RuntimeError(f"a worker failed at number {number}: {error!r}"))
-                return
+            message = _result_or_fault(make, number)
             send(pipe, message)
+            if isinstance(message, Exception):
+                return
             number += step
     except (BrokenPipeError, ConnectionResetError, EOFError, KeyboardInterrupt):
         pass
@@ -155,9 +279,26 @@ def _receive(pipe: Connection, ready: queue.Queue, ended: threading.Event) -> No
             return
 
 
-def _restore(saved: dict[str, str | None]) -> None:
-    for name, value in saved.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+def _result_or_fault(make: Callable[[int], object], number: int) -> object:
+    """What was made, or the exception that its consumer is to raise."""
+    try:
+        return make(number)
+    except Exception as error:
+        return (
+            error if isinstance(error, InputError) else RuntimeError(f"a worker failed at number {number}: {error!r}")
+        )
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes that are started here compute with one thread: they read these when they import torch."""
+    saved = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    try:
+        os.environ.update({name: "1" for name in saved})
+        yield
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -48,21 +48,21 @@ def write_shard(path: str | os.PathLike[str], samples: Iterable[Sample]) -> int:
     Raises:
         InputError: the file cannot be written.
     """
+    pictures = (encode(sample, index) for sample in samples for index in range(len(sample)))
     with write_whole(path) as temporary, temporary.open("wb") as file:
-        return write_samples(file, samples)
+        return write_pictures(file, pictures)
 
 
-def write_samples(file: BinaryIO, samples: Iterable[Sample]) -> int:
-    """The same into an open file, or memory."""
+def write_pictures(file: BinaryIO, pictures: Iterable[Mapping[str, bytes]]) -> int:
+    """The same into an open file, or memory, of pictures that `encode` made."""
     count = 0
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for sample in samples:
-            for index in range(len(sample)):
-                for name, content in encode(sample, index).items():
-                    member = tarfile.TarInfo(name)
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
-                count += 1
+        for picture in pictures:
+            for name, content in picture.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+            count += 1
     return count
 
 

@@ -17,7 +17,7 @@ from phalanx.data.shards import read_shard
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.scene.rigs import load_rig
 from phalanx.synth.sets import sets
-from phalanx.synth.sets.sets import Estimate, Plan, make_set, make_shard, read_manifest, surroundings, verify_set
+from phalanx.synth.sets.sets import Estimate, Plan, make_set, read_manifest, surroundings, verify_set
 from phalanx.synth.version import ENGINE
 
 
@@ -184,7 +184,8 @@ TINY = SynthConfig(size=16, chunk=2, tiles=2, skins=1, rig="ring2")
 
 
 def test_real_pictures_make_the_round_trip(tmp_path):
-    entry = make_shard(Plan(TINY, 1, 3), 0, tmp_path)
+    path = make_set(Plan(TINY, 1, 3), tmp_path, say=lambda line: None)
+    entry = json.loads(path.read_text())["shards"]["0"]
     assert entry["pictures"] == 3 and entry["file"] == "shard_000000.tar"
     found = concatenate(list(read_shard(tmp_path / "shard_000000.tar"))).check()
     want = concatenate([make_chunk(TINY, 1, 0), make_chunk(TINY, 1, 1)])[:3]
@@ -195,7 +196,7 @@ def test_real_pictures_make_the_round_trip(tmp_path):
 
 def test_made_elsewhere_a_shard_has_the_same_bytes(tmp_path):
     plan = Plan(TINY, 1, 3)
-    make_shard(plan, 0, tmp_path)
+    make_set(plan, tmp_path, say=lambda line: None)
     assert sets._make_far(plan, surroundings(plan), 0) == (tmp_path / "shard_000000.tar").read_bytes()
 
 
@@ -216,7 +217,7 @@ def test_machines_that_would_make_other_bytes_are_refused(tmp_path):
         sets._make_far(plan, wanted, 0)
     (folder / "a.png").unlink()
     folder.rmdir()
-    with pytest.raises(InputError, match=rf"^machine \S+: {folder}: no such folder of background pictures$"):
+    with pytest.raises(InputError, match=rf"^machine \S+: {folder}: no such folder of backgrounds$"):
         sets._make_far(plan, wanted, 0)
 
 
@@ -236,6 +237,19 @@ def test_without_a_cluster_nothing_is_begun(quick, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     make_set(plan(), tmp_path, say=lambda line: None)
     make_set(plan(), tmp_path, ray="local")
+
+
+def test_several_processes_share_a_shard(tmp_path):
+    """A set of one shard has the same bytes whoever made its chunks."""
+    plan = Plan(SynthConfig(size=16, chunk=2, tiles=2, skins=1), 2, 23)
+    for workers in (1, 3):
+        lines = []
+        make_set(plan, tmp_path / str(workers), workers, lines.append)
+        assert f"with {workers} worker" in lines[0]
+    names = sorted(os.listdir(tmp_path / "1"))
+    assert names == ["manifest.json", "shard_000000.tar"] == sorted(os.listdir(tmp_path / "3"))
+    for name in names:
+        assert (tmp_path / "3" / name).read_bytes() == (tmp_path / "1" / name).read_bytes(), name
 
 
 _CODE = """

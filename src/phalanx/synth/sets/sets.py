@@ -10,17 +10,16 @@ import hashlib
 import io
 import json
 import math
-import multiprocessing
 import os
 import platform
 import shutil
 import time
+from array import array
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypedDict
 
@@ -31,10 +30,9 @@ import torch
 from phalanx import __version__
 from phalanx.core.errors import InputError
 from phalanx.core.files import file_checksum, reason, writable_folder, write_json, write_whole
-from phalanx.core.parallel import prepare_worker
+from phalanx.core.parallel import prepare_worker, shared
 from phalanx.data.loading import index_shards
-from phalanx.data.sample import Sample
-from phalanx.data.shards import encode, write_samples, write_shard
+from phalanx.data.shards import encode, write_pictures
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.scene.rigs import load_rig
@@ -104,6 +102,11 @@ class Plan:
         """Number of pictures in a shard; the last may hold fewer than the others."""
         return min(self._full, self.count - shard * self._full)
 
+    def chunks(self, shard: int) -> range:
+        """Numbers of the chunks in a shard."""
+        first = shard * CHUNKS
+        return range(first, first + math.ceil(self.pictures(shard) / self.config.pictures))
+
     @property
     def _full(self) -> int:
         """Pictures in a full shard."""
@@ -111,8 +114,8 @@ class Plan:
 
     def settings(self) -> PlanSettings:
         """As the manifest has it."""
-        folder = self.config.backgrounds  # machines may keep it in different places
-        settings = asdict(self.config) | {"backgrounds": None if folder is None else folder.name}
+        folders = _folders(self.config)  # machines may keep them in different places
+        settings = asdict(self.config) | {name: folder.name for name, folder in folders.items()}
         return {"synth": settings, "seed": self.seed, "count": self.count}
 
 
@@ -138,7 +141,7 @@ def make_set(
     Args:
         plan: what to make.
         out: the folder; shards that are there are kept.
-        workers: processes; with a cluster, its processors count instead.
+        workers: processes, this one among them; with a cluster, its processors count instead.
         say: is given a line on the time and the disk that it will take.
         progress: is called after every shard with the number of pictures that are done, and of all.
         ray: address of a Ray cluster whose machines make the shards, "host:port" or "auto"; "local" starts Ray on this machine
@@ -159,13 +162,17 @@ def make_set(
     missing = [shard for shard in range(plan.shards) if shard not in there]
     done = sum(map(plan.pictures, there))
     machines: AbstractContextManager[Cluster | None] = nullcontext()
+    numbers = array("q")  # of the chunks that this process and its workers make
     if ray is not None and missing:
         machines = connect(ray, workers)
-    with machines as cluster:
+    else:
+        numbers.extend(chunk for shard in missing for chunk in plan.chunks(shard))
+    with machines as cluster, shared(partial(_encoded, plan), numbers, workers) as chunks:
         if missing:
             _announce(plan, missing, folder, workers if cluster is None else cluster.processors, say)
         write_json(path, manifest, indent=1)
-        for shard, entry in _make(plan, missing, folder, workers, cluster):
+        made = _write(plan, missing, folder, chunks) if cluster is None else _have_made(plan, missing, folder, cluster)
+        for shard, entry in made:
             manifest["shards"][str(shard)] = entry
             write_json(path, manifest, indent=1)
             done += entry["pictures"]
@@ -206,13 +213,6 @@ def _amount(size: float) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.2f} MB"
 
 
-def make_shard(plan: Plan, shard: int, folder: Path) -> Entry:
-    """Make one shard of the set; returns its entry in the manifest."""
-    path = folder / plan.name(shard)
-    write_shard(path, _chunks(plan, shard))
-    return _entry(path, plan.pictures(shard))
-
-
 def estimate_set(plan: Plan, missing: list[int], folder: Path, workers: int) -> Estimate:
     """What the shards `missing` will take, from making and encoding one chunk twice (the first time builds the banks)."""
     seconds = 0.0
@@ -222,8 +222,11 @@ def estimate_set(plan: Plan, missing: list[int], folder: Path, workers: int) -> 
         size = sum(len(content) for i in range(len(sample)) for content in encode(sample, i).values())
         setup, seconds = seconds, time.perf_counter() - started
     chunks = sum(map(plan.pictures, missing)) / plan.config.pictures
-    busy = min(workers, len(missing))
-    return Estimate(chunks * seconds / busy + setup, math.ceil(chunks * size), shutil.disk_usage(folder).free)
+    return Estimate(
+        chunks * seconds / max(1, min(workers, chunks)) + setup,
+        math.ceil(chunks * size),
+        shutil.disk_usage(folder).free,
+    )
 
 
 def read_manifest(out: str | os.PathLike[str], say: Callable[[str], None] = print) -> Manifest:
@@ -268,49 +271,43 @@ def verify_set(out: str | os.PathLike[str], say: Callable[[str], None] = print) 
     return sum(entry["pictures"] for entry in manifest["shards"].values())
 
 
-def _chunks(plan: Plan, shard: int) -> Iterator[Sample]:
-    left = plan.pictures(shard)
-    for chunk in range(shard * CHUNKS, (shard + 1) * CHUNKS):
-        if left <= 0:
-            return
-        sample = make_chunk(plan.config, plan.seed, chunk)
-        yield sample[: min(left, len(sample))]
-        left -= len(sample)
+def _encoded(plan: Plan, chunk: int) -> list[dict[str, bytes]]:
+    """The pictures of a chunk that belong to the set, each as `encode` makes it."""
+    sample = make_chunk(plan.config, plan.seed, chunk)
+    return [encode(sample, index) for index in range(min(len(sample), plan.count - chunk * plan.config.pictures))]
 
 
-def _make(
-    plan: Plan, missing: list[int], folder: Path, workers: int, cluster: Cluster | None
+def _write(
+    plan: Plan, missing: list[int], folder: Path, chunks: Iterator[list[dict[str, bytes]]]
 ) -> Iterator[tuple[int, Entry]]:
-    """Shards as they are finished, in any order."""
-    if cluster is not None:
-        plan = _from_anywhere(plan)
-        for shard, content in cluster.map(partial(_make_far, plan, surroundings(plan)), missing):
-            path = folder / plan.name(shard)
-            with write_whole(path) as part:
-                part.write_bytes(content)
-            yield shard, _entry(path, plan.pictures(shard))
-        return
-    if workers <= 1 or len(missing) <= 1:
-        for shard in missing:
-            yield shard, make_shard(plan, shard, folder)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(missing)), context, prepare_worker) as pool:
-        waiting = {pool.submit(make_shard, plan, shard, folder): shard for shard in missing}
-        try:
-            while waiting:
-                for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    yield waiting.pop(future), future.result()
-        except BrokenProcessPool as error:
-            raise RuntimeError("a process that made shards ended unexpectedly") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    """Write shards of the encoded chunks that come, one after the other."""
+    for shard in missing:
+        path = folder / plan.name(shard)
+        with write_whole(path) as part, part.open("wb") as file:
+            write_pictures(file, chain.from_iterable(islice(chunks, len(plan.chunks(shard)))))
+        yield shard, _entry(path, plan.pictures(shard))
+
+
+def _have_made(plan: Plan, missing: list[int], folder: Path, cluster: Cluster) -> Iterator[tuple[int, Entry]]:
+    """Shards as the machines of a cluster finish them, in any order."""
+    plan = _from_anywhere(plan)
+    for shard, content in cluster.map(partial(_make_far, plan, surroundings(plan)), missing):
+        path = folder / plan.name(shard)
+        with write_whole(path) as part:
+            part.write_bytes(content)
+        yield shard, _entry(path, plan.pictures(shard))
 
 
 def _from_anywhere(plan: Plan) -> Plan:
     """The plan as it holds in any working directory."""
-    folder = plan.config.backgrounds
-    return plan if folder is None else replace(plan, config=replace(plan.config, backgrounds=folder.absolute()))
+    folders = {name: folder.absolute() for name, folder in _folders(plan.config).items()}
+    return replace(plan, config=replace(plan.config, **folders))
+
+
+def _folders(config: SynthConfig) -> dict[str, Path]:
+    """The folders of pictures that a config names, by its fields."""
+    named = {"backgrounds": config.backgrounds, "panoramas": config.panoramas}
+    return {name: folder for name, folder in named.items() if folder is not None}
 
 
 def _make_far(plan: Plan, wanted: dict[str, str], shard: int) -> bytes:
@@ -321,7 +318,7 @@ def _make_far(plan: Plan, wanted: dict[str, str], shard: int) -> bytes:
             if found != wanted[name]:
                 raise InputError(f"{name} differs ({found}) from where the set is written ({wanted[name]})")
         buffer = io.BytesIO()  # no file that a killed process would leave on that machine
-        write_samples(buffer, _chunks(plan, shard))
+        write_pictures(buffer, chain.from_iterable(_encoded(plan, chunk) for chunk in plan.chunks(shard)))
         return buffer.getvalue()
     except InputError as error:
         raise InputError(f"machine {platform.node()}: {error}") from error
@@ -331,14 +328,14 @@ def surroundings(plan: Plan) -> dict[str, str]:
     """What the bytes of a set depend on besides its plan, and what may differ between machines: versions, photographs, rig.
 
     Raises:
-        InputError: the folder of photographs or the file of the rig is not there.
+        InputError: a folder of photographs or panoramas, or the file of the rig is not there.
     """
     versions = {"phalanx": __version__, "torch": torch.__version__, "numpy": np.__version__, "opencv": cv2.__version__}
     found = {f"the version of {name}": version.split("+")[0] for name, version in versions.items()}
     found["the version of the engine"] = str(ENGINE)
-    if (folder := plan.config.backgrounds) is not None:
+    for name, folder in _folders(plan.config).items():
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder of background pictures")
+            raise InputError(f"{folder}: no such folder of {name}")
         files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
         found[f"the content of {folder.name}"] = _digest(files)
     if plan.config.rig is not None:
@@ -360,7 +357,7 @@ def _open_manifest(path: Path, plan: Plan) -> Manifest:
         "schema": SCHEMA,
         "version": __version__,
         "engine": ENGINE,
-        "licence": "CC0-1.0" + ("" if plan.config.backgrounds is None else " but for the photographs behind the hands"),
+        "licence": "CC0-1.0" + (" but for the photographs behind the hands" if _folders(plan.config) else ""),
         **plan.settings(),
         "surroundings": surroundings(plan),
         "complete": False,
