@@ -83,7 +83,7 @@ def test_hand_and_background_share_an_exposure():
     mean = behind.mean((1, 2, 3)).numpy()
     hand = 0.35 * light_on_planes(light, np.tile([0.0, 0.0, -1.0], (64, 1))).mean(1)
     together = hand**0.6 * mean**0.4
-    assert 0.1 < np.median(together) < 0.4 and together.min() > 0.02
+    assert 0.1 < np.median(together) < 0.4 and (together > 0.03).mean() > 0.9
 
 
 def test_exposure_follows_light():

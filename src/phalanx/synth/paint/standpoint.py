@@ -19,6 +19,7 @@ _GREY = 0.2  # what auto-exposure brings the mean to, linear
 _SEEN = np.array(
     [[0, 0, -1], [0.8, 0, -0.6], [-0.8, 0, -0.6], [0, 0.8, -0.6], [0, -0.8, -0.6]]
 )  # normals of what is seen
+_CONTRAST = (0.25, 5.0)  # what is darker or lighter than the hand by more is exposed for as if it were not
 _HAND_COUNTS = 0.6  # share of the hand in what is exposed for, the rest is the background's
 
 
@@ -164,7 +165,8 @@ def exposures(behind: Tensor, light: LightDraw, draw: StandpointDraw) -> np.ndar
     each = [light_on_planes(light, np.tile(normal, (len(mean), 1))) for normal in _SEEN]
     lit = np.mean(each, 0) + 1e-3  # (P, 3)
     grey = lit @ _LUMINANCE
-    counted = (_SKIN * grey) ** _HAND_COUNTS * (mean + 1e-3) ** (1 - _HAND_COUNTS)
+    hand = _SKIN * grey
+    counted = hand * (mean / hand).clip(*_CONTRAST) ** (1 - _HAND_COUNTS)
     white = (grey[:, None] / lit) ** draw.balance[:, None]
     factor = _GREY * (draw.exposure / counted)[:, None] * white
     return np.where(draw.inside[:, None], factor, 1.0).astype(np.float32)
