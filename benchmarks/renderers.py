@@ -95,6 +95,8 @@ class Hands:
             colours=self.colours[:count],
             skin=self.skin[:count],
             dress=self.dress[np.arange(count)],
+            blood=torch.zeros_like(self.cover[:count]),
+            tendons=torch.zeros_like(self.cover[:count]),
         )
         picture = render(self.vertices[:count], self.K[:count], self.size, self.topology, look, self.bank)
         return [(picture.colour, picture.depth, picture.coverage)]

@@ -100,7 +100,8 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         nearby.put(painted, behind)
         light, ground = nearby.light(light), nearby.ground(painted)
     skin = _draw_skin(config, domain, shot, stream_generator(seed, index, 3))
-    picture = _paint_hands(config, shot, clothes, light, skin, surroundings)
+    touched = None if nearby is None else nearby.pressed(clothes.vertices)
+    picture = _paint_hands(config, shot, clothes, light, skin, surroundings, touched)
     composition = _draw_composition(shot, generator)
     if nearby is not None:
         composition = before_surfaces(composition, nearby.pictures)
@@ -211,13 +212,24 @@ def _draw_skin(config: SynthConfig, domain: Domain, shot: Shot, generator: np.ra
 
 
 def _paint_hands(
-    config: SynthConfig, shot: Shot, clothes: _Clothes, light: LightDraw, skin: _Skin, surroundings: Tensor
+    config: SynthConfig,
+    shot: Shot,
+    clothes: _Clothes,
+    light: LightDraw,
+    skin: _Skin,
+    surroundings: Tensor,
+    touched: Tensor | None,
 ) -> Picture:
-    """Hands and forearms alone; `surroundings (B, 3)` is the mean colour of what lies behind them."""
+    """Hands and forearms alone.
+
+    Args:
+        surroundings: (B, 3) mean colour of what lies behind them.
+        touched: (B, V) how hard each vertex is pressed, 0 to 1; none: nothing is.
+    """
     topology = hand(str(shot.device))[1]
     lit = light_vertices(shot.surface, clothes.vertices, topology, light, surroundings)
     colours = torch.cat([skin.colours, torch.as_tensor(clothes.draw.colour, device=shot.device)], -1)
-    blood, raised = flush(shot.pose.rotations, skin.flesh), tendons(shot.pose.rotations, skin.flesh)
+    blood, raised = flush(shot.pose.rotations, skin.flesh, touched), tendons(shot.pose.rotations, skin.flesh)
     look = Look(lit, clothes.cover, clothes.phase, colours, skin.variant, clothes.draw, blood, raised)
     bank = skin_bank(config.skins, texture_side(config.size), str(shot.device))
     return render(clothes.vertices, shot.K, config.size, topology, look, bank)

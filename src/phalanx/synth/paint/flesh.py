@@ -48,7 +48,7 @@ class FleshDraw:
 def draw_flesh(generator: np.random.Generator, batch: int) -> FleshDraw:
     """Draw flesh: most hands are a little red, some are pale, some are flushed; most tendons are faint."""
     flushed = np.exp(generator.normal(-0.1, 0.45, (batch, 1)))
-    redness = flushed * generator.uniform(0.5, 1.4, (batch, 5)) * np.array([0.85, 0.6, 0.5, 0.45, 0.25])
+    redness = flushed * generator.uniform(0.5, 1.4, (batch, 5)) * np.array([0.75, 0.6, 0.5, 0.45, 0.15])
     prominence = generator.uniform(0.05, 1.0, batch) ** 1.6
     arrays = (redness, generator.uniform(0.2, 1.0, batch), prominence)
     return FleshDraw(*(array.astype(np.float32) for array in arrays))
