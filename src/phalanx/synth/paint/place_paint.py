@@ -1,4 +1,4 @@
-"""What surfaces near hands look like: textured in perspective, in the light of the hand, with its soft shadow; and the light they give back."""
+"""What surfaces near hands look like: textured in perspective, in the hand's light and soft shadow; and the light they give back."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _SHADOW_STEP = 4  # pixels between the points of a surface at which light is fou
 
 @lru_cache(maxsize=4)
 def texture_bank(painters: Collection[str], device: str) -> tuple[Tensor, ...]:
-    """Tiles for surfaces at full, half, quarter and eighth resolution, `(N, 3, side, side)` uint8, painted by those of `painters` that suit.
+    """Tiles for surfaces at full, half, quarter and eighth resolution, `(N, 3, side, side)` uint8.
 
-    If none does, by all of them.
+    They are painted by those of `painters` that suit; if none does, by all of them.
     """
     known = {painter.__name__ for painter, _ in PAINTERS} & set(painters)
     suited = known & set(_SUITED) or known
@@ -50,8 +50,11 @@ def mean_reflectance(draw: PlaceDraw, bank: tuple[Tensor, ...]) -> np.ndarray:
     return np.square(np.clip(colours, 0.02, 0.97)).mean(-1)
 
 
-def near_light(light: LightDraw, rows: np.ndarray, normal: np.ndarray, reflectance: np.ndarray, press: np.ndarray) -> LightDraw:
-    """The light that reaches hands at surfaces: lamps behind these are hidden, and the surface gives back light in place of the sky behind it.
+def near_light(
+    light: LightDraw, rows: np.ndarray, normal: np.ndarray, reflectance: np.ndarray, press: np.ndarray
+) -> LightDraw:
+    """The light that reaches hands at surfaces: lamps behind these are hidden, and light comes back from them
+    in place of the sky behind.
 
     Args:
         light: of B pictures.
@@ -182,7 +185,9 @@ def _meet(geometry: _Geometry, K: Tensor, line: Tensor, side: int) -> tuple[Tens
         if bool((e[:, 2] >= 40.0).all()):
             continue
         # On a plane, the edge is a straight line in the picture: w . ray = 0.
-        w = torch.stack([e[:, 0] * c[:, 0, 0], e[:, 1] * c[:, 0, 0], -(e[:, :2] * geometry.camera[:, :2]).sum(-1) - e[:, 2]], -1)
+        w = torch.stack(
+            [e[:, 0] * c[:, 0, 0], e[:, 1] * c[:, 0, 0], -(e[:, :2] * geometry.camera[:, :2]).sum(-1) - e[:, 2]], -1
+        )
         value = (w[:, :, None, None] * ray).sum(1)
         steep = (gradient[:, :, 0] * w[:, None]).sum(-1).norm(dim=-1) * pace
         cover = (value / steep.clamp_min(1e-12)[:, None, None] + 0.5).clamp(0, 1)
@@ -227,7 +232,9 @@ def _light(
     bounce = on(light.bounce)[:, None]
     tint = 1 - bounce + bounce * surroundings / surroundings.mean(1, keepdim=True).clamp_min(0.02)
     ambient = on(light.ambient)
-    arrives = torch.baddbmm((ambient[:, :, 0] * tint)[..., None], ambient[:, :, 1:], normals.transpose(1, 2)).clamp_min_(0.0)
+    arrives = torch.baddbmm(
+        (ambient[:, :, 0] * tint)[..., None], ambient[:, :, 1:], normals.transpose(1, 2)
+    ).clamp_min_(0.0)
     arrives *= torch.exp(-1.3 * blocked[:, :1])
     for number in range(LIGHTS):
         cosine = (normals @ direction[:, number, :, None])[..., 0].clamp_min_(0.0)
@@ -243,18 +250,26 @@ def _texture(geometry: _Geometry, point: Tensor, draw: PlaceDraw, bank: tuple[Te
         return torch.as_tensor(array, device=device, dtype=torch.float32)
 
     k = geometry.curvature[:, None, None]
-    round_ = torch.where(k > 0, torch.atan2(k * point[0], 1.0 + k * point[2]) / k.clamp_min(1e-6), point[0]) if geometry.round else point[0]
+    round_ = (
+        torch.where(k > 0, torch.atan2(k * point[0], 1.0 + k * point[2]) / k.clamp_min(1e-6), point[0])
+        if geometry.round
+        else point[0]
+    )
     sides = 2.0 / on(draw.metres)[:, None, None]
     shift = on(draw.shift)[:, :, None, None]
     grid = torch.stack([round_ * sides + shift[:, 0], point[1] * sides + shift[:, 1]], -1)
     pixel = 1.0 / K[:, 0, 0]  # metres across a pixel at one metre
     tiles = _tiles_of(draw)
     texel = on(draw.metres) / _SIDE
-    level = torch.log2((pixel * geometry.origin.norm(dim=-1) / texel).clamp_min(1.0)).round().clamp_max(_LEVELS - 1).long()
+    level = (
+        torch.log2((pixel * geometry.origin.norm(dim=-1) / texel).clamp_min(1.0)).round().clamp_max(_LEVELS - 1).long()
+    )
     found = []
     for i, own in enumerate(level.tolist()):
         tile = bank[own][int(tiles[i])].float()[None]
-        found.append(F.grid_sample(tile, grid[i : i + 1], mode="bilinear", padding_mode="reflection", align_corners=False))
+        found.append(
+            F.grid_sample(tile, grid[i : i + 1], mode="bilinear", padding_mode="reflection", align_corners=False)
+        )
     colour = torch.cat(found)
     # Far away a pixel spans many texels, whose mean is seen: at depth z and height h above the surface about z^2 / h f metres.
     spans = (pixel / (geometry.camera[:, 2].clamp_min(0.02) * texel * 2.0**level))[:, None, None] * point[3].square()
