@@ -57,6 +57,8 @@ def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
         "2",
         "--backgrounds",
         tmp_path,
+        "--panoramas",
+        tmp_path,
         "--views",
         "4",
         "--ray",
@@ -68,8 +70,10 @@ def test_synth_makes_the_set_that_is_asked_for(run, tmp_path, monkeypatch):
     ((plan, folder, workers, ray),) = asked
     assert (plan.seed, plan.count, workers, folder, ray) == (5, 36, 2, str(tmp_path / "samples"), "head:6379")
     assert (plan.config.size, plan.config.rig, plan.config.backgrounds) == (32, "ring4", tmp_path)
+    assert plan.config.panoramas == tmp_path
     for options, says in [
         (["--backgrounds", tmp_path / "none"], tmp_path / "none"),
+        (["--panoramas", tmp_path / "none"], tmp_path / "none"),
         (["--rig", tmp_path / "none.json"], tmp_path / "none.json"),
         (["--rig", "stereo", "--views", "2"], "--rig and --views both set the cameras"),
         (["--views", "0"], "--views: must be 1 or more, got 0"),
