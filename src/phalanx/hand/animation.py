@@ -2,7 +2,8 @@
 
 One node for each joint, named as in `skeleton.JOINT_NAMES`, and `forearm`; vertices hang on at most four of them. Each joint's
 rotation is animated, and the wrist's place. Where the shape differs between frames, so do the places of the others, so that all joints
-are where they were found. The root node turns the camera's axes (y down) to those of glTF (y up).
+are where they were found. How the rest
+surface changes with the pose (`HandModel.pose_basis`) is in up to `MORPHS` morph targets. The root node turns the camera's axes (y down) to those of glTF (y up).
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from phalanx.hand.skeleton import FINGERS, FOREARM, JOINT_NAMES, PARENTS, TIPS
 
 HANGS_ON = 4
 """Joints that a vertex may hang on; the weights left out are below 0.4 percent."""
+
+MORPHS = 8
+"""Morph targets at most: as many as every player can draw. Where fewer leave less than 0.1 mm, there are fewer."""
 
 _FLOAT, _UINT8, _UINT32 = 5126, 5121, 5125
 _KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
@@ -60,7 +64,10 @@ def save_animation(path: str | os.PathLike[str], recording: HandRecording, model
     mean = shape.mean(0, keepdim=True)
     rest = model.joint_positions(mean)[0].numpy() * recording.mirror  # (21, 3)
     buffer = _Buffer()
-    mesh = _mesh(buffer, model, mean, recording)
+    targets, amounts = _morphs(model, recording)
+    mesh = _mesh(buffer, model, mean, recording, targets)
+    if len(targets):
+        mesh["weights"] = amounts[0].tolist()
     bind = np.tile(np.eye(4), (len(_JOINTS), 1, 1))
     bind[:, :3, 3] = -rest[[0 if joint is None else joint for joint in _JOINTS]]
     skin: dict[str, Json] = {"joints": list(range(2, 2 + len(_JOINTS))), "skeleton": 2}
@@ -77,7 +84,7 @@ def save_animation(path: str | os.PathLike[str], recording: HandRecording, model
         "meshes": [mesh],
         "materials": [material],
         "skins": [skin],
-        "animations": [_animation(buffer, recording, own)],
+        "animations": [_animation(buffer, recording, own, amounts)],
     }
     document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
     document["buffers"] = [{"byteLength": len(buffer.bytes)}]
@@ -119,32 +126,55 @@ def _nodes(rest: np.ndarray, recording: HandRecording) -> list[dict[str, Json]]:
     return nodes
 
 
-def _mesh(buffer: _Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording) -> dict[str, Json]:
-    """The surface at rest, hanging on its joints."""
+def _morphs(model: HandModel, recording: HandRecording) -> tuple[np.ndarray, np.ndarray]:
+    """What the poses add to the rest surface: morph targets (K, V, 3) in metres and how much of each is in each frame (T, K).
+
+    The targets are the principal components of what the frames add, without taking a mean off, so that rest stays rest.
+    """
+    if model.pose_basis is None:
+        return np.zeros((0, len(model.template), 3)), np.zeros((len(recording), 0))
+    features = model.pose_features(torch.from_numpy(recording.rotations).to(model.template)).numpy()  # (T, P)
+    basis = model.pose_basis.permute(2, 0, 1).flatten(1).numpy()  # (P, 3 V)
+    # The left factor of the basis is small, so that no (T, 3 V) array is needed for long recordings.
+    size, turn = np.linalg.eigh(basis.astype(np.float64) @ basis.T)
+    root = turn * np.sqrt(size.clip(0))  # root root^T = basis basis^T
+    frames, strength, directions = np.linalg.svd(features @ root, full_matrices=False)
+    kept = strength > 1e-9
+    amounts = (frames * strength)[:, kept][:, :MORPHS]  # (T, K)
+    inverse = turn / np.sqrt(size).clip(1e-12) * (size > 1e-9 * size[-1])
+    targets = (directions[kept][:MORPHS] @ inverse.T @ basis).reshape(-1, len(model.template), 3)
+    # What a component moves the farthest vertex by, in the frame with most of it.
+    needed = np.abs(amounts).max(0, initial=0) * np.linalg.norm(targets, axis=2).max(1, initial=0) > 5e-5
+    return targets[needed] * recording.mirror, amounts[:, needed]
+
+
+def _mesh(
+    buffer: _Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording, targets: np.ndarray
+) -> dict[str, Json]:
+    """The surface at rest, hanging on its joints, and its morph targets (K, V, 3)."""
     vertices = (model.template + model.shape_basis @ mean[0]).numpy() * recording.mirror
     faces = own_faces(model, recording.side)
     weights, joints = model.skin_weights.topk(HANGS_ON, dim=1)
     weights = weights / weights.sum(1, keepdim=True)
     joints = torch.where(weights > 0, joints, 0)
-    return {
-        "name": "hand",
-        "primitives": [
-            {
-                "attributes": {
-                    "POSITION": buffer.add(vertices, _FLOAT, _VERTICES, bounds=True),
-                    "NORMAL": buffer.add(_normals(vertices, faces), _FLOAT, _VERTICES),
-                    "JOINTS_0": buffer.add(joints.numpy(), _UINT8, _VERTICES),
-                    "WEIGHTS_0": buffer.add(weights.numpy(), _FLOAT, _VERTICES),
-                },
-                "indices": buffer.add(faces.reshape(-1), _UINT32, _INDICES),
-                "material": 0,
-            }
-        ],
+    primitive: dict[str, Json] = {
+        "attributes": {
+            "POSITION": buffer.add(vertices, _FLOAT, _VERTICES, bounds=True),
+            "NORMAL": buffer.add(_normals(vertices, faces), _FLOAT, _VERTICES),
+            "JOINTS_0": buffer.add(joints.numpy(), _UINT8, _VERTICES),
+            "WEIGHTS_0": buffer.add(weights.numpy(), _FLOAT, _VERTICES),
+        },
+        "indices": buffer.add(faces.reshape(-1), _UINT32, _INDICES),
+        "material": 0,
     }
+    if len(targets):
+        primitive["targets"] = [{"POSITION": buffer.add(target, _FLOAT, _VERTICES, bounds=True)} for target in targets]
+    return {"name": "hand", "primitives": [primitive]}
 
 
-def _animation(buffer: _Buffer, recording: HandRecording, own: np.ndarray) -> dict[str, Json]:
-    """Rotations of all segments, the wrist's place, and where the shape changes (`own` (T, 21, 3), at rest) those of the others."""
+def _animation(buffer: _Buffer, recording: HandRecording, own: np.ndarray, amounts: np.ndarray) -> dict[str, Json]:
+    """Rotations of all segments, the wrist's place, how much of each morph target (`amounts` (T, K)), and where the shape changes
+    (`own` (T, 21, 3), at rest) the places of the others."""
     times = buffer.add(recording.times - recording.times[0], _FLOAT, bounds=True)
     samplers: list[dict[str, Json]] = []
     channels: list[dict[str, Json]] = []
@@ -157,6 +187,8 @@ def _animation(buffer: _Buffer, recording: HandRecording, own: np.ndarray) -> di
     for place in range(len(_JOINTS)):
         animate(2 + place, "rotation", turns[:, place])
     animate(2, "translation", recording.joints[:, 0])
+    if amounts.shape[1]:
+        animate(1, "weights", amounts.reshape(-1))  # glTF wants them frame by frame in one row
     if np.ptp(own, axis=0).max() > 1e-5:
         places = [(2 + place, joint) for place, joint in enumerate(_JOINTS) if joint]
         places += [(2 + len(_JOINTS) + place, tip) for place, tip in enumerate(TIPS)]

@@ -219,8 +219,7 @@ def load_mano(path: str | os.PathLike[str], mend_shape: bool | None = None) -> M
         rest_joints=_float((joints - wrist) @ turn.T),
         joint_basis=_float(np.einsum("rc,jck->jrk", turn, joint_basis - wrist_basis)),
         skin_weights=_float(skin_weights),
-        # Laid out as the forward pass multiplies it: its transpose is contiguous.
-        pose_basis=_float(ours).permute(2, 1, 0).contiguous().permute(2, 1, 0),
+        pose_basis=_float(ours),
         tip_vertices=torch.tensor(TIP_VERTICES),
     )
     return ManoHand(side, model, own_faces, _float(mean_pose), _float(components), _float(wrist), _float(wrist_basis))

@@ -80,8 +80,9 @@ class HandModel(nn.Module):
     Buffers: `template` (V, 3), `faces` (F, 3), `uv` (F, 3, 2) in [0, 1] per corner, `shape_basis` (V, 3, 10), `rest_joints`
     (21, 3), `joint_basis` (21, 3, 10), `skin_weights` (V, 17) to the moving segments (palm, forearm,
     then three of each finger, thumb first), `parts` (V,) the segment with the largest weight. Where the model has them (else
-    None): `pose_basis` (V, 3, 135), how the rest surface changes with the elements of the 15 finger rotations less the
-    identity, row by row; `tip_vertices` (5,), vertices that are the finger tips, thumb first.
+    None): `pose_basis` (V, 3, P), how the rest surface changes with the elements of the 15 finger rotations less the
+    identity, row by row (P = 135), or with P mixes of them, `pose_mix` (135, P); `tip_vertices` (5,), vertices that are the
+    finger tips, thumb first.
     """
 
     template: Tensor
@@ -94,6 +95,7 @@ class HandModel(nn.Module):
     parts: Tensor
     pose_basis: Tensor | None
     tip_vertices: Tensor | None
+    pose_mix: Tensor | None
 
     def __init__(
         self,
@@ -106,19 +108,21 @@ class HandModel(nn.Module):
         skin_weights: Tensor,
         pose_basis: Tensor | None = None,
         tip_vertices: Tensor | None = None,
+        pose_mix: Tensor | None = None,
     ) -> None:
         super().__init__()
         for name, value in (
             ("template", template),
             ("faces", faces),
             ("uv", uv),
-            ("shape_basis", shape_basis),
+            ("shape_basis", _vertices_last(shape_basis)),
             ("rest_joints", rest_joints),
             ("joint_basis", joint_basis),
             ("skin_weights", skin_weights),
             ("parts", skin_weights.argmax(1)),
-            ("pose_basis", pose_basis),
+            ("pose_basis", None if pose_basis is None else _vertices_last(pose_basis)),
             ("tip_vertices", tip_vertices),
+            ("pose_mix", pose_mix),
         ):
             self.register_buffer(name, value, persistent=False)
 
@@ -191,6 +195,16 @@ class HandModel(nn.Module):
         )
         return HandSurface(vertices, joints, torch.cat([affine, bottom], 2))
 
+    def without_correctives(self) -> HandModel:
+        """The same hand by skinning alone: without swollen flesh, which gives way to whatever touches it."""
+        names = "template faces uv shape_basis rest_joints joint_basis skin_weights tip_vertices".split()
+        return HandModel(**{name: getattr(self, name) for name in names})
+
+    def pose_features(self, rotations: Tensor) -> Tensor:
+        """What `pose_basis` multiplies, (B, P), of local rotations (B, 16, 3, 3): zero at rest."""
+        bent = (rotations[:, 1:] - torch.eye(3, device=rotations.device, dtype=rotations.dtype)).flatten(1)
+        return bent if self.pose_mix is None else bent @ self.pose_mix
+
     def _skinned(self, pose: HandPose, affine: Tensor, picked: Tensor | slice) -> Tensor:
         """The `picked` vertices (B, N, 3) under the segments' transforms (B, 17, 3, 4)."""
         # Coordinates first and vertices last, so that every product runs along contiguous memory.
@@ -198,14 +212,19 @@ class HandModel(nn.Module):
         basis = self.shape_basis[picked].permute(2, 1, 0).flatten(1)  # (10, 3 N)
         shaped = torch.addmm(self.template[picked].T.reshape(1, -1), pose.shape, basis)  # (B, 3 N)
         if self.pose_basis is not None:
-            bent = pose.rotations[:, 1:] - torch.eye(3, device=shaped.device, dtype=shaped.dtype)
-            shaped = torch.addmm(shaped, bent.flatten(1), self.pose_basis[picked].permute(2, 1, 0).flatten(1))
+            bent = self.pose_features(pose.rotations)
+            shaped = torch.addmm(shaped, bent, self.pose_basis[picked].permute(2, 1, 0).flatten(1))
         shaped = shaped.view(count, 3, -1)
         blended = (affine.flatten(2).mT @ self.skin_weights[picked].T).view(count, 3, 4, -1)  # (B, 3, 4, N)
         vertices = blended[:, :, 3]
         for axis in range(3):
             vertices = torch.addcmul(vertices, blended[:, :, axis], shaped[:, None, axis])
         return vertices.mT.contiguous()
+
+
+def _vertices_last(basis: Tensor) -> Tensor:
+    """A basis (V, 3, K) laid out as the forward pass multiplies it: its transpose (K, 3, V) is contiguous."""
+    return basis.permute(2, 1, 0).contiguous().permute(2, 1, 0)
 
 
 def _affine(rest: Tensor, rotations: Tensor, joints: Tensor) -> Tensor:

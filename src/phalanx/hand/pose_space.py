@@ -359,7 +359,7 @@ def interpolations(steps: int, poses: Mapping[str, Tensor] | None = None) -> Int
 
 @lru_cache(maxsize=1)
 def _surfaces() -> tuple[HandModel, FingerSurfaces, Capsules]:
-    model = HandModel.open_hand()
+    model = HandModel.open_hand().without_correctives()
     return model, finger_surfaces(model), hand_capsules(model)
 
 

@@ -120,12 +120,12 @@ FIT_GESTURES = ("flat", "relaxed", "fist", "point", "pinch", "claw", "grasp")
 
 
 def fit_hand(model: HandModel) -> HandSurface:
-    """The hands that the spheres are fitted to: the rest pose and `FIT_GESTURES`, mean shape."""
+    """The hands that the spheres are fitted to: the rest pose and `FIT_GESTURES`, mean shape, by skinning alone."""
     degrees = gestures()[[GESTURE_NAMES.index(name) for name in FIT_GESTURES]]
     angles = torch.cat((torch.zeros(1, 23), torch.deg2rad(torch.from_numpy(degrees).float())))
     pose = HandPose.zero(len(angles))
     pose.rotations = angles_to_rotations(angles)
-    return model(pose)
+    return model.without_correctives()(pose)
 
 
 def fit_radii(model: HandModel, steps: int = 80) -> Tensor:
