@@ -120,10 +120,15 @@ def _sites(device: str) -> _Sites:
         return torch.as_tensor(np.stack(rows), dtype=torch.float32, device=device)
 
     return _Sites(
-        *map(tensor, (tips, knuckles, tops, middles, middle_tops, last)),
-        tensor([palm * np.minimum(balls, 1.2)]),
-        tensor([np.maximum(0.0, between - sum(middles) - sum(last))]),
-        tensor(list(near)),
+        tips=tensor(tips),
+        knuckles=tensor(knuckles),
+        tops=tensor(tops),
+        middles=tensor(middles),
+        middle_tops=tensor(middle_tops),
+        last=tensor(last),
+        balls=tensor([palm * np.minimum(balls, 1.2)]),
+        between=tensor([np.maximum(0.0, between - sum(middles) - sum(last))]),
+        tendons=tensor(list(near)),
     )
 
 

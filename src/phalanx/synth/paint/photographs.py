@@ -12,6 +12,8 @@ from importlib import resources
 import cv2
 import numpy as np
 
+from phalanx.data.images import read_image
+
 SPAN = 0.6
 """Amount (change of log green) at the end of a stored byte."""
 
@@ -21,8 +23,11 @@ def photographs() -> np.ndarray:
     """Amounts `(N, S, S, 3)` float32 of melanin, blood and shade, as `pigment.separate` has them; 0 off the hand."""
     folder = resources.files("phalanx.synth") / "assets"
     names = sorted(item.name for item in folder.iterdir() if item.name.startswith("skin_"))
-    pictures = [cv2.imdecode(np.frombuffer((folder / name).read_bytes(), np.uint8), cv2.IMREAD_COLOR) for name in names]
-    return (np.stack(pictures)[..., ::-1].astype(np.float32) - 128.0) * (SPAN / 127.0)
+    pictures = []
+    for name in names:
+        with resources.as_file(folder / name) as path:
+            pictures.append(read_image(path).astype(np.float32))
+    return (np.stack(pictures) - 128.0) * np.float32(SPAN / 127.0)
 
 
 @dataclass(frozen=True)

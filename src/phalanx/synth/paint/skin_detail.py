@@ -356,7 +356,7 @@ def _melanin(
     for _ in range(int(generator.poisson(1.5))):  # moles
         spot = p[int(generator.integers(len(p)))]
         melanin += back * 1.6 * line(np.linalg.norm(p - spot, axis=1), generator.uniform(0.0005, 0.0013))
-    if generator.random() < 0.12:  # a tattoo on the back of the hand or the forearm
+    if generator.random() < 0.06:  # a tattoo on the back of the hand or the forearm
         spot = np.array([0.0, generator.choice([0.05, -0.06]), -0.02]) + generator.normal(0, 0.008, 3)
         lines = line(noise(generator.uniform(0.006, 0.015)), 0.25) * step(noise(0.01), -0.8, -0.2)
         melanin += 2.2 * back * lines * step(-np.linalg.norm((p - spot) / [1.0, 1.6, 1.0], axis=1), -0.028, -0.024)
