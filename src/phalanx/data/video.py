@@ -73,7 +73,7 @@ def _opened(path: Path) -> Iterator:
     import cv2
 
     read_head(path, 1)  # OpenCV says only that it cannot open a file, not why
-    with _quiet_opencv():
+    with quiet_opencv():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
@@ -100,7 +100,7 @@ def write_video(path: str | os.PathLike[str], rate: float) -> Iterator[Callable[
         nonlocal writer
         height, width = (side - side % 2 for side in frame.shape[:2])  # the codec wants even sides
         if writer is None:
-            with _quiet_opencv():
+            with quiet_opencv():
                 writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), rate, (width, height))
             if not writer.isOpened():
                 raise InputError(f"{path}: this OpenCV cannot write MP4 videos")
@@ -125,7 +125,7 @@ def _check_whole(part: Path, path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet_opencv() -> Iterator[None]:
+def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV and its FFmpeg from printing why a file cannot be opened: the exception says it in one sentence."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read once, when FFmpeg is first used
     import cv2

@@ -23,6 +23,7 @@ from torch import Tensor
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_head
 from phalanx.core.records import join_fields
+from phalanx.data.video import quiet_opencv
 from phalanx.synth.paint.light import LIGHTS
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -201,10 +202,11 @@ def read_panorama(path: Path) -> np.ndarray:
         picture = _read_exr(path)
     else:
         _check_radiance(path, head)
-        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if picture is None or picture.ndim != 3 or picture.dtype != np.float32:
+        with quiet_opencv():
+            found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if found is None or found.ndim != 3 or found.dtype != np.float32:
             raise InputError(f"{path}: is damaged")
-        picture = picture[..., ::-1]
+        picture = found[..., ::-1]
     _check_size(path, picture.shape[1], picture.shape[0])
     picture = np.maximum(picture, 0.0)
     if not np.isfinite(picture).all() or not picture.any():
@@ -287,7 +289,7 @@ def _packaged() -> tuple[tuple[str, ...], list[np.ndarray], PanoramaLight]:
     names = tuple(sorted(stored))
     pictures = []
     for name in names:
-        picture = cv2.imdecode(np.fromfile(ASSETS / f"panorama_{name}.jpg", np.uint8), cv2.IMREAD_COLOR)
+        picture = np.asarray(cv2.imread(str(ASSETS / f"panorama_{name}.jpg"), cv2.IMREAD_COLOR))
         pictures.append(picture[..., ::-1].copy())
     fields = ("direction", "colour", "softness", "ambient")
     arrays = (np.array([stored[name][field] for name in names], np.float32) for field in fields)
