@@ -45,7 +45,7 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
 
     A pure function of its arguments: on the CPU the same bytes in any process, whatever was made before. (A GPU rounds
     differently and adds in no fixed order, so its pictures agree but for the last bits.) The first call of a process builds
-    the banks of skins and backgrounds, which takes seconds.
+    the banks of skins, backgrounds and panoramas, which takes seconds.
 
     Labels are joints, their pixels, pose, shape and camera; with `config.dense` also depth, mask, parts and vertices. `mask` is the
     coverage of the surface of hand and (clothed) forearm, `depth` that of its nearest part; both ignore things in front of the hand.
@@ -56,7 +56,7 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
     with `boxes` and `hand_masks` of both hands; their `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
 
     Raises:
-        InputError: the folder of backgrounds is at fault.
+        InputError: the folder of backgrounds or that of panoramas is at fault.
     """
     place = torch.device(device)
     with torch.no_grad(), _one_thread(place):
