@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.allocator import cache_blocks
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.hand.skeleton import FOREARM
 from phalanx.synth.paint.ground import NearGround
@@ -18,7 +17,7 @@ from phalanx.synth.paint.place_paint import Painted, mean_reflectance, near_ligh
 from phalanx.synth.paint.surface import balls, hand
 from phalanx.synth.shots import Shot
 
-_ARM_BALLS = 6  # more of them, down the arm that is drawn out
+_ARM_BALLS = 4  # more of them, down the arm that is drawn out
 
 
 @dataclass
@@ -81,9 +80,8 @@ class Nearby:
 
     def put(self, painted: Painted, behind: Tensor) -> None:
         """Draw the surfaces over what lies behind, (B, 3, S, S), in place."""
-        for i in cache_blocks(painted.coverage, len(painted.coverage)):
-            rows = torch.as_tensor(self.pictures[i], device=behind.device)
-            behind[rows] = torch.lerp(behind[rows], painted.colour[i], painted.coverage[i, None])
+        for i, picture in enumerate(self.pictures.tolist()):
+            behind[picture].lerp_(painted.colour[i], painted.coverage[i])
 
 
 def put_nearby(

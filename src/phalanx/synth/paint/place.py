@@ -1,7 +1,7 @@
 """Things within reach of hands: tables and walls that they rest on or are near to, and thighs. Where they are; `place_paint` paints them.
 
-A surface is flat, or a cylinder. It has a frame of its own: origin where it is touched, first axis across a cylinder, second along it, third
-the normal, out of the surface. With curvature k, 0 for planes, its points (s, t, n) satisfy k / 2 (s^2 + n^2) + n = 0.
+A surface is flat, or a cylinder. It has a frame of its own: origin where it is touched, first axis across a cylinder, second along it,
+third the normal, out of the surface. With curvature k, 0 for planes, its points (s, t, n) satisfy k / 2 (s^2 + n^2) + n = 0.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.synth.paint.clutter import PALETTE
 
 SUNK = 0.004  # metres: no part of a hand lies further below a surface
-_SHARE = 0.42  # of the hands get a surface, unless none fits
-_CANDIDATES = 40
+_SHARE = 0.34  # of the hands get a surface, unless none fits
+_CANDIDATES = 16
+_REFINED = 8  # of the places beside the best
+_POINTS = 150  # of a hand that are looked at while places are tried
 _EDGES = 5
 _LEAST_COSINE = 0.22  # between normal and direction to the camera: surfaces seen at less tell little, and alias
 _TOUCHING = 0.004  # metres
@@ -39,7 +41,7 @@ class PlaceDraw:
     free: np.ndarray  # (H, C, 3) normals in the frame of the ray to the hand, for those that lie on nothing
     is_free: np.ndarray  # (H, C)
     liking: np.ndarray  # (H, C) by which candidates that are as good differ
-    jitter: np.ndarray  # (H, C, 3) by which the best is turned to lie still better
+    jitter: np.ndarray  # (H, R, 3) by which the best is turned to lie still better
     turn: np.ndarray  # (H,) of the axes about the normal, radians
     aside: np.ndarray  # (H,) metres by which cylinders are moved across
     extent: np.ndarray  # (H, 4) metres to the ends at +s, -s, +t, -t
@@ -85,7 +87,7 @@ def draw_places(generator: np.random.Generator, hands: int) -> PlaceDraw:
         _unit(free),
         is_free,
         generator.gumbel(0, 0.6, (hands, C)),
-        generator.normal(0, 0.09, (hands, C, 3)) * np.linspace(0, 1.6, C)[:, None],
+        generator.normal(0, 0.09, (hands, _REFINED, 3)) * np.linspace(0, 1.6, _REFINED)[:, None],
         generator.uniform(-np.pi, np.pi, hands),
         generator.normal(0, 0.02, hands),
         extent,
@@ -161,7 +163,8 @@ def settle(
 ) -> tuple[Surfaces, Tensor]:
     """Put surfaces where hands touch them.
 
-    Of the drawn places those are left out that hide something of a hand; a place where much of the hand lies on is taken rather than others.
+    Of the drawn places those are left out that hide something of a hand; a place on which much of the hand lies is taken rather than
+    others.
 
     Args:
         draw: for H hands, all of which get a surface if one fits.
@@ -178,7 +181,7 @@ def settle(
     free = torch.from_numpy(draw.free) @ torch.as_tensor(first, dtype=torch.float64).transpose(1, 2)
     lying = torch.from_numpy(draw.lying) @ orientation.transpose(1, 2)
     normals = torch.where(torch.from_numpy(draw.is_free)[..., None], free, lying)  # (H, C, 3)
-    every = max(1, points.shape[1] // 600)
+    every = max(1, points.shape[1] // _POINTS)
     few, few_arm = points[:, ::every], arm[::every]
     for stage in range(2):
         _, contact, fits = _try(draw, few, few_arm, cameras, normals)
@@ -221,9 +224,8 @@ def _put(draw: PlaceDraw, points: Tensor, arm: Tensor, normals: Tensor) -> Surfa
     press = torch.from_numpy(draw.press)[:, None]
     axes = _axes(normals, torch.from_numpy(draw.turn))  # (H, C, 3, 3)
     palm = points[:, ~arm]
-    own = palm[:, None] @ axes.transpose(2, 3)  # (H, C, P, 3)
-    lowest = own[..., 2].argmin(-1, keepdim=True)
-    touch = own.gather(2, lowest[..., None].expand(-1, -1, -1, 3))[:, :, 0]  # (H, C, 3)
+    lowest = (palm @ normals.transpose(1, 2)).argmin(1)  # (H, C)
+    touch = (axes @ palm.gather(1, lowest[..., None].expand(-1, -1, 3))[..., None])[..., 0]  # (H, C, 3)
     level = touch[..., 2] + press
     if bool((curvature > 0).any()):
         aside = touch[..., 0] + torch.from_numpy(draw.aside)[:, None]

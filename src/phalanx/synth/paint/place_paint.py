@@ -20,7 +20,8 @@ _BANK_SEED = 20_261_130  # the bank is the same in every process, or workers wou
 _TILES, _SIDE, _LEVELS = 28, 256, 4
 _SUITED = ("wall", "coloured_noise", "tiling", "cloth", "foliage")
 _FARTHEST = 6.0  # metres that surfaces reach
-_BLOCK = 2  # pictures painted together on the CPU: what fits a core's cache
+_BLOCK = 4  # pictures painted together on the CPU: what fits a core's cache
+_NOWHERE = 40.0  # metres: beyond it are edges that are not there
 _SHADOW_STEP = 4  # pixels between the points of a surface at which light is found
 
 
@@ -45,7 +46,7 @@ def _tiles_of(draw: PlaceDraw) -> np.ndarray:
 
 def mean_reflectance(draw: PlaceDraw, bank: tuple[Tensor, ...]) -> np.ndarray:
     """Mean linear reflectance (N, 3) of surfaces."""
-    tiles = bank[-1][torch.as_tensor(_tiles_of(draw), device=bank[0].device)].cpu().numpy() / 255.0
+    tiles = bank[-1][torch.as_tensor(_tiles_of(draw), device=bank[0].device), :, ::4, ::4].cpu().numpy() / 255.0
     colours = np.einsum("nij,njk->nik", draw.colour[..., :3], tiles.reshape(len(tiles), 3, -1)) + draw.colour[..., 3:]
     return np.square(np.clip(colours, 0.02, 0.97)).mean(-1)
 
@@ -120,32 +121,37 @@ def paint_surfaces(
         torch.empty((len(surfaces), 3, size, size), device=device),
         *(torch.empty((len(surfaces), size, size), device=device) for _ in range(2)),
     )
-    for start in range(0, len(surfaces), block):
-        rows = slice(start, min(start + block, len(surfaces)))
-        index = np.arange(rows.start, rows.stop)
-        some = surfaces[torch.from_numpy(index)]
-        geometry = _Geometry(some, device)
-        point, coverage = _meet(geometry, K[rows], _pixels(size, 1, device), size)
-        painted.coverage[rows], painted.depth[rows] = coverage, point[3]
-        step = min(_SHADOW_STEP, size)
-        coarse, _ = _meet(geometry, K[rows], _pixels(size, step, device), size // step)
-        lit = _light(geometry, coarse, balls[rows], radii, light[index], surroundings[rows])
-        lit = F.interpolate(lit, size=(size, size), mode="bilinear", align_corners=False)
-        colour = _texture(geometry, point, draw[index], bank, K[rows])
-        torch.mul(colour, lit, out=painted.colour[rows])
+    curved = (surfaces.curvature > 0).numpy()
+    for kind in (np.flatnonzero(~curved), np.flatnonzero(curved)):
+        for start in range(0, len(kind), block):
+            index = kind[start : start + block]
+            rows = torch.as_tensor(index, device=device)
+            geometry = _Geometry(surfaces[torch.from_numpy(index)], K[rows])
+            pixels = _pixels(size, 1, device)
+            point, inside = _meet(geometry, pixels)
+            painted.coverage[rows] = _cover(geometry, pixels, point, inside)
+            painted.depth[rows] = point[3]
+            coarse, _ = _meet(geometry, _pixels(size, _SHADOW_STEP, device))
+            lit = _light(geometry, coarse, balls[rows], radii, light[index], surroundings[rows])
+            lit = F.interpolate(lit, size=(size, size), mode="bilinear", align_corners=False)
+            painted.colour[rows] = _texture(geometry, point, draw[index], bank, K[rows]).mul_(lit)
     return painted
 
 
 class _Geometry:
-    """Surfaces on a device, float32, and where their cameras stand in their frames."""
+    """Surfaces of one kind on a device, float32: where their cameras stand in their frames, and where rays through pixels go there.
 
-    def __init__(self, surfaces: Surfaces, device: torch.device) -> None:
+    `pixel_rays (N, 3, 3)` leads from (u, v, 1) to the surface's frame.
+    """
+
+    def __init__(self, surfaces: Surfaces, K: Tensor) -> None:
         camera = -(surfaces.axes @ surfaces.origin[..., None])[..., 0]
         self.axes, self.origin, self.camera, self.curvature, self.edges = (
-            value.to(device, torch.float32)
+            value.to(K.device, torch.float32)
             for value in (surfaces.axes, surfaces.origin, camera, surfaces.curvature, surfaces.edges)
         )
-        self.round = bool((self.curvature > 0).any())
+        self.pixel_rays = self.axes @ torch.linalg.inv(K)
+        self.round = bool((surfaces.curvature > 0).any())
 
 
 def _pixels(size: int, step: int, device: torch.device) -> Tensor:
@@ -153,18 +159,19 @@ def _pixels(size: int, step: int, device: torch.device) -> Tensor:
     return torch.arange(size // step, device=device) * float(step) + 0.5 * (step - 1)
 
 
-def _meet(geometry: _Geometry, K: Tensor, line: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Where rays meet the surfaces: (4, N, side, side) place in the surface's frame and depth; and the coverage (N, side, side).
+def _linear(weights: Tensor, line: Tensor) -> Tensor:
+    """(N, side, side) of weights (N, 3) times (u, v, 1), for u and v in `line` (side,)."""
+    across, down, straight = weights.unbind(-1)
+    return (across[:, None] * line)[:, None] + (down[:, None] * line + straight[:, None])[..., None]
+
+
+def _meet(geometry: _Geometry, line: Tensor) -> tuple[Tensor, Tensor]:
+    """Where rays meet the surfaces: (4, N, side, side) place in the surface's frame and depth; positive (N, side, side) where they do.
 
     Rays that miss have the place next to which they pass.
     """
-    n = len(K)
-    pixel_rays = geometry.axes @ torch.linalg.inv(K)  # from (u, v, 1) to the surface's frame
-    across, down, straight = pixel_rays.unbind(-1)  # (N, 3)
-    ray = (across[..., None] * line)[:, :, None] + (down[..., None] * line)[..., None] + straight[..., None, None]
-    s, t, m = ray.unbind(1)  # (N, side, side)
+    s, t, m = (_linear(geometry.pixel_rays[:, i], line) for i in range(3))
     a, b, c = geometry.camera[:, :, None, None].unbind(1)  # (N, 1, 1)
-    pace = (line[1] - line[0]) if len(line) > 1 else line.new_ones(())
     if geometry.round:
         k = geometry.curvature[:, None, None]
         first = 0.5 * k * (s.square() + m.square())
@@ -172,30 +179,35 @@ def _meet(geometry: _Geometry, K: Tensor, line: Tensor, side: int) -> tuple[Tens
         third = 0.5 * k * (a.square() + c.square()) + c
         inside = second.square() - 4.0 * first * third
         depth = 2.0 * third / (inside.clamp_min(0).sqrt() - second).clamp_min(1e-4)
-        coverage = torch.where(k > 0, _soft(inside), 1.0) * (second < 0)
+        inside = torch.where(second < 0, inside, -1.0)
     else:
-        depth = c / (-m).clamp_min(1e-4)
-        coverage = (m < 0).float()
-    depth = depth.clamp(0.0, _FARTHEST)
-    point = torch.stack([a + depth * s, b + depth * t, c + depth * m, depth])
-    flat = (geometry.curvature == 0)[:, None, None]
-    gradient = torch.stack([across, down], 1)[:, :, None]  # (N, 2, 1, 3)
-    for edge in range(geometry.edges.shape[1]):
-        e = geometry.edges[:, edge]
-        if bool((e[:, 2] >= 40.0).all()):
+        inside = -m
+        depth = c / inside.clamp_min(1e-4)
+    depth.clamp_(0.0, _FARTHEST)
+    point = torch.empty((4, *depth.shape), device=depth.device)
+    for place, (start, along) in zip(point, ((a, s), (b, t), (c, m)), strict=False):
+        torch.addcmul(start, depth, along, out=place)
+    point[3] = depth
+    return point, inside
+
+
+def _cover(geometry: _Geometry, line: Tensor, point: Tensor, inside: Tensor) -> Tensor:
+    """How much (N, side, side) of each pixel a surface covers; `point` and `inside` as `_meet` gives them."""
+    coverage = _soft(inside) if geometry.round else (inside > 0).float()
+    for edge in geometry.edges.unbind(1):
+        if bool((edge[:, 2] >= _NOWHERE).all()):
+            continue
+        if geometry.round:
+            coverage *= _soft(edge[:, 1, None, None] * point[1] + edge[:, 2, None, None])
             continue
         # On a plane, the edge is a straight line in the picture: w . ray = 0.
-        w = torch.stack(
-            [e[:, 0] * c[:, 0, 0], e[:, 1] * c[:, 0, 0], -(e[:, :2] * geometry.camera[:, :2]).sum(-1) - e[:, 2]], -1
-        )
-        value = (w[:, :, None, None] * ray).sum(1)
-        steep = (gradient[:, :, 0] * w[:, None]).sum(-1).norm(dim=-1) * pace
-        cover = (value / steep.clamp_min(1e-12)[:, None, None] + 0.5).clamp(0, 1)
-        if geometry.round:
-            along = e[:, 1, None, None] * point[1] + e[:, 2, None, None]
-            cover = torch.where(flat, cover, _soft(along))
-        coverage = coverage * cover
-    return point, coverage.view(n, side, side)
+        height = geometry.camera[:, 2]
+        last = -(edge[:, :2] * geometry.camera[:, :2]).sum(-1) - edge[:, 2]
+        w = torch.stack([edge[:, 0] * height, edge[:, 1] * height, last], -1)
+        weights = (w[:, None] @ geometry.pixel_rays)[:, 0]
+        weights = weights / weights[:, :2].norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        coverage *= _linear(weights, line).add_(0.5).clamp_(0, 1)
+    return coverage
 
 
 def _soft(value: Tensor) -> Tensor:
@@ -273,8 +285,9 @@ def _texture(geometry: _Geometry, point: Tensor, draw: PlaceDraw, bank: tuple[Te
     colour = torch.cat(found)
     # Far away a pixel spans many texels, whose mean is seen: at depth z and height h above the surface about z^2 / h f metres.
     spans = (pixel / (geometry.camera[:, 2].clamp_min(0.02) * texel * 2.0**level))[:, None, None] * point[3].square()
-    mean = colour.mean((2, 3), keepdim=True)
-    colour = torch.lerp(colour, mean, ((spans - 2.0) / 4.0).clamp(0, 1)[:, None])
+    if float(spans.amax()) > 2.0:
+        mean = colour.mean((2, 3), keepdim=True)
+        colour = torch.lerp(colour, mean, ((spans - 2.0) / 4.0).clamp(0, 1)[:, None])
     matrix = on(draw.colour)
     colour = torch.baddbmm(matrix[..., 3:], matrix[..., :3] / 255.0, colour.flatten(2)).clamp_(0.02, 0.97).square_()
     return colour.view(len(tiles), 3, *point.shape[2:])
