@@ -342,7 +342,7 @@ def main() -> int:
     of["copies"].add_argument("--times", type=int, default=2, help="copies of each photo")
     of["make"].add_argument("--pictures", type=int, default=40_000)
     of["tell"].add_argument("--times", type=int, default=2, help="copies of each photo")
-    of["tell"].add_argument("--judges", type=int, default=2, help="seeds of the folds and networks")
+    of["tell"].add_argument("--judges", type=int, default=1, help="seeds of the folds and networks")
     of["train"].add_argument("--samples", type=int, default=40_000)
     of["train"].add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     of["train"].add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])

@@ -30,7 +30,7 @@ SIZE = 64  # of the crops
 QUALITY = 90  # of their JPEG
 FACTOR = 1.2  # side of the crops over the extent of the joints
 FOLDS = 5
-EPOCHS = 12
+EPOCHS = 8
 BATCH = 64
 
 
