@@ -2,8 +2,8 @@
 
 One node for each joint, named as in `skeleton.JOINT_NAMES`, and `forearm`; vertices hang on at most four of them. Each joint's
 rotation is animated, and the wrist's place. Where the shape differs between frames, so do the places of the others, so that all joints
-are where they were found. How the rest
-surface changes with the pose (`HandModel.pose_basis`) is in up to `MORPHS` morph targets. The root node turns the camera's axes (y down) to those of glTF (y up).
+are where they were found. How the rest surface changes with the pose (`HandModel.pose_basis`) is in up to `MORPHS` morph targets.
+The root node turns the camera's axes (y down) to those of glTF (y up).
 """
 
 from __future__ import annotations
