@@ -12,9 +12,10 @@ Each stage keeps what it finished, can be killed and started again, and may run 
 that has `phalanx.synth`: today's, that of an older commit, or one in which a patch switches something off; without it, this one. Choices
 are made by `tell` and by photos without labels, never by `score`.
 
-`tell`: `realism_crops.py`. `score`: 2D errors with the side given, in pixels of 256 and not mapped, and sides that are guessed wrongly, on
-photos of `phalanx evaluate photos3d`, on their mirror images, and on the fixed copies. The interval of a difference to the base is a
-bootstrap over runs of four neighbouring photos and over seeds.
+`tell`: `realism_crops.py`; behind each area stands the distance of the mean scores in standard deviations. `score`: 2D errors with the side
+given, in pixels of 256 and not mapped, and sides that are guessed wrongly, on photos of `phalanx evaluate photos3d`, on their mirror
+images, and on the fixed copies. The interval of a difference to the base is a bootstrap over runs of four neighbouring photos and over
+seeds.
 """
 
 from __future__ import annotations
@@ -59,10 +60,14 @@ SETTINGS = {"tiles": 800, "skins": 32}  # of `SynthConfig`
 BUFFER = 13  # parts of a set in memory at a time
 RUN = 4  # neighbouring photos that are drawn together
 ERRORS = ("photos_px", "photos_wrong", "mirrored_wrong", "copies_px", "copies_wrong")
+WAYS = {
+    "as they are": (False, False),
+    "levelled": (True, False),
+    "shading": (True, True),
+}  # whether levelled, whether coarse
 COLUMNS = (
     "engine",
-    "AUC, as they are",
-    "AUC, levelled",
+    *(f"AUC, {way}" for way in WAYS),
     "photos px",
     "difference, 95 %",
     "palms px",
@@ -156,11 +161,16 @@ def tell(out: Path, name: str, engine: Path | None, times: int, seeds: int) -> N
         write_npz(kept, crops=crops_of(Predictor(), pictures_of(folder / "like")))
     with np.load(kept) as file:
         made = file["crops"]
-    areas = {
-        way: np.concatenate([told_apart(known, made, person, level, seed) for seed in range(seeds)])
-        for way, level in (("as_they_are", False), ("levelled", True))
-    }
-    found = {way: {"mean": float(value.mean()), "deviation": float(value.std())} for way, value in areas.items()}
+    found = {}
+    for way, (level, coarse) in WAYS.items():
+        folds = np.concatenate([told_apart(known, made, person, level, coarse, seed) for seed in range(seeds)])
+        mean, deviation = folds.mean(0).tolist(), folds.std(0).tolist()
+        found[way] = {
+            "area": mean[0],
+            "area_deviation": deviation[0],
+            "distance": mean[1],
+            "distance_deviation": deviation[1],
+        }
     (folder / "told.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(name, json.dumps(found))
 
@@ -291,8 +301,8 @@ def report(out: Path, base: str, photos_folder: Path | None) -> None:
         )
         cells = [name]
         cells += [
-            f"{told[way]['mean']:.3f} ± {told[way]['deviation']:.3f}" if told else ""
-            for way in ("as_they_are", "levelled")
+            "{area:.4f} ± {area_deviation:.4f} ({distance:.2f})".format(**told[way]) if way in told else ""
+            for way in WAYS
         ]
         if errors := errors_of(out, name):
             shown = errors["photos_px"].shape[1]

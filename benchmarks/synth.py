@@ -5,14 +5,17 @@
 First the stream: whole samples (colour, depth, mask, parts, joints, vertices, ...) as training takes them.
 
 Then a set on disk, with `--views` cameras around each hand: the largest number of workers makes, encodes and writes shards in a
-temporary folder, and their time is extrapolated to 320,000 pictures. The time until each worker has finished a shard (start, estimate,
+temporary folder, and their time is extrapolated to 320,000 pictures. The time until there is a shard for each worker (start, estimate,
 banks of skins and backgrounds) counts once, the rest counts for every picture.
+
+Last small sets, of less than a shard, from the start of `phalanx synth --out` to its end.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -72,6 +75,16 @@ def project(config: SynthConfig, workers: int, shards: int, pictures: int = SET)
     }
 
 
+def small(size: int, pictures: int, workers: int) -> float:
+    """Seconds that `phalanx synth --out` takes for a set of `pictures`."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "phalanx", "synth", "--out", folder, "--size", str(size)]
+        command += ["--count", str(pictures), "--workers", str(workers)]
+        begin = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return time.perf_counter() - begin
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 256])
@@ -82,6 +95,7 @@ def main() -> int:
     parser.add_argument(
         "--shards", type=int, default=2, help="shards of the set that are timed for each worker; 0: no set"
     )
+    parser.add_argument("--small", type=int, nargs="*", default=[512, 1024], help="pictures of the small sets")
     parser.add_argument("--backgrounds", type=Path, default=None)
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     arguments = parser.parse_args()
@@ -115,6 +129,13 @@ def main() -> int:
             f"{found['bytes_a_picture'] / 1e3:.0f} kB each\n"
             f"{found['pictures']} of them take {found['hours']:.2f} hours (goal: {GOAL_HOURS:.0f}) and {found['gigabytes']:.0f} GB"
         )
+    figures["small"] = []
+    for pictures in arguments.small:
+        size = min(arguments.sizes)
+        seconds = {workers: small(size, pictures, workers) for workers in arguments.workers}
+        figures["small"].append({"size": size, "pictures": pictures, "seconds": seconds})
+        shown = ", ".join(f"{value:.1f} s with {workers}" for workers, value in seconds.items())
+        print(f"set of {pictures} pictures at {size} x {size}: {shown}", flush=True)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 0
