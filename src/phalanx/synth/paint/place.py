@@ -153,9 +153,8 @@ def pressed(surfaces: Surfaces, rows: Tensor, vertices: Tensor) -> Tensor:
 
 def on_surface(surfaces: Surfaces, points: Tensor) -> Tensor:
     """Whether (N, P) points (N, P, 3) stand over the surface, not beyond its edges."""
-    own = surfaces.own(points)
-    flat = torch.cat([own[..., :2], torch.ones_like(own[..., :1])], -1)
-    return (flat @ surfaces.edges.transpose(1, 2) > 0).all(-1)
+    own = surfaces.own(points)[..., :2].transpose(1, 2)
+    return (surfaces.edges[..., :2] @ own + surfaces.edges[..., 2:]).amin(1) > 0
 
 
 def settle(

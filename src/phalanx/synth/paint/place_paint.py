@@ -121,6 +121,7 @@ def paint_surfaces(
         torch.empty((len(surfaces), 3, size, size), device=device),
         *(torch.empty((len(surfaces), size, size), device=device) for _ in range(2)),
     )
+    spread = _between(size, size // _SHADOW_STEP, device)
     curved = (surfaces.curvature > 0).numpy()
     for kind in (np.flatnonzero(~curved), np.flatnonzero(curved)):
         for start in range(0, len(kind), block):
@@ -133,7 +134,7 @@ def paint_surfaces(
             painted.depth[rows] = point[3]
             coarse, _ = _meet(geometry, _pixels(size, _SHADOW_STEP, device))
             lit = _light(geometry, coarse, balls[rows], radii, light[index], surroundings[rows])
-            lit = F.interpolate(lit, size=(size, size), mode="bilinear", align_corners=False)
+            lit = spread @ lit @ spread.T
             painted.colour[rows] = _texture(geometry, point, draw[index], bank, K[rows]).mul_(lit)
     return painted
 
@@ -157,6 +158,13 @@ class _Geometry:
 def _pixels(size: int, step: int, device: torch.device) -> Tensor:
     """Middles (size / step,) of groups of `step` pixels."""
     return torch.arange(size // step, device=device) * float(step) + 0.5 * (step - 1)
+
+
+def _between(size: int, coarse: int, device: torch.device) -> Tensor:
+    """Matrix (size, coarse) of linear interpolation between the middles of groups of pixels: far quicker than `F.interpolate`."""
+    place = (torch.arange(size, device=device) + 0.5) * (coarse / size) - 0.5
+    apart = place[:, None].clamp(0, coarse - 1) - torch.arange(coarse, device=device)
+    return (1.0 - apart.abs()).clamp_min(0.0)
 
 
 def _linear(weights: Tensor, line: Tensor) -> Tensor:
