@@ -261,15 +261,15 @@ def _contact(
     if bool((place.curvature > 0).any()):
         fits &= (contact > 0) & (height > -SUNK).all(1) & _in_sight(own, camera, place.curvature)
         return contact.view(-1, count), fits.view(-1, count)
+    hand, forearm, low = own[:, ~arm, :2], own[:, arm, :2], height[:, arm]
     fits &= (height[:, ~arm] > -SUNK).all(1)
-    below = (height < -SUNK) & arm
-    away = own[:, arm, :2].mean(1) - own[:, ~arm, :2].mean(1)
+    away = forearm.mean(1) - hand.mean(1)
     away = away / away.norm(dim=-1, keepdim=True).clamp_min(1e-9)  # (H C, 2) to the arm
-    share = (above[:, None] / (above[:, None] - height).clamp_min(1e-6)).clamp(0, 1)
-    crossing = camera[..., :2] + share[..., None] * (own[..., :2] - camera[..., :2])
-    along = torch.minimum((own[..., :2] @ away[..., None])[..., 0], (crossing @ away[..., None])[..., 0])
-    end = torch.where(below, along, _FAR).amin(1) - 0.012
-    last = torch.where(touching, (own[..., :2] @ away[..., None])[..., 0], -_FAR).amax(1)
+    share = (above[:, None] / (above[:, None] - low).clamp_min(1e-6)).clamp(0, 1)
+    crossing = camera[..., :2] + share[..., None] * (forearm - camera[..., :2])
+    along = torch.minimum((forearm @ away[..., None])[..., 0], (crossing @ away[..., None])[..., 0])
+    end = torch.where(low < -SUNK, along, _FAR).amin(1) - 0.012
+    last = torch.where(touching[:, ~arm], (hand @ away[..., None])[..., 0], -_FAR).amax(1)
     fits &= end > last
     place.edges[:, 4, :2], place.edges[:, 4, 2] = -away, end
     return contact.view(-1, count), fits.view(-1, count)
