@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -300,7 +300,7 @@ def _have_made(plan: Plan, missing: list[int], folder: Path, cluster: Cluster) -
 
 def _from_anywhere(plan: Plan) -> Plan:
     """The plan as it holds in any working directory."""
-    folders = {name: folder.absolute() for name, folder in _folders(plan.config).items()}
+    folders: dict[str, Any] = {name: folder.absolute() for name, folder in _folders(plan.config).items()}
     return replace(plan, config=replace(plan.config, **folders))
 
 
