@@ -106,6 +106,30 @@ def _draw_bands(generator: np.random.Generator, batch: int) -> list[tuple[int, B
     return bands
 
 
+def forearm_relief(rest: Tensor) -> Tensor:
+    """Metres `(V,)` by which an arm stands off the model's tube: `rest` `(V, 3)` are the template's vertices; nothing from the palm on.
+
+    Up the arm the bellies of flexors (palm's side, ulnar) and extensors (back, radial) swell and leave flats between them; at the
+    wrist the head of the ulna stands out on the back and the styloid of the radius a little at the thumb's side.
+    """
+    y = rest[:, 1]
+    around = rest[:, [0, 2]] - rest[y < -0.05][:, [0, 2]].mean(0)
+    around = around / around.norm(dim=1, keepdim=True).clamp_min(1e-6)  # (V, 2) radial, palmar
+
+    def lobe(radial: float, palmar: float, width: float) -> Tensor:
+        towards = around @ around.new_tensor([radial, palmar])
+        return torch.exp((towards - 1.0) / width)
+
+    def ring(middle: float, width: float) -> Tensor:
+        return torch.exp(-((y - middle) ** 2) / (2 * width**2))
+
+    up = ((-0.04 - y) / 0.12).clamp(0, 1)
+    up = up * up * (3 - 2 * up)
+    muscles = up * (0.013 * lobe(-0.5, 0.87, 0.35) + 0.011 * lobe(0.7, -0.71, 0.35) - 0.003)
+    bones = 0.004 * lobe(-0.7, -0.71, 0.15) * ring(-0.032, 0.009) + 0.0015 * lobe(1.0, 0.0, 0.2) * ring(-0.022, 0.009)
+    return muscles + bones * (-y / 0.012).clamp(0, 1)
+
+
 def dress(
     surface: HandSurface,
     topology: Topology,
@@ -123,7 +147,8 @@ def dress(
         stretch: factor by which the forearm is lengthened, for all or `(B,)` for each.
 
     Returns:
-        Vertices `(B, V, 3)` with cloth standing off and the forearm lengthened, so that its cut end stays out of pictures;
+        Vertices `(B, V, 3)` with `forearm_relief`, cloth standing off and the forearm lengthened, so that its cut end stays out of
+        pictures;
         how far under cloth each vertex is, `(B, V)` in units of a soft edge (0 and below: skin, 1 and above: cloth);
         phase of the stripes `(B, V)`.
     """
@@ -139,6 +164,7 @@ def dress(
     thickness = on(draw.thickness)
     wave = folds[:, :1] * torch.sin(folds[:, 1:2] * (y + 0.4 * x * slant[:, :1].sign() + 0.3 * z) + folds[:, 2:])
     stand_off = (thickness[:, :1] + thickness[:, 1:] * inside.clamp(0, 0.2) + wave) * (inside > 0)  # (B, V)
+    stand_off = stand_off + forearm_relief(topology.rest)
     arm = surface.transforms[:, 1, :3, :3]
     further = torch.as_tensor(stretch, device=device).reshape(-1, 1) - 1.0  # (B or 1, 1)
     down = (FOREARM_FROM - y).clamp_min(0.0) * further  # (B or 1, V) the arm goes on further than the model's
