@@ -3,7 +3,7 @@
     python benchmarks/adapt_depth.py [--frames 200] [--minutes 5] [--seed 880001] [--threads 2] [--out DIR] [--json FILE]
 
 The sensor is a coarse time-of-flight camera (`UNSEEN`): noise of 8 mm at one metre that is alike over five pixels, and wide seams.
-`--frames` frames of hands with forearms, 256 x 256 pixels, are written as a user has them; `adapt depth --side auto` gets nothing else. Then
+`--frames` frames of hands with forearms, 256 x 256 pixels, are written as a user has them; `adapt depth` gets nothing else. Then
 both networks are scored on the joints of these frames, and on as many further ones: mean distances in mm, as they are and after the best
 rigid motion and scale.
 """
