@@ -22,7 +22,8 @@ EXTENT = 0.3
 
 _NEAR_LAYER = 0.12  # metres: how thick the layer from the nearest point on is that a hand is first looked for in
 _NEAREST_SHARE = 0.01  # of the readings; as many may be wrong and too near
-_FARTHEST = 0.6  # metres behind the nearest thing that a hand is looked for at the most
+_FARTHEST = 1.2  # metres behind the nearest thing that a hand is looked for at the most
+_NEARER = 2.0  # neighbours that a metre of distance counts for
 _CELL = 0.1  # metres: side of the cells of space that are looked into
 _LEAST_POINTS = 12  # that a cell must have
 _ROUNDS = 6  # steps of the search for the middle
@@ -92,7 +93,7 @@ def cube_maps(depth: Tensor, K: Tensor, middles: Tensor, size: int, extent: floa
 
 
 def surface_points(depth: Tensor, K: Tensor, pitch: float) -> Tensor:
-    """Points (P, 3) in metres of what is nearest in a depth map (H, W), 0 = no reading, and up to 60 cm and a hand behind it.
+    """Points (P, 3) in metres of what is nearest in a depth map (H, W), 0 = no reading, and up to 1.2 m and a hand behind it.
 
     Readings that lie closer than `pitch` metres at the far end are thinned out; those that lie farther apart are split into four.
     """
@@ -126,25 +127,27 @@ def maps_of_points(points: Tensor, middles: Tensor, size: int, extent: float) ->
 
 
 def places_on(points: Tensor, most: int = 64) -> Tensor:
-    """Points (C, 3) on what stands out towards the camera among `points` (P, 3) in metres: where a hand may be.
+    """Points (C, 3) on what stands out among `points` (P, 3) in metres: where a hand may be.
 
-    Means of the points in cells of space that lie up to 60 cm behind what is nearest; the nearest `most` of them, C of them.
+    Means of the points in cells of space that lie up to `_FARTHEST` behind what is nearest. Of more than `most` of them those with the
+    fewest neighbours at the side and in front, for hands are at ends of things, and the nearer ones.
     """
     if not len(points):
         return points
-    means, counts = _means_in_cells(points)
-    means = means[counts >= _LEAST_POINTS]
-    return means[means[:, 2].argsort()[:most]]
-
-
-def _means_in_cells(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Means (C, 3) of points (P, 3) in cells of space up to `_FARTHEST` behind what is nearest, and their numbers of points (C,)."""
     points = points[points[:, 2] < _near_end(points[:, 2]) + _FARTHEST]
-    x, y, z = (
-        ((points / _CELL).round().long() + 512).clamp_(0, 1023).unbind(1)
-    )  # one number a cell sorts faster than three
-    _, which, counts = ((x * 1024 + y) * 1024 + z).unique(return_inverse=True, return_counts=True)
-    return points.new_zeros(len(counts), 3).index_add_(0, which, points) / counts[:, None], counts
+    x, y, z = ((points / _CELL).round().long() + 512).clamp_(1, 1022).unbind(1)
+    # One number a cell sorts faster than three.
+    cells, which, counts = ((x * 1024 + y) * 1024 + z).unique(return_inverse=True, return_counts=True)
+    means = points.new_zeros(len(cells), 3).index_add_(0, which, points) / counts[:, None]
+    around = points.new_zeros(len(cells))
+    for across in (-1, 0, 1):
+        for down in (-1, 0, 1):
+            for towards in (0, 1):
+                if (across, down, towards) != (0, 0, 0):
+                    around += torch.isin(cells + (across * 1024 + down) * 1024 - towards, cells)
+    enough = counts >= _LEAST_POINTS
+    order = (around + _NEARER * means[:, 2])[enough].argsort()
+    return means[enough][order[:most]]
 
 
 def _near_end(distances: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from phalanx.render.spheres import sphere_depth
 _NEAR = 0.01  # metres: drawn and read depth that agree
 _COARSE = 2.0  # times farther apart lie the points that are looked at first
 _AGAIN = 4  # places looked at a second time, moved to where the hand's middle is expected
-_AS_SURE = 0.8  # share of the best score from which the nearer of two hands is taken
+_AS_SURE = 0.9  # share of the best score from which the nearer of two hands is taken
+_CUT = 0.05  # of its score keeps a hand that lies wholly beyond the frame's border
 _CLOSEST, _FARTHEST = 0.1, 3.0  # metres: hands beyond are not to be made out
 _FULL = 0.15  # share of a cube's cells,
 _FLAT = 0.004  # and metres, of nineteen of them in twenty: what fills so much and is so plain is no hand
@@ -82,7 +83,7 @@ def find_hand(
     seen: Tensor | None = None,
     device: torch.device | str = "cpu",
 ) -> Place:
-    """The hand in a depth frame: of several, the nearest that the network is about as sure of as of any.
+    """The hand in a depth frame: of several, the nearest that the network is about as sure of as of any; cut ones count less.
 
     A look at coarse points about every place that stands out, then one at finer points where the likeliest hands are expected; in
     that one, the mirror image too.
@@ -109,23 +110,32 @@ def find_hand(
     on = coarse[0] if seen is depth else surfaces(seen, K, size, _COARSE)[0]
     columns = [COLUMNS[each] for each in (SIDES if side == "auto" else (side,))]
 
-    def shares_and_middles(maps: Tensor) -> tuple[Tensor, Tensor]:
+    def looked_at(maps: Tensor) -> tuple[Tensor, Tensor]:
         logits, joints = finder(maps.to(device))
-        return logits.softmax(1).cpu(), joints.mean(1).cpu()
+        return logits.softmax(1).cpu(), joints.cpu()
 
     places = torch.cat([nearest, places_on(on)])
-    shares, shifts = shares_and_middles(maps_about(coarse, places, size))
+    shares, joints = looked_at(maps_about(coarse, places, size))
     likeliest = shares[:, columns].sum(1).topk(min(_AGAIN, len(places))).indices
-    places = (places + shifts)[likeliest]
+    places = (places + joints.mean(1))[likeliest]
     maps = maps_about(fine, places, size)
-    shares, shifts = shares_and_middles(maps)
-    mirrored, mirrored_shifts = shares_and_middles(maps.flip(-1))
+    shares, joints = looked_at(maps)
+    mirrored, mirrored_joints = looked_at(maps.flip(-1))
     shares = 0.5 * (shares + mirrored[:, [NOTHING, LEFT, RIGHT]])
-    middles = places + 0.5 * (shifts + mirrored_shifts * shifts.new_tensor([-1.0, 1.0, 1.0]))
-    sure = shares[:, columns].sum(1)
+    joints = places[:, None] + 0.5 * (joints + mirrored_joints * joints.new_tensor([-1.0, 1.0, 1.0]))
+    middles = joints.mean(1)
+    sure = shares[:, columns].sum(1) * _inside(joints, K, depth).clamp_min(_CUT)
     best = int(torch.where(sure >= _AS_SURE * sure.max(), middles[:, 2], torch.inf).argmin())
     found = {each: float(shares[best, column]) for each, column in COLUMNS.items()}
     return Place(middles[best], max(SIDES, key=lambda each: found[each]) if side == "auto" else side, found)
+
+
+def _inside(joints: Tensor, K: Tensor, depth: Tensor) -> Tensor:
+    """Share (C,) of the joints (C, 21, 3) that lie within the frame (H, W)."""
+    pixels = joints @ K.T
+    x, y = (pixels[..., :2] / pixels[..., 2:]).unbind(-1)
+    height, width = depth.shape
+    return ((x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)).float().mean(1)
 
 
 def side_of(places: Iterable[Place]) -> Side:

@@ -99,7 +99,8 @@ def both_hands(sample: Sample) -> tuple[Tensor, Tensor]:
         return torch.stack([sample.joints, nowhere], 1), torch.stack([inside, torch.zeros_like(inside)], 1)
     twin = sample.joints.unflatten(0, (-1, 2)).flip(1).flatten(0, 1) * sample.joints.new_tensor([-1.0, 1.0, 1.0])
     there = inside.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-    seen = (sample.hand_masks > 0.5).flatten(2).sum(-1) > _LEAST
+    read = sample.depth > 0 if sample.sensed_depth is None else sample.sensed_depth > 0
+    seen = ((sample.hand_masks > 0.5) & read[:, None]).flatten(2).sum(-1) > _LEAST
     return torch.stack([sample.joints, twin], 1), torch.stack([inside, there], 1) & seen
 
 
