@@ -199,7 +199,7 @@ def test_finder_of_hands(places):
     cubes = hand_finder.Cubes(
         torch.rand(8, len(hand_finder.EXTENTS), network.config.size, network.config.size, generator=random),
         torch.tensor([hand_finder.NOTHING, hand_finder.RIGHT, hand_finder.LEFT, hand_finder.UNCLEAR] * 2),
-        0.01 * torch.randn(8, 3, generator=random),
+        0.01 * torch.randn(8, hand_finder.JOINTS, 3, generator=random),
     )
     values = []
     for place in places:

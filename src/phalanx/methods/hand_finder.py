@@ -89,7 +89,6 @@ class HandFinder(Method):
             nn.ReLU(inplace=True),
             nn.Linear(128, 3 + 3 * JOINTS),
         )
-        self.to(memory_format=torch.channels_last)  # half as long a step on CPUs
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         seen = [
@@ -141,6 +140,7 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> HandF
     )
     network.eval().requires_grad_(False)
     fold_batch_norm(network)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 

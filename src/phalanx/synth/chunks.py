@@ -208,7 +208,8 @@ def _draw_skin(config: SynthConfig, domain: Domain, shot: Shot, generator: np.ra
         variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
     of = shot.views.hand
     flesh = draw_flesh(generator, shot.hands)[of]
-    return _Skin(*(torch.as_tensor(values[of], device=shot.device) for values in (colours, variant)), flesh)
+    drawn, which = (torch.as_tensor(values[of], device=shot.device) for values in (colours, variant))
+    return _Skin(drawn, which, flesh)
 
 
 def _paint_hands(

@@ -1,6 +1,5 @@
 """Forearms that are no tubes."""
 
-
 from phalanx.hand.model import HandModel
 from phalanx.synth.paint.dress import forearm_relief
 

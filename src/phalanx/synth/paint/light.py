@@ -261,7 +261,8 @@ def _add_light(
     half = view + towards
     peak = (normals * half).sum(0) * (half.square().sum(0) + 1e-12).rsqrt()
     peak = peak.clamp_(1e-3, 1.0).log_().mul_(exponent).exp_()
-    sharp = peak.square().square()  # skin mirrors in two lobes: a broad one, and one four times as sharp where it is oily
+    # Skin mirrors in two lobes: a broad one, and one four times as sharp where it is oily.
+    sharp = peak.square().square()
     peak.mul_(_BROAD * (exponent + 8.0) / 40.0).addcmul_(sharp, (1.0 - _BROAD) * (4.0 * exponent + 8.0) / 40.0)
     peak.mul_(cosine > 0).mul_(lit)
     for c in range(3):

@@ -17,7 +17,8 @@ from phalanx.synth.paint.skin import SLOPE_SCALE
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
 from phalanx.synth.paint.surface import Topology
 
-_RELIEF_SEEN = (0.75, 1.05, 1.15)  # red light travels furthest under skin, and so shows the least relief (d'Eon and Luebke 2007)
+# Red light travels furthest under skin, and so shows the least relief (d'Eon and Luebke 2007).
+_RELIEF_SEEN = (0.75, 1.05, 1.15)
 _GLINT = 2.0  # what is mirrored changes more with slope than what comes back from under the skin
 _CPU_BLOCK = 1 << 16  # pixels shaded together, but at least a picture's: what fits a core's cache
 
