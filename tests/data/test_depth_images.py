@@ -24,7 +24,6 @@ def test_sixteen_bits_come_back_without_what_is_no_reading(tmp_path, suffix):
         Image.fromarray(VALUES).save(path)
     found = read_depth_values(path)
     assert found.dtype == np.uint16 and np.array_equal(found, CLEAN)
-    assert looks_like_depth(path)
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".npy", ".exr"])
@@ -88,11 +87,32 @@ def test_damaged_files_are_one_sentence(tmp_path_factory, suffix, content, cut):
 
 
 def test_grey_photos_of_sixteen_bits_are_no_depth_frames(tmp_path):
-    ramp = np.linspace(200, 65_535, 64 * 48).round().astype(np.uint16).reshape(48, 64)
-    Image.fromarray(ramp).save(tmp_path / "photo.png")
-    assert not looks_like_depth(tmp_path / "photo.png")
-    Image.fromarray(ramp // 32).save(tmp_path / "depth.png")  # up to 2 m, in mm
-    assert looks_like_depth(tmp_path / "depth.png")
-    ramp[:4] = 0
-    Image.fromarray(ramp).save(tmp_path / "holes.png")
-    assert looks_like_depth(tmp_path / "holes.png")
+    ramp = np.linspace(6_000, 60_000, 64 * 48).round().astype(np.uint16).reshape(48, 64)
+    eight = np.linspace(2, 28, 64 * 48).round().astype(np.uint16).reshape(48, 64)
+    rough = np.random.default_rng(0).integers(500, 4_000, (48, 64)).astype(np.uint16)
+    holes = ramp.copy()
+    holes[:4] = 0
+    for name, values, depth in (
+        ("photo", ramp, False),
+        ("repeated", 257 * eight, False),  # 8 bits made 16
+        ("grained", rough, False),
+        ("millimetres", ramp // 32, True),
+        ("holes", holes, True),
+    ):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+        assert looks_like_depth(tmp_path / f"{name}.png") is depth, name
+    for suffix in (".tif", ".pgm"):
+        Image.fromarray(ramp // 32).save(tmp_path / f"frame{suffix}")
+        assert looks_like_depth(tmp_path / f"frame{suffix}")
+    np.save(tmp_path / "frame.npy", ramp // 32)
+    assert looks_like_depth(tmp_path / "frame.npy")
+
+
+def test_values_of_pgm_are_not_scaled_and_archives_are_no_frames(tmp_path):
+    values = np.array([[0, 800], [1200, 9_999]], np.uint16)
+    (tmp_path / "frame.pgm").write_bytes(b"P5 2 2 10000\n" + values.astype(">u2").tobytes())
+    assert np.array_equal(read_depth_values(tmp_path / "frame.pgm"), values)
+    np.savez(tmp_path / "archive.npz", depth=values)
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    with pytest.raises(InputError, match="truncated, damaged or no NPY"):
+        read_depth_values(tmp_path / "archive.npy")

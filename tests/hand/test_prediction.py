@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phalanx.core.errors import InputError
@@ -61,6 +61,7 @@ def assert_same(a, b, tolerance=True):
 
 
 @settings(max_examples=25, deadline=None)
+@example(seed=2483, mesh=False)  # an angle that rounds to -0.0
 @given(seed=st.integers(0, 2**32 - 1), mesh=st.booleans())
 def test_json_round_trip(seed, mesh):
     hand = make_prediction(seed, mesh)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import os
 import time
@@ -18,7 +17,8 @@ from torch import Tensor
 
 from phalanx.adapt.recordings import RecordingFiles, fit_errors, read_recording
 from phalanx.core.devices import as_device
-from phalanx.core.files import writable_folder, write_json
+from phalanx.core.errors import InputError
+from phalanx.core.files import read_json, writable_folder, write_json
 from phalanx.data.depth_cameras import DEPTH_CAMERAS
 from phalanx.geometry.cubes import EXTENT
 from phalanx.hand.model import HandModel
@@ -28,6 +28,7 @@ from phalanx.nets.weights import shipped_weights
 from phalanx.predict.depth_search import spread
 from phalanx.synth import SynthConfig
 from phalanx.train.card import begun_from, recordings, synthesis, write_card
+from phalanx.train.checkpoint import CHECKPOINT
 from phalanx.train.plan import LoopConfig, Phase, check_config
 from phalanx.train.recordings import MixtureConfig
 from phalanx.train.sphere_fitting import WEIGHTS, SphereFittingTraining, estimate_joints, train_on_recordings
@@ -97,7 +98,10 @@ def adapt_depth(
     check_config(config.loop, [Phase(1.0, first.config.size, config.maps)])  # before the minutes that reading takes
     start = begun_from(begun)  # before it may be written over
     finder = load_finder().to(device)
-    only = json.loads((target / _FRAMES).read_text()) if resume and (target / _FRAMES).is_file() else None
+    saved = target / "run" / CHECKPOINT
+    if saved.exists() and not resume:
+        raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
+    only = read_json(target / _FRAMES) if resume and (target / _FRAMES).is_file() else None
     minutes = math.inf if config.loop.minutes is None or only is not None else config.loop.minutes
     recording = read_recording(files, first, finder, complain, progress, 60 * _READING * minutes, only)
     write_json(target / _FRAMES, recording.read)  # a run that is killed goes on with these

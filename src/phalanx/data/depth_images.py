@@ -14,6 +14,7 @@ DEPTH_SUFFIXES = (".png", ".pgm", ".tif", ".tiff", ".exr", ".npy")
 _PILLOW = {".png": "PNG", ".pgm": "PPM", ".tif": "TIFF", ".tiff": "TIFF"}
 _NO_READING = 65_535  # what some cameras write for it instead of 0
 _REACH = 8_000  # millimetres that depth cameras see; grey photos of 16 bits have values up to 65535
+_ROUGH = 0.01  # median relative step between neighbouring readings that no surface has
 _MOST_READ = 0.98  # share of the pixels that have a reading in frames of finer units
 _LARGEST = 100_000_000  # pixels
 
@@ -33,7 +34,10 @@ def read_depth_values(path: str | os.PathLike[str]) -> np.ndarray:
         raise InputError(f"{path}: is no depth frame ({', '.join(DEPTH_SUFFIXES)} can be read)")
     try:
         if suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                values = np.lib.format.read_array(file, allow_pickle=False)
+        elif suffix == ".pgm":
+            values = _read_pgm(path)
         elif suffix == ".exr":
             values = _read_exr(path)
         else:
@@ -57,8 +61,8 @@ def read_depth_values(path: str | os.PathLike[str]) -> np.ndarray:
 def looks_like_depth(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a depth frame and no photo; False if it cannot be read.
 
-    It has one channel, of floating-point numbers or of 16 bits. Grey photos of 16 bits reach beyond what is a hand's distance in
-    millimetres, and have hardly a pixel that is exactly 0, as depth frames have where nothing is read.
+    It has one channel, of floating-point numbers or of 16 bits. Grey photos of 16 bits either are 8 bits repeated, or change from pixel to
+    pixel by more than surfaces do; others have values beyond a hand's distance in millimetres and no pixel without a reading.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in DEPTH_SUFFIXES or (suffix in _PILLOW and not _may_be_depth(path)):
@@ -70,7 +74,13 @@ def looks_like_depth(path: str | os.PathLike[str]) -> bool:
     if np.issubdtype(values.dtype, np.floating):
         return True
     read = values[values > 0]
-    return bool(read.size) and (np.median(read) < _REACH or read.size < _MOST_READ * values.size)
+    if not read.size or not (read % 257).any():  # 8 bits made 16
+        return False
+    beside = (values[:, 1:] > 0) & (values[:, :-1] > 0)
+    steps = np.abs(np.diff(values.astype(np.int32), axis=1))[beside] / values[:, 1:][beside]
+    if steps.size and np.median(steps) > _ROUGH:
+        return False
+    return bool(np.median(read) < _REACH or read.size < _MOST_READ * values.size)
 
 
 def _may_be_depth(path: str | os.PathLike[str]) -> bool:
@@ -89,6 +99,16 @@ def _read_picture(path: Path, kind: str) -> np.ndarray:
 
     with Image.open(path, formats=[kind]) as image:
         return np.asarray(image)
+
+
+def _read_pgm(path: Path) -> np.ndarray:
+    """Pillow scales values to 16 bits where the file's largest value is another; OpenCV does not."""
+    import cv2
+
+    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise ValueError("not decoded")
+    return np.asarray(values)
 
 
 def _read_exr(path: Path) -> np.ndarray:

@@ -158,12 +158,12 @@ class HandPrediction:
             if value is None or (field.name in ("vertices", "faces") and not mesh):
                 continue
             if field.name == "angles_degrees":
-                value = {name: round(angle, 3) for name, angle in value.items()}
+                value = {name: round(angle, 3) + 0.0 for name, angle in value.items()}
             elif field.name in _ARRAYS:
                 decimals = _ARRAYS[field.name][1]
                 value = (value.round(decimals) + 0.0 if decimals else value).tolist()  # + 0.0: no -0.0
             elif isinstance(value, float):
-                value = round(value, 6)
+                value = round(value, 6) + 0.0
             result[field.name] = value
         return result
 
