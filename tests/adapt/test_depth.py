@@ -138,6 +138,8 @@ def test_what_makes_no_sense_is_refused_before_frames_are_read(tmp_path, weights
             adapt_depth(files, tmp_path / "out", weights, Adaptation(loop))
     with pytest.raises(InputError, match="no such folder"):
         adapt_depth(files, tmp_path / "out", weights)
+    with pytest.raises(InputError, match="workers: must not be negative"):
+        adapt_depth(files, tmp_path / "out", weights, Adaptation(workers=-1))
     (tmp_path / "out" / "run").mkdir()
     (tmp_path / "out" / "run" / "checkpoint.pt").write_bytes(b"a run")
     (tmp_path / "out" / "frames.json").write_text("[]")

@@ -91,6 +91,8 @@ def adapt_depth(
         InputError: the budget makes no sense, there is no such device, or see `read_recording` and `train.loop.train`.
     """
     config = config or Adaptation()
+    if config.workers < 0:
+        raise InputError(f"workers: must not be negative, not {config.workers}")
     target, device = writable_folder(out), as_device(config.loop.device)
     started = time.monotonic()
     begun = shipped_weights(METHOD) if weights is None else Path(weights)

@@ -17,6 +17,7 @@ from phalanx.synth.paint.panorama import (
     extract_light,
     irradiance,
     panorama_bank,
+    panorama_of,
     read_panorama,
     seen,
     spread_normals,
@@ -159,3 +160,13 @@ def test_exr_files_are_read(tmp_path):
     with exr.File(header, {"RGB": picture}) as file:
         file.write(str(tmp_path / "one.exr"))
     assert np.array_equal(read_panorama(tmp_path / "one.exr"), picture)
+
+
+def test_light_of_a_fine_panorama_is_that_of_a_smaller_one():
+    direction = np.array([0.4, -0.7, 0.59])
+    direction /= np.linalg.norm(direction)
+    kept, light = panorama_of(sunny(direction, 1536).astype(np.float32), 512)
+    _, wanted = panorama_of(sunny(direction, 512).astype(np.float32), 512)
+    assert kept.shape == (256, 512, 3)
+    assert light.direction.reshape(-1, 3)[0] @ direction > np.cos(np.deg2rad(1))
+    assert np.allclose(light.colour, wanted.colour, rtol=0.1, atol=0.05)

@@ -31,6 +31,7 @@ SUFFIXES = (".hdr", ".exr")
 WIDTH = 512  # pixels of a panorama in the package
 _FINE_WIDTH = 1024  # at most, of users' panoramas
 _MOST = 64  # panoramas of a folder
+_WIDEST = 2048  # pixels across in which lights are looked for
 _LARGEST = 8192 * 4096  # pixels of a file; 400 MB as it is read
 _LEVELS = 5
 _USUAL = 0.5  # what the mean luminance, which is that of white planes that face anywhere, is scaled to
@@ -252,6 +253,8 @@ def _read_exr(path: Path) -> np.ndarray:
 
 def panorama_of(picture: np.ndarray, width: int) -> tuple[np.ndarray, PanoramaLight]:
     """What is kept of a panorama `(H, W, 3)` of full range: bytes `(width / 2, width, 3)` as `encode` gives them, and its light."""
+    if picture.shape[1] > _WIDEST:  # energy is kept, and memory within bounds
+        picture = cv2.resize(picture, (_WIDEST, _WIDEST // 2), interpolation=cv2.INTER_AREA)
     scaled = picture * usual_exposure(picture)
     light = extract_light(scaled)
     width = min(width, picture.shape[1])
