@@ -19,9 +19,19 @@ from phalanx.geometry.rotations import ray_to_rotmat
 from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.methods.compact import centre_ray
+from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, save_weights
 from phalanx.predict.predictor import Predictor
 
 WIDTH, HEIGHT = 320, 240
+
+
+@pytest.fixture(scope="package")
+def sphere_weights(tmp_path_factory):
+    """A file of a small network of spheres that has learnt nothing."""
+    path = tmp_path_factory.mktemp("weights") / "spheres.safetensors"
+    torch.manual_seed(0)
+    save_weights(SphereFittingEstimator(SphereFittingConfig(size=64, width=16)), path, HandModel.open_hand())
+    return path
 
 
 def place_picture(width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:

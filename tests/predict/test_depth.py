@@ -10,18 +10,10 @@ from phalanx.fit.evidence import Evidence
 from phalanx.hand.model import HandModel
 from phalanx.hand.sphere_priors import joints_of_spheres
 from phalanx.hand.spheres import sphere_centres
-from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, save_weights
+from phalanx.methods.sphere_fitting import SphereFittingConfig
 from phalanx.predict import depth as module
 from phalanx.predict.depth import DepthPredictor
 from phalanx.synth import SynthConfig, make_chunk
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "spheres.safetensors"
-    torch.manual_seed(0)
-    save_weights(SphereFittingEstimator(SphereFittingConfig(size=64, width=16)), path, HandModel.open_hand())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +75,11 @@ def test_a_left_hand_is_the_mirror_image(monkeypatch, sample):
     assert auto.side == "left" and auto.side_source == "guessed"
 
 
-def test_box_and_mask_say_where_the_hand_is(weights, sample):
+def test_box_and_mask_say_where_the_hand_is(sphere_weights, sample):
     depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
     depth[:30, :30] = 0.3  # something nearer
     alone = np.where(depth == 0.3, 0, depth)
-    made = DepthPredictor(weights, finder=Surface())
+    made = DepthPredictor(sphere_weights, finder=Surface())
     wanted = made.find(alone, K, "right").middle
     assert (made.find(depth, K, "right").middle - wanted).norm() > 0.1
     for given in ({"box": (30, 0, 66, 96)}, {"mask": depth > 0.31}):
@@ -102,8 +94,8 @@ def test_what_is_sure_is_not_left_for_what_is_nearer_and_no_hand(sample):
         assert (made.find(depth, K, side).middle - sample.joints[1].mean(0)).norm() < 0.05
 
 
-def test_where_there_is_no_hand_none_is_made_up(weights):
-    made = DepthPredictor(weights, finder=Surface())
+def test_where_there_is_no_hand_none_is_made_up(sphere_weights):
+    made = DepthPredictor(sphere_weights, finder=Surface())
     row, column = np.indices((480, 640))
     K = [476.0, 476.0, 320.0, 240.0]
     speck = np.zeros((480, 640))
@@ -117,8 +109,8 @@ def test_where_there_is_no_hand_none_is_made_up(weights):
             made(depth, K, side="right")
 
 
-def test_bad_input_is_said_in_a_sentence(weights, sample):
-    made = DepthPredictor(weights, finder=Surface())
+def test_bad_input_is_said_in_a_sentence(sphere_weights, sample):
+    made = DepthPredictor(sphere_weights, finder=Surface())
     depth, K = sample.depth[0].numpy(), sample.K[0].numpy()
     for arguments, words in (
         ((np.zeros_like(depth), K), "nothing is read"),

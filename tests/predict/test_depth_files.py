@@ -4,25 +4,14 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from finders import Surface
 from frames import UNIT, camera_text, write_depth
 
 from phalanx.core.errors import InputError
-from phalanx.hand.model import HandModel
 from phalanx.methods.hand_finder import LEFT, RIGHT
-from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, save_weights
 from phalanx.predict.depth import DepthPredictor
 from phalanx.predict.depth_files import predict_depth_files
 from phalanx.synth import SynthConfig, make_chunk
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "spheres.safetensors"
-    torch.manual_seed(0)
-    save_weights(SphereFittingEstimator(SphereFittingConfig(size=64, width=16)), path, HandModel.open_hand())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +20,13 @@ def sample():
 
 
 @pytest.fixture
-def job(weights, monkeypatch):
+def job(sphere_weights, monkeypatch):
     """predict_depth_files with a network that fits nothing; returns summary, lines said, sentences complained."""
     monkeypatch.setattr("phalanx.predict.depth.MOST_ERROR", 1.0)
 
     def run(paths, out, finder, *arguments, **options):
         said, complained = [], []
-        predictor = DepthPredictor(weights, finder=finder)
+        predictor = DepthPredictor(sphere_weights, finder=finder)
         summary = predict_depth_files(
             paths, out, predictor, *arguments, say=said.append, complain=complained.append, **options
         )

@@ -28,7 +28,7 @@ from phalanx.nets.weights import shipped_weights
 from phalanx.predict.depth_search import spread
 from phalanx.synth import SynthConfig
 from phalanx.train.card import begun_from, recordings, synthesis, write_card
-from phalanx.train.checkpoint import CHECKPOINT
+from phalanx.train.checkpoint import check_no_run
 from phalanx.train.plan import LoopConfig, Phase, check_config
 from phalanx.train.recordings import MixtureConfig
 from phalanx.train.sphere_fitting import WEIGHTS, SphereFittingTraining, estimate_joints, train_on_recordings
@@ -100,9 +100,7 @@ def adapt_depth(
     check_config(config.loop, [Phase(1.0, first.config.size, config.maps)])  # before the minutes that reading takes
     start = begun_from(begun)  # before it may be written over
     finder = load_finder().to(device)
-    saved = target / "run" / CHECKPOINT
-    if saved.exists() and not resume:
-        raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
+    check_no_run(target / "run", resume)  # before its list of frames is written over
     only = read_json(target / _FRAMES) if resume and (target / _FRAMES).is_file() else None
     minutes = math.inf if config.loop.minutes is None or only is not None else config.loop.minutes
     recording = read_recording(files, first, finder, complain, progress, 60 * _READING * minutes, only)

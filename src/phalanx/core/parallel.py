@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import torch
@@ -72,12 +73,7 @@ def ordered(
             number += 1
     finally:
         ended.set()
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        for thread in threads:
-            thread.join()
+        _stop(processes, threads)
         for pipe in pipes:
             pipe.close()
 
@@ -115,12 +111,17 @@ def shared(make: Callable[[int], Result], numbers: Sequence[int], workers: int) 
         yield _results(make, share, numbers)
     finally:
         share.end()
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        for thread in threads:
-            thread.join()
+        _stop(processes, threads)
+
+
+def _stop(processes: Sequence[BaseProcess], threads: Sequence[threading.Thread]) -> None:
+    """End the processes, and wait for them and for the threads that listened to them."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+    for thread in threads:
+        thread.join()
 
 
 class _Share:

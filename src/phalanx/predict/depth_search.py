@@ -158,6 +158,9 @@ def why_no_hand(place: Place, surface: Tensor, error: float, most: float) -> str
         error: metres, of the spheres (`fit_to_maps`).
         most: metres, the error up to which spheres may be a hand.
     """
+    distance = float(place.middle[2])
+    if not _CLOSEST < distance < _FARTHEST:
+        return _too_far(distance)
     if _is_plain(surface):
         return "no hand is seen, but a plain surface"
     covered = float((surface < EXTENT / 2).sum()) * (EXTENT / surface.shape[-1]) ** 2
@@ -166,7 +169,7 @@ def why_no_hand(place: Place, surface: Tensor, error: float, most: float) -> str
             f"no hand is seen: what is there covers {1e4 * covered:.0f} square centimetres; are unit and camera right?"
         )
     if place.hand < SURE:
-        return f"no hand is seen: what looks most like one is {float(place.middle[2]):.2f} m away and is none"
+        return f"no hand is seen: what looks most like one is {distance:.2f} m away and is none"
     if error > most:
         return f"no hand is seen: none fits to less than {1000 * error:.0f} mm"
     return None

@@ -74,6 +74,13 @@ class State(TypedDict):
     """What must be the same when the run is continued."""
 
 
+def check_no_run(folder: Path, resume: bool) -> None:
+    """Raise InputError if the folder holds a run that is not to be resumed."""
+    saved = folder / CHECKPOINT
+    if saved.exists() and not resume:
+        raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
+
+
 def describe(stages: Sequence[Stage], about: Mapping[str, object]) -> dict[str, object]:
     """What must be the same when a run is continued, as JSON holds it; `loop` and `phases` of a single stage by these names."""
     parts: dict[str, object] = {}

@@ -68,8 +68,7 @@ def train(
         check_config(stage.config, stage.phases)
     folder = writable_folder(out)
     saved = folder / CHECKPOINT
-    if saved.exists() and not resume:
-        raise InputError(f"{saved}: a run is already here; resume it or choose another folder")
+    checkpoint.check_no_run(folder, resume)
     fabric = single(stages[0].config.device) if fabric is None else fabric
     fixed = checkpoint.describe(stages, about or {})
     state = checkpoint.read(saved, fixed, fabric) if saved.exists() else None
