@@ -54,7 +54,7 @@ from phalanx.train.loop import train as descend
 from phalanx.train.plan import LoopConfig, Phase, Stage
 
 SET_SEED, TELL_SEED, COPIES_SEED = 170, 171, 500
-SIZE = 96  # of the sets
+SIZE = 96  # of the crops that are told apart, and of the sets unless `--size` says otherwise
 COPIES_SIZE = 256  # of the photos with 3D joints and of their copies
 SETTINGS = {"tiles": 800, "skins": 32}  # of `SynthConfig`
 BUFFER = 13  # parts of a set in memory at a time
@@ -189,9 +189,10 @@ def open_feed(folder: Path, seed: int) -> BufferFeed:
 
 
 def train(out: Path, name: str, seeds: list[int], loop: LoopConfig, batch: int) -> None:
-    """Continue the default estimator from the shipped weights on a set."""
+    """Continue the default estimator from the shipped weights on a set, at the size of its pictures."""
     hand = HandModel.open_hand()
     values, state = read_weights(shipped_weights(METHOD), METHOD, hand.checksum())
+    size = read_part(read_parts(out / name)[0])["image"].shape[-1]
     for seed in seeds:
         folder = out / name / f"run_{seed}"
         weights = folder / f"{METHOD}.safetensors"
@@ -205,7 +206,7 @@ def train(out: Path, name: str, seeds: list[int], loop: LoopConfig, batch: int) 
         stage = Stage(
             name,
             config,
-            [Phase(1.0, SIZE, batch, 1)],
+            [Phase(1.0, size, batch, 1)],
             lambda seed=seed: open_feed(out / name, seed),
             lambda network, size: {},
         )
@@ -351,9 +352,11 @@ def main() -> int:
     of["real"].add_argument("--people", type=Path, required=True, help="photos with persons.csv")
     of["copies"].add_argument("--times", type=int, default=2, help="copies of each photo")
     of["make"].add_argument("--pictures", type=int, default=40_000)
+    of["make"].add_argument("--size", type=int, default=SIZE, help="side of the pictures")
     of["tell"].add_argument("--times", type=int, default=2, help="copies of each photo")
     of["tell"].add_argument("--judges", type=int, default=1, help="seeds of the folds and networks")
     of["train"].add_argument("--samples", type=int, default=40_000)
+    of["train"].add_argument("--average", type=int, default=4_000, help="pictures of the mean of the weights")
     of["train"].add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     of["train"].add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"])
     of["train"].add_argument("--batch", type=int, default=64)
@@ -366,7 +369,7 @@ def main() -> int:
         elif told.stage == "copies":
             draw_copies(told.out, told.photos, told.engine, told.times)
         elif told.stage == "make":
-            draw(told.out / told.name, told.engine, told.pictures, SET_SEED, {**SETTINGS, "size": SIZE})
+            draw(told.out / told.name, told.engine, told.pictures, SET_SEED, {**SETTINGS, "size": told.size})
         elif told.stage == "tell":
             tell(told.out, told.name, told.engine, told.times, told.judges)
         elif told.stage == "train":
@@ -389,7 +392,7 @@ def _loop(told: argparse.Namespace) -> LoopConfig:
         learning_rate=1.25e-4 * told.rate,
         kernel_rate=2.5e-3 * told.rate,
         warmup=2_000,
-        average=4_000,
+        average=told.average,
         evaluate_every=10_000,
         checkpoint_minutes=1.0,
         precision=precision,

@@ -3,14 +3,17 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, UNCLEAR, HandFinderConfig, load
 from phalanx.synth import SynthConfig, make_chunk
-from phalanx.train.hand_finder import CUBES, HandFinderTraining, both_hands, cut, finish, labels, run, turned_map
+from phalanx.train import hand_finder
+from phalanx.train.hand_finder import CUBES, HandFinderTraining, both_hands, cut, finish, labels, prepare, run, turned_map
 from phalanx.train.plan import LoopConfig
+from phalanx.train.run import starting_weights
 
 SYNTH = SynthConfig(size=128, chunk=4, tiles=1, skins=1, depth_sensor="kinect1", effects=0.0)
 
@@ -53,6 +56,19 @@ def test_cubes_are_the_same_for_the_same_sample_and_mirror_with_their_labels(arm
     assert torch.equal(made.joints[flipped, :, 0], -first["joints"][flipped, :, 0])
 
 
+def test_hands_of_a_wrong_size_are_none(arms, monkeypatch):
+    monkeypatch.setattr(hand_finder, "_WRONG", 1.0)
+    assert (cut(arms, 32)["kind"] <= NOTHING).all()
+    monkeypatch.setattr(hand_finder, "_WRONG", 0.0)
+    assert (cut(arms, 32)["kind"] > NOTHING).any()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_wrong_sizes_are_far_from_right_ones(seed):
+    factor = hand_finder.wrong_size(np.random.default_rng(seed))
+    assert 2.5 <= max(factor, 1 / factor) <= 8.0
+
+
 def test_maps_are_turned_about_their_places():
     place, turn = torch.tensor([0.1, 0.0, 0.8]), rotvec_to_rotmat(torch.tensor([[0.1, -0.2, 0.3]]))[0]
     offset = torch.tensor([0.05, -0.03, 0.02])
@@ -77,6 +93,8 @@ def test_a_run_leaves_weights_and_a_card(tmp_path):
     )
     path = run(config, tmp_path, report=lambda line: None)
     assert load(path).config == config.model
+    again = prepare(replace(config, start_from=path)).model.state_dict()
+    assert all(torch.equal(value, again[name].float()) for name, value in starting_weights(path).items())
     card = json.loads(path.with_suffix(".json").read_text())
     assert [source["scene"] for source in card["data"]] == ["arms", "people"]
     assert {"right_percent", "side_percent", "middle_mm"} <= set(card["curve"])

@@ -8,13 +8,14 @@ gives evidence. Nothing else is required: the loop (`train.loop`) owns steps, op
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from phalanx.core.errors import InputError
 from phalanx.fit.evidence import Evidence
 
 Losses = Callable[[Any], dict[str, Tensor]]
@@ -50,6 +51,17 @@ class Method(nn.Module):
     def losses(self, batch: Any) -> dict[str, Tensor]:
         """See `Losses`. Raises NotImplementedError for a method that names its players itself."""
         raise NotImplementedError(f"{type(self).__name__} has neither losses nor players of its own")
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the weights of an equal network, or of a smaller one: parts it lacks stay as they began.
+
+        Widths must be equal. Raises InputError if `state` has weights that this network has no place for.
+        """
+        own = self.state_dict()
+        unfit = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
+        if unfit:
+            raise InputError(f"start_from: the network has no place for the weights {', '.join(unfit[:3])}")
+        self.load_state_dict(own | dict(state))
 
 
 class HandEstimator(Method):

@@ -146,17 +146,6 @@ class CompactEstimator(HandEstimator):
 
         self.precision = torch.float32  # of the pyramid on the CPU; `load` may lower it
 
-    def start_from(self, state: Mapping[str, Tensor]) -> None:
-        """Take over the weights of a smaller or equal network; parts it lacks (blocks, `detail`) begin as identities.
-
-        Widths must be equal. Raises InputError if `state` has weights that this network has no place for.
-        """
-        own = self.state_dict()
-        unfit = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
-        if unfit:
-            raise InputError(f"start_from: the network has no place for the weights {', '.join(unfit[:3])}")
-        self.load_state_dict(own | dict(state))
-
     def forward(self, images: Tensor) -> Evidence:
         return self._read(images)[0]
 

@@ -3,6 +3,7 @@
 Of each frame eight cubes are kept: three about its right hand and two about the other (where they are seen), moved a little or by up
 to 12 cm, as the second and the first look of a search have it, and the rest about places where a hand would be looked for
 (`geometry.cubes.places_on`). What is in a cube is turned at random, and mirrored half of the time, which makes left hands of right ones.
+Some frames are made several times too near or too far, as readings in another unit are: what they show is no hand.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train.card import synthesis
 from phalanx.train.feed import BufferFeed, MixedFeed
 from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
-from phalanx.train.run import Prepared, Say, say
+from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
 
 CUBES = 8
@@ -54,6 +55,9 @@ _CLOSE, _APART = 0.12, 0.18  # metres: so near to a hand's middle a cube shows i
 _SEEN = 0.5  # share of the joints within the frame from which a hand is seen
 _APART_SEEDS = 1_000  # between the streams of two scenes
 _LEAST = 60  # readings on a hand
+WRONG_SIZES = (2.5, 8.0)
+"""So many times too large or too small hands are none."""
+_WRONG = 0.12  # share of the frames of a wrong size
 
 
 @dataclass
@@ -82,6 +86,8 @@ class HandFinderTraining:
     """Processes that generate, for each scene."""
     buffer: int = 512
     """Frames of each scene generated at a time."""
+    start_from: Path | None = None
+    """Weights (or the checkpoint) of a network of the same size to begin with; none: none."""
     held_out: int = 96
     """Frames of arms and of people to evaluate on."""
 
@@ -111,14 +117,24 @@ def cut(sample: Sample, size: int) -> dict[str, Tensor]:
     random = generator(*sample.ids[0].tolist(), 11)
     parts: dict[str, list[Tensor]] = {"maps": [], "kind": [], "joints": []}
     for depth, K, hands, visible in zip(sample.sensed_depth, sample.K, both, seen, strict=True):
-        points = surfaces(depth, K, size, random.choice((1.0, 2.0)))  # a search looks at coarse points first
+        scale = wrong_size(random) if random.random() < _WRONG else 1.0
+        hands = scale * hands
+        points = surfaces(scale * depth, K, size, random.choice((1.0, 2.0)))  # a search looks at coarse points first
         places = _places(points[0], hands.mean(1), visible, random)
         kinds, joints = labels(places, hands, visible)
+        if scale != 1:
+            kinds[kinds > NOTHING] = NOTHING
         turns = rotvec_to_rotmat(torch.from_numpy(random.normal(0, TURNS, (len(places), 3))).to(places))
         parts["maps"] += [turned_map(points, *about, size).half() for about in zip(places, turns, strict=True)]
         parts["kind"].append(kinds)
         parts["joints"].append(joints @ turns.mT)
     return {name: torch.cat(values) for name, values in parts.items()}
+
+
+def wrong_size(random: np.random.Generator) -> float:
+    """A factor by which a hand is so large or so small that it is none: one of `WRONG_SIZES` or between, or its inverse."""
+    factor = float(np.exp(random.uniform(*np.log(WRONG_SIZES))))
+    return factor if random.random() < 0.5 else 1 / factor
 
 
 def turned_map(points: Sequence[Tensor], place: Tensor, turn: Tensor, size: int) -> Tensor:
@@ -237,10 +253,13 @@ def prepare(config: HandFinderTraining) -> Prepared:
     phase = Phase(1.0, config.model.size, sum(config.scenes.values()), config.reuse)
     check_config(config.loop, [phase], config.seed)
     torch.manual_seed(config.loop.seed)
+    network = HandFinder(config.model)
+    if config.start_from is not None:
+        network.start_from(starting_weights(config.start_from))
     cubes = cache(partial(held_out, config))
     settings = asdict(config)
     return Prepared(
-        HandFinder(config.model),
+        network,
         [
             Stage(
                 "synthesis", config.loop, [phase], partial(synthetic_feed, config), lambda n, size: figures(n, cubes())
@@ -248,7 +267,7 @@ def prepare(config: HandFinderTraining) -> Prepared:
         ],
         fixed={name: settings[name] for name in ("model", "synth", "scenes", "seed", "buffer")},
         data=[synthesis(replace(config.synth, scene=scene), "joints, hand masks") for scene in config.scenes],
-        start=None,
+        start=config.start_from,
         weights=f"{METHOD}.safetensors",
         save=_save,
     )
