@@ -4,6 +4,7 @@ lines of the palm, wrinkles, nails, veins, freckles, moles, tattoos, hair, blotc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ TEXTURE_SIDE = 512
 
 MELANIN_UNIT, BLOOD_UNIT, SHADE_UNIT = 0.4, 0.3, 0.4  # amounts (`pigment.separate`) that a unit of a channel stands for
 RELIEF = 0.0013  # metres that skin lies lower for a unit of shade
+_CURVE_REACH = 0.008  # metres from a crease within which anything is drawn of it
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Texels:
     position: np.ndarray  # (T, 3) metres, hand frame
     normal: np.ndarray  # (T, 3)
     weights: np.ndarray  # (T, 17) skin weights
+
+    @cached_property
+    def fingers(self) -> np.ndarray:
+        """How much of each texel `(T, 5)` belongs to each finger."""
+        return np.stack([self.weights[:, 2 + 3 * k : 5 + 3 * k].sum(1) for k in range(5)], 1)
 
 
 def unwrap(model: HandModel, uv: Tensor, side: int = TEXTURE_SIDE) -> Texels:
@@ -92,7 +99,7 @@ def line(distance: np.ndarray, width: float | np.ndarray) -> np.ndarray:
 
 
 def _curve_distance(points: np.ndarray, controls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of points `(T, 2)` to a quadratic or cubic Bezier curve, and where along it, 0..1."""
+    """Distance of points `(T, 2)` to a quadratic or cubic Bezier curve, and where along it, 0..1; of points far from it infinite."""
     t = np.linspace(0, 1, 14)[:, None]
     if len(controls) == 3:
         curve = (1 - t) ** 2 * controls[0] + 2 * t * (1 - t) * controls[1] + t**2 * controls[2]
@@ -103,14 +110,19 @@ def _curve_distance(points: np.ndarray, controls: np.ndarray) -> tuple[np.ndarra
             + 3 * t**2 * (1 - t) * controls[2]
             + t**3 * controls[3]
         )
-    best, where = np.full(len(points), np.inf), np.zeros(len(points))
+    distance, where = np.full(len(points), np.inf), np.zeros(len(points))
+    low, high = curve.min(0) - _CURVE_REACH, curve.max(0) + _CURVE_REACH
+    near = np.flatnonzero(((points > low) & (points < high)).all(1))
+    x, y = np.ascontiguousarray(points[near].T)
+    best, part = np.full(len(near), np.inf), np.zeros(len(near))
     for i in range(len(curve) - 1):
-        run = curve[i + 1] - curve[i]
-        along = np.clip(((points - curve[i]) @ run) / (run @ run + 1e-12), 0, 1)
-        distance = ((points - curve[i] - along[:, None] * run) ** 2).sum(1)
-        nearer = distance < best
-        best[nearer], where[nearer] = distance[nearer], (i + along[nearer]) / (len(curve) - 1)
-    return np.sqrt(best), where
+        run, dx, dy = curve[i + 1] - curve[i], x - curve[i, 0], y - curve[i, 1]
+        along = np.clip((dx * run[0] + dy * run[1]) / (run @ run + 1e-12), 0, 1)
+        squared = (dx - along * run[0]) ** 2 + (dy - along * run[1]) ** 2
+        nearer = squared < best
+        best, part = np.where(nearer, squared, best), np.where(nearer, (i + along) / (len(curve) - 1), part)
+    distance[near], where[near] = np.sqrt(best), part
+    return distance, where
 
 
 def step(x: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -174,11 +186,6 @@ def paint_variant(
     }
 
 
-def _finger_weight(texels: Texels) -> np.ndarray:
-    """How much of each texel `(T, 5)` belongs to each finger."""
-    return np.stack([texels.weights[:, 2 + 3 * k : 5 + 3 * k].sum(1) for k in range(5)], 1)
-
-
 @dataclass
 class _Segment:
     """N texels of a finger, against one of its segments."""
@@ -216,7 +223,7 @@ def _mark_finger(
     age: float,
 ) -> None:
     """Wrinkles, darker knuckles and the nail of a finger; `warp (T,)` metres by which lines waver, `age` 0 to 1."""
-    weight = _finger_weight(texels)[:, finger]
+    weight = texels.fingers[:, finger]
     mine = weight > 0.3
     warped = warp[mine]
     soft = step(weight[mine], 0.3, 0.85)  # no seam where the finger meets the palm
@@ -326,7 +333,7 @@ def _crease_wrist(marks: _Marks, generator: np.random.Generator, texels: Texels,
             generator.uniform(0.4, 0.9)
             * line(p[:, 1] - bow + 1.5 * warp, 0.0010)
             * step(texels.normal[:, 2], 0.1, 0.6)
-            * (_finger_weight(texels).sum(1) < 0.1)
+            * (texels.fingers.sum(1) < 0.1)
         )
         np.maximum(marks.creases, crease, out=marks.creases)
 
