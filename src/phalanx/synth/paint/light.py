@@ -3,6 +3,7 @@ occlusion and soft shadows from ball proxies. Faces interpolate it: light under 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -185,6 +186,21 @@ def light_vertices(
     normals = vertex_normals(*edges, topology)
     direction = torch.as_tensor(draw.direction, device=device)
     blocked = _blocked(surface, place, normals, topology, draw)
+    diffuse, gloss = light_points(place, normals, blocked, draw, surroundings)
+    relief = _relief(*edges, direction[:, 0], topology) * torch.as_tensor(draw.bump, device=device)
+    return VertexLight(diffuse, gloss, relief)
+
+
+def light_points(
+    place: Tensor, normals: Tensor, blocked: Sequence[Tensor], draw: LightDraw, surroundings: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Light `(3, V, B)` that arrives at points of surfaces, and light that they mirror to the camera.
+
+    Args:
+        place, normals: `(3, V, B)`, camera frame.
+        blocked: shares `(V, B)` that something keeps from them, of the sky and then of each light.
+        surroundings: `(B, 3)` mean linear colour of the background.
+    """
     diffuse = _ambient(normals, blocked[0], draw, surroundings)
     shine = [torch.zeros_like(light) for light in diffuse]
     view = place * -(place.square().sum(0) + 1e-12).rsqrt()
@@ -192,10 +208,9 @@ def light_vertices(
         _add_light(diffuse, shine, light, normals, view, 1.0 - blocked[1 + light], draw)
     grazing = (1.0 - (normals * view).sum(0)).clamp_(0.0, 1.0)
     grazing = grazing.square().square() * grazing
-    strength = torch.as_tensor(draw.gloss[:, 0], device=device)
+    strength = torch.as_tensor(draw.gloss[:, 0], device=place.device)
     gloss = [strength * (s * (0.35 + 0.65 * grazing) + 0.35 * grazing * d) for s, d in zip(shine, diffuse, strict=True)]
-    relief = _relief(*edges, direction[:, 0], topology) * torch.as_tensor(draw.bump, device=device)
-    return VertexLight(torch.stack(diffuse), torch.stack(gloss), relief)
+    return torch.stack(diffuse), torch.stack(gloss)
 
 
 def _blocked(
