@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from phalanx.core.errors import InputError
@@ -22,6 +24,7 @@ from phalanx.synth import SynthConfig
         ({"frames": 0}, "frames: must be at least 1"),
         ({"frame_rate": 0.0}, "frame_rate"),
         ({"rig": "stereo", "scene": "egocentric"}, "camera of its own"),
+        ({"panoramas": Path("places"), "domain": "field"}, "panoramas: hands of the domain field stand in none"),
     ],
 )
 def test_nonsense_is_refused(wrong, says):

@@ -6,7 +6,7 @@ import pytest
 
 from phalanx.synth import SynthConfig
 from phalanx.synth.version import ENGINE
-from phalanx.train.card import NO_LICENCE, begun_from, photographs, recordings, synthesis, write_card
+from phalanx.train.card import NO_LICENCE, begun_from, panoramas, photographs, recordings, synthesis, write_card
 
 
 def test_photographs_are_named_where_they_stood(tmp_path):
@@ -26,6 +26,18 @@ def test_photographs_are_named_where_they_stood(tmp_path):
     assert photographs(config, "")[0]["licence"] == NO_LICENCE
     assert photographs(SynthConfig(), "CC0") == []
     assert photographs(SynthConfig(backgrounds=folder, photograph_share=0.0), "CC0") == []
+
+
+def test_panoramas_of_the_user_are_named(tmp_path):
+    folder = tmp_path / "places"
+    folder.mkdir()
+    for name in ("a.hdr", "b.exr", "notes.txt"):
+        (folder / name).touch()
+    (source,) = panoramas(SynthConfig(panoramas=folder), "CC0")
+    assert source["folder"] == "places" and source["pictures"] == 2 and source["licence"] == "CC0"
+    assert panoramas(SynthConfig(panoramas=folder), "")[0]["licence"] == NO_LICENCE
+    assert panoramas(SynthConfig(), "CC0") == []
+    assert panoramas(SynthConfig(panoramas=folder, panorama_share=0.0), "CC0") == []
 
 
 def test_synthesis_and_recordings_say_their_labels():

@@ -17,6 +17,7 @@ import torch
 
 from phalanx.core.allocator import keep_freed_memory
 from phalanx.core.errors import InputError
+from phalanx.core.notes import leave_notes_to_others
 
 Result = TypeVar("Result")
 
@@ -55,7 +56,9 @@ def ordered(
         with _single_threaded():
             for worker in range(workers):
                 ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(theirs, make, start + worker, workers, stop), daemon=True)
+                process = context.Process(
+                    target=_work, args=(theirs, make, start + worker, workers, stop, worker == 0), daemon=True
+                )
                 process.start()
                 theirs.close()
                 processes.append(process)
@@ -200,6 +203,7 @@ def _have_made(pipe: Connection, share: _Share, numbers: Sequence[int]) -> None:
 def _serve(pipe: Connection, make: Callable[[int], object]) -> None:
     """Say that it is ready, then make what is asked for until the other end hangs up."""
     prepare_worker()
+    leave_notes_to_others()
     try:
         send(pipe, None)
         while True:
@@ -225,9 +229,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(pipe: Connection, make: Callable[[int], object], first: int, step: int, stop: int | None) -> None:
-    """Make every `step`-th result and send it, until the last one or until the other end hangs up."""
+def _work(
+    pipe: Connection, make: Callable[[int], object], first: int, step: int, stop: int | None, notes: bool
+) -> None:
+    """Make every `step`-th result and send it, until the last one or until the other end hangs up; `notes`: and print its notes."""
     prepare_worker()
+    if not notes:
+        leave_notes_to_others()
     number = first
     try:
         while stop is None or number < stop:

@@ -79,6 +79,10 @@ class SynthConfig:
                 raise InputError(f"{name}: {chosen} is none of {', '.join(known)}")
         if self.rig is not None and self.scene not in ("hands", "motion"):
             raise InputError(f"rig: the scene {self.scene} has a camera of its own; take hands or motion")
+        if self.panoramas is not None and not DOMAINS[self.domain].panoramas:
+            raise InputError(
+                f"panoramas: hands of the domain {self.domain} stand in none; leave the folder out, or take the domain any"
+            )
         for name in ("photograph_share", "panorama_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name}: must lie in [0, 1], not {getattr(self, name)}")

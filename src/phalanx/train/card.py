@@ -14,6 +14,7 @@ from phalanx.core.files import file_checksum, read_json, write_json
 from phalanx.core.json_values import Json
 from phalanx.data.images import PICTURE_SUFFIXES
 from phalanx.synth import SynthConfig
+from phalanx.synth.paint.panorama import panorama_files
 from phalanx.synth.version import ENGINE
 from phalanx.train.curve import CURVE
 
@@ -45,6 +46,21 @@ def photographs(config: SynthConfig, licence: str) -> list[Source]:
             "kind": "photographs behind synthetic hands",
             "folder": Path(config.backgrounds).name,
             "pictures": len(found),
+            "licence": licence or NO_LICENCE,
+            "labels": "none",
+        }
+    ]
+
+
+def panoramas(config: SynthConfig, licence: str) -> list[Source]:
+    """The user's panoramas that hands stand in, if a folder of them is given; their licence as the user gave it."""
+    if config.panoramas is None or config.panorama_share <= 0:
+        return []
+    return [
+        {
+            "kind": "panoramas around synthetic hands",
+            "folder": Path(config.panoramas).name,
+            "pictures": len(panorama_files(Path(config.panoramas))),
             "licence": licence or NO_LICENCE,
             "labels": "none",
         }

@@ -17,7 +17,7 @@ from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
 from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
-from phalanx.train.card import photographs, synthesis
+from phalanx.train.card import panoramas, photographs, synthesis
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
 from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
@@ -51,6 +51,8 @@ class CompactTraining:
     """Pictures of another stream to evaluate on."""
     photographs_licence: str = ""
     """Licence of the photographs in `synth.backgrounds`, for the card."""
+    panoramas_licence: str = ""
+    """Licence of the panoramas in `synth.panoramas`, for the card."""
     start_from: Path | None = None
     """Weights (or the checkpoint) of a smaller or equal network to begin with."""
 
@@ -78,7 +80,11 @@ def prepare(config: CompactTraining) -> Prepared:
             )
         ],
         fixed={name: settings[name] for name in ("model", "synth", "seed", "buffer")},
-        data=[synthesis(config.synth, "all"), *photographs(config.synth, config.photographs_licence)],
+        data=[
+            synthesis(config.synth, "all"),
+            *photographs(config.synth, config.photographs_licence),
+            *panoramas(config.synth, config.panoramas_licence),
+        ],
         start=config.start_from,
         weights=f"{METHOD}.safetensors",
         save=_save,

@@ -7,6 +7,7 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
+from phalanx.synth.paint import background
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.clutter import PAINTERS
 
@@ -48,20 +49,27 @@ def test_wrong_folders_are_named(tmp_path):
     with pytest.raises(InputError, match="holds no pictures"):
         tile_bank(2, tmp_path, 0.5, "cpu")
     (tmp_path / "broken.jpg").write_text("no picture")
-    with pytest.warns(UserWarning, match="broken.jpg"), pytest.raises(InputError, match="none of its pictures"):
+    with pytest.raises(InputError, match="none of its pictures"):
         tile_bank(2, tmp_path, 0.5, "cpu")
 
 
-def test_broken_photographs_are_named_once_and_the_rest_is_used(tmp_path):
+def test_broken_photographs_are_named_once_and_the_rest_is_used(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "green.png"), np.full((300, 400, 3), (10, 200, 30), np.uint8))
     (tmp_path / "broken.jpg").write_text("no picture")
     (tmp_path / "empty.png").write_bytes(b"")
     head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (100_000).to_bytes(4, "big") * 2 + b"\x08\2\0\0\0"
     (tmp_path / "huge.png").write_bytes(head + b"\0" * 40)
-    with pytest.warns(UserWarning) as warned:
-        bank = tile_bank(16, tmp_path, 1.0, "cpu")
-    said = sorted(str(warning.message) for warning in warned)
+    bank = tile_bank(16, tmp_path, 1.0, "cpu")
+    said = sorted(capsys.readouterr().err.splitlines())
     names = ("broken.jpg: ", "empty.png: ", "huge.png: ")
     assert len(said) == len(names) and all(name in line for name, line in zip(names, said, strict=True))
     green = torch.tensor([30.0, 200.0, 10.0])
     assert torch.allclose(bank[0].float().mean((2, 3)), green.expand(16, 3), atol=1)
+
+
+def test_photographs_are_decoded_once(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "green.png"), np.full((600, 800, 3), (10, 200, 30), np.uint8))
+    read, count = background.read_image, []
+    monkeypatch.setattr(background, "read_image", lambda path: count.append(path) or read(path))
+    bank = tile_bank(9, tmp_path, 1.0, "cpu")
+    assert len(count) == 1 and bank[0].shape == (9, 3, 256, 256)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from phalanx.core.allocator import cache_blocks
 from phalanx.core.errors import InputError
+from phalanx.core.notes import note
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.images import read_image
 from phalanx.geometry.grids import sampling_grid
@@ -23,18 +24,27 @@ from phalanx.synth.paint.clutter import paint
 
 _BANK_SEED = 20_240_301  # the bank is the same in every process, or workers would differ
 _SIDE = 256  # pixels of a tile
+_FINE = 2 * _SIDE
+_KEPT = 128  # photographs in memory while tiles are cut: some 130 MB
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
-def _photograph(generator: np.random.Generator, files: list[Path]) -> np.ndarray:
-    """A tile cut from one of the files, `(_SIDE, _SIDE, 3)`. Files that cannot be read are named in a warning and taken off the list."""
+def _reduced(path: Path) -> np.ndarray:
+    """A photograph no finer than tiles cut from half of it need: `_FINE` pixels on its shorter side."""
+    picture = read_image(path)
+    scale = _FINE / min(picture.shape[:2])
+    return picture if scale >= 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _photograph(generator: np.random.Generator, files: list[Path], read: Callable[[Path], np.ndarray]) -> np.ndarray:
+    """A tile cut from one of the files, `(_SIDE, _SIDE, 3)`. Files that `read` refuses are named in a note and taken off the list."""
     folder = files[0].parent
     while files:
         number = int(generator.integers(len(files)))
         try:
-            picture = read_image(files[number])
+            picture = read(files[number])
         except InputError as error:
-            warnings.warn(f"{error}; it is left out", stacklevel=2)
+            note(f"{error}; it is left out")
             files.pop(number)
             continue
         height, width = picture.shape[:2]
@@ -91,10 +101,11 @@ def tile_bank(
             )
         files = ours
     from_files = round(count * photograph_share) if files else 0
+    read = lru_cache(maxsize=_KEPT)(_reduced)
     tiles = np.empty((count, _SIDE, _SIDE, 3), np.uint8)
     for i in range(count):
         generator = stream_generator(_BANK_SEED, i)
-        tiles[i] = _photograph(generator, files) if i < from_files else paint(generator, _SIDE, painters)
+        tiles[i] = _photograph(generator, files, read) if i < from_files else paint(generator, _SIDE, painters)
     full = torch.from_numpy(tiles).permute(0, 3, 1, 2).contiguous()
     levels = [full]
     for _ in range(3):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_head
+from phalanx.core.notes import note
 from phalanx.core.records import join_fields
 from phalanx.data.video import quiet_opencv
 from phalanx.synth.paint.light import LIGHTS
@@ -266,7 +266,7 @@ def panorama_of(picture: np.ndarray, width: int) -> tuple[np.ndarray, PanoramaLi
 def panorama_bank(folder: Path | None, device: str) -> PanoramaBank:
     """The panoramas of the package, or of a folder (searched recursively, Radiance and OpenEXR files); the same in every process.
 
-    Files that cannot be used are left out, with a warning that names them. Of more than 64 panoramas every so manieth is used.
+    Files that cannot be used are left out, each with a note that names it. Of more than 64 panoramas every so manieth is used.
 
     Raises:
         InputError: the folder does not exist or holds no panorama that can be used.
@@ -322,7 +322,7 @@ def _own(folder: Path) -> tuple[tuple[str, ...], list[np.ndarray], PanoramaLight
         try:
             picture, light = panorama_of(read_panorama(path), _FINE_WIDTH)
         except InputError as error:
-            warnings.warn(f"{error}; it is left out", stacklevel=2)
+            note(f"{error}; it is left out")
             continue
         names.append(path.stem)
         pictures.append(picture)
