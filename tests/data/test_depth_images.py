@@ -1,4 +1,5 @@
-import warnings
+import io
+import zlib
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from phalanx.core.errors import InputError
-from phalanx.data.depth_images import looks_like_depth, read_depth_values
+from phalanx.data.depth_images import looks_like_depth, looks_packed, read_depth_values
 
 VALUES = np.array([[0, 800, 65_535], [1200, 1, 40_000]], np.uint16)
 CLEAN = np.array([[0, 800, 0], [1200, 1, 40_000]], np.uint16)
@@ -55,9 +56,10 @@ def test_photos_and_other_files_are_named(tmp_path):
         "objects.npy": "truncated, damaged or no NPY",
         "frame.txt": "is no depth frame",
         "missing.png": "missing.png",
+        "https://example.org/frame.png": "is a URL; download the file first",
     }.items():
         with pytest.raises(InputError, match=says):
-            read_depth_values(tmp_path / name)
+            read_depth_values(name if "://" in name else tmp_path / name)
         assert not looks_like_depth(tmp_path / name)
 
 
@@ -76,14 +78,12 @@ def test_damaged_files_are_one_sentence(tmp_path_factory, suffix, content, cut):
         path.write_bytes(path.read_bytes()[: 20 + len(content) // 4])
     else:
         path.write_bytes(content)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow, about what is damaged
-        try:
-            values = read_depth_values(path)
-        except InputError as error:
-            assert str(path) in str(error)
-        else:
-            assert values.ndim == 2
+    try:
+        values = read_depth_values(path)
+    except InputError as error:
+        assert str(path) in str(error)
+    else:
+        assert values.ndim == 2
 
 
 def test_grey_photos_of_sixteen_bits_are_no_depth_frames(tmp_path):
@@ -116,3 +116,79 @@ def test_values_of_pgm_are_not_scaled_and_archives_are_no_frames(tmp_path):
     (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
     with pytest.raises(InputError, match="truncated, damaged or no NPY"):
         read_depth_values(tmp_path / "archive.npy")
+
+
+def png_of_size(width, height):
+    """The head of a grey PNG of 16 bits; its pixels are missing."""
+    head = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x10\0\0\0\0"
+    data = b"IDAT" + zlib.compress(b"")
+    parts = (len(part[4:]).to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big") for part in (head, data))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_too_large_frames_are_refused_by_their_head(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_of_size(14_000, 13_000))
+    (tmp_path / "b.png").write_bytes(png_of_size(11_000, 10_000))
+    (tmp_path / "c.pgm").write_bytes(b"P5\n# a comment\n14000 13000\n65535\n")
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"shape": (13_000, 14_000), "fortran_order": False, "descr": "<u2"})
+    (tmp_path / "d.npy").write_bytes(head.getvalue())
+    for name, says in (("a.png", "more pixels than any depth camera"), ("b.png", "11000x10000 pixels are more")):
+        with pytest.raises(InputError, match=says):
+            read_depth_values(tmp_path / name)
+    for name in ("c.pgm", "d.npy"):
+        with pytest.raises(InputError, match="14000x13000 pixels are more than any depth camera has"):
+            read_depth_values(tmp_path / name)
+
+
+def test_numbers_of_other_widths(tmp_path):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "double.tif"), METRES.astype(np.float64))
+    assert np.allclose(read_depth_values(tmp_path / "double.tif"), CLEAN_METRES)
+    np.save(tmp_path / "wide.npy", np.array([[0, 800], [2**31 - 1, -3]], np.int32))
+    assert read_depth_values(tmp_path / "wide.npy").tolist() == [[0, 800], [0, 0]]
+    np.save(tmp_path / "micrometres.npy", np.array([[0, 800_000]]))
+    with pytest.raises(
+        InputError, match=r"micrometres\.npy: has whole numbers up to 800000, and those of depth frames"
+    ):
+        read_depth_values(tmp_path / "micrometres.npy")
+    (tmp_path / "text.pgm").write_bytes(b"P2 2 2 # two\n 9999\n0 800 # and\n1200 9999\n")
+    assert read_depth_values(tmp_path / "text.pgm").tolist() == [[0, 800], [1200, 9999]]
+
+
+def test_libraries_say_nothing_about_damaged_files(tmp_path, capfd):
+    openexr = pytest.importorskip("OpenEXR")
+    ramp = np.linspace(500, 900, 48 * 64).reshape(48, 64)
+    openexr.File({"type": openexr.scanlineimage}, {"Z": (ramp / 1000).astype(np.float32)}).write(
+        str(tmp_path / "a.exr")
+    )
+    Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "b.tif", compression="tiff_lzw")
+    (tmp_path / "c.pgm").write_bytes(b"P5 64 48 65535\n1234")
+    (tmp_path / "d.tif").write_bytes(b"no TIFF")
+    for name in ("a.exr", "b.tif"):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for name in ("a.exr", "b.tif", "c.pgm", "d.tif"):
+        with pytest.raises(InputError, match="is truncated, damaged or no"):
+            read_depth_values(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_frames_packed_into_colours_are_told_from_photos(tmp_path):
+    millimetres = np.linspace(500, 2_001, 480 * 640).reshape(480, 640).astype(np.uint16)
+    packed = np.stack([0 * millimetres, millimetres // 256, millimetres % 256], -1).astype(np.uint8)
+    photo = np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8)
+    bluish = photo * np.array([0, 1, 1], np.uint8)
+    for name, picture, is_packed in (
+        ("packed", packed, True),
+        ("photo", photo, False),
+        ("bluish", bluish, False),
+        ("black", 0 * photo, False),
+        ("part", packed[:100], False),
+    ):
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+        assert looks_packed(tmp_path / f"{name}.png") is is_packed, name
+    Image.fromarray(packed).save(tmp_path / "packed.bmp")
+    assert not looks_packed(tmp_path / "packed.bmp")
+    assert not looks_packed(tmp_path / "missing.png")

@@ -254,3 +254,10 @@ def test_depth_frames_among_photos_are_named(tmp_path, job, place_png):
         f"{name}.png: is a depth frame and no photo: predict it with --depth and the --camera that took it" in sentence
         for name, sentence in zip(("depth", "fine"), complained, strict=True)
     )
+    packed = np.full((480, 640, 3), (44, 1, 0), np.uint8)  # 300 mm; blue, green, red
+    cv2.imwrite(str(tmp_path / "packed.png"), packed)
+    summary, _, complained = job([tmp_path / "packed.png"], tmp_path / "out")
+    assert (
+        summary.done == []
+        and "is a depth frame and no photo: predict it with --depth and --camera nyu" in complained[0]
+    )

@@ -7,6 +7,7 @@ Sizes and focal lengths are those that makers give for the modes usually recorde
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from phalanx.data.depth_images import DEPTH_SUFFIXES, read_depth_values
 from phalanx.data.images import OVERLAY, read_packed_depth
 
 _LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
+
+
+class UnitMissing(InputError):
+    """A camera is given as numbers, and a frame of whole numbers has no unit: a fault of the call and not of the frame."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
         unit: metres that a value of 1 stands for; none: the named camera's, and 1 of frames of floating-point numbers.
 
     Raises:
-        InputError: no such camera, a camera of numbers without a unit, a file that cannot be read, a frame without readings, or one
+        UnitMissing: the camera is given as numbers and has no unit.
+        InputError: no such camera, a file that cannot be read, a frame without readings, or one
             whose distances no hand could have: the unit is wrong.
     """
     known = DEPTH_CAMERAS.get(camera)
@@ -116,6 +122,12 @@ def check_camera(camera: str, unit: float | None = None) -> None:
         unit_of(camera, unit)
 
 
+def lacking_units(paths: Sequence[Path]) -> str:
+    """Begins the sentence about frames that have no unit, of which one says it for all."""
+    others = f" and {len(paths) - 1} other frame{'s' * (len(paths) > 2)}" if len(paths) > 1 else ""
+    return f"{paths[0]}{others}"
+
+
 def unit_of(camera: str, unit: float | None = None) -> float:
     """Metres that a value of 1 stands for, of a camera and a unit as `read_frame` takes them; raises InputError as it does."""
     known = DEPTH_CAMERAS.get(camera)
@@ -123,7 +135,7 @@ def unit_of(camera: str, unit: float | None = None) -> float:
         _intrinsics(camera)
     metres = known.unit if unit is None and known is not None else unit
     if metres is None:
-        raise InputError(f"unit: a camera given as {camera!r} needs the metres that a value of 1 stands for (--unit)")
+        raise UnitMissing(f"unit: a camera given as {camera!r} needs the metres that a value of 1 stands for (--unit)")
     if not 0 < metres < np.inf:
         raise InputError(f"unit: must be positive, not {metres}")
     return metres

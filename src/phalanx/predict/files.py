@@ -8,7 +8,7 @@ from typing import Any, Literal
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json
 from phalanx.data.camera_files import as_calibration
-from phalanx.data.depth_images import looks_like_depth
+from phalanx.data.depth_images import looks_like_depth, looks_packed
 from phalanx.data.images import OVERLAY, find_inputs, is_video, read_photo, real_path
 from phalanx.hand.export import save_mesh
 from phalanx.hand.prediction import Side
@@ -89,10 +89,10 @@ def _predict_picture(
     from phalanx.view.overlay import draw_overlay
 
     outputs = [beside(target, ending) for ending in (".json", f"{OVERLAY}.png", ".glb")]
-    if looks_like_depth(path):
-        raise InputError(
-            f"{path}: is a depth frame and no photo: predict it with --depth and the --camera that took it"
-        )
+    packed = looks_packed(path)
+    if packed or looks_like_depth(path):
+        camera = "--camera nyu, whose frames are packed so" if packed else "the --camera that took it"
+        raise InputError(f"{path}: is a depth frame and no photo: predict it with --depth and {camera}")
     image, focal = read_photo(path)
     height, width = image.shape[:2]
     K = options["K"] or camera_in_file(focal, width, height)
