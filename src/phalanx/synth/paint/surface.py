@@ -56,7 +56,8 @@ class Topology:
     arm_balls: Tensor
 
 
-def _split_seams(faces: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def split_seams(faces: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices that occur once for each of their UV positions: their vertex (W,), faces (F, 3) of them, UV (W, 2); `uv` is (F, 3, 2)."""
     keys = np.concatenate([faces.reshape(-1, 1), np.round(uv.reshape(-1, 2) * 1e5).astype(np.int64)], 1)
     _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     return faces.reshape(-1)[first], inverse.reshape(-1, 3), uv.reshape(-1, 2)[first]
@@ -107,13 +108,13 @@ def hand(device: str) -> tuple[HandModel, Topology]:
     model = HandModel.open_hand()
     faces, rest = model.faces.numpy(), model.template.numpy().astype(np.float64)
     parts, uv = model.parts.numpy(), model.uv.numpy().astype(np.float64)
-    split, split_faces, split_uv = _split_seams(faces, uv)
+    split, split_faces, split_uv = split_seams(faces, uv)
     edges = np.stack([uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], -1)  # (F, 2, 2), columns are edges
     determinant = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
     edges[np.abs(determinant) < 1e-12] = np.eye(2)
     normals = area_normals(rest, faces)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
-    coarse, spread, weights = _coarse_points(rest, normals)
+    coarse, spread, weights = coarse_points(rest, normals, _COARSE_POINTS)
     ends, share, arm, radius = _ball_proxies(rest, parts, model.rest_joints.numpy().astype(np.float64))
 
     def tensor(array: np.ndarray) -> Tensor:
@@ -151,11 +152,11 @@ def area_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals
 
 
-def _coarse_points(rest: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`coarse`, `spread` and `spread_weights` of `Topology`, for vertices `(V, 3)` with unit normals."""
+def coarse_points(rest: np.ndarray, normals: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`coarse`, `spread` and `spread_weights` of `Topology`, for vertices `(V, 3)` with unit normals and `count` coarse points."""
     # Position and normal together keep the skins of neighbouring fingers apart.
     feature = np.concatenate([rest, 0.012 * normals], 1)
-    coarse = _farthest_points(feature, min(_COARSE_POINTS, len(rest)))
+    coarse = _farthest_points(feature, min(count, len(rest)))
     distance = ((feature[:, None] - feature[None, coarse]) ** 2).sum(-1)
     spread = np.argsort(distance, 1)[:, :_NEIGHBOURS]
     weights = 1.0 / (np.take_along_axis(distance, spread, 1) + 1e-7)
