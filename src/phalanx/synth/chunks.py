@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.allocator import cache_blocks
 from phalanx.core.records import map_fields
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
@@ -20,7 +19,16 @@ from phalanx.render.ray_casting import cast
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.nearby import put_nearby
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
-from phalanx.synth.paint.compose import ComposeDraw, Layer, before_surfaces, compose, draw_composition, of_frames
+from phalanx.synth.paint.compose import (
+    ComposeDraw,
+    Layer,
+    before_surfaces,
+    compose,
+    develop,
+    draw_composition,
+    of_frames,
+)
+from phalanx.synth.paint.details import draw_details
 from phalanx.synth.paint.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
 from phalanx.synth.paint.flesh import FleshDraw, draw_flesh, flush, tendons
 from phalanx.synth.paint.ground import NearGround, draw_ground, scene_depth, spots
@@ -88,7 +96,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     shot = draw_shot(config, generator, sensor, device)
 
     behind = _paint_background(config, domain, shot, generator)
-    clothes = _clothe(shot, generator)
+    clothes = _clothe(shot, generator, stream_generator(seed, index, 8))
     light = _light(domain, shot, generator)
     light = stand_in_panoramas(config, domain, shot, light, behind, stream_generator(seed, index, 4))
     behind = _of_pictures(behind, shot)
@@ -115,7 +123,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
             masks, boxes = _both_hands(picture, others, shot)
         front = own.over(others)
 
-    image = _develop(compose(picture, front, behind, shot.surface.joints, shot.joints_2d, composition))
+    image = develop(compose(picture, front, behind, shot.surface.joints, shot.joints_2d, composition))
     if camera is None:
         image = apply_effects(image, draw_effects(generator, len(image), config.size, config.effects))
     else:
@@ -177,8 +185,8 @@ class _Clothes:
     phase: Tensor
 
 
-def _clothe(shot: Shot, generator: np.random.Generator) -> _Clothes:
-    draw = draw_dress(generator, shot.hands)[shot.views.hand]
+def _clothe(shot: Shot, generator: np.random.Generator, more: np.random.Generator) -> _Clothes:
+    draw = draw_details(more, draw_dress(generator, shot.hands))[shot.views.hand]
     topology = hand(str(shot.device))[1]
     stretch = FOREARM_STRETCH if shot.body is None else to_elbow(shot.surface, topology, shot.body)
     return _Clothes(draw, *dress(shot.surface, topology, topology.rest_normals, draw, stretch))
@@ -289,17 +297,6 @@ def _both_hands(picture: Picture, others: Layer, shot: Shot) -> tuple[Tensor, Te
     boxes = hand_boxes(project(shot.surface.vertices[:, model.parts != FOREARM], shot.K), seen)
     masks = torch.stack([seen, _swapped(seen).flip(-1)], 1)
     return masks, torch.stack([boxes, mirrored_boxes(_swapped(boxes), seen.shape[-1])], 1)
-
-
-def _develop(linear: Tensor) -> Tensor:
-    """Linear light to display-referred values, in place: square root, with a shoulder that lets highlights roll off below 1."""
-    for rows in cache_blocks(linear, len(linear)):
-        image = linear[rows]
-        dim = image.mean((1, 2, 3), keepdim=True)
-        image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
-        over = (image - 0.75).clamp_min_(0.0)
-        image.sub_(over).add_(over.div_(1.0 + over * 2.0))
-    return linear
 
 
 def _photograph(image: Tensor, camera: ColourCamera, shot: Shot, generator: np.random.Generator) -> Tensor:

@@ -25,7 +25,7 @@ def _scene(batch: int = 3):
     surface = model(pose)
     clothes = draw_dress(random, batch)
     clothes.edge[:] = -9.0
-    clothes.bands.clear()
+    clothes.items.clear()
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, clothes)
     lit = light_vertices(surface, vertices, topology, draw_light(random, batch), torch.full((batch, 3), 0.3))
     colours = torch.zeros(batch, 3, 8)

@@ -97,8 +97,8 @@ def test_views_of_a_hand_wear_the_same():
     draw = draw_dress(generator(2, 0), 40)
     of = np.repeat(np.arange(40), 3)
     spread = draw[of]
-    assert draw.bands and len(spread.bands) == 3 * len(draw.bands)
-    assert {(of[picture], id(band)) for picture, band in spread.bands} == {(p, id(band)) for p, band in draw.bands}
+    assert draw.items and len(spread.items) == 3 * len(draw.items)
+    assert {(of[picture], id(item)) for picture, item in spread.items} == {(p, id(item)) for p, item in draw.items}
     np.testing.assert_array_equal(spread.edge, draw.edge[of])
 
 

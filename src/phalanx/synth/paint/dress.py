@@ -1,4 +1,4 @@
-"""What people wear on hands and forearms: sleeves, gloves, rings, watches, bracelets."""
+"""What people wear on hands and forearms: sleeves with hems and folds, and what goes round fingers and wrist."""
 
 from __future__ import annotations
 
@@ -6,45 +6,46 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.hand.model import HandSurface
+from phalanx.synth.paint.cloth import SOFT_EDGE
 from phalanx.synth.paint.clutter import PALETTE
-from phalanx.synth.paint.surface import Topology
+from phalanx.synth.paint.coats import heights
+from phalanx.synth.paint.jewellery import METALS, Ring, Wristband
+from phalanx.synth.paint.surface import Topology, hand
+from phalanx.synth.paint.worn import Item
 
 FOREARM_FROM = -0.08  # metres along the rest hand's y axis: beyond this the forearm is drawn out for rendering
 FOREARM_STRETCH = 2.0
-_METALS = np.array([[0.75, 0.6, 0.28], [0.6, 0.6, 0.6], [0.03, 0.03, 0.035], [0.5, 0.28, 0.2]])  # linear reflectance
-
-
-@dataclass
-class Band:
-    """A ring, watch or bracelet: part of the surface painted over."""
-
-    segments: tuple[int, ...]  # of the hand model
-    middle: float  # metres along the rest hand's y axis
-    half_width: float
-    colour: np.ndarray  # (3,) log reflectance
-    gloss: float
 
 
 @dataclass
 class DressDraw:
     """Random clothes for B hands."""
 
-    edge: np.ndarray  # (B,) rest y where the sleeve ends; below the forearm's end: bare; far above the tips: a glove
+    edge: np.ndarray  # (B,) rest y where the sleeve ends; below the forearm's end: bare; far above the tips: a glove of the sleeve's cloth
     slant: np.ndarray  # (B, 2) how the edge leans across x and z
     thickness: np.ndarray  # (B, 2) metres that cloth stands off at the edge, and more per metre up the arm
     folds: np.ndarray  # (B, 3) height in metres, waves per metre, phase
     colour: np.ndarray  # (B, 3, 2) log reflectance of the cloth, and what a stripe adds
     stripes: np.ndarray  # (B, 3) radians per metre along y, along x and z
-    bands: list[tuple[int, Band]]  # hand, band
+    weave: np.ndarray  # (B, 5) fabric, strength, width of the hem, its fabric, its lift, as `paint_cloth` has them
+    crumple: np.ndarray  # (B, 2) height of crumples in metres, phase
+    items: list[tuple[int, Item]]  # hand, what it wears beside its sleeve; the outermost last
 
     def __getitem__(self, index: np.ndarray) -> DressDraw:
-        bands = [(int(picture), band) for owner, band in self.bands for picture in np.flatnonzero(index == owner)]
-        arrays = (self.edge, self.slant, self.thickness, self.folds, self.colour, self.stripes)
-        edge, slant, thickness, folds, colour, stripes = (array[index] for array in arrays)
-        return DressDraw(edge, slant, thickness, folds, colour, stripes, bands)
+        items = [(int(picture), item) for owner, item in self.items for picture in np.flatnonzero(index == owner)]
+        names = ("edge", "slant", "thickness", "folds", "colour", "stripes", "weave", "crumple")
+        return DressDraw(**{name: getattr(self, name)[index] for name in names}, items=items)
+
+    def worn_by(self) -> dict[int, list[Item]]:
+        """The items of each hand that wears any."""
+        worn: dict[int, list[Item]] = {}
+        for owner, item in self.items:
+            worn.setdefault(owner, []).append(item)
+        return worn
 
 
 def _cloth_colour(generator: np.random.Generator, batch: int) -> np.ndarray:
@@ -53,7 +54,10 @@ def _cloth_colour(generator: np.random.Generator, batch: int) -> np.ndarray:
 
 
 def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
-    """Draw clothes: half of the arms wear sleeves, one hand in seventy a glove, one in five something round a finger or the wrist."""
+    """Draw clothes: half of the arms wear sleeves, one hand in seventy a glove, one in six something round a finger or the wrist.
+
+    They are plain; `details.draw_details` makes more of them.
+    """
     bare = generator.random(batch) < 0.45
     edge = np.where(bare, -9.0, generator.triangular(-0.2, -0.03, 0.008, batch))
     gloved = generator.random(batch) < 0.015
@@ -77,7 +81,7 @@ def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
         generator.uniform(200, 1500, (batch, 1)) * [1, 0, 0],
         generator.uniform(150, 700, (batch, 3)) * generator.choice([0, 1], (batch, 3)),
     )
-    bands = _draw_bands(generator, batch)
+    items = _draw_items(generator, batch)
     return DressDraw(
         edge.astype(np.float32),
         generator.normal(0, 0.12, (batch, 2)).astype(np.float32),
@@ -85,25 +89,33 @@ def draw_dress(generator: np.random.Generator, batch: int) -> DressDraw:
         folds.astype(np.float32),
         np.stack([cloth, second], -1).astype(np.float32),
         stripes.astype(np.float32),
-        bands,
+        np.zeros((batch, 5), np.float32),
+        np.zeros((batch, 2), np.float32),
+        items,
     )
 
 
-def _draw_bands(generator: np.random.Generator, batch: int) -> list[tuple[int, Band]]:
-    """Rings on one finger in ten, watches and bracelets on one wrist in ten: the number of the hand, and what it wears."""
-    bands: list[tuple[int, Band]] = []
+def _draw_items(generator: np.random.Generator, batch: int) -> list[tuple[int, Item]]:
+    """Plain rings on one finger in twelve, bracelets on one wrist in ten: the number of the hand, and what it wears."""
+    items: list[tuple[int, Item]] = []
     for i in range(batch):
-        metal = np.log(_METALS[generator.integers(4)])
+        metal = np.log(METALS[generator.integers(4)])
         any_colour = np.log(generator.uniform(0.02, 0.8, 3))
         kind, segment = generator.random(), int(generator.choice([2, 5, 8, 11, 11, 14]))
         place, width, strap = generator.uniform(0, 1), generator.uniform(0, 1), generator.uniform(0, 1)
         if kind < 0.1 and segment > 2:
-            middle = (0.093, 0.096, 0.093, 0.08)[(segment - 5) // 3] + 0.022 * place
-            bands.append((i, Band((segment,), middle, 0.001 + 0.0015 * width, metal, 2.0)))
+            finger = (segment - 2) // 3
+            items.append(
+                (i, Ring(finger, 0.4 + 0.35 * place, 0.001 + 0.0016 * width, 0.0013, metal, 6.0 * strap, None, 0.0))
+            )
         elif kind < 0.2:
-            colour = metal if strap < 0.4 else any_colour
-            bands.append((i, Band((0, 1), -0.012 - 0.04 * place, 0.002 + 0.014 * width, colour, 1.2)))
-    return bands
+            colour, gloss = (metal, 1.8) if strap < 0.4 else (any_colour, 0.4)
+            half_width = 0.002 + 0.011 * width
+            band = Wristband(
+                -0.012 - 0.04 * place, half_width, 0.0015, colour, gloss, 0, 0.0, False, metal, metal, False, 0.0
+            )
+            items.append((i, band))
+    return items
 
 
 def forearm_relief(rest: Tensor) -> Tensor:
@@ -160,10 +172,15 @@ def dress(
     x, y, z = topology.rest.unbind(-1)  # (V,)
     slant, folds, stripes = on(draw.slant), on(draw.folds), on(draw.stripes)
     inside = on(draw.edge)[:, None] + slant @ torch.stack([x, z]) - y  # (B, V) metres up the sleeve
-    cover = inside / 0.0015
+    cover = inside / SOFT_EDGE
     thickness = on(draw.thickness)
     wave = folds[:, :1] * torch.sin(folds[:, 1:2] * (y + 0.4 * x * slant[:, :1].sign() + 0.3 * z) + folds[:, 2:])
-    stand_off = (thickness[:, :1] + thickness[:, 1:] * inside.clamp(0, 0.2) + wave) * (inside > 0)  # (B, V)
+    weave, crumple = on(draw.weave), on(draw.crumple)
+    hem = weave[:, 4:] * (inside < weave[:, 2:3])
+    bends = torch.sin(75.0 * (y - 0.7 * z + 0.3 * x) + crumple[:, 1:])
+    lean = torch.sin(115.0 * (y + 0.6 * x) + 1.5 * bends - crumple[:, 1:])
+    wave = wave + crumple[:, :1] * (inside / 0.03).clamp(0, 1) * (lean + 0.6 - 1.2 * bends.abs())
+    stand_off = (thickness[:, :1] + thickness[:, 1:] * inside.clamp(0, 0.2) + hem + wave) * (inside > 0)  # (B, V)
     stand_off = stand_off + forearm_relief(topology.rest)
     arm = surface.transforms[:, 1, :3, :3]
     further = torch.as_tensor(stretch, device=device).reshape(-1, 1) - 1.0  # (B or 1, 1)
@@ -173,5 +190,15 @@ def dress(
         + stand_off[..., None] * (rest_normals @ arm.transpose(1, 2))
         - down[..., None] * arm[:, None, :, 1]
     )
+    _put_on(vertices, surface, rest_normals, draw, (inside > 0).float())
     phase = stripes @ torch.stack([y, x, z])
     return vertices, cover, phase
+
+
+def _put_on(vertices: Tensor, surface: HandSurface, rest_normals: Tensor, draw: DressDraw, sleeved: Tensor) -> None:
+    """Let what hands wear beside sleeves stand off their `vertices (B, V, 3)`, in place; `sleeved (B, V)` is 1 under a sleeve."""
+    weights = hand(str(vertices.device))[0].skin_weights
+    for owner, items in draw.worn_by().items():
+        turn = (weights @ surface.transforms[owner, :, :3, :3].flatten(1)).unflatten(1, (3, 3))  # (V, 3, 3)
+        normals = F.normalize((turn @ rest_normals[..., None])[..., 0], dim=1)
+        vertices[owner] += heights(items, sleeved[owner])[:, None] * normals

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from phalanx.core.records import join_fields
 from phalanx.render.visibility import visibility
+from phalanx.synth.paint.cloth import paint_cloth
+from phalanx.synth.paint.coats import paint_coats
 from phalanx.synth.paint.dress import DressDraw
 from phalanx.synth.paint.flesh import tendon_slopes
 from phalanx.synth.paint.light import VertexLight
@@ -43,7 +45,7 @@ class Look:
         cover, phase: (B, V), as `dress` gives them.
         colours: (B, 3, 8) log reflectance from [1, palm, melanin, blood, cavity, nail, cloth, stripe].
         skin: (B,) int64 variant in the bank.
-        dress: for the bands.
+        dress: for the cloth of sleeves, and what else is worn.
         blood, tendons: (B, V), as `flesh` gives them.
     """
 
@@ -81,7 +83,7 @@ def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Loo
 
 
 def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, rows: slice) -> tuple[Tensor, Tensor]:
-    """Attributes `(n * W, 16)` of the split vertices and set-up `(n * F, 6)` of the faces' screen barycentrics."""
+    """Attributes `(n * W, 15)` of the split vertices and set-up `(n * F, 6)` of the faces' screen barycentrics."""
     n = len(vertices)
     projected = torch.bmm(vertices, K.transpose(1, 2))
     inverse_depth = 1.0 / projected[..., 2:]
@@ -90,7 +92,6 @@ def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, r
         look.light.diffuse[..., rows].permute(2, 1, 0),
         look.light.gloss[..., rows].permute(2, 1, 0),
         look.light.relief[..., rows].permute(2, 1, 0),
-        topology.rest[None, :, 1:2].expand(n, -1, -1),
         look.cover[rows, :, None],
         look.phase[rows, :, None],
         inverse_depth,
@@ -122,7 +123,8 @@ def _shade(
     """Shade the n pictures `rows` in which `seen (n, 2S, 2S)` faces are seen."""
     points = _points(seen, topology)
     values = _interpolate(points, _vertex_table(vertices, K, topology, look, rows), topology)
-    return _resolve(points, _colour(points, values, topology, look, bank, rows), 1.0 / values[11], seen)
+    grain = 2.0 * vertices[..., 2].mean(1) / K[:, 0, 0]
+    return _resolve(points, _colour(points, values, look, bank, rows, grain), 1.0 / values[10], seen)
 
 
 @dataclass
@@ -185,7 +187,7 @@ def _points(seen: Tensor, topology: Topology) -> _Points:
 
 
 def _interpolate(points: _Points, tables: tuple[Tensor, Tensor], topology: Topology) -> Tensor:
-    """Attributes `(16, T)` of the points, from the `tables` of vertices and faces."""
+    """Attributes `(15, T)` of the points, from the `tables` of vertices and faces."""
     table, set_up = tables
     corner = set_up.index_select(0, points.face + points.picture * len(topology.faces))  # (T, 6)
     x, y = points.x - corner[:, 0], points.y - corner[:, 1]
@@ -196,10 +198,10 @@ def _interpolate(points: _Points, tables: tuple[Tensor, Tensor], topology: Topol
     return F.embedding_bag(index, table, mode="sum", per_sample_weights=share).t().contiguous()
 
 
-def _colour(points: _Points, values: Tensor, topology: Topology, look: Look, bank: Tensor, rows: slice) -> Tensor:
-    """Linear colour `(3, T)` of the points with attributes `values (16, T)`."""
+def _colour(points: _Points, values: Tensor, look: Look, bank: Tensor, rows: slice, grain: Tensor) -> Tensor:
+    """Linear colour `(3, T)` of the points with attributes `values (15, T)`; `grain (n,)` in metres a pixel."""
     diffuse, gloss, relief = values[0:3], values[3:6], values[6:8]
-    along, cover, phase, uv = values[8], values[9], values[10], values[14:16]
+    cover, phase, uv = values[8], values[9], values[13:15]
     side = bank.shape[-1]
     texel = (uv * side).long().clamp_(0, side - 1)
     skin = look.skin[rows][points.picture] * (side * side)
@@ -208,15 +210,22 @@ def _colour(points: _Points, values: Tensor, topology: Topology, look: Look, ban
     bytes_ = packed.view(torch.uint8).view(-1, 8).t().float()  # (8, T)
     cloth = cover.clamp(0.0, 1.0)
     bare = 1.0 - cloth
-    channels = _channels(bytes_, cloth, bare, phase, values[12])
+    channels = _channels(bytes_, cloth, bare, phase, values[11])
     albedo = torch.empty((3, len(cloth)), device=cloth.device)
     shine = (bytes_[5] * bare).mul_(1.6 / 255.0).add_(0.1)
     for i, begin, end in points.runs:
         torch.mm(look.colours[rows.start + i], channels[:, begin:end], out=albedo[:, begin:end])
-    _paint_bands(albedo, shine, points, along, cloth, topology, look, rows)
     slopes = (bytes_[6:8] - 128.0).mul_(SLOPE_SCALE / 127.0)
-    slopes.addcmul_(tendon_slopes(side, str(bank.device)).index_select(1, texel), values[13])
+    slopes.addcmul_(tendon_slopes(side, str(bank.device)).index_select(1, texel), values[12])
     slope = slopes.mul_(relief).sum(0).mul_(bare)
+    weave = torch.as_tensor(look.dress.weave[rows], device=cloth.device)
+    paint_cloth(albedo, slope, relief, cover, texel, weave, points.picture, side)
+    worn = look.dress.worn_by()
+    for i, begin, end in points.runs:
+        if rows.start + i in worn and end > begin:
+            own = slice(begin, end)
+            at = (albedo[:, own], shine[own], slope[own], relief[:, own], cloth[own], texel[own])
+            paint_coats(worn[rows.start + i], *at, side, float(grain[i]))
     shine.mul_((1.0 - _GLINT * slope).clamp_(0.2, 3.0))
     for c, softness in enumerate(_RELIEF_SEEN):
         diffuse[c].mul_((1.0 - softness * slope).clamp_(0.35, 1.8))
@@ -242,36 +251,6 @@ def _channels(bytes_: Tensor, cloth: Tensor, bare: Tensor, phase: Tensor, blood:
     channels[6] = cloth
     torch.mul(cloth, (torch.sin(phase) * 6.0).clamp_(0.0, 1.0), out=channels[7])
     return channels
-
-
-def _paint_bands(
-    albedo: Tensor,
-    shine: Tensor,
-    points: _Points,
-    along: Tensor,
-    cloth: Tensor,
-    topology: Topology,
-    look: Look,
-    rows: slice,
-) -> None:
-    """Rings, watches and bracelets over the points' log reflectance `(3, T)` and shine `(T,)`, in place.
-
-    Args:
-        along: (T,) metres along the rest hand.
-        cloth: (T,) how much of each point is cloth, which hides bands.
-    """
-    for i, begin, end in points.runs:
-        if end == begin:
-            continue
-        for owner, band in look.dress.bands:
-            if owner == rows.start + i:
-                part = topology.face_parts[points.face[begin:end] + 1]
-                on_band = (along[begin:end] - band.middle).abs() < band.half_width
-                on_band &= torch.isin(part, torch.tensor(band.segments, device=along.device))
-                on_band &= cloth[begin:end] < 0.5
-                paint = torch.as_tensor(band.colour, dtype=torch.float32, device=along.device)[:, None]
-                albedo[:, begin:end] = torch.where(on_band, paint, albedo[:, begin:end])
-                shine[begin:end] = torch.where(on_band, band.gloss, shine[begin:end])
 
 
 def _resolve(points: _Points, colour: Tensor, depth: Tensor, seen: Tensor) -> Picture:
