@@ -58,13 +58,13 @@ class Frames:
         """Number of frames B."""
         return len(self.image)
 
-    def present_fields(self) -> dict[str, Tensor]:
+    def fields_there(self) -> dict[str, Tensor]:
         """The fields that are not None, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Frames:
         """New frames with `function` applied to every field that is there."""
-        return Frames(**{name: function(value) for name, value in self.present_fields().items()})
+        return Frames(**{name: function(value) for name, value in self.fields_there().items()})
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Frames:
         """New frames on `device`."""
@@ -84,7 +84,7 @@ class Frames:
         Raises InputError naming the first field at fault. Costs a pass over all values.
         """
         sizes: dict[str, tuple[int, str]] = {}
-        for name, value in self.present_fields().items():
+        for name, value in self.fields_there().items():
             _check_shape(name, value, sizes)
             wanted = _TYPES.get(name)
             if wanted is not None and value.dtype != wanted:
@@ -123,13 +123,13 @@ def concatenate(frames: Sequence[Frames]) -> Frames:
     """Join frames along the batch. Raises InputError if there are none, or if they do not hold the same fields."""
     if not frames:
         raise InputError("concatenate: no frames given")
-    names = set(frames[0].present_fields())
+    names = set(frames[0].fields_there())
     for more in frames[1:]:
-        if set(more.present_fields()) != names:
+        if set(more.fields_there()) != names:
             raise InputError(
-                f"concatenate: fields differ: {sorted(names ^ set(more.present_fields()))} are not in all frames"
+                f"concatenate: fields differ: {sorted(names ^ set(more.fields_there()))} are not in all frames"
             )
-    return Frames(**{name: torch.cat([more.present_fields()[name] for more in frames]) for name in names})
+    return Frames(**{name: torch.cat([more.fields_there()[name] for more in frames]) for name in names})
 
 
 def _check_shape(name: str, value: Tensor, sizes: dict[str, tuple[int, str]]) -> None:

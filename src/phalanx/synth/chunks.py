@@ -67,12 +67,12 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
         InputError: the folder of backgrounds or that of panoramas is at fault.
     """
     place = torch.device(device)
-    with torch.no_grad(), _one_thread(place):
+    with torch.no_grad(), one_thread(place):
         return _make(config, seed, index, place)
 
 
 @contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def one_thread(device: torch.device) -> Iterator[None]:
     """On the CPU sums depend on the number of threads; one thread makes the same bytes everywhere (and is quickest here)."""
     threads = torch.get_num_threads()
     if device.type == "cpu" and threads != 1:

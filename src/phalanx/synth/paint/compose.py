@@ -250,3 +250,14 @@ def _put_things(
     nearer = torch.sigmoid((held[:, None, None] - depth) / 0.002) * (depth > 0)  # skin in front of it
     cover = cover * (1.0 - nearer * hand.coverage[rows])[:, None]
     picture[rows] = torch.lerp(picture[rows], colour, cover)
+
+
+def develop(linear: Tensor) -> Tensor:
+    """Linear light to display-referred values, in place: square root, with a shoulder that lets highlights roll off below 1."""
+    for rows in cache_blocks(linear, len(linear)):
+        image = linear[rows]
+        dim = image.mean((1, 2, 3), keepdim=True)
+        image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
+        over = (image - 0.75).clamp_min_(0.0)
+        image.sub_(over).add_(over.div_(1.0 + over * 2.0))
+    return linear

@@ -76,7 +76,7 @@ def scene_depth(
     """Depth and infrared reflectance of everything that is seen, without gaps.
 
     Args:
-        depth, coverage: `(B, S, S)` of what is in front, as rendered.
+        depth, coverage: `(B, H, W)` of what is in front, as rendered.
         spot: `(B, 3)` as `spots` gives.
         K: `(B, 3, 3)`.
         skin: `(B,)` infrared reflectance of what is in front.
@@ -84,16 +84,16 @@ def scene_depth(
         near: surfaces near hands; they stand before the drawn wall, and there is no other table.
 
     Returns:
-        `(B, S, S)` metres and `(B, S, S)` in 0..1.
+        `(B, H, W)` metres and `(B, H, W)` in 0..1.
     """
-    size, device = depth.shape[-1], depth.device
+    device, (height, width) = depth.device, depth.shape[-2:]
 
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, dtype=torch.float32, device=device)[..., None, None]
 
-    line = torch.arange(size, dtype=torch.float32, device=device)
-    x = ((line - K[:, 0, 2, None]) / K[:, 0, 0, None])[:, None, :]  # (B, 1, S) of the ray (x, y, 1)
-    y = ((line - K[:, 1, 2, None]) / K[:, 1, 1, None])[:, :, None]
+    columns, lines = (torch.arange(side, dtype=torch.float32, device=device) for side in (width, height))
+    x = ((columns - K[:, 0, 2, None]) / K[:, 0, 0, None])[:, None, :]  # (B, 1, W) of the ray (x, y, 1)
+    y = ((lines - K[:, 1, 2, None]) / K[:, 1, 1, None])[:, :, None]
     farthest, lowest, middle = spot[:, :, None, None].unbind(1)
     slope, lean = on(draw.wall), on(draw.table)
     # The wall z = z0 + slope . (x, y) z0 in the point's own x, y; the ray meets it at z = z0 / (1 - slope . ray).

@@ -19,6 +19,7 @@ from phalanx.core.allocator import cache_blocks
 from phalanx.core.seeding import generator as stream_generator
 
 _NOISE_SEED = 20_240_302
+_NOISE_SIDE = 256  # pixels: noise on pictures twice as large, and on those that are no squares, repeats
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -156,6 +157,15 @@ def noise_bank(size: int, device: str) -> Tensor:
     return noise.to(device)
 
 
+def _noise(tile: Tensor, row: int, column: int, height: int, width: int) -> Tensor:
+    """Noise `(3, height, width)` from (row, column) of a tile on; beyond the tile it begins anew."""
+    side = tile.shape[-1]
+    if row + height <= side and column + width <= side:
+        return tile[:, row : row + height, column : column + width]
+    rows, columns = ((torch.arange(n, device=tile.device) + first) % side for n, first in ((height, row), (width, column)))
+    return tile[:, rows][:, :, columns]
+
+
 @lru_cache(maxsize=4)
 def _dct(device: str) -> tuple[Tensor, Tensor, Tensor]:
     """The 8x8 DCT-II as a `(64, 64)` matrix, and the luminance and chrominance tables of JPEG, Annex K of ITU-T T.81, `(64,)`."""
@@ -216,26 +226,26 @@ def mix_amplitude(images: Tensor, donors: Tensor, share: float, radius: float) -
     swapped region and a partial share.
 
     Args:
-        images, donors: `(N, 3, S, S)`.
+        images, donors: `(N, 3, H, W)`.
         share: how much of the amplitude comes from the donor at frequency zero, 0..1.
         radius: frequency, in cycles per picture, at which the share has fallen to a half.
     """
-    size = images.shape[-1]
+    height, width = images.shape[-2:]
     own, other = torch.fft.rfft2(images), torch.fft.rfft2(donors)
-    fy = torch.fft.fftfreq(size, 1.0 / size, device=images.device)[:, None]
-    fx = torch.fft.rfftfreq(size, 1.0 / size, device=images.device)[None, :]
+    fy = torch.fft.fftfreq(height, 1.0 / height, device=images.device)[:, None]
+    fx = torch.fft.rfftfreq(width, 1.0 / width, device=images.device)[None, :]
     weight = share / (1.0 + (fx**2 + fy**2) / radius**2) ** 2
     weight[0, 0] = 0.5 * share  # the mean colour moves less, or pictures turn black and white
     ratio = (other.abs() + 1e-3) / (own.abs() + 1e-3)
-    return torch.fft.irfft2(own * torch.lerp(torch.ones_like(ratio), ratio.clamp(0.05, 8.0), weight), s=(size, size))
+    return torch.fft.irfft2(own * torch.lerp(torch.ones_like(ratio), ratio.clamp(0.05, 8.0), weight), s=(height, width))
 
 
 def convolve(images: Tensor, kernels: Tensor) -> Tensor:
-    """Each picture `(N, 3, S, S)` with its own kernel `(N, k, k)`."""
-    n, _, size, _ = images.shape
+    """Each picture `(N, 3, H, W)` with its own kernel `(N, k, k)`."""
+    n, _, height, width = images.shape
     pad = kernels.shape[-1] // 2
-    padded = F.pad(images, (pad, pad, pad, pad), mode="replicate").reshape(1, n * 3, size + 2 * pad, size + 2 * pad)
-    return F.conv2d(padded, kernels.repeat_interleave(3, 0)[:, None], groups=n * 3).view(n, 3, size, size)
+    padded = F.pad(images, (pad, pad, pad, pad), mode="replicate").reshape(1, n * 3, height + 2 * pad, width + 2 * pad)
+    return F.conv2d(padded, kernels.repeat_interleave(3, 0)[:, None], groups=n * 3).view(n, 3, height, width)
 
 
 def softened(images: Tensor) -> Tensor:
@@ -247,15 +257,15 @@ def softened(images: Tensor) -> Tensor:
 
 def _expose(images: Tensor, draw: EffectsDraw) -> None:
     """Vignette, exposure, white balance, gamma, contrast and loss of colour, in place."""
-    device, size = images.device, images.shape[-1]
-    line = torch.linspace(-1, 1, size, device=device)
+    device, (height, width) = images.device, images.shape[-2:]
+    columns, lines = (torch.linspace(-1, 1, side, device=device) for side in (width, height))
     for rows in cache_blocks(images, len(images)):
-        picture = images[rows]  # (n, 3, S, S)
+        picture = images[rows]  # (n, 3, H, W)
         drawn = (draw.vignette, draw.gain, draw.gamma, draw.contrast, draw.grey)
         vignette, gain, gamma, contrast, grey = (
             torch.as_tensor(values[rows], device=device)[..., None, None] for values in drawn
         )
-        across, down = line - vignette[:, 1], line[:, None] - vignette[:, 2]
+        across, down = columns - vignette[:, 1], lines[:, None] - vignette[:, 2]
         light = (across.square() + down.square()).mul_(vignette[:, 0]).add_(1.0).reciprocal_()
         picture.mul_(gain).mul_(light[:, None]).clamp_(1e-4, 1.0)
         slope, pivot = contrast[:, :, None].unbind(1)  # (n, 1, 1, 1)
@@ -265,14 +275,14 @@ def _expose(images: Tensor, draw: EffectsDraw) -> None:
 
 
 def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
-    """Apply the drawn effects to `images (B, 3, S, S)`; S a multiple of 16. Result in [0, 1], rounded to 8 bits."""
-    device, size = images.device, images.shape[-1]
+    """Apply the drawn effects to `images (B, 3, H, W)`; H and W multiples of 16. Result in [0, 1], rounded to 8 bits."""
+    device, (height, width) = images.device, images.shape[-2:]
 
     def on(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=device)
 
     def change(chosen: np.ndarray, function: Callable[..., Tensor], *drawn: np.ndarray) -> None:
-        """Put `function(pictures (n, 3, S, S), *drawn (n, 1, 1, 1))` in place of the chosen pictures."""
+        """Put `function(pictures (n, 3, H, W), *drawn (n, 1, 1, 1))` in place of the chosen pictures."""
         for rows in cache_blocks(images, len(chosen)):
             index = on(chosen[rows])
             values = (on(value[rows]).view(-1, *(1,) * 3) for value in drawn)
@@ -286,16 +296,17 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     if len(draw.blurred):
         blurred = on(draw.blurred)
         images.index_copy_(0, blurred, convolve(images.index_select(0, blurred), on(draw.kernels)))
-    bank = noise_bank(size, str(device))
+    bank = noise_bank(width if width == height and width <= 2 * _NOISE_SIDE else _NOISE_SIDE, str(device))
     offsets = zip(images, draw.noise.tolist(), draw.noise_shift.tolist(), strict=True)
     for image, (shot, read, tile), (row, column, sign) in offsets:
         deviation = image.clamp(0, 1).mul_(shot**2).add_(read**2).sqrt_()
-        image.addcmul_(deviation, bank[int(tile), :, row : row + size, column : column + size], value=sign)
+        image.addcmul_(deviation, _noise(bank[int(tile)], row, column, height, width), value=sign)
     for pictures, factor, mode in draw.rescaled:
         if len(pictures):
-            small = F.interpolate(images.index_select(0, on(pictures)), size=max(8, round(size / factor)), mode="area")
+            few = max(8, round(height / factor)), max(8, round(width / factor))
+            small = F.interpolate(images.index_select(0, on(pictures)), size=few, mode="area")
             options = {} if mode == "nearest-exact" else {"align_corners": False}
-            images.index_copy_(0, on(pictures), F.interpolate(small, size=size, mode=mode, **options))
+            images.index_copy_(0, on(pictures), F.interpolate(small, size=(height, width), mode=mode, **options))
     change(draw.jpeg, lambda chosen, quality: jpeg(chosen.clamp_(0, 1), quality[:, 0, 0, 0]), draw.quality)
     change(draw.sharpened, lambda chosen, share: chosen.lerp_(softened(chosen), -share), draw.sharpening)
     change(draw.coarse, lambda chosen, levels: chosen.mul_(levels).round_().div_(levels), draw.levels)
