@@ -1,0 +1,225 @@
+"""Pictures of gatherings: surroundings, bodies, tables and hands in whole frames, in linear light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phalanx.core.records import map_fields
+from phalanx.hand.model import HandPose
+from phalanx.synth.frames_config import FramesConfig
+from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
+from phalanx.synth.paint.body import paint_bodies
+from phalanx.synth.paint.body_look import BodyLook, draw_body_looks, match_sleeves
+from phalanx.synth.paint.canvas import Canvas
+from phalanx.synth.paint.compose import Layer
+from phalanx.synth.paint.crowd_hands import HandsLook, PaintedHand, paint_crowd_hands
+from phalanx.synth.paint.details import draw_details
+from phalanx.synth.paint.dress import draw_dress
+from phalanx.synth.paint.flesh import draw_flesh
+from phalanx.synth.paint.ground import draw_ground, scene_depth, spots
+from phalanx.synth.paint.light import LightDraw, draw_light, light_on_planes, mirrored
+from phalanx.synth.paint.panorama import panorama_bank
+from phalanx.synth.paint.skin import skin_matrices
+from phalanx.synth.paint.standpoint import draw_standpoints, exposed, exposures, look_around, stand_in, to_frame
+from phalanx.synth.paint.table import paint_table
+from phalanx.synth.scene.domains import DOMAINS, Domain
+from phalanx.synth.scene.gathering import Gathering
+from phalanx.synth.sense.depth_noise import draw_depth_noise
+from phalanx.synth.sense.depth_sensor import sense_depth
+from phalanx.synth.sense.sensors import DEPTH_SENSORS, DepthSensor
+
+
+@dataclass
+class CrowdPicture:
+    """What B frames of a gathering show.
+
+    Attributes:
+        linear: (B, 3, H, W) linear light.
+        canvas: all people and tables, and whose hand is seen where: hand number h is 1 + h there.
+        hands: those of the 2 P hands that reach into their frames.
+        joints: (2 P, 21, 3) of all of them, in the cameras' frames.
+        vertices: (2 P, V, 3) of their bare skin, left ones in the mirror images of these frames.
+        skin: (P, 3, 6) colours.
+    """
+
+    linear: Tensor
+    canvas: Canvas
+    hands: list[PaintedHand]
+    joints: Tensor
+    vertices: Tensor
+    skin: np.ndarray
+
+
+def paint_crowd(
+    config: FramesConfig,
+    gathering: Gathering,
+    dressing: np.random.Generator,
+    lighting: np.random.Generator,
+    standing: np.random.Generator,
+    device: torch.device,
+) -> CrowdPicture:
+    """Paint people and their surroundings; the generators are those of looks, of light and backgrounds, and of panoramas.
+
+    Raises:
+        InputError: the folder of backgrounds or that of panoramas is at fault.
+    """
+    domain = DOMAINS[config.domain]
+    K = gathering.K.to(device)
+    behind, light = _surroundings(config, domain, gathering, lighting, standing, device)
+    mean = behind.mean((2, 3))
+    look = _draw_looks(config, domain, gathering, dressing)
+    canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device))
+    _put_tables(config, domain, canvas, gathering, K, light, lighting)
+    hands, joints, vertices = _paint_hands(config, gathering, look, light, mean, device)
+    for each in hands:
+        canvas.put(int(gathering.frame[each.hand // 2]), each.layer, each.left, each.top, 1 + each.hand, each.bare)
+    linear = behind.mul_(1.0 - canvas.layer.coverage[:, None]).add_(canvas.layer.colour)
+    return CrowdPicture(linear, canvas, hands, joints, vertices, look.skin)
+
+
+def _surroundings(
+    config: FramesConfig,
+    domain: Domain,
+    gathering: Gathering,
+    generator: np.random.Generator,
+    standing: np.random.Generator,
+    device: torch.device,
+) -> tuple[Tensor, LightDraw]:
+    """What lies behind people `(B, 3, H, W)`, linear, and the light of each frame."""
+    frames, side = len(gathering.K), max(config.width, config.height)
+    tiles = _tiles(config, domain, device)
+    square = backgrounds(draw_backgrounds(generator, frames, config.tiles), tiles, side).square_()
+    light = domain.light(draw_light(generator, frames))
+    if domain.panoramas and config.panorama_share > 0:
+        bank = panorama_bank(config.panoramas, str(device))
+        draw = draw_standpoints(standing, frames, config.panorama_share, len(bank), (0.0, 0.0))
+        to_camera = to_frame(gathering.down, draw.heading)
+        light = stand_in(light, draw, bank, to_camera, np.zeros(frames, bool))
+        K = gathering.K.to(device).clone()  # the frame lies in the middle of a square
+        K[:, 0, 2] += 0.5 * (side - config.width)
+        K[:, 1, 2] += 0.5 * (side - config.height)
+        distance = _distances(gathering)
+        look_around(square, draw, bank, light, to_camera, K, distance)
+        factor = exposures(square, light, draw)
+        square.mul_(torch.as_tensor(factor, device=device)[:, :, None, None])
+        light = exposed(light, factor)
+    top, left = (side - config.height) // 2, (side - config.width) // 2
+    return square[:, :, top : top + config.height, left : left + config.width].contiguous(), light
+
+
+def _tiles(config: FramesConfig, domain: Domain, device: torch.device) -> tuple[Tensor, ...]:
+    return tile_bank(
+        config.tiles, config.backgrounds, config.photograph_share, str(device), domain.painters, domain.half
+    )
+
+
+def _distances(gathering: Gathering) -> np.ndarray:
+    """Metres (B,) to the nearest neck of each frame, on which the camera focuses."""
+    far = gathering.body.joints[:, 0, 2].double().numpy()
+    return np.array([max(far[gathering.frame == i].min(), 0.3) for i in range(len(gathering.K))])
+
+
+@dataclass
+class _Looks:
+    """How P people look: bodies, skins (P, 3, 6), and what hands need."""
+
+    body: BodyLook
+    skin: np.ndarray
+    hands: HandsLook
+
+
+def _draw_looks(config: FramesConfig, domain: Domain, gathering: Gathering, generator: np.random.Generator) -> _Looks:
+    people = len(gathering.frame)
+    owner = np.repeat(np.arange(people), 2)
+    bodies = draw_body_looks(generator, people)
+    skin = skin_matrices(generator, people, domain.tones)
+    dress = match_sleeves(draw_details(generator, draw_dress(generator, 2 * people)), bodies, owner)
+    variant = generator.integers(0, config.skins, people)
+    if domain.half is not None:
+        variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
+    flesh = draw_flesh(generator, people)[owner]
+    return _Looks(bodies, skin, HandsLook(dress, skin[owner], variant[owner], flesh, None, config.skins))
+
+
+def _paint_bodies(
+    config: FramesConfig, gathering: Gathering, look: _Looks, light: LightDraw, mean: Tensor, device: torch.device
+) -> Layer:
+    owner = torch.as_tensor(gathering.frame, device=device)
+    return paint_bodies(
+        map_fields(gathering.body, lambda value: value.to(device)),
+        look.body,
+        look.skin,
+        light[gathering.frame],
+        gathering.K.to(device)[owner],
+        config.height,
+        config.width,
+        mean[owner],
+        gathering.frame,
+        len(gathering.K),
+    )
+
+
+def _paint_hands(
+    config: FramesConfig, gathering: Gathering, look: _Looks, light: LightDraw, mean: Tensor, device: torch.device
+) -> tuple[list[PaintedHand], Tensor, Tensor]:
+    frame = np.repeat(gathering.frame, 2)
+    left = gathering.left
+    owner = torch.as_tensor(frame, device=device)
+    pose: HandPose = gathering.hands.map(lambda value: value.to(device))
+    scale = torch.as_tensor(np.repeat(gathering.scale, 2), dtype=torch.float32, device=device)
+    drawn = replace(look.hands, light=mirrored(light[frame], left))
+    return paint_crowd_hands(
+        pose, scale, left, gathering.K.to(device)[owner], config.width, config.height, drawn, mean[owner]
+    )
+
+
+def _put_tables(
+    config: FramesConfig,
+    domain: Domain,
+    canvas: Canvas,
+    gathering: Gathering,
+    K: Tensor,
+    light: LightDraw,
+    generator: np.random.Generator,
+) -> None:
+    """Tables before people, in place."""
+    tiles = _tiles(config, domain, K.device)[0]
+    for i, table in enumerate(gathering.tables):
+        chosen, metres = int(generator.integers(len(tiles))), float(generator.uniform(0.4, 1.2))
+        plain = generator.random() < 0.5
+        if table is None:
+            continue
+        lit = light_on_planes(light[np.array([i])], table.normal[None].astype(np.float32))[0]
+        texture = tiles[chosen].float().div(255.0).square()
+        if plain:
+            texture = 0.15 * texture + 0.85 * texture.mean((1, 2), keepdim=True)
+        canvas.put(i, paint_table(table, K[i], config.height, config.width, lit, texture, metres), 0, 0)
+
+
+def chosen_sensor(name: str | None, domain: Domain, generator: np.random.Generator) -> DepthSensor | None:
+    """The depth sensor of a name; of the name `domain` one of the domain's; none without a name."""
+    if name == "domain":
+        return domain.depth_sensors[int(generator.integers(len(domain.depth_sensors)))]
+    return next((sensor for sensor in DEPTH_SENSORS if sensor.name == name), None)
+
+
+def sense_crowd(
+    sensor: DepthSensor, gathering: Gathering, picture: CrowdPicture, generator: np.random.Generator
+) -> Tensor:
+    """What a depth sensor makes of all that is in the frames and of the ground behind, (B, H, W) metres."""
+    layer, frames = picture.canvas.layer, len(gathering.K)
+    device = layer.depth.device
+    first = np.searchsorted(gathering.frame, np.arange(frames))  # a person of each frame
+    spot = spots(gathering.body.joints.to(device), torch.as_tensor(gathering.frame, device=device))
+    # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
+    infrared = 0.4 + 0.2 * torch.as_tensor(np.exp(picture.skin[first, 0, 0]), dtype=torch.float32, device=device)
+    K, ground = gathering.K.to(device), draw_ground(generator, frames)
+    whole, albedo = scene_depth(
+        layer.depth, layer.coverage, spot[torch.as_tensor(first, device=device)], K, infrared, ground
+    )
+    noise = draw_depth_noise(generator, frames, layer.depth.shape[-1], sensor)
+    return sense_depth(whole, K, sensor, noise, albedo)

@@ -1,0 +1,322 @@
+"""People as they stand, sit and lean, with both hands at what they do: bodies by angles, arms by inverse kinematics.
+
+Everything is in the frame of each person: metres, origin at the base of the neck; they look along -z, y is down, +x is their left. Of every
+two arms the second is a left one, solved in a mirror.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phalanx.core.seeding import generator as stream_generator
+from phalanx.geometry.rotations import rotvec_to_rotmat
+from phalanx.hand.anatomy import angles_to_rotations
+from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.pose_space import sample_angles
+from phalanx.render.mesh import vertex_normals
+from phalanx.synth.body.model import EXPRESSIONS, BodyModel, BodyPose, BodySurface
+from phalanx.synth.scene.arms import Arms, reach, unit
+from phalanx.synth.scene.body_joints import BodyJoints, body_joints
+from phalanx.synth.scene.hands import about_axis
+from phalanx.synth.scene.targets import Anchors, Target, draw_target, hanging, joined, style_angles, upon
+
+MIRROR = np.array([-1.0, 1.0, 1.0])
+_POSE_SEED = 20_261_130
+_POSES = 768  # finger poses kept in memory
+_PUSHES = 2  # times that hands are moved out of bodies
+_TWIST = (0.1, 1.0)  # of the forearm's turn, at its elbow and beyond
+_FLESH = 0.009  # metres: half a finger
+
+
+@dataclass
+class Trunks:
+    """P people without what their arms do.
+
+    Attributes:
+        pose: of the body; surface: of it, in the people's frames, with arms as at rest.
+        sitting: (P,) bool; floor: (P,) height of the lowest point.
+    """
+
+    pose: BodyPose
+    surface: BodySurface
+    sitting: np.ndarray
+    floor: np.ndarray
+
+
+@dataclass
+class Stance:
+    """What P people find around them, in their own frames, in metres of bodies of the model's size.
+
+    Attributes:
+        kind: P names in `targets.SHARES`.
+        table: (P,) height of a table before them, NaN: none.
+        camera: (P, 3) where the camera is.
+    """
+
+    kind: list[str]
+    table: np.ndarray
+    camera: np.ndarray
+
+
+@dataclass
+class People:
+    """P posed people in their own frames, of the model's size: their bodies, and 2 P right hands, a right and a left one of each person
+    by turns, left ones in the mirror."""
+
+    surface: BodySurface
+    hands: HandPose
+
+
+@lru_cache(maxsize=1)
+def finger_poses() -> np.ndarray:
+    """Some poses of fingers of all kinds `(N, 23)` in degrees, the same in every process."""
+    return np.rad2deg(sample_angles(stream_generator(_POSE_SEED), _POSES).double().numpy())
+
+
+def draw_trunks(generator: np.random.Generator, body: BodyModel, sitting: np.ndarray) -> Trunks:
+    """People who stand, or sit `(P,)`."""
+    count, joints = len(sitting), body_joints(body)
+    shape = generator.normal(size=(count, body.shape_basis.shape[2])).clip(-2.2, 2.2)
+    pose = BodyPose(
+        _draw_rotations(generator, body, joints, sitting),
+        torch.as_tensor(shape, dtype=torch.float32),
+        torch.as_tensor(_draw_expressions(generator, count), dtype=torch.float32),
+        torch.eye(3).repeat(count, 1, 1),
+        torch.zeros(count, 3),
+        torch.ones(count),
+    )
+    surface = body(pose)
+    return Trunks(pose, surface, sitting, surface.vertices[..., 1].amax(1).double().numpy())
+
+
+def pose_people(
+    generator: np.random.Generator, body: BodyModel, hand: HandModel, trunks: Trunks, stance: Stance, shapes: Tensor
+) -> People:
+    """What people do with their arms; `shapes (2 P, 10)` of their hands."""
+    joints, trunk = body_joints(body), trunks.surface
+    anchors = _anchors(body, joints, trunks, stance)
+    targets = [draw_target(generator, stance.kind[i // 2], anchor) for i, anchor in enumerate(anchors)]
+    _meet(generator, targets, anchors)
+    angles = np.stack([style_angles(generator, target.style, finger_poses()) for target in targets])
+    loose = generator.normal(0, 0.12, len(targets))
+    arms = _reach(joints, trunk, anchors, targets, loose)
+    _lay_on_arms(generator, targets, arms)
+    for _ in range(_PUSHES):
+        arms = _reach(joints, trunk, anchors, targets, loose)
+        _push_out(hand, shapes, angles, arms, targets, anchors)
+    arms = _reach(joints, trunk, anchors, targets, loose)
+    rotations = _with_arms(joints, trunk, trunks.pose.rotations, arms)
+    return People(body(replace(trunks.pose, rotations=rotations)), _hands(angles, arms, shapes))
+
+
+def _draw_expressions(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Faces (count, E): some are at rest, most smile or speak a little, few do more."""
+    amount = generator.random((count, len(EXPRESSIONS))) ** 4 * np.where(generator.random((count, 1)) < 0.3, 0.2, 0.8)
+    smile, aside, closed = (EXPRESSIONS.index(name) for name in ("smile", "mouth_aside", "eyes_closed"))
+    amount[:, smile] = np.where(generator.random(count) < 0.4, generator.uniform(0.2, 0.9, count), 0.0)
+    amount[:, aside] *= generator.choice([-0.7, 0.7], count)
+    amount[:, closed] = np.where(generator.random(count) < 0.06, 1.0, 0.3 * amount[:, closed])
+    return amount
+
+
+def _draw_rotations(
+    generator: np.random.Generator, body: BodyModel, joints: BodyJoints, sitting: np.ndarray
+) -> Tensor:
+    """Local rotations (P, J, 3, 3) of everything but the arms."""
+    count = len(sitting)
+    turned: dict[int, np.ndarray] = {}
+
+    def turn(names: tuple[int, ...], pitch: np.ndarray, yaw: np.ndarray, roll: np.ndarray) -> None:
+        share = 1.0 / max(len(names), 1)
+        for name in names:
+            turned[name] = about_axis("y", yaw * share) @ about_axis("x", pitch * share) @ about_axis("z", roll * share)
+
+    def normal(degrees: float) -> np.ndarray:
+        return np.deg2rad(generator.normal(0, degrees, count))
+
+    lean = np.deg2rad(np.where(sitting, generator.normal(6, 9, count), generator.normal(2, 5, count)))
+    turn(joints.spine, lean, normal(7), normal(4))
+    turn(joints.neck, np.deg2rad(generator.normal(6, 11, count)) - 0.6 * lean, normal(22), normal(7))
+    for side in (0, 1):
+        sign = 1.0 if side else -1.0
+        spread = -sign * np.abs(np.deg2rad(generator.normal(4, 5, count)))  # legs apart
+        thigh = np.where(sitting, -np.deg2rad(generator.normal(84, 6, count)), -np.abs(normal(5)))
+        knee = np.where(sitting, np.deg2rad(generator.normal(82, 12, count)), np.abs(normal(6)))
+        turn(joints.thigh[side], thigh, spread * sitting * 2.0, spread * ~sitting)
+        turn(joints.shin[side], knee, 0 * knee, 0 * knee)
+    rotations = torch.eye(3).repeat(count, len(body.rest_joints), 1, 1)
+    for name, rotation in turned.items():
+        rotations[:, name] = torch.as_tensor(rotation, dtype=torch.float32)
+    return rotations
+
+
+def _anchors(body: BodyModel, joints: BodyJoints, trunks: Trunks, stance: Stance) -> list[Anchors]:
+    """What each arm finds, right and left one of each person by turns, in the frames of its own side."""
+    trunk = trunks.surface
+    at, skin = trunk.joints.double().numpy(), trunk.vertices[:, joints.trunk_vertices].double().numpy()
+    normals = vertex_normals(trunk.vertices, body.faces)[:, joints.trunk_vertices].double().numpy()
+    turn = trunk.transforms[..., :3, :3].double().numpy()
+    rest_head = joints.rest[joints.head]
+    found = []
+    for person in range(len(at)):
+        head = turn[person, joints.head]
+        eyes = at[person, joints.head] + head @ (joints.eyes - rest_head)
+        for side in (0, 1):
+            flip = MIRROR if side else np.ones(3)
+            shoulder, elbow, wrist = (at[person, chain[side]] for chain in (joints.shoulder, joints.elbow, joints.wrist))
+            table = stance.table[person]
+            found.append(
+                Anchors(
+                    shoulder=shoulder * flip,
+                    other_shoulder=at[person, joints.shoulder[1 - side]] * flip,
+                    hip=at[person, joints.hip[side]] * flip,
+                    knee=at[person, joints.knee[side]] * flip,
+                    pelvis=at[person, list(joints.hip)].mean(0) * flip,
+                    reach=float(np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow)),
+                    head=np.diag(flip) @ head @ np.diag(flip),
+                    eyes=eyes * flip,
+                    skin=skin[person] * flip,
+                    normals=normals[person] * flip,
+                    parts=joints.trunk_parts,
+                    table=None if np.isnan(table) else float(table),
+                    camera=stance.camera[person] * flip,
+                    sitting=bool(trunks.sitting[person]),
+                )
+            )
+    return found
+
+
+def _meet(generator: np.random.Generator, targets: list[Target], anchors: list[Anchors]) -> None:
+    """Some people's two hands do one thing: meet, lie in each other, or do the same on both sides."""
+    for person in range(len(targets) // 2):
+        right, left = 2 * person, 2 * person + 1
+        chance, body = generator.random(), anchors[right]
+        if chance < 0.12:  # the same on both sides
+            targets[left] = targets[right]
+        elif chance < 0.22:
+            level = generator.uniform(0.1, 0.45)
+            middle = np.array([0.0, level, body.shoulder[2] - generator.uniform(0.24, 0.4)])
+            if body.table is not None:
+                middle[1] = min(middle[1], body.table - 0.05)
+            up = unit(np.array([0.0, generator.uniform(-1.0, 0.4), -generator.uniform(0.2, 1.0)]))
+            style = str(generator.choice(["clasping", "praying"], p=[0.7, 0.3]))
+            targets[right] = joined(generator, body, middle, up, style)
+            targets[left] = joined(generator, body, middle, up, style)
+        elif chance < 0.27:  # one hand alone is seen, the other hangs
+            targets[left if generator.random() < 0.5 else right] = hanging(generator, body)
+
+
+def _lay_on_arms(generator: np.random.Generator, targets: list[Target], arms: Arms) -> None:
+    """Some hands lie on the other arm: on wrist, forearm, elbow or hand."""
+    for person in range(len(targets) // 2):
+        if generator.random() < 0.08:
+            own, other = (2 * person, 2 * person + 1) if generator.random() < 0.5 else (2 * person + 1, 2 * person)
+            share = generator.uniform(0.1, 1.1)
+            along = (arms.wrist[other] - arms.elbow[other]) * MIRROR
+            point = arms.elbow[other] * MIRROR + share * along
+            normal = unit(np.array([-0.2, -0.5, -1.0]) + generator.normal(0, 0.4, 3))
+            normal = unit(normal - (normal @ unit(along)) * unit(along))
+            fingers = np.cross(normal, unit(along)) * (1 if generator.random() < 0.8 else -1)
+            targets[own] = upon(generator, point + 0.033 * normal, normal, fingers)
+
+
+def _reach(joints: BodyJoints, trunk: BodySurface, anchors: list[Anchors], targets: list[Target], loose: np.ndarray) -> Arms:
+    """Right arms, and left ones in the mirror, for the targets; longer or shorter ones where people are."""
+    at = trunk.joints.double().numpy()
+    chest = trunk.transforms[:, joints.chest, :3, :3].double().numpy()
+    lengths = np.stack(
+        [
+            [np.linalg.norm(at[:, b[side]] - at[:, a[side]], axis=1) for side in (0, 1)]
+            for a, b in ((joints.shoulder, joints.elbow), (joints.elbow, joints.wrist))
+        ],
+        -1,
+    )  # (2, P, 2)
+    flip = np.diag(MIRROR)
+    down = np.stack([chest, flip @ chest @ flip], 1).reshape(-1, 3, 3)
+    return reach(
+        np.stack([anchor.shoulder for anchor in anchors]),
+        lengths.swapaxes(0, 1).reshape(-1, 2),
+        np.stack([target.wrist for target in targets]),
+        np.stack([target.palm for target in targets]),
+        down,
+        loose,
+    )
+
+
+def _hands(angles: np.ndarray, arms: Arms, shapes: Tensor) -> HandPose:
+    """Hands at the ends of arms; `angles (N, 23)` in degrees of their fingers."""
+    fingers = torch.as_tensor(np.deg2rad(angles), dtype=torch.float32)
+    fingers[:, :3] = 0.0
+    rotations = angles_to_rotations(fingers)
+    rotations[:, 0] = torch.as_tensor(arms.palm.transpose(0, 2, 1) @ arms.forearm, dtype=torch.float32)
+    place = (torch.as_tensor(array, dtype=torch.float32) for array in (arms.palm, arms.wrist))
+    return HandPose(rotations, shapes, *place)
+
+
+def _push_out(
+    hand: HandModel, shapes: Tensor, angles: np.ndarray, arms: Arms, targets: list[Target], anchors: list[Anchors]
+) -> None:
+    """Move targets of hands that are inside bodies, or tables, or in the other hand, out of them."""
+    points = hand.joints(_hands(angles, arms, shapes)).double().numpy()[:, 1:]  # (N, 20, 3)
+    for i, (target, body) in enumerate(zip(targets, anchors, strict=True)):
+        target = targets[i] = replace(target, wrist=arms.wrist[i], palm=arms.palm[i])
+        away = points[i][:, None] - body.skin  # (20, V, 3)
+        nearest = (away**2).sum(-1).argmin(1)
+        rows = np.arange(len(nearest))
+        normal = body.normals[nearest]
+        depth = _FLESH - (away[rows, nearest] * normal).sum(1)
+        depth = np.where(np.linalg.norm(away[rows, nearest], axis=1) < 0.16, depth, 0.0)
+        if target.contact:
+            depth = depth - 0.003
+        move = normal[depth.argmax()] * max(depth.max(), 0.0)
+        if body.table is not None and target.wrist[1] > body.table - 0.2:
+            low = (points[i][:, 1] + _FLESH - body.table).max()
+            move = move - np.array([0.0, max(low, 0.0), 0.0])
+        other = points[i ^ 1] * MIRROR
+        gap = points[i][:, None] - other
+        close = np.linalg.norm(gap, axis=-1)
+        if close.min() < 2 * _FLESH:
+            aside = unit(points[i].mean(0) - other.mean(0))
+            move = move + aside * 0.6 * (2 * _FLESH - close.min())
+        if np.abs(move).max() > 1e-4:
+            targets[i] = replace(target, wrist=target.wrist + move)
+
+
+def _with_arms(joints: BodyJoints, trunk: BodySurface, rotations: Tensor, arms: Arms) -> Tensor:
+    """`rotations (P, J, 3, 3)` with those of the arms."""
+    rotations = rotations.clone()
+    turn = trunk.transforms[..., :3, :3].double().numpy()
+    for side in (0, 1):
+        own = arms[np.arange(side, len(arms.wrist), 2)]
+        flip = np.diag(MIRROR if side else np.ones(3))
+        lower, hinge = own.forearm[..., 1], own.upper[..., 1]
+        upper = own.upper @ joints.rest_upper[side].T
+        straight = np.stack([lower, hinge, np.cross(lower, hinge)], -1) @ joints.rest_lower[side].T
+        twisted = own.forearm @ joints.rest_hand[side].T
+        chain = [(joints.shoulder[side], upper)]
+        chain += [(joint, _twist(straight, twisted, lower, share)) for joint, share in zip(joints.forearm[side], _TWIST, strict=True)]
+        chain.append((joints.wrist[side], own.palm @ joints.rest_hand[side].T))
+        before = turn[:, joints.before_arm[side]]
+        for joint, rotation in chain:
+            world = flip @ rotation @ flip
+            rotations[:, joint] = torch.as_tensor(before.transpose(0, 2, 1) @ world, dtype=torch.float32)
+            before = world
+    return rotations
+
+
+def _twist(straight: np.ndarray, twisted: np.ndarray, axis: np.ndarray, share: float) -> np.ndarray:
+    """Rotations (N, 3, 3) that share of the way from `straight` to `twisted`, which differ by a turn about the unit `axis (N, 3)`."""
+    turn = twisted @ straight.transpose(0, 2, 1)
+    sine = 0.5 * (
+        (turn[:, 2, 1] - turn[:, 1, 2]) * axis[:, 0]
+        + (turn[:, 0, 2] - turn[:, 2, 0]) * axis[:, 1]
+        + (turn[:, 1, 0] - turn[:, 0, 1]) * axis[:, 2]
+    )
+    angle = share * np.arctan2(sine, 0.5 * (np.trace(turn, axis1=1, axis2=2) - 1.0))
+    vector = torch.as_tensor(axis * angle[:, None])
+    return rotvec_to_rotmat(vector).numpy() @ straight
