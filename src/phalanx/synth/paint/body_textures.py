@@ -38,13 +38,13 @@ class BodyTextures:
     Attributes:
         skins: pyramids `(1, 3, S, S)` of each photograph: amounts of melanin, blood and shade, as `pigment.separate` has them.
         regions: `(1, 3, S, S)` signed distances in texels, positive inside, of where hair and beard grow, and of the lips.
-        cloth: `(1, 4, C, C)` of unit deviation, which repeat: slopes of folds along u and v, strands along v, fine speckles.
+        cloth: pyramid `(1, 4, C, C)` of unit deviation, which repeats: slopes of folds along u and v, strands along v, fine speckles.
         prints: `(PRINTS, P, P)` coverage of what is printed on clothes.
     """
 
     skins: list[list[Tensor]]
     regions: Tensor
-    cloth: Tensor
+    cloth: list[Tensor]
     prints: Tensor
 
 
@@ -60,14 +60,24 @@ def body_textures(device: str) -> BodyTextures:
         pictures[name] = torch.from_numpy(array).permute(2, 0, 1)[None].contiguous()
     skins = []
     for name in names:
-        pyramid = [pictures[name] * (SPAN / 127.0)]
-        for _ in range(_LEVELS - 1):
-            pyramid.append(F.avg_pool2d(pyramid[-1], 2))
-        skins.append([level.to(device) for level in pyramid])
+        skins.append(_pyramid(pictures[name] * (SPAN / 127.0), device))
     generator = stream_generator(_SEED, 0)
     cloth = torch.from_numpy(_cloth(generator)).permute(2, 0, 1)[None].contiguous()
     prints = torch.from_numpy(np.stack([_print(generator) for _ in range(PRINTS)]))
-    return BodyTextures(skins, (pictures["body_regions.png"] * NEAR).to(device), cloth.to(device), prints.to(device))
+    return BodyTextures(skins, (pictures["body_regions.png"] * NEAR).to(device), _pyramid(cloth, device), prints.to(device))
+
+
+def _pyramid(texture: Tensor, device: str) -> list[Tensor]:
+    levels = [texture]
+    for _ in range(_LEVELS - 1):
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    return [level.to(device) for level in levels]
+
+
+def level(pyramid: list[Tensor], repeat: float, metres: float) -> Tensor:
+    """The level of a pyramid with about a texel a pixel, where a pixel spans `metres`, and the texture lies once on `repeat` metres."""
+    texels = max(metres / repeat * pyramid[0].shape[-1], 1.0)
+    return pyramid[min(int(texels).bit_length() - 1, len(pyramid) - 1)]
 
 
 def sample(texture: Tensor, u: Tensor, v: Tensor, repeat: bool = False) -> Tensor:
@@ -81,8 +91,9 @@ def sample(texture: Tensor, u: Tensor, v: Tensor, repeat: bool = False) -> Tenso
 def _cloth(generator: np.random.Generator) -> np.ndarray:
     """`cloth` of `BodyTextures`, `(C, C, 4)`."""
     side = _CLOTH_SIDE
-    folds = fractal_noise(generator, side, 1.7)[..., 0]
-    folds = np.abs(folds) ** 0.8 + 0.35 * fractal_noise(generator, side, 1.6)[..., 0]  # ridges and hollows
+    folds = fractal_noise(generator, side, 2.1)[..., 0]
+    folds = np.abs(folds) + 0.5 * fractal_noise(generator, side, 2.2)[..., 0]  # ridges and hollows
+    folds = cv2.GaussianBlur(np.tile(folds, (3, 3)), (0, 0), 2.0)[side : 2 * side, side : 2 * side]
     slopes = [np.roll(folds, -1, axis) - np.roll(folds, 1, axis) for axis in (1, 0)]
     strands = generator.normal(0, 1, (side, side))
     kernel = np.exp(-0.5 * (np.fft.fftfreq(side, 1 / side) / 14.0) ** 2)
