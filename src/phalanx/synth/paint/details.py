@@ -129,14 +129,15 @@ def _draw_bandage(generator: np.random.Generator) -> Bandage:
     kind, finger = generator.random(), int(generator.integers(5))
     pad = np.full(3, generator.choice([0.0, 0.1, -0.12]))
     if kind < 0.6:
-        middle, half = (
-            generator.choice([0.5, 1.0, 1.5, 2.0, 2.45]) + generator.normal(0, 0.1),
-            generator.uniform(0.3, 0.42),
-        )
+        middle = generator.choice([0.5, 1.0, 1.5, 2.0, 2.45]) + generator.normal(0, 0.1)
+        middle, half = max(middle, 1.45) if finger == 0 else middle, generator.uniform(0.3, 0.42)
         return Bandage(finger, float(middle - half), float(middle + half), 0.0008, log(_PLASTERS), pad, 0.0, 0.0)
     wraps, lean = float(generator.uniform(80, 160)), float(generator.normal(0.0, 1.0))
     if kind < 0.78:
-        start, thickness = float(generator.uniform(0.5, 1.7)), float(generator.uniform(0.001, 0.003))
+        start, thickness = (
+            float(generator.uniform(1.1 if finger == 0 else 0.5, 1.7)),
+            float(generator.uniform(0.001, 0.003)),
+        )
         return Bandage(finger, start, 9.0, thickness, log(_GAUZE[:2]), pad, 1.3 * wraps, lean)
     start, end = float(generator.uniform(-0.09, -0.03)), float(generator.choice([0.005, 0.012, 0.075]))
     return Bandage(-1, start, end, 0.0018, log(_GAUZE), pad, 0.4 * wraps, lean, bool(generator.random() < 0.2))

@@ -169,7 +169,7 @@ def _knit(glove: Glove, at: Places, on_finger: Tensor, up: Tensor, ends: Tensor)
     else:
         second = torch.zeros_like(up)
     fuzz = torch.sin(400.0 * at.x + 5.0 * torch.sin(330.0 * at.y + glove.turn)) * at.seen(0.012)
-    height = 0.0006 * cuff * ribs + 0.0004 * stitches + 0.0004 * glove.wrinkles(at)
+    height = 0.0006 * cuff * ribs + 0.0004 * stitches + 0.0002 * glove.wrinkles(at)
     return second, height, 0.28 * cuff * ribs + 0.25 * stitches + 0.06 * fuzz
 
 
