@@ -52,7 +52,8 @@ EXPRESSIONS = (
     "mouth_aside",
 )
 """What the components of the expression are. 0 is a face at rest, 1 the whole expression; -1 only makes sense for the last."""
-BLEND = 0.10  # metres over which a forearm takes on the thickness of its hand
+REGIONS = ("skin", "eye", "inside")
+"""What `BodyModel.regions` numbers; inside are mouth, nostrils and sockets of the eyes."""
 
 
 @dataclass
@@ -99,7 +100,7 @@ class BodyModel(nn.Module):
     Buffers: `template` (V, 3), `faces` (F, 3) that look outwards, `uv` (F, 3, 2) in [0, 1] per corner in MakeHuman's layout (v downwards,
     as rows of a picture), `shape_basis` (V, 3, S), `expression_basis` (V, 3, E), `rest_joints` (26, 3), `joint_basis`
     (26, 3, S), `skin_weights` (V, 26), `parts` (V,) the joint with the largest weight, `mirror` (V,) the vertex on the other side,
-    `regions` (V,) see `REGIONS`, and `hand_to_body` (4, 4), the forearm of the open right hand at rest -> body frame at rest.
+    `regions` (V,) see `REGIONS`, and `hand_to_body` (3, 3), the forearm of the open right hand at rest -> body frame at rest.
     """
 
     template: Tensor
@@ -246,7 +247,7 @@ class BodyModel(nn.Module):
         turned = turned / torch.linalg.det(turned).pow(1 / 3)[:, None, None]
         flip = torch.diag(turned.new_tensor([1.0 - 2.0 * number, 1.0, 1.0]))
         wrist = surface.joints[:, JOINT[f"{side}_wrist"]] @ flip
-        return flip @ turned @ flip @ self.hand_to_body[:3, :3], wrist
+        return flip @ turned @ flip @ self.hand_to_body, wrist
 
 
 @lru_cache(maxsize=1)
