@@ -14,7 +14,7 @@ from phalanx.render.visibility import NEAR, visibility
 from phalanx.synth.body.model import BodySurface
 from phalanx.synth.paint.body_cloth import paint_cloth
 from phalanx.synth.paint.body_dress import covers, dress_bodies
-from phalanx.synth.paint.body_look import GARMENTS, BodyLook
+from phalanx.synth.paint.body_look import BodyLook
 from phalanx.synth.paint.body_skin import Points, paint_skin
 from phalanx.synth.paint.body_surface import BodyTopology, body
 from phalanx.synth.paint.body_textures import body_textures
@@ -59,10 +59,10 @@ def paint_bodies(
     if not people:
         return layer
     skin = torch.as_tensor(skin, dtype=torch.float32, device=device)
-    cover = covers(topology, look)
+    cover = covers(topology.place, look)
     naked = vertex_normals(surface.vertices, topology.faces[: topology.body])
     vertices = dress_bodies(surface, naked, cover, topology, look)
-    attributes = _attributes(vertices, surface, cover, topology, light, surroundings)
+    attributes = _attributes(vertices, surface, topology, light, surroundings)
     for person in range(people):
         box = _box(vertices[person], K[person], height, width)
         if box is None:
@@ -92,26 +92,22 @@ def _box(vertices: Tensor, K: Tensor, height: int, width: int) -> Box | None:
 def _attributes(
     vertices: Tensor,
     surface: BodySurface,
-    cover: Tensor,
     topology: BodyTopology,
     light: LightDraw,
     surroundings: Tensor,
 ) -> Tensor:
-    """What is interpolated, `(P, W, C)` of the split vertices: light that arrives and is mirrored, 1 / depth, rest position, cover, UV."""
+    """What is interpolated, `(P, W, C)` of the split vertices: light that arrives and is mirrored, 1 / depth, `place`, UV."""
     people, own = len(vertices), len(topology.rest)
     normals = vertex_normals(vertices, topology.outer)
     blocked = _blocked(surface, vertices, normals, topology, light)
     diffuse, gloss = light_points(
         vertices.permute(2, 1, 0).contiguous(), normals.permute(2, 1, 0).contiguous(), blocked, light, surroundings
     )
-    extra = vertices.shape[1] - own
-    rest = F.pad(topology.rest, (0, 0, 0, extra)).expand(people, -1, -1)
     values = [
         diffuse.permute(2, 1, 0),
         gloss.permute(2, 1, 0),
         1.0 / vertices[..., 2:].clamp_min(NEAR),
-        rest,
-        F.pad(cover, (0, extra), value=-1.0).transpose(1, 2),
+        F.pad(topology.place, (0, vertices.shape[1] - own), value=-1.0).T.expand(people, -1, -1),
     ]
     whole = torch.cat(values, -1).index_select(1, topology.split)
     return torch.cat([whole, topology.split_uv.expand(people, -1, -1)], -1)
@@ -172,9 +168,9 @@ def _paint(
         diffuse=values[0:3],
         gloss=values[3:6],
         depth=1.0 / values[6],
-        rest=values[7:10],
-        cover=values[10 : 10 + GARMENTS],
-        uv=values[10 + GARMENTS :],
+        place=values[7:13],
+        uv=values[13:15],
+        cover=[None if inside is None else inside[0] for inside in covers(values[7:13], look[person : person + 1])],
         focal=float(K[person, 0, 0]),
     )
     textures = body_textures(str(vertices.device))

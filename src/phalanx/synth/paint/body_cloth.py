@@ -10,7 +10,6 @@ from phalanx.synth.paint.body_look import (
     CAP,
     CHECKS,
     DOTS,
-    GARMENTS,
     JACKET,
     PLAIN,
     RINGS,
@@ -35,20 +34,19 @@ def paint_cloth(
     """Paint the garments of a person over log reflectance `(3, T)` and shine `(T,)`, and folds into the light on the points, in place."""
     skirt = points.section == SKIRT
     free = ~skirt & (points.section != LOCKS)
-    reached = ((points.cover.amax(0) > -4 * _SHADOW) & free).logical_or_(skirt).nonzero()[:, 0]
+    reached = ((points.covered > -4 * _SHADOW) & free).logical_or_(skirt).nonzero()[:, 0]
     if not len(reached):
         return
     own, gloss = albedo.index_select(1, reached), shine.index_select(0, reached)
     uv, pixel = points.uv.index_select(1, reached), points.pixel(reached)
-    cover = points.cover.index_select(1, reached)
-    rest = points.rest.index_select(1, reached)
+    cover = [None if inside is None else inside.index_select(0, reached) for inside in points.cover]
+    rest = points.place[:3].index_select(1, reached)
     hangs = skirt.index_select(0, reached)
-    clothed = torch.zeros_like(gloss)
-    for garment in range(GARMENTS):
-        inside = cover[garment]
+    depth_of_folds = torch.zeros_like(gloss)
+    for garment, inside in enumerate(cover):
         if garment == TROUSERS and look.skirt[person, 0] > 0:
-            inside = torch.where(hangs, 1.0, inside)
-        elif not look.worn[person, garment]:
+            inside = torch.where(hangs, 1.0, -1.0 if inside is None else inside)
+        if inside is None:
             continue
         share = (inside / pixel).add_(0.5).clamp_(0.0, 1.0)
         colour = _colour(garment, uv, pixel, textures, look, person)
@@ -58,8 +56,9 @@ def paint_cloth(
         own.sub_(shade * torch.where(inside > 0, 1.0, 0.35))
         own.lerp_(colour, share)
         gloss.lerp_(torch.full_like(gloss, 0.5 if garment == SHOES else 0.1), share)
-        clothed = torch.maximum(clothed, share)
-    _fold(points, reached, uv, pixel, clothed, cover, textures, look, person, light)
+        folds = 0.0 if garment in (SHOES, CAP) else float(look.ease[person, garment, 1])
+        depth_of_folds.lerp_(torch.full_like(gloss, folds), share)
+    _fold(points, reached, uv, depth_of_folds, textures, look, person, light)
     albedo.index_copy_(1, reached, own)
     shine.index_copy_(0, reached, gloss)
 
@@ -114,25 +113,20 @@ def _fold(
     points: Points,
     reached: Tensor,
     uv: Tensor,
-    pixel: Tensor,
-    clothed: Tensor,
-    cover: Tensor,
+    strength: Tensor,
     textures: BodyTextures,
     look: BodyLook,
     person: int,
     light: LightDraw,
 ) -> None:
-    """Light on cloth by its folds, in place: they lean towards the first light or away from it."""
+    """Light on cloth by its folds of `strength (N,)`, in place: they lean towards the first light or away from it."""
     towards = torch.as_tensor(light.direction[person, 0], device=uv.device)
-    slope = torch.zeros_like(clothed)
-    for number, (repeats, strength) in enumerate(_FOLDS):
+    slope = torch.zeros_like(strength)
+    for number, (repeats, share) in enumerate(_FOLDS):
         shift = float(look.phase[person, number]) * 3.0
         texture = level(textures.cloth, TEXTURE_METRES / repeats, points.span)
         slopes = sample(texture, repeats * uv[0] + shift, repeats * uv[1] + shift, repeat=True)
-        slope += strength * (slopes[0] * towards[0] + slopes[1] * (towards[1] - 0.3))
-    depth = torch.as_tensor(look.ease[person, :, 1], device=uv.device)
-    strength = torch.where(cover[JACKET] > 0, depth[JACKET], torch.where(cover[TOP] > 0, depth[TOP], depth[TROUSERS]))
-    strength = strength * 0.13 * clothed * (cover[CAP] < 0) * (cover[SHOES] < 0)
+        slope += share * (slopes[0] * towards[0] + slopes[1] * (towards[1] - 0.3))
     points.diffuse.index_copy_(
-        1, reached, points.diffuse.index_select(1, reached) * (1.0 - strength * slope).clamp_(0.45, 1.5)
+        1, reached, points.diffuse.index_select(1, reached) * (1.0 - 0.13 * strength * slope).clamp_(0.45, 1.5)
     )

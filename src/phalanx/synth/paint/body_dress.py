@@ -2,65 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from phalanx.synth.body.model import JOINT, SIDES, BodySurface
-from phalanx.synth.paint.body_look import CAP, JACKET, SHOES, TOP, TROUSERS, BodyLook
-from phalanx.synth.paint.body_surface import CURTAIN, TUBE, BodyTopology
+from phalanx.synth.paint.body_look import CAP, TOP, BodyLook
+from phalanx.synth.paint.body_surface import CURTAIN, REACH, TUBE, BodyTopology
 
 _FAR = 1.0  # metres
 _TEXEL = 0.0027  # metres, on the head's chart
 _SOFT = 0.012  # metres over which cloth comes to stand off
-_NECK_Z, _JAW = 0.02, -0.075  # metres from the base of the neck: its axis, and where the jaw begins
 _ARMHOLE = -0.035  # metres down the arm
+_JAW = 0.0  # metres below the neck's base: what lies above is neck and head
 
 
-def covers(topology: BodyTopology, look: BodyLook) -> Tensor:
-    """How far `(P, GARMENTS, V)` inside each garment each vertex is, in metres; below 0 where it does not cover."""
-    device = topology.rest.device
+def covers(place: Tensor, look: BodyLook) -> list[Tensor | None]:
+    """How far `(P, N)` inside each garment points of P people are, in metres, below 0 where it does not cover; none: nobody wears it.
+
+    Args:
+        place: (6, N) what `BodyTopology.place` has of the points.
+        look: what the P people wear.
+    """
 
     def on(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float32, device=device)[:, None]
+        return torch.as_tensor(values, dtype=torch.float32, device=place.device)[:, None]
 
-    x, y, z = topology.rest.unbind(-1)
-    trunk, front = topology.arm <= 0.0, (-z).clamp_min(0.0)
-    ends = topology.reach - on(look.sleeve[:, 0])
-    sleeve = torch.where(ends > 0.0, ends, _ARMHOLE) - topology.arm
-    lean = on(look.neck[:, 1])
-    rim = on(look.neck[:, 0]) + lean * (front - 0.2 * z.clamp_min(0.0))
-    rim = rim + on(look.neck[:, 2]) * (1.0 - x.abs() / on(look.neck[:, 3])).clamp_min(0.0) * (z < 0)
-    hem = torch.where(trunk, on(look.hem[:, 0]) - y, _FAR)
-    about = torch.hypot(x, z - _NECK_Z) - on(look.neck[:, 3]) - 0.03  # beyond the neck's opening
-    opening = torch.where((y > _JAW) & (on(look.neck[:, 2]) == 0), torch.maximum(y - rim, about), y - rim)
-    top = torch.minimum(torch.minimum(hem, sleeve), opening)
-    sleeveless = (ends <= 0.0) & trunk & (y < 0.12)
-    top = torch.where(sleeveless, torch.minimum(top, on(look.straps) - x.abs()), top)
+    found: list[Tensor | None] = []
+    for garment, cover in enumerate((_trousers, _top, _jacket, _shoes, _cap)):
+        worn = look.worn[:, garment]
+        if not worn.any():
+            found.append(None)
+            continue
+        inside = cover(place, look, on)
+        found.append(inside if worn.all() else torch.where(on(worn) > 0, inside, -_FAR))
+    return found
 
-    sleeve = topology.reach - on(look.sleeve[:, 1]) - topology.arm
+
+On = Callable[[np.ndarray], Tensor]
+
+
+def _trousers(place: Tensor, look: BodyLook, on: On) -> Tensor:
+    _, y, _, arm, height, _ = place
+    return torch.where(arm <= 0.0, torch.minimum(y - on(look.waist), height - on(look.legs)), -_FAR)
+
+
+def _top(place: Tensor, look: BodyLook, on: On) -> Tensor:
+    x, y, z, arm, _, _ = place
+    width = x.abs()
+    front = (-z).clamp_min(0.0)
+    sleeve = on(look.sleeve[:, 0])
+    bare = sleeve > 1.0
+    armhole = torch.where(bare, _ARMHOLE - arm, REACH - arm - sleeve)
+    rim = on(look.neck[:, 0]) + on(look.neck[:, 1]) * front
+    rim = rim + on(look.neck[:, 2]) * (1.0 - width / on(look.neck[:, 3])).clamp_min(0.0) * (z < 0)
+    beyond = torch.hypot(x, z) - on(look.neck[:, 4])
+    opening = torch.where(y > _JAW, torch.maximum(y - rim, beyond), y - rim)
+    hem = torch.where(arm <= 0.0, on(look.hem[:, 0]) - y, _FAR)
+    return torch.minimum(torch.minimum(hem, armhole), opening)
+
+
+def _jacket(place: Tensor, look: BodyLook, on: On) -> Tensor:
+    x, y, z, arm, _, _ = place
+    trunk = arm <= 0.0
     hem = torch.where(trunk, on(look.hem[:, 1]) - y, _FAR)
-    jacket = torch.minimum(torch.minimum(hem, sleeve), y + 0.035 - 0.3 * front)
-    jacket = torch.where((z < 0.0) & trunk, torch.minimum(jacket, x.abs() - on(look.open[:, 1])), jacket)
+    inside = torch.minimum(torch.minimum(hem, REACH - arm - on(look.sleeve[:, 1])), y - 0.2 * (-z).clamp_min(0.0))
+    return torch.where((z < 0.0) & trunk, torch.minimum(inside, x.abs() - on(look.open)), inside)
 
-    trousers = torch.minimum(y - on(look.waist), topology.height - on(look.legs))
-    trousers = torch.where(trunk, trousers, -_FAR)
-    shoes = on(look.shoe) - topology.height
-    cap = (topology.hair + 3.0) * _TEXEL
-    found: list[Tensor] = [cap] * 5
-    for garment, cover in ((TROUSERS, trousers), (TOP, top), (JACKET, jacket), (SHOES, shoes), (CAP, cap)):
-        found[garment] = torch.where(on(look.worn[:, garment]) > 0, cover, -_FAR)
-    return torch.stack(torch.broadcast_tensors(*found), 1)
+
+def _shoes(place: Tensor, look: BodyLook, on: On) -> Tensor:
+    return on(look.shoe) - place[4]
+
+
+def _cap(place: Tensor, look: BodyLook, on: On) -> Tensor:
+    return ((place[5] + 3.0) * _TEXEL).expand(len(look), -1)
 
 
 def dress_bodies(
-    surface: BodySurface, normals: Tensor, cover: Tensor, topology: BodyTopology, look: BodyLook
+    surface: BodySurface, normals: Tensor, cover: list[Tensor | None], topology: BodyTopology, look: BodyLook
 ) -> Tensor:
     """Vertices `(P, V + X + Y, 3)` with clothes and hair standing off, long hair and skirts; what is not worn lies at the camera.
 
     Args:
         surface: P posed bodies; normals: (P, V, 3).
-        cover: as `covers` gives it.
+        cover: as `covers` gives it for the vertices.
         look: how they look.
     """
     device = normals.device
@@ -68,15 +95,18 @@ def dress_bodies(
     def on(values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
-    ease = on(look.ease[:, :, 0])[:, :, None]
-    off = (ease * (cover / _SOFT).clamp(0.0, 1.0)).amax(1)
-    loose = on(look.ease[:, TOP, 0])[:, None] * (cover[:, TOP] > 0)
-    # Cloth bridges what is hollow: it hangs in folds below the chest.
-    off = off + loose * (0.5 + 0.5 * torch.sin(9.0 * topology.rest[:, 1] * 6.28 + 20.0 * topology.rest[:, 0]))
-    grown = ((topology.hair + on(look.hair_lift[:, 1:])) / 7.0).clamp(0.0, 1.0)
+    hair, beard = topology.place[5], topology.beard
+    off = torch.zeros(normals.shape[:2], device=device)
+    for garment, inside in enumerate(cover):
+        if inside is not None:
+            stand = on(look.ease[:, garment, :1])
+            if garment == TOP:  # cloth hangs in folds below the chest
+                stand = stand * (1.5 + 0.5 * torch.sin(56.0 * topology.rest[:, 1] + 20.0 * topology.rest[:, 0]))
+            off = torch.maximum(off, stand * (inside / _SOFT).clamp(0.0, 1.0))
+    grown = ((hair + on(look.hair_lift[:, 1:])) / 7.0).clamp(0.0, 1.0)
     lift = on(look.hair_lift[:, :1]) * torch.where(on(look.worn[:, CAP])[:, None] > 0, 0.4, 1.0)
-    off = torch.maximum(off, 0.0 * off) + lift * grown * (2.0 - grown)
-    off = off + on(look.beard[:, 1:2]) * ((topology.beard + on(look.beard[:, 2:])) / 6.0).clamp(0.0, 1.0)
+    off = off + lift * grown * (2.0 - grown)
+    off = off + on(look.beard[:, 1:2]) * ((beard + on(look.beard[:, 2:])) / 6.0).clamp(0.0, 1.0)
     bodies = surface.vertices + off[..., None] * normals
     return torch.cat([bodies, _long_hair(surface, topology, look), _skirts(surface, look)], 1)
 

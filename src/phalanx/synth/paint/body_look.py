@@ -44,9 +44,10 @@ class BodyLook:
         cloth, second: (P, GARMENTS, 3) colours; pattern: (P, GARMENTS) int64; repeats: (P, GARMENTS) of it across the texture.
         ease: (P, GARMENTS, 2) how far cloth stands off, and the strength of its folds.
         sleeve: (P, 2) metres up from the wrist at which sleeves of top and jacket end; large: none.
-        neck: (P, 4) of the top: how far below the neck's base it begins, how it leans to the front, depth and half width of a V.
+        neck: (P, 5) of the top: how far below the neck's base it begins, how it leans to the front, depth and half width of a V, and how
+            far from the neck's axis it begins at the sides.
         straps: (P,) half width between the arms' holes of a top without sleeves.
-        hem, open: (P, 2) how far below the neck's base top and jacket end, and half width of their opening in front (0: closed).
+        hem: (P, 2) how far below the neck's base top and jacket end; open: (P,) half width of the jacket's opening (0: closed).
         waist, legs: (P,) where trousers begin, and the height over the ground where they end.
         shoe: (P,) height over the ground up to which shoes reach.
         skirt: (P, 2) length from the waist and widening at its hem; length 0: none.
@@ -207,21 +208,22 @@ def _draw_clothes(generator: np.random.Generator, people: int, feminine: np.ndar
     high = chance(0.1)
     neck = np.stack(
         [
-            np.where(high, uniform(-0.085, -0.05), uniform(-0.02, 0.015)),
-            np.where(high, 0.2, uniform(0.35, 0.9)),
-            np.where(v_neck & ~high, uniform(0.04, 0.15), 0.0),
+            np.where(high, uniform(-0.045, -0.02), uniform(0.02, 0.045)),
+            np.where(high, 0.3, uniform(0.1, 0.5)),
+            np.where(v_neck & ~high, uniform(0.04, 0.13), 0.0),
             uniform(0.04, 0.08),
+            np.where(chance(0.2), uniform(0.11, 0.15), uniform(0.08, 0.105)),
         ],
         -1,
     )
     gown = dressed & chance(0.6)
-    hem = np.stack([np.where(gown, 0.42, uniform(0.46, 0.62)), uniform(0.45, 0.75)], -1)
-    opened = np.stack([np.zeros(people), np.where(chance(0.7), uniform(0.02, 0.09), 0.0)], -1)
+    hem = np.stack([np.where(gown, 0.46, uniform(0.5, 0.66)), uniform(0.5, 0.78)], -1)
+    opened = np.where(chance(0.7), uniform(0.02, 0.09), 0.0)
     short = chance(0.25)
     legs = np.where(short, uniform(0.42, 0.72), uniform(0.03, 0.1))
-    worn[:, TROUSERS] &= ~dressed | chance(0.3)
+    worn[:, TROUSERS] &= ~dressed | chance(0.12)
     legs[dressed] = 0.05
-    skirt = np.stack([np.where(dressed, uniform(0.3, 0.85), 0.0), uniform(0.0, 0.16)], -1)
+    skirt = np.stack([np.where(dressed, uniform(0.4, 0.95), 0.0), uniform(0.0, 0.16)], -1)
     cloth[dressed, TROUSERS] = np.where(gown[dressed, None], cloth[dressed, TOP], cloth[dressed, TROUSERS])
     ease = np.stack([generator.uniform(0.002, 0.016, (people, GARMENTS)), generator.uniform(0.3, 1.3, (people, GARMENTS))], -1)
     ease[:, JACKET, 0] += ease[:, TOP, 0] + 0.004
@@ -239,7 +241,7 @@ def _draw_clothes(generator: np.random.Generator, people: int, feminine: np.ndar
         "straps": uniform(0.1, 0.15),
         "hem": hem,
         "open": opened,
-        "waist": uniform(0.36, 0.42),
+        "waist": uniform(0.38, 0.47),
         "legs": legs,
         "shoe": uniform(0.03, 0.16),
         "skirt": skirt,
@@ -247,7 +249,7 @@ def _draw_clothes(generator: np.random.Generator, people: int, feminine: np.ndar
             [
                 np.where(printed, generator.integers(0, PRINTS, people), -1),
                 np.where(chance(0.3), uniform(0.02, 0.04), uniform(0.08, 0.14)),
-                uniform(0.1, 0.2),
+                uniform(0.15, 0.25),
                 np.where(chance(0.3), uniform(-0.08, 0.08), 0.0),
             ],
             -1,

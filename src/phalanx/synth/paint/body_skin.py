@@ -28,8 +28,8 @@ class Points:
         section: (T,) of the body.
         diffuse, gloss: (3, T) light that arrives and that is mirrored.
         depth: (T,) metres; focal: pixels.
-        rest: (3, T) where they are on the body at rest; uv: (2, T).
-        cover: (GARMENTS, T) metres inside each garment.
+        place: (6, T) where they are, as of `BodyTopology.place`; uv: (2, T).
+        cover: (T,) metres inside each garment; none: not worn.
     """
 
     section: Tensor
@@ -37,9 +37,15 @@ class Points:
     gloss: Tensor
     depth: Tensor
     focal: float
-    rest: Tensor
+    place: Tensor
     uv: Tensor
-    cover: Tensor
+    cover: list[Tensor | None]
+
+    @property
+    def covered(self) -> Tensor:
+        """Metres `(T,)` inside the garment that covers most."""
+        worn = [inside for inside in self.cover if inside is not None]
+        return torch.stack(worn).amax(0) if worn else torch.full_like(self.depth, -1.0)
 
     @property
     def span(self) -> float:
@@ -57,7 +63,7 @@ def paint_skin(
     """Log reflectance `(3, T)` and shine `(T,)` of the points, as if nothing but hair covered them; `skin` is (3, 6)."""
     albedo = skin[:, 0, None].repeat(1, len(points.section))
     shine = torch.full_like(albedo[0], 0.45)
-    bare = (points.cover.amax(0) < 0.004).nonzero()[:, 0]
+    bare = (points.covered < 0.004).nonzero()[:, 0]
     if len(bare):
         u, v = points.uv[0].index_select(0, bare), points.uv[1].index_select(0, bare)
         pyramid = textures.skins[int(look.photograph[person]) % len(textures.skins)]
@@ -106,7 +112,7 @@ def _paint_head(
         return torch.as_tensor(values, dtype=torch.float32, device=albedo.device)[:, None]
 
     u, v = points.uv.index_select(1, head)
-    x, y, z = points.rest.index_select(1, head)
+    x, y, z = points.place[:3].index_select(1, head)
     pixel = points.pixel(head)
     texel = pixel / (TEXTURE_METRES / textures.regions.shape[-1])  # texels that a pixel spans
     hair, beard, lips = sample(textures.regions, u, v)

@@ -16,6 +16,9 @@ from phalanx.synth.paint.surface import area_normals, coarse_points, split_seams
 
 HEAD, TORSO, RIGHT_ARM, LEFT_ARM, RIGHT_LEG, LEFT_LEG, EYE, LOCKS, SKIRT = range(9)
 """Sections of the surface; the last two are extra."""
+REACH = 0.5
+"""Metres from shoulder to wrist, as `place` measures them."""
+_ARMPIT = 0.1  # metres below the neck's base
 _COARSE = 350
 _EYEBALLS = 1  # of `BodyModel.regions`
 CURTAIN = (21, 7)  # vertices of long hair around the head and down
@@ -31,9 +34,9 @@ class BodyTopology:
         section: (1 + F,) int8 of each face; the first stands for no face, -1.
         split: (W,) vertex of each split vertex; split_faces: (F, 3) into them; split_uv: (W, 2).
         rest: (V, 3) template, body frame, metres.
-        arm: (V,) metres down the arm from its shoulder; on the trunk 0 or less; reach: metres from shoulder to wrist.
-        height: (V,) metres over the soles.
-        hair, beard: (V,) texels inside the regions where they grow; far below 0 elsewhere than on the head.
+        place: (6, V) where each is: x, y, z at rest; metres down the arm from its shoulder, on the trunk 0 or less; metres over the
+            soles; texels inside the region where hair grows, far below 0 elsewhere than on the head.
+        beard: (V,) texels inside the region where beards grow.
         closed: (V,) share of the sky that the body at rest keeps from each vertex.
         coarse, spread, spread_weights: as of `surface.Topology`.
         ball_joints: (S, 2) joints between which proxies lie; ball_share, ball_radius: (S,).
@@ -50,10 +53,7 @@ class BodyTopology:
     split_faces: Tensor
     split_uv: Tensor
     rest: Tensor
-    arm: Tensor
-    reach: float
-    height: Tensor
-    hair: Tensor
+    place: Tensor
     beard: Tensor
     closed: Tensor
     coarse: Tensor
@@ -78,7 +78,7 @@ def body(device: str) -> tuple[BodyModel, BodyTopology]:
     normals = area_normals(rest, faces)
     area = np.linalg.norm(normals, axis=1)
     normals /= area[:, None] + 1e-12
-    arm, reach = _down_the_arms(rest, joints, model.skin_weights.numpy())
+    arm = _down_the_arms(rest, joints, model.skin_weights.numpy())
     sections = _sections(rest[faces].mean(1), uv.mean(1), arm[faces].mean(1))
     sections[(model.regions.numpy()[faces] == _EYEBALLS).all(1)] = EYE
     locks, fall, lock_faces, lock_uv = _locks(rest)
@@ -105,10 +105,7 @@ def body(device: str) -> tuple[BodyModel, BodyTopology]:
         split_faces=tensor(split_faces),
         split_uv=tensor(split_uv),
         rest=tensor(rest),
-        arm=tensor(arm),
-        reach=reach,
-        height=tensor(rest[:, 1].max() - rest[:, 1]),
-        hair=tensor(hair),
+        place=tensor(np.stack([*rest.T, arm, rest[:, 1].max() - rest[:, 1], hair])),
         beard=tensor(beard),
         closed=tensor(_closed(rest, normals, area / 6.0)),
         coarse=tensor(coarse),
@@ -125,21 +122,21 @@ def body(device: str) -> tuple[BodyModel, BodyTopology]:
     )
 
 
-def _down_the_arms(rest: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
-    """`arm` and `reach` of `BodyTopology`."""
-    arm, reach = np.full(len(rest), -1.0), 0.0
+def _down_the_arms(rest: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Metres (V,) down the arm, scaled so that the wrist is at `REACH`; on the trunk below 0."""
+    arm = np.zeros(len(rest))
     for side in SIDES:
         shoulder, elbow, wrist = (joints[JOINT[f"{side}_{name}"]] for name in ("shoulder", "elbow", "wrist"))
         upper, lower = (np.linalg.norm(b - a) for a, b in ((shoulder, elbow), (elbow, wrist)))
         along = (rest - shoulder) @ (elbow - shoulder) / upper
         beyond = (rest - elbow) @ (wrist - elbow) / lower
-        down = np.where(along > upper, np.maximum(upper + beyond, upper), along)
+        down = np.where(along > upper, np.maximum(upper + beyond, upper), along) * REACH / (upper + lower)
         own = weights[:, [JOINT[f"{side}_{name}"] for name in ("shoulder", "elbow", "forearm", "wrist")]].sum(1) > 0.5
-        near = np.where(own, np.maximum(down, 0.002), np.minimum(down, 0.0))
-        same_side = rest[:, 0] * np.sign(shoulder[0]) > 0
+        inwards = np.minimum(np.abs(rest[:, 0]) - np.abs(shoulder[0]), _ARMPIT - rest[:, 1])
+        same_side = rest[:, 0] * np.sign(shoulder[0]) >= 0
+        near = np.where(own, np.maximum(down, 0.002), np.minimum(inwards, 0.0))
         arm[same_side] = near[same_side]
-        reach = float(upper + lower)
-    return arm, reach
+    return arm
 
 
 def _sections(middle: np.ndarray, uv: np.ndarray, arm: np.ndarray) -> np.ndarray:
