@@ -6,7 +6,8 @@
 
 1. **Pigments.** The logarithm of linear colour, beyond that of the skin's median, is split into melanin, blood and shade
    (`phalanx.synth.paint.pigment`); a picture holds them in red, green and blue, 127 steps for `SPAN`, about 128.
-2. **Gaps.** What is black, because a skin lacks it, is as the median.
+2. **Charts.** What is broader than some 20 cm is halved, so that charts meet without a step. What lies off the charts of the open body is
+   as the nearest on them; what is black, because a skin lacks it, is as the median.
 3. **Regions.** Where hair and beard grow and where lips are: drawn by hand on the head's chart, as signed distances in texels about 128.
 """
 
@@ -19,12 +20,14 @@ import cv2
 import numpy as np
 
 from phalanx.core.errors import InputError
+from phalanx.synth.body.model import BodyModel
 from phalanx.synth.paint.body_textures import NEAR, SPAN
 from phalanx.synth.paint.pigment import separate
 
 ROOT = Path(__file__).parents[1]
 SIDE = 640
 CHROMA = 1.5  # texels: JPEG keeps colour at half the resolution, and separation would enlarge its noise
+BROAD = 40.0  # texels: the deviation of the blur that is halved
 MIDDLE = 0.5166  # v of the face's middle
 QUALITY = 84
 # Corners (u, |v - MIDDLE|) on the head's chart: u grows from the crown to the chest.
@@ -42,6 +45,22 @@ def polygon_distance(corners: tuple[tuple[float, float], ...]) -> np.ndarray:
         cv2.fillPoly(canvas, [np.round(points).astype(np.int32)], 1)
     inside, outside = (cv2.distanceTransform(part, cv2.DIST_L2, 5) for part in (canvas, 1 - canvas))
     return cv2.resize(inside - outside, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / 4
+
+
+def charts() -> np.ndarray:
+    """Which texels `(S, S)` the open body shows."""
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    for face in BodyModel.open_body().uv.numpy():
+        cv2.fillConvexPoly(canvas, np.round((face * SIDE - 0.5) * 256).astype(np.int32), 1, shift=8)
+    return canvas > 0
+
+
+def filled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """`values (S, S, C)` where `known (S, S)`, elsewhere the nearest."""
+    _, nearest = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    place = np.zeros(nearest.max() + 1, int)
+    place[nearest[known]] = np.flatnonzero(known.reshape(-1))
+    return values.reshape(-1, values.shape[-1])[place[nearest]]
 
 
 def amounts(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,6 +82,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     total, blood = 0, []
+    inside = cv2.erode(charts().astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     for path in sorted(p for p in arguments.skins.iterdir() if p.suffix.lower() in (".jpg", ".png")):
         whole = cv2.imread(str(path))
         if whole is None or whole.shape[0] != whole.shape[1]:
@@ -70,7 +90,9 @@ def main() -> None:
         photograph = cv2.resize(whole, (SIDE, SIDE), interpolation=cv2.INTER_AREA)[..., ::-1]
         found, skin = amounts(photograph)
         found[~skin] = 0.0
-        blood.append(found[..., 1])
+        blood.append(found[..., 1].copy())
+        found = filled(found, inside)
+        found -= 0.5 * cv2.GaussianBlur(found, (0, 0), BROAD)
         stored = np.clip(np.round(found * (127.0 / SPAN)) + 128, 1, 255).astype(np.uint8)
         out = arguments.out / f"body_skin_{path.stem}.jpg"
         settings = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]

@@ -9,7 +9,7 @@ from phalanx.render.visibility import visibility
 from phalanx.synth.body.model import BodyPose, BodySurface
 from phalanx.synth.paint.body import paint_bodies
 from phalanx.synth.paint.body_dress import covers
-from phalanx.synth.paint.body_look import CAP, JACKET, TOP, BodyLook, draw_body_looks, match_sleeves
+from phalanx.synth.paint.body_look import CAP, JACKET, TOP, BodyLook, draw_body_looks, femininity, match_sleeves
 from phalanx.synth.paint.body_surface import HEAD, body
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.dress import draw_dress
@@ -159,3 +159,21 @@ def test_garments_cover_what_they_should():
     assert (cover[:, [TOP, CAP]][:, :, above] < 0).all()
     chest = ((topology.rest - topology.rest.new_tensor([0.08, 0.25, -0.1])).norm(dim=1)).argmin()
     assert (cover[:, TOP, chest] > 0).all()
+
+
+def test_dark_skins_rarely_have_light_hair():
+    skins = [skin_matrices(np.random.default_rng(0), 300, (tone, tone)) for tone in (0.0, 1.0)]
+    blond = [(draw_body_looks(np.random.default_rng(1), 300, skin).hair[:, 1] > -2.5).mean() for skin in skins]
+    assert blond[0] > 0.2 and blond[1] < 0.16
+
+
+def test_femininity_follows_the_chest():
+    model = body("cpu")[0]
+    shape = torch.randn((200, model.shape_basis.shape[2]), generator=torch.Generator().manual_seed(0))
+    found = femininity(model, shape)
+    assert ((found > 0) & (found < 1)).all() and found.std() > 0.2
+    shaped = model.shaped(shape, torch.zeros(200, model.expression_basis.shape[2]))
+    bust = torch.cdist(torch.tensor([[0.085, 0.21, -0.13]]), model.template).argmin()
+    middle = torch.cdist(torch.tensor([[0.0, 0.19, -0.1]]), model.template).argmin()
+    out = (shaped[:, middle, 2] - shaped[:, bust, 2]).numpy()
+    assert out[found > 0.7].mean() > out[found < 0.3].mean() + 0.005

@@ -153,7 +153,7 @@ def _skirts(surface: BodySurface, look: BodyLook) -> Tensor:
     way = middle[:, 1:] - middle[:, :-1]
     way = torch.nn.functional.normalize(torch.cat([way, way[:, -1:]], 1), dim=-1)
     deep = torch.nn.functional.normalize(torch.linalg.cross(way, across.expand_as(way)), dim=-1)
-    radius = (0.075 + 0.03 * (down / 0.12).clamp(-1, 1)) + wide * share + 0.01
+    radius = 0.1 + 0.025 * (down / 0.12).clamp(-1, 1) + wide * share
     turn = 2 * torch.pi * torch.arange(columns, device=device) / columns
     folds = 1.0 + 0.06 * share[:, None] * torch.sin(turn * 7.0 + 3.0 * share[:, None])
     half = (apart + radius * scale)[..., None] * folds  # (P, rows, columns)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from phalanx.core.records import map_fields
+from phalanx.synth.body.model import BodyModel
 from phalanx.synth.paint.body_textures import PRINTS
 from phalanx.synth.paint.clutter import PALETTE
 from phalanx.synth.paint.dress import DressDraw
@@ -18,6 +21,7 @@ PLAIN, RINGS, BARS, CHECKS, DOTS, SPECKLED = range(6)
 """Patterns of cloth."""
 SKINS = 6
 
+_TAN = -1.2  # mean log reflectance of skins between light and dark
 _BARE = 9.0  # metres from the wrist: a sleeve that ends there is none
 _HAIR = np.log(
     [[0.008, 0.006, 0.005], [0.02, 0.012, 0.008], [0.05, 0.026, 0.013], [0.11, 0.06, 0.028], [0.3, 0.2, 0.095]]
@@ -91,15 +95,19 @@ class BodyLook:
         return map_fields(self, lambda values: values[index])
 
 
-def draw_body_looks(generator: np.random.Generator, people: int, feminine: np.ndarray | None = None) -> BodyLook:
+def draw_body_looks(
+    generator: np.random.Generator, people: int, skin: np.ndarray | None = None, feminine: np.ndarray | None = None
+) -> BodyLook:
     """Draw the looks of `people` persons.
 
     Args:
+        skin: (P, 3, 6) colours of their skins, as `skin.skin_matrices` has them: dark skins rarely have light hair or eyes; none: any.
         feminine: (P,) from 0 to 1: how likely dresses, long hair and make-up are, and how unlikely beards; none: drawn.
     """
     drawn = generator.random(people)
     feminine = drawn if feminine is None else np.asarray(feminine)
-    look = {**_draw_skins(generator, people, feminine), **_draw_hair(generator, people, feminine)}
+    light = np.ones(people, bool) if skin is None else np.asarray(skin)[:, :, 0].mean(1) > _TAN
+    look = {**_draw_skins(generator, people, feminine, light), **_draw_hair(generator, people, feminine, light)}
     look |= _draw_clothes(generator, people, feminine)
     look["phase"] = generator.random((people, 8))
     whole = ("photograph", "pattern")
@@ -107,11 +115,14 @@ def draw_body_looks(generator: np.random.Generator, people: int, feminine: np.nd
     return BodyLook(**kept)
 
 
-def _draw_skins(generator: np.random.Generator, people: int, feminine: np.ndarray) -> dict[str, np.ndarray]:
+def _draw_skins(
+    generator: np.random.Generator, people: int, feminine: np.ndarray, light: np.ndarray
+) -> dict[str, np.ndarray]:
     def chance(share: float | np.ndarray) -> np.ndarray:
         return generator.random(people) < share
 
-    iris = _IRIS[generator.choice(len(_IRIS), people, p=[0.4, 0.25, 0.12, 0.13, 0.1])]
+    eyes = generator.choice(len(_IRIS), people, p=[0.4, 0.25, 0.12, 0.13, 0.1])
+    iris = _IRIS[np.where(light | chance(0.05), eyes, eyes % 2)]
     painted = chance(0.45 * feminine)
     lipstick = np.log([0.75, 0.35, 0.4]) * generator.uniform(0.4, 2.0, (people, 1)) + generator.normal(0, 0.12, (people, 3))
     lips = np.where(painted[:, None], lipstick, generator.normal(0, 0.05, (people, 3)))
@@ -141,9 +152,13 @@ def _draw_skins(generator: np.random.Generator, people: int, feminine: np.ndarra
     }
 
 
-def _draw_hair(generator: np.random.Generator, people: int, feminine: np.ndarray) -> dict[str, np.ndarray]:
+def _draw_hair(
+    generator: np.random.Generator, people: int, feminine: np.ndarray, light: np.ndarray
+) -> dict[str, np.ndarray]:
     kind = generator.random(people)
-    colour = _HAIR[generator.choice(len(_HAIR), people, p=[0.27, 0.22, 0.18, 0.11, 0.08, 0.05, 0.09])]
+    which = generator.choice(len(_HAIR), people, p=[0.27, 0.22, 0.18, 0.11, 0.08, 0.05, 0.09])
+    dyed = generator.random(people) < 0.05
+    colour = _HAIR[np.where(light | dyed | (which == len(_HAIR) - 1), which, which % 2)]
     colour = colour + generator.normal(0, 0.18, (people, 1)) + generator.normal(0, 0.04, (people, 3))
     long = generator.random(people) < 0.75 * feminine**1.5 + 0.03
     shaved = ~long & (kind < 0.14)
@@ -221,9 +236,9 @@ def _draw_clothes(generator: np.random.Generator, people: int, feminine: np.ndar
     opened = np.where(chance(0.7), uniform(0.02, 0.09), 0.0)
     short = chance(0.25)
     legs = np.where(short, uniform(0.42, 0.72), uniform(0.03, 0.1))
-    worn[:, TROUSERS] &= ~dressed | chance(0.12)
-    legs[dressed] = 0.05
     skirt = np.stack([np.where(dressed, uniform(0.4, 0.95), 0.0), uniform(0.0, 0.16)], -1)
+    # Under a skirt as much is of its cloth as it hides.
+    legs = np.where(dressed, 1.06 - skirt[:, 0], legs)
     cloth[dressed, TROUSERS] = np.where(gown[dressed, None], cloth[dressed, TOP], cloth[dressed, TROUSERS])
     ease = np.stack([generator.uniform(0.002, 0.016, (people, GARMENTS)), generator.uniform(0.3, 1.3, (people, GARMENTS))], -1)
     ease[:, JACKET, 0] += ease[:, TOP, 0] + 0.004
@@ -255,6 +270,17 @@ def _draw_clothes(generator: np.random.Generator, people: int, feminine: np.ndar
             -1,
         ),
     }
+
+
+def femininity(model: BodyModel, shape: Tensor) -> np.ndarray:
+    """From 0 to 1 `(P,)`, how feminine bodies of `shape (P, S)` are: by what their chests stand out before what lies beside and below."""
+    template = model.template
+    places = template.new_tensor([[0.085, 0.21, -0.13], [0.0, 0.19, -0.1], [0.06, 0.33, -0.1]])
+    bust, middle, below = torch.cdist(places, template).argmin(1).tolist()
+    depth = model.shape_basis[:, 2]
+    direction = depth[bust] - 0.5 * (depth[middle] + depth[below])
+    out = -(shape @ direction) / direction.norm().clamp_min(1e-6)
+    return torch.sigmoid(2.0 * out).cpu().numpy()
 
 
 def match_sleeves(draw: DressDraw, look: BodyLook, person: np.ndarray) -> DressDraw:

@@ -132,8 +132,8 @@ def _paint_head(
     shine = shine + mouth * float(look.lips[person, 3])
 
     strength, high, rise = look.brow[person].tolist()
-    along = (out / 0.024).clamp(-1.3, 1.3)
-    middle = -0.0205 - rise - 0.004 * (1.0 - (along - 0.25).square()) + 0.0015
+    along = ((out - 0.003) / 0.0215).clamp(-1.3, 1.3)
+    middle = -0.0185 - rise - 0.0028 * (1.0 - (along - 0.3).square())
     thick = high * (1.0 - 0.55 * along.clamp_min(0.0)) * (1.0 + 0.25 * rough)
     brow = _smooth((thick - (down - middle).abs()) / (0.0012 + pixel)) * _smooth((1.0 - along.abs()) / 0.15) * front
     albedo = torch.lerp(albedo, tone + 0.15, brow * strength)
@@ -180,7 +180,7 @@ def _paint_eyes(
     painted = torch.lerp(painted, colour([0.3] * 3), _smooth((_GLINT - glint) / (0.0004 + pixel)))
     opening = (1.0 - (out / 0.0145).square()).clamp_min(0.0)
     upper, lower = -0.0052 * opening, 0.0042 * opening
-    inside = torch.minimum(down - upper, lower - down)
+    inside = torch.where(opening > 0.02, torch.minimum(down - upper, lower - down), -1.0)
     seen = torch.maximum(_smooth(inside / (0.0004 + 0.7 * pixel)) * front, ball.float())
     lash = _smooth((0.0011 - (down - upper).abs()) / (0.0005 + pixel)) * (opening > 0.05) * front * 0.8
     lash = torch.maximum(lash, 0.35 * _smooth((0.0006 - (down - lower).abs()) / (0.0005 + pixel)) * (opening > 0.1) * front)

@@ -209,7 +209,7 @@ def _locks(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     It falls from a ring round the head, from one temple over the back to the other.
     """
     sheet, faces, uv = _grid(*CURTAIN, closed=False)
-    middle = np.array([0.0, rest[:, 1].min() * 0.5 - 0.02, 0.0])
+    middle = np.array([0.0, 0.74 * rest[:, 1].min(), 0.0])
     ring = rest[np.abs(rest[:, 1] - middle[1]) < 0.02]
     ring = ring[np.abs(ring[:, 0]) < 0.12]
     middle[2] = 0.5 * (ring[:, 2].min() + ring[:, 2].max())
