@@ -20,29 +20,21 @@ def shot(sensor=None, **choices):
         ({"chunk": 3}, [0, 1, 2]),
         ({"chunk": 8, "rig": "ring2", "scene": "motion", "frames": 2}, [0, 1, 0, 1, 2, 3, 2, 3]),
         ({"chunk": 4, "scene": "motion", "frames": 2}, [0, 0, 1, 1]),
-        ({"chunk": 4, "scene": "arms"}, [0, 0, 1, 1]),
     ],
 )
 def test_a_background_is_a_cameras_and_a_hands(choices, place):
     found = shot(**choices)
     assert found.place.tolist() == place and found.places == max(place) + 1
-    assert found.pairs == (choices.get("scene") == "arms") and found.clips == (choices.get("scene") == "motion")
-    assert found.mirrored.tolist() == (found.views.view == 1).tolist()
+    assert found.clips == (choices.get("scene") == "motion")
     assert torch.equal(found.time, torch.as_tensor(found.views.frame) / torch.tensor(30.0))
 
 
 def test_things_are_where_hands_hold_them():
     found = shot(chunk=6, scene="holding")
-    assert found.body is None and found.things.kind.shape == (6, 1)
+    assert found.things.kind.shape == (6, 1)
     skin = signed_distance(found.things, found.surface.vertices)[:, 0].amin(1)
     assert -0.015 < skin.min() and skin.max() < 0.005
     assert shot(chunk=2).things is None
-
-
-def test_bodies_are_seen_before_the_camera():
-    found = shot(chunk=4, scene="people")
-    assert found.things.centre.shape == found.body.centre.shape and len(found.body.centre) == 4
-    assert (found.body.centre[..., 2] > 0).any(1).all()
 
 
 def test_hands_are_held_where_the_sensor_reads():

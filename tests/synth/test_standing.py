@@ -10,7 +10,6 @@ from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.paint.light import draw_light, light_on_planes
-from phalanx.synth.paint.panorama import panorama_bank
 from phalanx.synth.paint.standpoint import draw_standpoints, exposures, to_frame
 from phalanx.synth.scene.domains import ANY, STUDIO
 from phalanx.synth.shots import draw_shot
@@ -49,26 +48,6 @@ def test_rigs_see_opposite_parts_of_a_place():
     shot, _, behind = stand(replace(CONFIG, chunk=16, rig="ring8"))
     assert shot.places == 16
     assert (behind[0] - behind[4]).abs().mean() > 0.01
-
-
-def test_second_pictures_of_pairs_are_lit_as_mirror_images():
-    for scene in ("people", "arms"):
-        shot, light, behind = stand(replace(CONFIG, scene=scene))
-        assert shot.places == len(behind) == 4
-        flip = np.array([-1.0, 1.0, 1.0])
-        assert np.array_equal(light.direction[0::2] * flip, light.direction[1::2])
-        assert np.array_equal(light.ambient[0::2, :, 1:] * flip, light.ambient[1::2, :, 1:])
-        assert np.array_equal(light.colour[0::2], light.colour[1::2])
-
-
-def test_persons_stand_upright_in_their_panoramas():
-    """Each panorama's light leans in the camera's frame as the person's head does."""
-    shot, light, _ = stand(replace(CONFIG, scene="people", chunk=64))
-    down = shot.views.body.rotation[::2, 0, :, 1].numpy()  # of the head
-    bank = panorama_bank(None, "cpu").light
-    found = (light.direction[::2] @ down[..., None])[..., 0]  # (N, LIGHTS)
-    near = np.abs(found[:, None] - bank.direction[None, ..., 1]).max(-1)  # (N, panoramas)
-    assert near.min(1).max() < 1e-3
 
 
 def test_frames_of_clips_share_light_and_exposure():

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.records import map_fields
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.sample import Sample
-from phalanx.hand.skeleton import FOREARM
 from phalanx.render.ray_casting import cast
+from phalanx.synth.attached import People, clothed, draw_people
 from phalanx.synth.config import SynthConfig
+from phalanx.synth.furnish import Furnished, furnish
 from phalanx.synth.nearby import put_nearby
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.compose import (
@@ -29,22 +30,22 @@ from phalanx.synth.paint.compose import (
     of_frames,
 )
 from phalanx.synth.paint.details import draw_details
-from phalanx.synth.paint.dress import FOREARM_STRETCH, DressDraw, draw_dress, dress
+from phalanx.synth.paint.dress import DressDraw, draw_dress
 from phalanx.synth.paint.flesh import FleshDraw, draw_flesh, flush, tendons
 from phalanx.synth.paint.ground import NearGround, draw_ground, scene_depth, spots
-from phalanx.synth.paint.light import LightDraw, draw_light, light_vertices, mirrored, turned
+from phalanx.synth.paint.light import LightDraw, draw_light, light_vertices, turned
 from phalanx.synth.paint.shade import Look, Picture, render, texture_side
 from phalanx.synth.paint.skin import skin_bank, skin_matrices
 from phalanx.synth.paint.solids import draw_looks, shade_solids
 from phalanx.synth.paint.surface import hand
+from phalanx.synth.pairs import make_pairs
 from phalanx.synth.scene.domains import DOMAINS, Domain
-from phalanx.synth.scene.people import hand_boxes, mirrored_boxes, paint_people, to_elbow
 from phalanx.synth.sense.colour_sensor import draw_colour, sense_colour
 from phalanx.synth.sense.depth_noise import draw_depth_noise
 from phalanx.synth.sense.depth_sensor import sense_depth
 from phalanx.synth.sense.effects import apply_effects, draw_effects
 from phalanx.synth.sense.sensors import COLOUR_CAMERAS, DEPTH_SENSORS, WEBCAM, ColourCamera, DepthSensor
-from phalanx.synth.shots import Shot, draw_shot, project
+from phalanx.synth.shots import Shot, draw_shot
 from phalanx.synth.standing import stand_in_panoramas
 
 
@@ -91,12 +92,15 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     """
     generator, sensing, painting = (stream_generator(seed, index, *key) for key in ((), (1,), (2,)))
     domain = DOMAINS[config.domain]
+    if config.pairs:
+        return make_pairs(config, seed, index, device, partial(_photograph_pairs, config, domain))
     camera = _choose_camera(config, domain, sensing)
     sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
     shot = draw_shot(config, generator, sensor, device)
 
     behind = _paint_background(config, domain, shot, generator)
-    clothes = _clothe(shot, generator, stream_generator(seed, index, 8))
+    people = draw_people(shot, stream_generator(seed, index, 6))
+    clothes = _clothe(shot, people, generator, stream_generator(seed, index, 8))
     light = _light(domain, shot, generator)
     light = stand_in_panoramas(config, domain, shot, light, behind, stream_generator(seed, index, 4))
     behind = _of_pictures(behind, shot)
@@ -113,15 +117,20 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     composition = _draw_composition(shot, generator)
     if nearby is not None:
         composition = before_surfaces(composition, nearby.pictures)
+    furnished = furnish(
+        stream_generator(seed, index, 7), config.things, shot, clothes.vertices, nearby, composition.blocked
+    )
 
     front = own = Layer(picture.colour, picture.coverage, picture.depth)
-    masks = boxes = None
-    others = _paint_things(config.size, shot, clothes, light, skin, surroundings, painting)
+    others = _paint_things(config.size, shot, clothes, light, skin, surroundings, painting, furnished)
     if others is not None:
-        if shot.pairs:
-            others = _mirror_images(own).over(others)
-            masks, boxes = _both_hands(picture, others, shot)
-        front = own.over(others)
+        front = front.over(others)
+    if people is not None:
+        front = front.over(people.paint(shot, config.size, light, skin.colours, surroundings))
+    if furnished is not None:
+        composition = furnished.composition(composition)
+        about = furnished.paint(shot, config.size, light, surroundings, own, behind)
+        front = front if about is None else front.over(about)
 
     image = develop(compose(picture, front, behind, shot.surface.joints, shot.joints_2d, composition))
     if camera is None:
@@ -133,10 +142,10 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         sensed = _sense(front, ground, sensor, shot, skin, sensing)
 
     sample = _label(config, seed, index, shot)
-    sample.image, sample.sensed_depth, sample.boxes = image, sensed, boxes
+    sample.image, sample.sensed_depth = image, sensed
     if config.dense:
         sample.depth, sample.mask, sample.parts = picture.depth, picture.coverage, picture.parts
-        sample.hand_masks, sample.vertices = masks, shot.surface.vertices
+        sample.vertices = shot.surface.vertices
     return sample
 
 
@@ -170,8 +179,6 @@ def _of_pictures(behind: Tensor, shot: Shot) -> Tensor:
     """What lies behind each picture's hand, `(B, 3, S, S)`, of backgrounds `(P, 3, S, S)` of places."""
     if shot.places < len(shot.place):
         behind = behind[torch.as_tensor(shot.place, device=shot.device)]
-    if shot.pairs:
-        behind[1::2] = behind[1::2].flip(-1)
     return behind
 
 
@@ -185,11 +192,12 @@ class _Clothes:
     phase: Tensor
 
 
-def _clothe(shot: Shot, generator: np.random.Generator, more: np.random.Generator) -> _Clothes:
+def _clothe(
+    shot: Shot, people: People | None, generator: np.random.Generator, more: np.random.Generator
+) -> _Clothes:
     draw = draw_details(more, draw_dress(generator, shot.hands))[shot.views.hand]
-    topology = hand(str(shot.device))[1]
-    stretch = FOREARM_STRETCH if shot.body is None else to_elbow(shot.surface, topology, shot.body)
-    return _Clothes(draw, *dress(shot.surface, topology, topology.rest_normals, draw, stretch))
+    both, worn = clothed(shot, people, draw)
+    return _Clothes(both, *worn)
 
 
 def _light(domain: Domain, shot: Shot, generator: np.random.Generator) -> LightDraw:
@@ -197,7 +205,7 @@ def _light(domain: Domain, shot: Shot, generator: np.random.Generator) -> LightD
     light = domain.light(draw_light(generator, shot.hands))[shot.views.hand]
     if shot.views.world_to_camera is not None:
         light = turned(light, shot.views.world_to_camera[:, :3, :3].numpy())
-    return mirrored(light, shot.mirrored) if shot.pairs else light
+    return light
 
 
 @dataclass
@@ -245,8 +253,8 @@ def _paint_hands(
 
 
 def _draw_composition(shot: Shot, generator: np.random.Generator) -> ComposeDraw:
-    """Shadows, other hands and things in the way; pairs of hands have none of these."""
-    drawn = draw_composition(generator, 0 if shot.pairs else shot.places)
+    """Shadows, other hands and things in the way."""
+    drawn = draw_composition(generator, shot.places)
     return of_frames(drawn, shot.place) if shot.clips else drawn
 
 
@@ -258,45 +266,24 @@ def _paint_things(
     skin: _Skin,
     surroundings: Tensor,
     generator: np.random.Generator,
+    furnished: Furnished | None,
 ) -> Layer | None:
-    """Things held, or bodies, if there are any; not the hands themselves."""
+    """Solids held, if there are any; not the hands themselves, nor things that have taken the solids' place."""
     things = shot.things
     if things is None:
         return None
-    met = cast(things, shot.K, size)
-    if shot.pairs:
-        bare = skin.colours[:, :, 0].cpu().numpy()
-        look = paint_people(generator, things, bare, clothes.draw.colour[..., 0], clothes.draw.edge > -0.5)
-    else:
-        look = draw_looks(generator, things)
+    met = cast(things if furnished is None else furnished.solids(things), shot.K, size)
+    look = draw_looks(generator, things)
     return Layer(shade_solids(met, things, light, look, surroundings), met.coverage, met.depth)
 
 
-def _swapped(value: Tensor) -> Tensor:
-    """`(B, ...)` of each picture's mirror image: pictures 1, 0, 3, 2, ..."""
-    return value.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-
-
-def _mirror_images(layer: Layer) -> Layer:
-    """What each picture's mirror image shows, mirrored back: the other hand."""
-    return map_fields(layer, lambda value: _swapped(value).flip(-1))
-
-
-def _both_hands(picture: Picture, others: Layer, shot: Shot) -> tuple[Tensor, Tensor]:
-    """What is seen of a person's right and left hand: masks `(B, 2, S, S)` and boxes `(B, 2, 4)`.
-
-    A picture's left hand is the right one of its mirror image.
-
-    Args:
-        picture: the right hands with their forearms.
-        others: what else is there.
-    """
-    model = hand(str(shot.device))[0]
-    bare = picture.coverage * (picture.parts != 1 + FOREARM)
-    seen = bare * (1.0 - others.in_front(picture.depth) * others.coverage)
-    boxes = hand_boxes(project(shot.surface.vertices[:, model.parts != FOREARM], shot.K), seen)
-    masks = torch.stack([seen, _swapped(seen).flip(-1)], 1)
-    return masks, torch.stack([boxes, mirrored_boxes(_swapped(boxes), seen.shape[-1])], 1)
+def _photograph_pairs(config: SynthConfig, domain: Domain, image: Tensor, generator: np.random.Generator) -> Tensor:
+    """What cameras make of developed pictures `(B, 3, S, S)` of people."""
+    camera = _choose_camera(config, domain, generator)
+    if camera is None:
+        return apply_effects(image, draw_effects(generator, len(image), config.size, config.effects))
+    draw = draw_colour(generator, len(image), image.shape[-1], camera)
+    return sense_colour(image.clamp_(0.0, 1.0), camera, draw).mul_(255.0).round_().div_(255.0)
 
 
 def _photograph(image: Tensor, camera: ColourCamera, shot: Shot, generator: np.random.Generator) -> Tensor:
@@ -319,11 +306,7 @@ def _sense(
     # Skin reflects 0.6 (pale) to 0.4 (dark) near 850 nm (Jacquez et al. 1955).
     infrared = 0.4 + 0.2 * skin.colours[:, 0, 0].exp()
     ground = draw_ground(generator, shot.places)[shot.place]
-    if shot.pairs:
-        ground = ground.mirrored(shot.mirrored)
-    joints, body = shot.surface.joints, shot.body
-    points = joints if body is None else torch.cat([joints, body.centre], 1)
-    spot = spots(points, torch.as_tensor(shot.place, device=shot.device))
+    spot = spots(shot.surface.joints, torch.as_tensor(shot.place, device=shot.device))
     whole, albedo = scene_depth(front.depth, front.coverage, spot, shot.K, infrared, ground, near)
     noise = draw_depth_noise(generator, len(whole), whole.shape[-1], sensor, shot.views.turn)
     return sense_depth(whole, shot.K, sensor, noise, albedo)
@@ -331,7 +314,7 @@ def _sense(
 
 def _label(config: SynthConfig, seed: int, index: int, shot: Shot) -> Sample:
     """All labels that are not pictures, nor as large."""
-    single = config.rig is None and config.scene != "motion" and not config.pairs
+    single = config.rig is None and config.scene != "motion"
     views = shot.views
     ids = (
         (seed, index, np.arange(len(shot.K))) if single else (index * shot.hands + views.hand, views.frame, views.view)

@@ -89,7 +89,7 @@ def put_nearby(
 ) -> Nearby | None:
     """Put surfaces near some hands of a shot; none if no hand gets one.
 
-    Hands that hold things and pairs of hands get none.
+    Hands that hold things get none.
 
     Args:
         vertices: (B, V, 3) of the clothed hands.
@@ -97,10 +97,12 @@ def put_nearby(
         painters: what paints backgrounds.
         seed, chunk: of the stream.
     """
-    if shot.pairs or shot.views.held is not None:
+    if shot.views.held is not None:
         return None
     draw = draw_places(stream_generator(seed, chunk, 5), shot.hands)
     chosen = np.flatnonzero(draw.chosen)
+    if shot.views.body is not None:  # people have no tables at their hands
+        chosen = chosen[chosen >= len(shot.views.body.vertices)]
     if len(chosen) == 0:
         return None
     views = shot.views
@@ -109,7 +111,7 @@ def put_nearby(
     frames = np.stack([row[views.view[row] == 0] for row in pictures])  # (H, T) by the first camera
     points = vertices[torch.as_tensor(frames, device=vertices.device)].flatten(1, 2).cpu().double()
     arm = (hand("cpu")[0].parts == FOREARM).repeat(frames.shape[1])
-    motion = _motions(shot)
+    motion = motions(shot)
     cameras = torch.linalg.inv(motion)[torch.from_numpy(pictures)][..., :3, 3]
     brightest = light.colour[first].sum(-1).argmax(-1)
     direction = torch.from_numpy(light.direction[first, brightest]).double()
@@ -127,7 +129,7 @@ def put_nearby(
     return Nearby(rows.reshape(-1), moved, drawn, seen.numpy(), texture_bank(painters, str(shot.device)))
 
 
-def _motions(shot: Shot) -> Tensor:
+def motions(shot: Shot) -> Tensor:
     """(B, 4, 4) from the frame of the hand's first picture to that of each picture."""
     views = shot.views
     if views.world_to_camera is None:

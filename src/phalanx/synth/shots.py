@@ -1,4 +1,4 @@
-"""What the pictures of a chunk show: posed hands in front of their cameras, with the things they hold or the bodies they belong to."""
+"""What the pictures of a chunk show: posed hands in front of their cameras, with the things they hold."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.hand.model import HandModel, HandPose, HandSurface
+from phalanx.hand.model import HandModel, HandPose, HandSurface, concatenate_poses
 from phalanx.render.solids import Solids
 from phalanx.synth.config import SynthConfig
+from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.surface import hand
+from phalanx.synth.scene.attached import KINDS, draw_attached
 from phalanx.synth.scene.domains import DOMAINS
-from phalanx.synth.scene.hands import FRAMINGS, Views, draw_hands
-from phalanx.synth.scene.people import draw_arms, draw_people
+from phalanx.synth.scene.hands import FRAMINGS, Framing, Views, draw_hands
 from phalanx.synth.scene.rigs import load_rig
 from phalanx.synth.scene.views import draw_clips, draw_views
 from phalanx.synth.sense.sensors import DepthSensor
+
+_WITH_PEOPLE = 0.5  # share of hands that belong to somebody who is seen, in scenes where people are
 
 
 @dataclass
@@ -26,10 +29,8 @@ class Shot:
 
     Attributes:
         views: poses and cameras as they were drawn, on the CPU.
-        hands: number of hands, or of pairs of hands; `views.hand` says which one each picture shows.
-        place: (B,) number of each picture's background. There is one for each hand and camera, also in clips; the two pictures of a
-            pair of hands share one.
-        pairs: whether each second picture is the mirror image of the one before, for the other hand.
+        hands: number of hands; `views.hand` says which one each picture shows.
+        place: (B,) number of each picture's background. There is one for each hand and camera, also in clips.
         clips: whether several pictures are frames of one clip.
         pose, surface: the hands, in their cameras' frames.
         K: (B, 3, 3) cameras of the crops; joints_2d: (B, 21, 2) pixels; time: (B,) seconds.
@@ -38,7 +39,6 @@ class Shot:
     views: Views
     hands: int
     place: np.ndarray
-    pairs: bool
     clips: bool
     pose: HandPose
     surface: HandSurface
@@ -57,20 +57,10 @@ class Shot:
         return int(self.place.max()) + 1
 
     @property
-    def mirrored(self) -> np.ndarray:
-        """Which pictures `(B,)` of pairs are mirror images."""
-        return self.views.view == 1
-
-    @property
-    def body(self) -> Solids | None:
-        """Bodies of persons in the cameras' frames, if they are seen."""
-        return None if self.views.body is None else self.views.body.to(self.device)
-
-    @property
     def things(self) -> Solids | None:
-        """Everything else that is seen, in the cameras' frames: things that hands hold, or bodies."""
+        """Things that hands hold, in the cameras' frames."""
         if self.views.held is None:
-            return self.body
+            return None
         return self.views.held.to(self.device).moved(self.pose.orientation, self.pose.translation)
 
 
@@ -91,8 +81,7 @@ def draw_shot(
     return Shot(
         views,
         config.hands,
-        views.hand if config.pairs else views.hand * config.views + views.view,
-        config.pairs,
+        views.hand * config.views + views.view,
         config.times > 1,
         pose,
         surface,
@@ -114,12 +103,34 @@ def draw_scene(
     if sensor is not None:  # nobody holds a hand where the sensor reads nothing
         nearest = max(framing.distance[0], 1.25 * sensor.nearest)
         framing = replace(framing, distance=(nearest, max(framing.distance[1], 1.5 * nearest)))
-    if config.pairs:
-        draw = draw_people if config.scene == "people" else draw_arms
-        return draw(generator, model, config.hands, config.size, build, 0.0 if sensor is None else sensor.nearest)
     if times is not None:
         return draw_clips(generator, model, config.hands, config.size, times, framing, build)
+    if config.scene in KINDS:
+        return _some_with_people(config, generator, model, framing, build)
     return draw_hands(generator, model, config.hands, config.size, framing, build)
+
+
+def _some_with_people(
+    config: SynthConfig, generator: np.random.Generator, model: HandModel, framing: Framing, build: int
+) -> Views:
+    """Hands of which the first have people."""
+    count = int(generator.binomial(config.hands, _WITH_PEOPLE))
+    alone = draw_hands(generator, model, max(config.hands - count, 1), config.size, framing, build)
+    if count == 0:
+        return alone
+    people = draw_attached(generator, body("cpu")[0], model, config.scene, count, config.size, framing, build)
+    rest = slice(0, config.hands - count)
+    number = np.arange(config.hands)
+    return Views(
+        concatenate_poses([people.pose, alone.pose[rest]]),
+        torch.cat([people.K, alone.K[rest]]),
+        number,
+        0 * number,
+        0 * number,
+        np.concatenate([np.zeros(count), alone.turn[rest]]),
+        body=people.body,
+        down=people.down,
+    )
 
 
 def project(points: Tensor, K: Tensor) -> Tensor:

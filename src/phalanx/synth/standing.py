@@ -30,7 +30,7 @@ def stand_in_panoramas(
 ) -> LightDraw:
     """Put a share of the hands into panoramas: their light, and in place what is `behind` each place `(P, 3, S, S)`, linear.
 
-    All views and frames of a hand, and both pictures of a pair, stand at the same spot of the same panorama. Each view exposes for
+    All views and frames of a hand stand at the same spot of the same panorama. Each view exposes for
     what it sees, and stays so for a clip.
 
     Returns:
@@ -45,8 +45,7 @@ def stand_in_panoramas(
     looking_down = _LOOKING_DOWN.get(config.scene, (5.0, 20.0))
     drawn = draw_standpoints(generator, shot.hands, config.panorama_share, len(bank), looking_down)
     draw, to_camera = drawn[shot.views.hand], _to_camera(shot, drawn)
-    mirror = shot.mirrored if shot.pairs else np.zeros(len(shot.place), bool)
-    light = stand_in(light, draw, bank, to_camera, mirror)
+    light = stand_in(light, draw, bank, to_camera, np.zeros(len(shot.place), bool))
     first = np.unique(shot.place, return_index=True)[1]  # picture of each place
     distance = shot.views.pose.translation.norm(dim=1).cpu().numpy()[first]
     K = shot.K[torch.as_tensor(first, device=shot.device)]
@@ -57,15 +56,14 @@ def stand_in_panoramas(
 
 
 def _to_camera(shot: Shot, draw: StandpointDraw) -> np.ndarray:
-    """Rotations `(B, 3, 3)` from the panoramas' frames to those of the cameras; of pairs, to the first one's of each."""
+    """Rotations `(B, 3, 3)` from the panoramas' frames to those of the cameras."""
     views = shot.views
     if views.world_to_camera is not None:  # up is where it is in most of the rig's pictures
         turn = views.world_to_camera[:, :3, :3].cpu().double().numpy()
         down = turn[:, 1].mean(0) + 1e-3 * np.array([0.0, 1.0, 0.0])
         return turn @ to_frame(np.tile(down, (shot.hands, 1)), draw.heading)[views.hand]
-    if views.body is not None:  # elbows, the last solids, have the person's down for an axis
-        down = views.body.rotation[::2, -1, :, 2].cpu().double().numpy()
-    else:
-        first = np.unique(views.hand, return_index=True)[1]
-        down = downward(draw, np.asarray(views.turn)[first])
+    first = np.unique(views.hand, return_index=True)[1]
+    down = downward(draw, np.asarray(views.turn)[first])
+    if views.down is not None:
+        down[: len(views.down)] = views.down
     return to_frame(down, draw.heading)[views.hand]

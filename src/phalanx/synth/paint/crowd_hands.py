@@ -18,10 +18,10 @@ from phalanx.synth.paint.flesh import FleshDraw, flush, tendons
 from phalanx.synth.paint.light import LightDraw, light_vertices
 from phalanx.synth.paint.shade import Look, render, texture_side
 from phalanx.synth.paint.skin import skin_bank
-from phalanx.synth.paint.surface import hand
+from phalanx.synth.paint.surface import Topology, hand
 
 _SIDES = (32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 768, 896, 1024, 1280, 1536, 2048, 4096)
-_WHOLE = 48  # pixels across in which it is measured how much of a hand is beyond the frame
+_BODY_FROM, _NARROWS, _NARROW = -0.056, 0.03, 0.55  # metres up the forearm: there bodies begin; over this, to this share
 _AT_ONCE = 128**2 * 8  # pixels rendered together
 
 
@@ -61,11 +61,21 @@ class PaintedHand:
         return (self.parts > 0) & (self.parts != 1 + FOREARM) & (self.layer.coverage[0] >= 0.5)
 
 
-def scaled(surface: HandSurface, wrist: Tensor, scale: Tensor) -> HandSurface:
-    """Hands `scale (H,)` times as large about their wrists `(H, 3)`."""
-    size = scale[:, None, None]
-    points = (wrist[:, None] + (value - wrist[:, None]) * size for value in (surface.vertices, surface.joints))
-    return HandSurface(*points, surface.transforms)
+def scaled(points: Tensor, wrist: Tensor, scale: Tensor) -> Tensor:
+    """Points (H, N, 3) of hands `scale (H,)` times as large about their wrists `(H, 3)`."""
+    return wrist[:, None] + (points - wrist[:, None]) * scale[:, None, None]
+
+
+def tucked(vertices: Tensor, surface: HandSurface, topology: Topology) -> Tensor:
+    """Dressed hands `(H, V, 3)` whose forearms narrow where the body's own, which begins there, is to be seen."""
+    y = topology.rest[:, 1]
+    up = ((_BODY_FROM - y) / _NARROWS).clamp(0.0, 1.0)
+    share = 1.0 - (1.0 - _NARROW) * up
+    middle = topology.rest.clone()
+    middle[:, [0, 2]] = topology.rest[y < _BODY_FROM][:, [0, 2]].mean(0)
+    arm = surface.transforms[:, 1]
+    axis = middle @ arm[:, :3, :3].mT + arm[:, None, :3, 3]
+    return axis + (vertices - axis) * share[:, None]
 
 
 def paint_crowd_hands(
@@ -91,8 +101,12 @@ def paint_crowd_hands(
     """
     device = K.device
     model, topology = hand(str(device))
-    surface = scaled(model(pose), pose.translation, scale)
+    surface = model(pose)
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, look.dress, 1.0)
+    vertices = scaled(tucked(vertices, surface, topology), pose.translation, scale)
+    surface = HandSurface(
+        *(scaled(value, pose.translation, scale) for value in (surface.vertices, surface.joints)), surface.transforms
+    )
     lit = light_vertices(surface, vertices, topology, look.light, surroundings)
     colours = torch.as_tensor(np.concatenate([look.colours, look.dress.colour], -1), device=device)
     whole = Look(

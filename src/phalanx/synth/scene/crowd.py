@@ -10,11 +10,10 @@ import numpy as np
 from phalanx.synth.scene.arms import unit
 from phalanx.synth.scene.hands import about_axis
 
-KINDS = {"webcam": 0.34, "group": 0.34, "desk": 0.1, "own_eyes": 0.1, "close": 0.12}
+KINDS = {"webcam": 0.4, "group": 0.3, "desk": 0.1, "own_eyes": 0.08, "close": 0.12}
 """Shares of kinds of pictures: one person at a webcam, people in a room, at desks, what one sees of oneself, hands from close by."""
 
 _APART = 0.5  # metres between the middles of people
-_TABLE_DEEP = 0.75
 
 
 @dataclass
@@ -72,7 +71,7 @@ def draw_crowd(generator: np.random.Generator, people: tuple[int, int], kinds: S
     sitting = np.full(count, generator.random() < share_sitting)
     if kind == "group" and generator.random() < 0.5:
         sitting = generator.random(count) < 0.4
-    has_table = kind == "desk" or (bool(sitting.all()) and generator.random() < 0.5)
+    has_table = kind == "desk" or (kind in ("webcam", "own_eyes") and bool(sitting.all()) and generator.random() < 0.5)
     scale = generator.normal(1.0, 0.07, count).clip(0.82, 1.15)
     small = generator.random(count) < 0.08  # children
     scale = np.where(small, generator.uniform(0.6, 0.82, count), scale)
@@ -112,10 +111,10 @@ def draw_camera(
         down = np.deg2rad(generator.normal(38, 14))
         goal = at + forward * np.cos(down) + np.array([0.0, np.sin(down), 0.0]) + generator.normal(0, 0.12, 3)
     elif crowd.kind == "webcam":
-        far = np.exp(generator.uniform(np.log(0.38), np.log(1.3)))
+        far = np.exp(generator.uniform(np.log(0.5), np.log(1.4))) * (1.0 + 0.5 * (len(necks) > 1))
         middle = eyes.mean(0)
-        at = middle + [generator.normal(0, 0.16) * far, generator.normal(0.05, 0.2) * far, -far]
-        goal = middle + generator.normal(0, 0.09, 3) * (1 + far) + [0.0, 0.08 + 0.12 * far, 0.0]
+        at = middle + [generator.normal(0, 0.13) * far, generator.normal(0.03, 0.16) * far, -far]
+        goal = middle + generator.normal(0, 0.06, 3) * (0.5 + far) + [0.0, 0.03 + 0.13 * far, 0.0]
     elif crowd.kind == "close":
         person = int(generator.integers(len(necks)))
         goal = necks[person] + [generator.normal(0, 0.22), generator.uniform(-0.15, 0.5), -generator.uniform(0.1, 0.35)]
@@ -125,7 +124,7 @@ def draw_camera(
     else:
         wide = np.ptp(necks[:, 0]) + generator.uniform(0.3, 1.0)
         near = max(0.5 * wide / tangent[0], 0.75)
-        far = near * np.exp(generator.uniform(np.log(0.75), np.log(1.3 if crowd.kind == "desk" else 3.2)))
+        far = near * np.exp(generator.uniform(np.log(0.75), np.log(1.3 if crowd.kind == "desk" else 2.2)))
         middle = necks.mean(0)
         at = middle + [generator.normal(0, 0.25) * far, 0.0, -far - 0.1]
         at[1] = -generator.uniform(0.9, 2.1)

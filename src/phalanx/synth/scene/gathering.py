@@ -15,10 +15,9 @@ from phalanx.synth.body.model import BodyModel, BodySurface
 from phalanx.synth.scene.body_joints import body_joints
 from phalanx.synth.scene.crowd import KINDS, Crowd, Table, draw_camera, draw_crowd, person_to_world
 from phalanx.synth.scene.hands import draw_shapes
-from phalanx.synth.scene.postures import Stance, draw_trunks, pose_people
+from phalanx.synth.scene.postures import Stance, Trunks, draw_trunks, pose_people
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
-_DEEP = 0.8  # metres of a table
 
 
 @dataclass
@@ -28,7 +27,7 @@ class Gathering:
     Attributes:
         K: (B, 3, 3) cameras; down: (B, 3) where down is, in their frames.
         kind: B names of kinds of pictures.
-        frame: (P,) frame of each person; scale: (P,) their sizes.
+        frame: (P,) frame of each person; scale: (P,) sizes of their hands.
         body: of P people, in the cameras' frames.
         hands: 2 P right hands, a right and a left one of each person by turns, of the model's size (`scale` them about the wrist); left
             ones in the mirror images of the cameras' frames.
@@ -137,11 +136,19 @@ def draw_gathering(
         rotation[:, :, 1].copy(),
         kinds,
         owner,
-        scale,
+        scale if one_size else scale * _forearms(body, trunks),
         _placed_bodies(posed.surface, to_camera, moved, scale),
         _placed_hands(posed.hands, to_camera, moved, scale),
         [_table(generator, crowd, necks[owner == i], at[i], rotation[i]) for i, crowd in enumerate(crowds)],
     )
+
+
+def _forearms(body: BodyModel, trunks: Trunks) -> np.ndarray:
+    """How long (P,) people's right forearms are, beside the mean body's: so large are their hands."""
+    joints = body_joints(body)
+    at = trunks.surface.joints.double().numpy()
+    long = np.linalg.norm(at[:, joints.wrist[0]] - at[:, joints.elbow[0]], axis=1)
+    return long / np.linalg.norm(joints.rest[joints.wrist[0]] - joints.rest[joints.elbow[0]])
 
 
 def _placed_bodies(surface: BodySurface, turn: np.ndarray, moved: np.ndarray, scale: np.ndarray) -> BodySurface:
@@ -175,8 +182,7 @@ def _table(
     height = crowd.table[0]
     if np.isnan(height):
         return None
-    ahead = -crowd.table * 0 + necks[:, 2].min()
-    near = float(np.min(ahead)) - generator.uniform(0.16, 0.22)  # its edge on the people's side
+    near = necks[:, 2].min() - generator.uniform(0.16, 0.22)  # its edge on the people's side
     deep = 0.5 * generator.uniform(0.6, 1.0)
     middle = np.array([necks[:, 0].mean(), -height, near - deep])
     wide = 0.5 * np.ptp(necks[:, 0]) + generator.uniform(0.5, 1.1)

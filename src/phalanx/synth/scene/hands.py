@@ -16,6 +16,7 @@ from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
 from phalanx.render.solids import Solids
+from phalanx.synth.body.model import BodySurface
 from phalanx.synth.paint.dress import FOREARM_FROM, FOREARM_STRETCH
 from phalanx.synth.scene.grasp import draw_grasps
 
@@ -65,8 +66,8 @@ class Views:
     turn: np.ndarray  # (N,) radians by which the crop was cut turned out of the camera's picture
     world_to_camera: Tensor | None = None  # (N, 4, 4) where there is a rig
     held: Solids | None = None  # (N, 1) things in the hands, in the hand frame
-    # (N, M) of the person in the camera's frame; pictures come two and two, each second a mirror image
-    body: Solids | None = None
+    body: BodySurface | None = None  # people whom the first of the hands belong to, in the cameras' frames
+    down: np.ndarray | None = None  # where down is for them, (n, 3)
 
 
 def about_axis(axis: str, angle: np.ndarray) -> np.ndarray:
@@ -191,7 +192,7 @@ def _candidates(
     with np.errstate(divide="ignore", invalid="ignore"):
         pose, points, turn = _turned_upright(generator, pose, model.joints(pose).double().numpy(), closer)
         seen = focal[:, None, None] * points[..., :2] / points[..., 2:]  # (count, 21, 2), in picture widths
-    K, pixels = _cropped(generator, seen, focal, closer, size)
+    K, pixels = cropped(generator, seen, focal, closer, size)
     inside = ((pixels >= -0.5) & (pixels <= size - 0.5)).all(-1).sum(1)
     usable = (
         ~arm_spoils(model, pose, points, K, size)
@@ -229,7 +230,7 @@ def _placed(
     return pose, focal
 
 
-def _cropped(
+def cropped(
     generator: np.random.Generator, seen: np.ndarray, focal: np.ndarray, closer: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cameras `(N, 3, 3)` of crops of `size` pixels round hands, and their joints' pixels `(N, 21, 2)`.

@@ -23,7 +23,7 @@ from phalanx.synth.body.model import EXPRESSIONS, BodyModel, BodyPose, BodySurfa
 from phalanx.synth.scene.arms import Arms, reach, unit
 from phalanx.synth.scene.body_joints import BodyJoints, body_joints
 from phalanx.synth.scene.hands import about_axis
-from phalanx.synth.scene.targets import Anchors, Target, draw_target, hanging, joined, style_angles, upon
+from phalanx.synth.scene.targets import Anchors, Target, draw_targets, hanging, joined, style_angles, upon
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 _POSE_SEED = 20_261_130
@@ -100,7 +100,9 @@ def pose_people(
     """What people do with their arms; `shapes (2 P, 10)` of their hands."""
     joints, trunk = body_joints(body), trunks.surface
     anchors = _anchors(body, joints, trunks, stance)
-    targets = [draw_target(generator, stance.kind[i // 2], anchor) for i, anchor in enumerate(anchors)]
+    targets: list[Target] = []
+    for kind, right, left in zip(stance.kind, anchors[::2], anchors[1::2], strict=True):
+        targets += draw_targets(generator, kind, right, left)
     _meet(generator, targets, anchors)
     angles = np.stack([style_angles(generator, target.style, finger_poses()) for target in targets])
     loose = generator.normal(0, 0.12, len(targets))

@@ -203,7 +203,8 @@ def beside_face(generator: np.random.Generator, body: Anchors) -> Target:
     """Raised beside or before the face, with any gesture: what webcams see most."""
     before = generator.random() < 0.4
     out = generator.uniform(-0.12, 0.08) if before else -generator.uniform(0.12, 0.34)
-    forward = generator.uniform(0.17, 0.42) if before else generator.uniform(0.0, 0.35)
+    room = 0.45 * np.linalg.norm(body.camera - body.eyes)
+    forward = min(generator.uniform(0.17, 0.42) if before else generator.uniform(0.0, 0.35), room)
     wrist = body.eyes + body.head @ [out, 0.0, 0.0] + [0.0, generator.normal(0.16, 0.08), -forward]
     palm = frame(_about(generator, (0.1, -1.0, -0.05), 0.35), _facing(generator, body, wrist))
     return Target(wrist, palm, "any")
@@ -278,8 +279,13 @@ SHARES: dict[str, dict[Draw, float]] = {
 """How often hands are where, by kind of picture."""
 
 
-def draw_target(generator: np.random.Generator, kind: str, body: Anchors) -> Target:
-    """Where one hand is, in a picture of this kind."""
+def draw_targets(generator: np.random.Generator, kind: str, right: Anchors, left: Anchors) -> tuple[Target, Target]:
+    """Where both hands of a person are, in a picture of this kind: at webcams one of them mostly is at the face."""
     draws, shares = zip(*SHARES[kind].items(), strict=True)
     chance = np.array(shares) / sum(shares)
-    return draws[int(generator.choice(len(draws), p=chance))](generator, body)
+    found = [draws[int(generator.choice(len(draws), p=chance))](generator, body) for body in (right, left)]
+    if kind == "webcam" and generator.random() < 0.6:
+        side = int(generator.integers(2))
+        draw = at_face if generator.random() < 0.3 else beside_face
+        found[side] = draw(generator, (right, left)[side])
+    return found[0], found[1]
