@@ -91,6 +91,11 @@ def add(verbs: Verbs) -> None:
         metavar="DIR",
         help="HDR panoramas (.hdr, .exr) that hands stand in, lit by them (default: 26 small ones of the package)",
     )
+    parser.add_argument(
+        "--things",
+        metavar="DIR",
+        help="models of things (.obj, .glb, .ply, .stl) that stand about and are held, besides those of the package",
+    )
     add_quiet(parser)
 
 
@@ -143,7 +148,7 @@ def _config(args: argparse.Namespace) -> SynthConfig:
 
     from phalanx.synth import SynthConfig
 
-    for name in ("backgrounds", "panoramas"):
+    for name in ("backgrounds", "panoramas", "things"):
         folder = getattr(args, name)
         if folder and not Path(folder).is_dir():
             raise InputError(f"{folder}: there is no such folder of {name}")
@@ -163,4 +168,5 @@ def _config(args: argparse.Namespace) -> SynthConfig:
         depth_sensor=args.depth_sensor,
         backgrounds=Path(args.backgrounds) if args.backgrounds else None,
         panoramas=Path(args.panoramas) if args.panoramas else None,
+        things=Path(args.things) if args.things else None,
     )

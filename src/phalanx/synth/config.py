@@ -52,6 +52,8 @@ class SynthConfig:
     """Folder of HDR panoramas (Radiance, OpenEXR; searched recursively) that hands stand in; none: those of the package."""
     panorama_share: float = 0.6
     """Share of the hands that stand in a panorama, in domains that have any: lit by it and seen before it."""
+    things: Path | None = None
+    """Folder of models (OBJ, GLB, PLY, STL; searched recursively) of things that stand about and are held, besides those of the package."""
     tiles: int = 320
     """Number of background tiles kept in memory."""
     skins: int = 16

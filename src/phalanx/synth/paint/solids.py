@@ -131,12 +131,12 @@ def shade_solids(cast: Cast, solids: Solids, light: LightDraw, look: SolidLook, 
         surroundings: (B, 3) mean linear colour of the background.
     """
     seen, number = cast.seen, solids.kind.shape[1]
-    sky, lamps = _sky(light, surroundings), light.direction.shape[1]
+    ambient, lamps = sky(light, surroundings), light.direction.shape[1]
     facing = (seen.view * seen.normal).sum(0).clamp_(0.0, 1.0)
     normal = F.pad(seen.normal, (0, 0, 0, 1), value=1.0)
     mirrored = torch.ones_like(normal)
     torch.sub(seen.normal * (2.0 * facing), seen.view, out=mirrored[:3])
-    lit, shine = (_by_picture(sky, directions, seen, number) for directions in (normal, mirrored))
+    lit, shine = (_by_picture(ambient, directions, seen, number) for directions in (normal, mirrored))
     share = _paint_shares(seen, solids, look)
 
     polish = seen.each(torch.as_tensor(look.polish, device=share.device).flatten())
@@ -154,7 +154,7 @@ def shade_solids(cast: Cast, solids: Solids, light: LightDraw, look: SolidLook, 
     return cast.spread(colour.mul_(cast.coverage.view(-1)[seen.pixel]))
 
 
-def _sky(light: LightDraw, surroundings: Tensor) -> Tensor:
+def sky(light: LightDraw, surroundings: Tensor) -> Tensor:
     """Matrices (B, L + 3, 4) from (direction, 1) to the cosines with the lights and to the ambient light's colour."""
 
     def on(array: np.ndarray) -> Tensor:

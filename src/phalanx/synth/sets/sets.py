@@ -306,7 +306,7 @@ def _from_anywhere(plan: Plan) -> Plan:
 
 def _folders(config: SynthConfig) -> dict[str, Path]:
     """The folders of pictures that a config names, by its fields."""
-    named = {"backgrounds": config.backgrounds, "panoramas": config.panoramas}
+    named = {"backgrounds": config.backgrounds, "panoramas": config.panoramas, "things": config.things}
     return {name: folder for name, folder in named.items() if folder is not None}
 
 

@@ -1,0 +1,229 @@
+"""What things look like in pictures: found by rasterising, textured from the atlas, in the same light as the hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from phalanx.core.records import join_fields, map_fields
+from phalanx.render.visibility import NEAR, visibility
+from phalanx.synth.paint.compose import Layer
+from phalanx.synth.paint.light import LightDraw
+from phalanx.synth.paint.solids import sky
+from phalanx.synth.things.models import Things
+
+_SAMPLES = 2  # along each side of a pixel, for coverage
+_SMALLEST = 16  # pixels: windows in which things are drawn have sides of this times a power of two
+_POLISH = 40.0  # exponent of the lights' reflections
+
+
+@dataclass
+class Placed:
+    """N things in pictures.
+
+    Attributes:
+        thing, picture: (N,) which thing, and in which picture.
+        matrix, shift: (N, 3, 3) and (N, 3) from the thing's frame to the camera's: x to matrix x + shift.
+        tint: (N, 3, 4) colour matrix and offset that repaint it, of linear colours.
+    """
+
+    thing: Tensor
+    picture: Tensor
+    matrix: Tensor
+    shift: Tensor
+    tint: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Placed:
+        return map_fields(self, lambda value: value[rows])
+
+    def __len__(self) -> int:
+        return len(self.thing)
+
+    def __add__(self, other: Placed) -> Placed:
+        return join_fields([self, other])
+
+    def to(self, device: torch.device) -> Placed:
+        """The same on another device, in single precision."""
+        return map_fields(self, lambda value: value.to(device, torch.float32 if value.is_floating_point() else None))
+
+
+def draw_tints(generator: np.random.Generator, count: int) -> np.ndarray:
+    """Colour matrices and offsets (N, 3, 4): half the things keep their own colours, others are stained, or their colours change places."""
+    gain = np.exp(generator.normal(0.0, 0.22, (count, 1, 1))) * np.exp(generator.normal(0.0, 0.06, (count, 3, 1)))
+    order = np.stack([np.eye(3)[generator.permutation(3)] for _ in range(count)]).reshape(-1, 3, 3)
+    kept = generator.random((count, 1, 1)) < 0.5
+    mixed = np.where(kept, np.eye(3), order)
+    keep = np.where(kept, 1.0, generator.uniform(0.3, 1.2, (count, 1, 1)))
+    matrix = (keep * mixed + (1.0 - keep) / 3.0) * gain
+    stain = generator.uniform(0.02, 0.7, (count, 3, 1)) ** 2
+    share = np.where(generator.random((count, 1, 1)) < 0.2, generator.uniform(0.3, 0.8, (count, 1, 1)), 0.0)
+    return np.concatenate([matrix * (1.0 - share), share * stain], -1)
+
+
+def paint_things(
+    placed: Placed, things: Things, K: Tensor, height: int, width: int, light: LightDraw, surroundings: Tensor
+) -> Layer:
+    """Draw things into B pictures of `height` x `width` pixels.
+
+    Args:
+        placed: what stands where; parts nearer than 5 cm to the camera are not drawn.
+        things: the bank, on the pictures' device.
+        K: (B, 3, 3).
+        light: of the B pictures.
+        surroundings: (B, 3) mean linear colour of the background.
+    """
+    batch, device = len(K), K.device
+    layer = Layer(
+        torch.zeros(batch, 3, height, width, device=device),
+        *(torch.zeros(batch, height, width, device=device) for _ in range(2)),
+    )
+    if not len(placed):
+        return layer
+    placed = placed.to(device)
+    corners, normals = (array[placed.thing].flatten(1, 2) for array in (things.corners, things.normals))
+    corners = (corners @ placed.matrix.mT + placed.shift[:, None]).unflatten(1, (-1, 3))
+    normals = (normals @ torch.linalg.inv(placed.matrix)).unflatten(1, (-1, 3))
+    inside = (
+        torch.arange(corners.shape[1], device=device)
+        < torch.as_tensor(things.count, device=device)[placed.thing][:, None]
+    )
+    boxes, sides = _windows(corners, inside, K[placed.picture], height, width)
+    illuminated = sky(light, surroundings)
+    power = torch.as_tensor(light.colour, device=device)
+    for side in sorted(set(sides) - {0}):
+        rows = torch.tensor([i for i, own in enumerate(sides) if own == side], device=device)
+        chosen, most = placed[rows], int(torch.as_tensor(things.count)[placed.thing[rows].cpu()].max())
+        lens = K[chosen.picture].clone()
+        lens[:, :2, 2] -= boxes[rows]
+        drawn = _draw(
+            chosen,
+            things,
+            corners[rows, :most],
+            normals[rows, :most],
+            lens,
+            side,
+            illuminated[chosen.picture],
+            power[chosen.picture],
+        )
+        for i, (picture, (x, y)) in enumerate(zip(chosen.picture.tolist(), boxes[rows].int().tolist(), strict=True)):
+            window = (slice(picture, picture + 1), slice(y, min(y + side, height)), slice(x, min(x + side, width)))
+            part = (slice(i, i + 1), slice(0, min(height - y, side)), slice(0, min(width - x, side)))
+            under = Layer(layer.colour[window[0], :, window[1], window[2]], layer.coverage[window], layer.depth[window])
+            over = Layer(drawn.colour[part[0], :, part[1], part[2]], drawn.coverage[part], drawn.depth[part])
+            both = over.over(under)
+            layer.colour[window[0], :, window[1], window[2]] = both.colour
+            layer.coverage[window], layer.depth[window] = both.coverage, both.depth
+    return layer
+
+
+def _windows(corners: Tensor, inside: Tensor, K: Tensor, height: int, width: int) -> tuple[Tensor, list[int]]:
+    """Upper left corners (N, 2) of square windows that hold the things' pictures, and their sides; 0 for things that are not seen."""
+    z = corners[..., 2]
+    near = (z < NEAR) | ~inside[..., None]
+    flat = corners[..., :2] / z.clamp_min(NEAR)[..., None]
+    pixels = flat * K[:, [0, 1], [0, 1]][:, None, None] + K[:, None, None, :2, 2]
+    pixels[..., 0] += flat[..., 1] * K[:, 0, 1][:, None, None]
+    end = torch.tensor([width, height], device=K.device)
+    low = torch.where(near[..., None], torch.inf, pixels).amin((1, 2)).floor().clamp_min(0)
+    high = torch.minimum(torch.where(near[..., None], -torch.inf, pixels).amax((1, 2)).ceil() + 1, end)
+    sides = []
+    for across, down in (high - low).tolist():
+        side = _SMALLEST
+        while side < max(across, down):
+            side *= 2
+        sides.append(min(side, max(height, width)) if min(across, down) > 0 else 0)
+    limit = end - torch.tensor(sides, device=K.device)[:, None]
+    return torch.minimum(low.clamp(max=1e6), limit.float()).clamp_min(0), sides
+
+
+def _draw(
+    placed: Placed,
+    things: Things,
+    corners: Tensor,
+    normals: Tensor,
+    K: Tensor,
+    side: int,
+    illuminated: Tensor,
+    power: Tensor,
+) -> Layer:
+    """Layers (N, side, side) of single things.
+
+    Args:
+        corners, normals: (N, F, 3, 3) camera frame.
+        K: (N, 3, 3) of the windows.
+        illuminated: (N, L + 3, 4) of `solids.sky`; power: (N, L, 3) of the lamps.
+    """
+    number, faces = corners.shape[:2]
+    fine = K.clone()
+    fine[:, :2] *= _SAMPLES
+    fine[:, :2, 2] += 0.5 * (_SAMPLES - 1)
+    soup = torch.arange(3 * faces, device=K.device).view(-1, 3)
+    found = visibility(corners.flatten(1, 2), soup, fine, side * _SAMPLES, side * _SAMPLES)
+    found = found.view(number, side, _SAMPLES, side, _SAMPLES).transpose(2, 3).flatten(3)  # (N, side, side, samples)
+    coverage = (found >= 0).float().mean(-1)
+    face, which = found.max(-1)  # one sample of each pixel is shaded
+    pixel = (face.view(-1) >= 0).nonzero()[:, 0]
+    of = pixel // (side * side)
+    triangle = face.view(-1)[pixel].long() + of * faces
+    sub = which.view(-1)[pixel]
+    x = (pixel % side * _SAMPLES + sub % _SAMPLES).float()
+    y = (pixel // side % side * _SAMPLES + sub // _SAMPLES).float()
+    ray = (torch.linalg.inv(fine)[of] @ torch.stack([x, y, torch.ones_like(x)], -1)[..., None])[..., 0]
+    own = corners.flatten(0, 1)[triangle]  # (P, 3, 3)
+    planes = torch.linalg.cross(own.roll(-1, 1), own.roll(-2, 1) - own.roll(-1, 1))
+    weights = (planes @ ray[..., None])[..., 0]
+    total = weights.sum(-1, keepdim=True)
+    weights = (weights / torch.where(total == 0, 1.0, total)).clamp(0.0, 1.0)
+    z = (weights * own[..., 2]).sum(-1)
+    normal = F.normalize((weights[:, None] @ normals.flatten(0, 1)[triangle])[:, 0], dim=-1)
+    view = -F.normalize(ray, dim=-1)
+    facing = (normal * view).sum(-1, keepdim=True)
+    normal = torch.where(facing < 0, normal - 2.0 * facing * view, normal)
+    paint = _texels(things, things.patch[placed.thing, :faces].flatten(0, 1)[triangle], weights)
+    tint = placed.tint[of]
+    paint = ((tint[..., :3] @ paint[..., None])[..., 0] + tint[..., 3]).clamp(0.004, 0.95)
+    mirrored = torch.as_tensor(things.mirrored, device=K.device)[placed.thing][of][:, None]
+    colour = _lit(normal, view, illuminated[of], power[of], paint, mirrored)
+    shown = torch.zeros(number * side * side, 3, device=K.device)
+    shown[pixel] = colour * coverage.view(-1)[pixel, None]
+    depth = torch.zeros(number * side * side, device=K.device)
+    depth[pixel] = z
+    picture = shown.view(number, side, side, 3).permute(0, 3, 1, 2)
+    return Layer(picture, coverage, depth.view(number, side, side))
+
+
+def _texels(things: Things, patch: Tensor, weights: Tensor) -> Tensor:
+    """Linear colours (P, 3) at barycentric `weights (P, 3)` of triangles whose patches are `patch (P, 3)`."""
+    last = patch[:, 2] - 1
+    across, down = weights[:, 1] * last, weights[:, 2] * last
+    left, top = across.long(), down.long()
+    right, bottom = torch.minimum(left + 1, last), torch.minimum(top + 1, last)
+    shares = (across - left)[:, None], (down - top)[:, None]
+
+    def at(column: Tensor, row: Tensor) -> Tensor:
+        return things.atlas[(patch[:, 1] + row) * things.width + patch[:, 0] + column].float()
+
+    upper = torch.lerp(at(left, top), at(right, top), shares[0])
+    lower = torch.lerp(at(left, bottom), at(right, bottom), shares[0])
+    return torch.lerp(upper, lower, shares[1]).div_(255.0).square_()
+
+
+def _lit(normal: Tensor, view: Tensor, illuminated: Tensor, power: Tensor, paint: Tensor, mirrored: Tensor) -> Tensor:
+    """Linear colours (P, 3) of surfaces: what `solids.shade_solids` does, for a single paint a pixel."""
+    lamps = power.shape[1]
+    facing = (normal * view).sum(-1, keepdim=True).clamp(0.0, 1.0)
+    away = 2.0 * facing * normal - view
+    lit, shine = (
+        (illuminated[..., :3] @ direction[..., None])[..., 0] + illuminated[..., 3] for direction in (normal, away)
+    )
+    lit = lit.clamp_min(0.0)
+    peaks = shine[:, :lamps].clamp(1e-4, 1.0) ** _POLISH * ((_POLISH + 2.0) / 8.0)
+    fall, glow = ((strength[:, None] @ power)[:, 0] for strength in (lit[:, :lamps], peaks))
+    room = (away[:, 1:2] * -3.0 + torch.sin(away[:, :1] * 5.0) + 0.5).clamp(0.0, 1.0) * 1.3 + 0.4
+    glow = glow + shine[:, lamps:].clamp_min(0.0) * room
+    gloss = mirrored + 0.6 * (mirrored > 0) * (1.0 - mirrored) * (1.0 - facing) ** 5
+    return (fall + lit[:, lamps:]) * paint + glow * gloss
