@@ -33,7 +33,7 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 # The same within rooms that have folders; what lies in the room itself goes by the room's name.
 CHAMBERS = {
     "data": (("data",), ("public",)),
-    "synth": (("body",), ("paint", "sense"), ("scene",), ("synth",), ("sets",)),
+    "synth": (("body",), ("paint", "sense"), ("scene", "things"), ("synth",), ("sets",)),
 }
 CHAMBER_LEVEL = {
     (room, name): level for room, layers in CHAMBERS.items() for level, names in enumerate(layers) for name in names

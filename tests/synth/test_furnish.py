@@ -54,7 +54,7 @@ def test_things_on_tables_stand_on_them_and_beside_the_hand(bank):
 
 
 def test_things_before_and_behind_hands_are_there(bank):
-    shot, nearby, standing = standing_of(SynthConfig(chunk=32, **SMALL), 5, bank, blocked=range(32))
+    shot, _, standing = standing_of(SynthConfig(chunk=32, **SMALL), 5, bank, blocked=range(32))
     free = ~standing.up.any(1)
     before = []
     for i in free.nonzero()[:, 0].tolist():
