@@ -6,7 +6,7 @@ import pytest
 
 from phalanx.synth import SynthConfig
 from phalanx.synth.version import ENGINE
-from phalanx.train.card import NO_LICENCE, begun_from, panoramas, photographs, recordings, synthesis, write_card
+from phalanx.train.card import NO_LICENCE, begun_from, panoramas, photographs, recordings, synthesis, things, write_card
 
 
 def test_photographs_are_named_where_they_stood(tmp_path):
@@ -38,6 +38,17 @@ def test_panoramas_of_the_user_are_named(tmp_path):
     assert panoramas(SynthConfig(panoramas=folder), "")[0]["licence"] == NO_LICENCE
     assert panoramas(SynthConfig(), "CC0") == []
     assert panoramas(SynthConfig(panoramas=folder, panorama_share=0.0), "CC0") == []
+
+
+def test_models_of_things_of_the_user_are_named(tmp_path):
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    for name in ("a.obj", "b.glb", "a.mtl"):
+        (folder / name).touch()
+    (source,) = things(SynthConfig(things=folder), "CC0")
+    assert source["folder"] == "tools" and source["models"] == 2 and source["licence"] == "CC0"
+    assert things(SynthConfig(things=folder), "")[0]["licence"] == NO_LICENCE
+    assert things(SynthConfig(), "CC0") == []
 
 
 def test_synthesis_and_recordings_say_their_labels():

@@ -15,6 +15,7 @@ from phalanx.core.json_values import Json
 from phalanx.data.images import PICTURE_SUFFIXES
 from phalanx.synth import SynthConfig
 from phalanx.synth.paint.panorama import panorama_files
+from phalanx.synth.things.folder import model_files
 from phalanx.synth.version import ENGINE
 from phalanx.train.curve import CURVE
 
@@ -61,6 +62,21 @@ def panoramas(config: SynthConfig, licence: str) -> list[Source]:
             "kind": "panoramas around synthetic hands",
             "folder": Path(config.panoramas).name,
             "pictures": len(panorama_files(Path(config.panoramas))),
+            "licence": licence or NO_LICENCE,
+            "labels": "none",
+        }
+    ]
+
+
+def things(config: SynthConfig, licence: str) -> list[Source]:
+    """The user's models of things about synthetic hands, if a folder of them is given; their licence as the user gave it."""
+    if config.things is None:
+        return []
+    return [
+        {
+            "kind": "models of things about synthetic hands",
+            "folder": Path(config.things).name,
+            "models": len(model_files(Path(config.things))),
             "licence": licence or NO_LICENCE,
             "labels": "none",
         }

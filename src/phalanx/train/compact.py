@@ -17,7 +17,7 @@ from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
 from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, save_weights, targets
 from phalanx.synth import SynthConfig, stream
-from phalanx.train.card import panoramas, photographs, synthesis
+from phalanx.train.card import panoramas, photographs, synthesis, things
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
 from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
@@ -53,6 +53,8 @@ class CompactTraining:
     """Licence of the photographs in `synth.backgrounds`, for the card."""
     panoramas_licence: str = ""
     """Licence of the panoramas in `synth.panoramas`, for the card."""
+    things_licence: str = ""
+    """Licence of the models in `synth.things`, for the card."""
     start_from: Path | None = None
     """Weights (or the checkpoint) of a smaller or equal network to begin with."""
 
@@ -84,6 +86,7 @@ def prepare(config: CompactTraining) -> Prepared:
             synthesis(config.synth, "all"),
             *photographs(config.synth, config.photographs_licence),
             *panoramas(config.synth, config.panoramas_licence),
+            *things(config.synth, config.things_licence),
         ],
         start=config.start_from,
         weights=f"{METHOD}.safetensors",
