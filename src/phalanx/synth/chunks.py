@@ -129,8 +129,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         front = front.over(people.paint(shot, config.size, light, skin.colours, surroundings))
     if furnished is not None:
         composition = furnished.composition(composition)
-        about = furnished.paint(shot, config.size, light, surroundings, own, behind)
-        front = front if about is None else front.over(about)
+        front = furnished.put(front, shot, light, surroundings, own, behind)
 
     image = develop(compose(picture, front, behind, shot.surface.joints, shot.joints_2d, composition))
     if camera is None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.records import map_fields
 from phalanx.render.solids import Solids
 from phalanx.synth.nearby import Nearby, motions
 from phalanx.synth.paint.compose import ComposeDraw, Layer
@@ -48,28 +49,50 @@ class Furnished:
         """The composition without the plain shapes that gave way."""
         return draw if self.standing is None else self.standing.without_plain(draw)
 
-    def paint(
-        self, shot: Shot, size: int, light: LightDraw, surroundings: Tensor, hands: Layer, behind: Tensor
-    ) -> Layer | None:
-        """All things, as they are seen in pictures of `size` pixels; None: none are.
+    def put(
+        self,
+        front: Layer,
+        shot: Shot,
+        light: LightDraw,
+        surroundings: Tensor,
+        hands: Layer,
+        behind: Tensor,
+    ) -> Layer:
+        """All that is in front, together with the things.
 
         Args:
+            front: (B, S, S) what else there is.
             shot, light: what the pictures show.
             surroundings: (B, 3) mean linear colour of the background.
             hands: the hands.
             behind: (B, 3, S, S) background; tables in it are darkened at what stands on them, in place.
         """
-        held = about = None
+        size = front.depth.shape[-1]
         if self.held is not None and len(self.held.hands):
             placed = self.held.placed(shot.pose.orientation, shot.pose.translation)
-            held = paint_things(placed, self.bank, shot.K, size, size, light, surroundings)
+            rows = torch.as_tensor(self.held.hands, device=shot.device)
+            front = _over(self._draw(placed, rows, shot, size, light, surroundings), front, rows)
         if self.standing is not None:
             self.standing.shade(behind, shot.K)
-            about = paint_things(self.standing.placed, self.bank, shot.K, size, size, light, surroundings)
-            about = not_hiding(about, hands, shot.views.hand)
-        if held is None or about is None:
-            return about if held is None else held
-        return held.over(about)
+            rows = self.standing.placed.picture.unique().to(shot.device)
+            about = self._draw(self.standing.placed, rows, shot, size, light, surroundings)
+            number = shot.views.hand[rows.cpu().numpy()]
+            front = _over(not_hiding(about, map_fields(hands, lambda value: value[rows]), number), front, rows)
+        return front
+
+    def _draw(
+        self, placed: Placed, rows: Tensor, shot: Shot, size: int, light: LightDraw, surroundings: Tensor
+    ) -> Layer:
+        """Things in the pictures `rows` (N,), in order."""
+        own = replace(placed, picture=torch.searchsorted(rows, placed.picture.to(rows)))
+        lights = light[rows.cpu().numpy()]
+        return paint_things(own, self.bank, shot.K[rows], size, size, lights, surroundings[rows])
+
+
+def _over(things: Layer, front: Layer, rows: Tensor) -> Layer:
+    """The layer `front` (B, S, S) with the things of some of its pictures."""
+    both = things.over(map_fields(front, lambda value: value[rows]))
+    return Layer(*(getattr(front, name).index_copy(0, rows, getattr(both, name)) for name in vars(both)))
 
 
 def furnish(
