@@ -18,6 +18,7 @@ from thing_shapes import (
     bent,
     block,
     half_ring,
+    handle,
     keys,
     letters,
     moved,
@@ -289,20 +290,15 @@ def ukulele() -> list[Part]:
 
 def phone(back: Colour, seed: int, size: tuple[float, float, float] = (0.072, 0.148, 0.0085)) -> list[Part]:
     width, long, thick = size
-    shown = picture_on((width * 0.93, long * 0.95), (0, 0, thick + 0.0003), screen(60, 120, seed))
-    camera = block((0.022, 0.026, 0.0012), (-width * 0.27, long * 0.35, -0.0004), BLACK)
-    return [
-        block(size, (0, 0, 0.5 * thick), back),
-        picture_on((width * 0.98, long * 0.98), (0, 0, thick + 0.0002), np.full((1, 1, 3), 12, np.uint8)),
-        shown,
-        camera,
-    ]
+    shown = picture_on((width, long), (0, 0, thick), screen(60, 120, seed))
+    camera = block((0.022, 0.026, 0.0012), (-width * 0.27, long * 0.35, -0.0006), BLACK)
+    return [block(size, (0, 0, 0.5 * thick), back, without=("top",)), shown, camera]
 
 
 def keyed(size: tuple[float, float, float], rows: int, columns: int, body: Colour, key: Colour) -> list[Part]:
     """Keyboards, remote controls, calculators."""
-    top = picture_on((size[0] * 0.94, size[1] * 0.9), (0, 0, size[2] + 0.0003), keys(rows, columns, body, key))
-    return [block(size, (0, 0, 0.5 * size[2]), body), top]
+    top = picture_on(size[:2], (0, 0, size[2]), keys(rows, columns, body, key))
+    return [block(size, (0, 0, 0.5 * size[2]), body, without=("top",)), top]
 
 
 def mouse() -> list[Part]:
@@ -317,33 +313,31 @@ def mouse() -> list[Part]:
 def book(cover: Colour, seed: int, size: tuple[float, float, float]) -> list[Part]:
     width, long, thick = size
     pages = block((width * 0.97, long * 0.97, thick - 0.004), (0.002, 0, 0.5 * thick), CREAM)
-    boards = [block((width, long, 0.002), (0, 0, z), cover) for z in (0.001, thick - 0.001)]
-    spine = block((0.002, long, thick), (-0.5 * width, 0, 0.5 * thick), cover)
-    front = picture_on((width * 0.98, long * 0.98), (0, 0, thick + 0.0002), letters(80, 110, cover, WHITE, seed, True))
-    return [pages, *boards, spine, front]
+    back = block((width, long, 0.002), (0, 0, 0.001), cover)
+    front = block((width, long, 0.002), (0, 0, thick - 0.001), cover, without=("top",))
+    spine = block((0.002, long, thick - 0.004), (-0.5 * width + 0.001, 0, 0.5 * thick), cover)
+    return [
+        pages,
+        back,
+        front,
+        spine,
+        picture_on((width, long), (0, 0, thick), letters(80, 110, cover, WHITE, seed, True)),
+    ]
 
 
 def laptop() -> list[Part]:
     parts = keyed((0.32, 0.22, 0.016), 6, 14, (150, 152, 156), DARK)
     lean = np.array([[1.0, 0, 0], [0, 0.26, -0.966], [0, 0.966, 0.26]])
-    lid = [
-        block((0.32, 0.21, 0.006), (0, 0.105, -0.003), (150, 152, 156)),
-        picture_on((0.3, 0.18), (0, 0.108, 0.0004), screen(160, 100, 3)),
-    ]
-    return parts + moved(lid, (0, 0.11, 0.012), lean)
+    lid = block((0.32, 0.21, 0.006), (0, 0.105, -0.003), (150, 152, 156), without=("top",))
+    return parts + moved([lid, picture_on((0.32, 0.21), (0, 0.105, 0.0), screen(160, 100, 3))], (0, 0.11, 0.012), lean)
 
 
 def monitor() -> list[Part]:
     stand = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
-    panel = [
-        block((0.54, 0.32, 0.03), (0, 0, -0.016), BLACK),
-        picture_on((0.51, 0.29), (0, 0, 0.0004), letters(200, 120, (222, 226, 232), (40, 60, 90), 5)),
-    ]
-    return [
-        *moved(panel, (0, -0.03, 0.32), stand),
-        block((0.06, 0.03, 0.2), (0, 0.0, 0.1), DARK),
-        block((0.24, 0.18, 0.012), (0, 0, 0.006), DARK),
-    ]
+    page = letters(200, 120, (222, 226, 232), (40, 60, 90), 5)
+    panel = block((0.54, 0.32, 0.03), (0, 0, -0.015), BLACK, without=("top",))
+    foot = [block((0.06, 0.03, 0.2), (0, 0.02, 0.1), DARK), block((0.24, 0.18, 0.012), (0, 0, 0.006), DARK)]
+    return [*moved([panel, picture_on((0.54, 0.32), (0, 0, 0.0), page)], (0, -0.03, 0.32), stand), *foot]
 
 
 def ball(radius: float, colour: Colour, other: Colour | None = None, long: float = 1.0) -> list[Part]:
@@ -376,13 +370,17 @@ def die(side: float, colour: Colour, dots: Colour) -> list[Part]:
     image = np.full((24, 24, 3), colour, np.uint8)
     for x, y in ((6, 6), (18, 18), (12, 12), (6, 18), (18, 6)):
         cv2.circle(image, (x, y), 2, dots, -1)
-    return [block((side,) * 3, (0, 0, side / 2), colour), picture_on((side, side), (0, 0, side + 0.0002), image)]
+    return [
+        block((side,) * 3, (0, 0, side / 2), colour, without=("top",)),
+        picture_on((side, side), (0, 0, side), image),
+    ]
 
 
 def card(front: Colour, seed: int) -> list[Part]:
     image = letters(72, 44, front, WHITE, seed)
     image[8:18, 8:22] = (212, 184, 96)
-    return [block((0.0856, 0.054, 0.0009), (0, 0, 0.00045), front), picture_on((0.085, 0.0535), (0, 0, 0.0011), image)]
+    size = (0.0856, 0.054, 0.0009)
+    return [block(size, (0, 0, 0.00045), front, without=("top",)), picture_on(size[:2], (0, 0, 0.0009), image)]
 
 
 def coin(colour: Colour) -> list[Part]:
@@ -392,20 +390,16 @@ def coin(colour: Colour) -> list[Part]:
 def carton(size: tuple[float, float, float], ground: Colour, seed: int) -> list[Part]:
     """A box with print on two sides."""
     x, y, z = size
-    side = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    front = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     back = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
-    image = letters(60, 90, ground, DARK, seed, True)
-    front = picture_on((x, z), (0, 0, 0), image)
-    return [
-        block(size, (0, 0, 0.5 * z), ground),
-        *moved([front], (0, -0.5 * y - 0.0002, 0.5 * z), side),
-        *moved([front], (0, 0.5 * y + 0.0002, 0.5 * z), back),
-    ]
+    printed = [picture_on((x, z), (0, 0, 0), letters(60, 90, ground, DARK, seed, True))]
+    body = block(size, (0, 0, 0.5 * z), ground, without=("front", "back"))
+    return [body, *moved(printed, (0, -0.5 * y, 0.5 * z), front), *moved(printed, (0, 0.5 * y, 0.5 * z), back)]
 
 
 def bag(colour: Colour) -> list[Part]:
-    handle = bent(_handle(0.075, 0.085, 0.3), 0.007, DARK)
-    return [block((0.3, 0.1, 0.28), (0, 0, 0.14), colour, 0.9), handle]
+    bar = bent(handle(0.075, 0.085, 0.3), 0.007, DARK)
+    return [block((0.3, 0.1, 0.28), (0, 0, 0.14), colour, 0.9), bar]
 
 
 def bucket(colour: Colour) -> list[Part]:
@@ -426,15 +420,26 @@ def bucket(colour: Colour) -> list[Part]:
     return [*turned(rings, colour, 18), bent(line, 0.007, STEEL)]
 
 
-def _handle(half: float, rise: float, base: float) -> list[tuple[float, float, float]]:
+def racket() -> list[Part]:
+    angle = np.linspace(-np.pi / 2, 1.5 * np.pi, 25)
+    rim = [(0.125 * float(np.cos(a)), 0.0, 0.5 + 0.165 * float(np.sin(a))) for a in angle]
+    grip = turned(
+        [(0.0, 0.0), (0.017, 0.0), (0.0165, 0.02), (0.0155, 0.2), (0.01, 0.22), (0.009, 0.34), (0.0, 0.34)], DARK, 10
+    )
+    strings = [block((0.0015, 0.0015, 0.26), (x, 0, 0.5), CREAM) for x in np.linspace(-0.07, 0.07, 5)]
     return [
-        (x, 0.0, z)
-        for x, z in (
-            (-half, base - 0.03),
-            (-half, base + rise * 0.7),
-            (-half * 0.8, base + rise),
-            (half * 0.8, base + rise),
-            (half, base + rise * 0.7),
-            (half, base - 0.03),
-        )
+        *grip,
+        bent(rim, 0.009, RED),
+        *strings,
+        *(block((0.2, 0.0015, 0.0015), (0, 0, z), CREAM) for z in (0.42, 0.5, 0.58)),
     ]
+
+
+def desk_lamp(colour: Colour) -> list[Part]:
+    foot = turned([(0.0, 0.0), (0.08, 0.0), (0.08, 0.012), (0.0, 0.018)], colour, 16)
+    arms = [
+        bent([(0.0, 0.0, 0.01), (-0.09, 0.0, 0.2)], 0.006, STEEL),
+        bent([(-0.09, 0.0, 0.2), (0.06, 0.0, 0.36)], 0.006, STEEL),
+    ]
+    shade = turned([(0.07, -0.06), (0.045, 0.0), (0.02, 0.03), (0.0, 0.035)], colour, 14)
+    return [*foot, *arms, *moved(shade, (0.09, 0.0, 0.35)), *moved(ball(0.02, (250, 244, 214)), (0.09, 0.0, 0.31))]

@@ -27,16 +27,23 @@ def turned(rings: list[tuple[float, float]], colours: list[Colour] | Colour, sid
 
 
 def block(
-    size: tuple[float, float, float], centre: tuple[float, float, float], colour: Colour, taper: float = 1.0
+    size: tuple[float, float, float],
+    centre: tuple[float, float, float],
+    colour: Colour,
+    taper: float = 1.0,
+    without: tuple[str, ...] = (),
 ) -> Part:
-    """A box; its upper face is `taper` times as wide."""
+    """A box; its upper face is `taper` times as wide. `without` names faces that pictures take the place of: top, front or back."""
     x, y, z = (0.5 * s for s in size)
     corners = np.array([[a, b, c] for c in (-1, 1) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))], float)
     corners[4:, :2] *= taper
     faces = [[0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7]]
     faces += [[i, j, j + 4] for i, j in ((0, 1), (1, 2), (2, 3), (3, 0))]
     faces += [[i, j + 4, i + 4] for i, j in ((0, 1), (1, 2), (2, 3), (3, 0))]
-    return plain(corners * (x, y, z) + centre, np.array(faces), colour)
+    absent = {"top": (2, 3), "front": (4, 8), "back": (6, 10)}
+    gone = {face for name in without for face in absent[name]}
+    kept = [face for i, face in enumerate(faces) if i not in gone]
+    return plain(corners * (x, y, z) + centre, np.array(kept), colour)
 
 
 def picture_on(size: tuple[float, float], centre: tuple[float, float, float], image: np.ndarray) -> Part:
@@ -70,9 +77,6 @@ def moved(parts: list[Part], shift: tuple[float, float, float], turn: np.ndarray
     return [Part(part.vertices @ rotation.T + shift, part.faces, part.uv, part.image) for part in parts]
 
 
-LYING = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # z to y
-
-
 def half_ring(radius: float, height: float, middle: float, start: float) -> list[tuple[float, float, float]]:
     """Half an ellipse in the plane y = 0, from below: a handle that stands `radius` out from x = `start`."""
     angle = np.linspace(-0.5 * np.pi, 0.5 * np.pi, 9)
@@ -95,7 +99,7 @@ def letters(width: int, height: int, ground: Colour, ink: Colour, seed: int, tit
 
 
 def screen(width: int, height: int, seed: int) -> np.ndarray:
-    """A telephone's screen with rows of symbols, or a page."""
+    """A telephone's screen with rows of symbols and a black rim."""
     generator = np.random.default_rng(seed)
     line = np.linspace(0, 1, height)[:, None, None]
     a, b = generator.uniform(0, 255, (2, 3))
@@ -107,6 +111,7 @@ def screen(width: int, height: int, seed: int) -> np.ndarray:
                 colour = tuple(int(c) for c in generator.uniform(20, 255, 3))
                 half = width // 11
                 cv2.rectangle(image, (x - half, y - half), (x + half, y + half), colour, -1)
+    cv2.rectangle(image, (0, 0), (width - 1, height - 1), BLACK, max(width // 20, 2))
     return image
 
 
@@ -116,3 +121,18 @@ def keys(rows: int, columns: int, ground: Colour, key: Colour) -> np.ndarray:
         for column in range(columns):
             image[row * 10 + 2 : row * 10 + 9, column * 10 + 2 : column * 10 + 9] = key
     return image
+
+
+def handle(half: float, rise: float, base: float) -> list[tuple[float, float, float]]:
+    """A handle along x: how far it reaches to either side, how high it stands, and over what."""
+    return [
+        (x, 0.0, z)
+        for x, z in (
+            (-half, base - 0.03),
+            (-half, base + rise * 0.7),
+            (-half * 0.8, base + rise),
+            (half * 0.8, base + rise),
+            (half, base + rise * 0.7),
+            (half, base - 0.03),
+        )
+    ]
