@@ -12,6 +12,7 @@ from phalanx.core.seeding import generator
 from phalanx.hand.skeleton import FINGERS, FOREARM
 from phalanx.render.visibility import visibility
 from phalanx.synth.frames import FramesConfig, make_frames, stream_frames
+from phalanx.synth.holding import grasp_bank
 from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.gathering import draw_gathering
@@ -74,7 +75,9 @@ def test_masks_agree_with_all_hands_drawn_at_once():
     """Another way to the same masks: all bare hands and bodies of a frame in one mesh, left hands mirrored by their vertices."""
     config = replace(CONFIG, chunk=8, effects=0.0)
     made = make_frames(config, 11, 2)
-    drawn = draw_gathering(generator(11, 2, 10, 0), body("cpu")[0], hand("cpu")[0], 8, config.people, 192, 128)
+    bank = grasp_bank(None)
+    grasps = bank.angles[bank.usable]
+    drawn = draw_gathering(generator(11, 2, 10, 0), body("cpu")[0], hand("cpu")[0], 8, config.people, 192, 128, grasps=grasps)
     model = hand("cpu")[0]
     posed = model(drawn.hands)
     wrist = drawn.hands.translation[:, None]

@@ -135,7 +135,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     if camera is None:
         image = apply_effects(image, draw_effects(generator, len(image), config.size, config.effects))
     else:
-        image = _photograph(image, camera, shot, sensing)
+        image = _photograph(image, camera, sensing, shot.place if shot.clips else None)
     sensed = None
     if sensor is not None and config.dense:
         sensed = _sense(front, ground, sensor, shot, skin, sensing)
@@ -281,15 +281,16 @@ def _photograph_pairs(config: SynthConfig, domain: Domain, image: Tensor, genera
     camera = _choose_camera(config, domain, generator)
     if camera is None:
         return apply_effects(image, draw_effects(generator, len(image), config.size, config.effects))
-    draw = draw_colour(generator, len(image), image.shape[-1], camera)
-    return sense_colour(image.clamp_(0.0, 1.0), camera, draw).mul_(255.0).round_().div_(255.0)
+    return _photograph(image, camera, generator)
 
 
-def _photograph(image: Tensor, camera: ColourCamera, shot: Shot, generator: np.random.Generator) -> Tensor:
-    """What the camera makes of displayed pictures `(B, 3, S, S)`, rounded to 8 bits."""
+def _photograph(
+    image: Tensor, camera: ColourCamera, generator: np.random.Generator, place: np.ndarray | None = None
+) -> Tensor:
+    """What the camera makes of displayed pictures `(B, 3, S, S)`, rounded to 8 bits; those of a `place (B,)` are frames of a clip."""
     draw = draw_colour(generator, len(image), image.shape[-1], camera)
-    if shot.clips:
-        draw = draw.steady(shot.place)
+    if place is not None:
+        draw = draw.steady(place)
     return sense_colour(image.clamp_(0.0, 1.0), camera, draw).mul_(255.0).round_().div_(255.0)
 
 

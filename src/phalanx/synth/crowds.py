@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.records import map_fields
 from phalanx.hand.model import HandPose
 from phalanx.synth.frames_config import FramesConfig
+from phalanx.synth.holding import grasp_bank, placed_in_hands
 from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.body import paint_bodies
 from phalanx.synth.paint.body_look import BodyLook, draw_body_looks, match_sleeves
@@ -31,6 +33,10 @@ from phalanx.synth.scene.gathering import Gathering
 from phalanx.synth.sense.depth_noise import draw_depth_noise
 from phalanx.synth.sense.depth_sensor import sense_depth
 from phalanx.synth.sense.sensors import DEPTH_SENSORS, DepthSensor
+from phalanx.synth.things.models import things_bank
+from phalanx.synth.things.paint import paint_things
+
+_COARSE = 200  # pixels: up to this size backgrounds are painted pixel by pixel
 
 
 @dataclass
@@ -74,6 +80,7 @@ def paint_crowd(
     look = _draw_looks(config, domain, gathering, dressing)
     canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device))
     _put_tables(config, domain, canvas, gathering, K, light, lighting)
+    _put_things(config, canvas, gathering, K, light, mean)
     hands, joints, vertices = _paint_hands(config, gathering, look, light, mean, device)
     for each in hands:
         canvas.put(int(gathering.frame[each.hand // 2]), each.layer, each.left, each.top, 1 + each.hand, each.bare)
@@ -89,8 +96,13 @@ def _surroundings(
     standing: np.random.Generator,
     device: torch.device,
 ) -> tuple[Tensor, LightDraw]:
-    """What lies behind people `(B, 3, H, W)`, linear, and the light of each frame."""
-    frames, side = len(gathering.K), max(config.width, config.height)
+    """What lies behind people `(B, 3, H, W)`, linear, and the light of each frame.
+
+    In large frames it is painted at half their size and enlarged: tiles and panoramas are no finer.
+    """
+    step = 2 if min(config.width, config.height) > _COARSE else 1
+    width, height = config.width // step, config.height // step
+    frames, side = len(gathering.K), max(width, height)
     tiles = _tiles(config, domain, device)
     square = backgrounds(draw_backgrounds(generator, frames, config.tiles), tiles, side).square_()
     light = domain.light(draw_light(generator, frames))
@@ -100,15 +112,20 @@ def _surroundings(
         to_camera = to_frame(gathering.down, draw.heading)
         light = stand_in(light, draw, bank, to_camera, np.zeros(frames, bool))
         K = gathering.K.to(device).clone()  # the frame lies in the middle of a square
-        K[:, 0, 2] += 0.5 * (side - config.width)
-        K[:, 1, 2] += 0.5 * (side - config.height)
+        K[:, :2, 2] += 0.5
+        K[:, :2] /= step
+        K[:, 0, 2] += (side - width) // 2 - 0.5
+        K[:, 1, 2] += (side - height) // 2 - 0.5
         distance = _distances(gathering)
         look_around(square, draw, bank, light, to_camera, K, distance)
         factor = exposures(square, light, draw)
         square.mul_(torch.as_tensor(factor, device=device)[:, :, None, None])
         light = exposed(light, factor)
-    top, left = (side - config.height) // 2, (side - config.width) // 2
-    return square[:, :, top : top + config.height, left : left + config.width].contiguous(), light
+    top, left = (side - height) // 2, (side - width) // 2
+    behind = square[:, :, top : top + height, left : left + width]
+    if step > 1:
+        behind = F.interpolate(behind, scale_factor=step, mode="bilinear", align_corners=False)
+    return behind.contiguous(), light
 
 
 def _tiles(config: FramesConfig, domain: Domain, device: torch.device) -> tuple[Tensor, ...]:
@@ -175,6 +192,25 @@ def _paint_hands(
     return paint_crowd_hands(
         pose, scale, left, gathering.K.to(device)[owner], config.width, config.height, drawn, mean[owner]
     )
+
+
+def _put_things(
+    config: FramesConfig, canvas: Canvas, gathering: Gathering, K: Tensor, light: LightDraw, mean: Tensor
+) -> None:
+    """What people hold, in place."""
+    rows = np.flatnonzero(gathering.held >= 0)
+    if not len(rows):
+        return
+    bank = grasp_bank(config.things)
+    things = things_bank(config.things, str(K.device))
+    pose = gathering.hands[torch.as_tensor(rows)]
+    scale = torch.as_tensor(np.repeat(gathering.scale, 2)[rows])
+    frame = np.repeat(gathering.frame, 2)[rows]
+    grasps = bank.usable[gathering.held[rows]]
+    placed = placed_in_hands(bank, grasps, frame, pose, scale, gathering.left[rows], things.centre[:, 0])
+    layer = paint_things(placed, things, K, config.height, config.width, light, mean)
+    for i in np.unique(frame):
+        canvas.put(int(i), map_fields(layer, lambda value, i=i: value[i : i + 1]), 0, 0)
 
 
 def _put_tables(

@@ -15,6 +15,7 @@ from phalanx.data.frames import Frames
 from phalanx.synth.chunks import one_thread
 from phalanx.synth.crowds import CrowdPicture, chosen_sensor, paint_crowd, sense_crowd
 from phalanx.synth.frames_config import FramesConfig
+from phalanx.synth.holding import grasp_bank
 from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.compose import develop
 from phalanx.synth.paint.surface import hand
@@ -75,8 +76,17 @@ def _make(config: FramesConfig, seed: int, index: int, device: torch.device) -> 
     """The stages in their order; each has a generator of its own."""
     scene, dressing, lighting, standing, sensing = (stream_generator(seed, index, _KEY, k) for k in range(5))
     domain = DOMAINS[config.domain]
+    grasps = grasp_bank(config.things)
     gathering = draw_gathering(
-        scene, body("cpu")[0], hand("cpu")[0], config.chunk, config.people, config.width, config.height, domain.build
+        scene,
+        body("cpu")[0],
+        hand("cpu")[0],
+        config.chunk,
+        config.people,
+        config.width,
+        config.height,
+        domain.build,
+        grasps=grasps.angles[grasps.usable],
     )
     picture = paint_crowd(config, gathering, dressing, lighting, standing, device)
     effects = draw_effects(sensing, config.chunk, _SHARPNESS, config.effects)

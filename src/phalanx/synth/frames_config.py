@@ -35,6 +35,8 @@ class FramesConfig:
     """Folder of HDR panoramas that people stand in; none: those of the package."""
     panorama_share: float = 0.6
     """Share of the frames that are in a panorama."""
+    things: Path | None = None
+    """Folder of models that people may hold, besides those of the package."""
     tiles: int = 160
     """Number of background tiles kept in memory."""
     skins: int = 16

@@ -15,6 +15,7 @@ from phalanx.hand.skeleton import FOREARM
 from phalanx.synth.config import SynthConfig
 from phalanx.synth.crowds import CrowdPicture, chosen_sensor, paint_crowd, sense_crowd
 from phalanx.synth.frames_config import FramesConfig
+from phalanx.synth.holding import grasp_bank
 from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.canvas import window
 from phalanx.synth.paint.compose import develop
@@ -56,6 +57,7 @@ def make_pairs(
         photograph_share=config.photograph_share,
         panoramas=config.panoramas,
         panorama_share=config.panorama_share,
+        things=config.things,
         tiles=config.tiles,
         skins=config.skins,
     )
@@ -76,6 +78,7 @@ def _both_ways(values: Tensor) -> Tensor:
 def _draw(config: SynthConfig, domain: Domain, generator: np.random.Generator, nearest: float) -> Gathering:
     """Persons of whom at least one hand is wholly in the frame, and none too near."""
     model = hand("cpu")[0]
+    grasps = grasp_bank(config.things)
     kept: list[Gathering] = []
     missing = config.hands
     while missing > 0:
@@ -90,6 +93,7 @@ def _draw(config: SynthConfig, domain: Domain, generator: np.random.Generator, n
             domain.build,
             _KINDS[config.scene],
             one_size=True,
+            grasps=grasps.angles[grasps.usable],
         )
         chosen = np.flatnonzero(_usable(model, drawn, config.size, nearest))[:missing]
         if len(chosen):

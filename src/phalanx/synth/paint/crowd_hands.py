@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from phalanx.synth.paint.flesh import FleshDraw, flush, tendons
 from phalanx.synth.paint.light import LightDraw, light_vertices
 from phalanx.synth.paint.shade import Look, render, texture_side
 from phalanx.synth.paint.skin import skin_bank
+from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
 from phalanx.synth.paint.surface import Topology, hand
 
 _SIDES = (32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 768, 896, 1024, 1280, 1536, 2048, 4096)
@@ -183,7 +185,7 @@ def _render(
         centre = cut[i, 0, 2] - x
         cut[i, 0, 2] = side - 1 - centre if left[number] else centre
         cut[i, 1, 2] -= y
-    bank = skin_bank(drawn.skins, texture_side(side), str(vertices.device))
+    bank = _bank(drawn.skins, texture_side(side), str(vertices.device))
     picture = render(vertices[index], cut, side, topology, _rows(look, index, rows), bank)
     flip = torch.as_tensor(left[rows], device=vertices.device)
     picture = map_fields(picture, lambda value: torch.where(flip.view(-1, *(1,) * (value.ndim - 1)), value.flip(-1), value))
@@ -199,6 +201,17 @@ def _render(
         )
         for i, number in enumerate(rows)
     ]
+
+
+@lru_cache(maxsize=8)
+def _bank(skins: int, side: int, device: str) -> Tensor:
+    """`skin_bank` at any side: of the finest, averaged down, so that skins are painted once for hands of all sizes."""
+    finest = skin_bank(skins, TEXTURE_SIDE, device)
+    step = TEXTURE_SIDE // side
+    if step == 1:
+        return finest
+    texels = finest.view(torch.uint8).view(skins, side, step, side, step, 8)
+    return texels.float().mean((2, 4)).round_().to(torch.uint8).view(torch.int64)[..., 0].contiguous()
 
 
 def _rows(look: Look, index: Tensor, rows: list[int]) -> Look:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.synth.paint.compose import Layer
-from phalanx.synth.scene.crowd import Table
+
+
+@dataclass
+class Table:
+    """A table in the frame of a camera.
+
+    Attributes:
+        point, normal: (3,) the middle of its top, and upwards; across, along: (3,) unit vectors of its sides.
+        half: half its width and depth in metres.
+    """
+
+    point: np.ndarray
+    normal: np.ndarray
+    across: np.ndarray
+    along: np.ndarray
+    half: tuple[float, float]
 
 
 def paint_table(table: Table, K: Tensor, height: int, width: int, lit: np.ndarray, texture: Tensor, metres: float) -> Layer:

@@ -17,22 +17,6 @@ _APART = 0.5  # metres between the middles of people
 
 
 @dataclass
-class Table:
-    """A table in the frame of a camera.
-
-    Attributes:
-        point, normal: (3,) the middle of its top, and upwards; across, along: (3,) unit vectors of its sides.
-        half: half its width and depth in metres.
-    """
-
-    point: np.ndarray
-    normal: np.ndarray
-    across: np.ndarray
-    along: np.ndarray
-    half: tuple[float, float]
-
-
-@dataclass
 class Crowd:
     """P people before one camera.
 

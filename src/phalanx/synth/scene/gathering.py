@@ -12,10 +12,11 @@ from torch import Tensor
 from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.synth.body.model import BodyModel, BodySurface
+from phalanx.synth.paint.table import Table
 from phalanx.synth.scene.body_joints import body_joints
-from phalanx.synth.scene.crowd import KINDS, Crowd, Table, draw_camera, draw_crowd, person_to_world
+from phalanx.synth.scene.crowd import KINDS, Crowd, draw_camera, draw_crowd, person_to_world
 from phalanx.synth.scene.hands import draw_shapes
-from phalanx.synth.scene.postures import Stance, Trunks, draw_trunks, pose_people
+from phalanx.synth.scene.postures import Beside, Stance, Trunks, draw_trunks, pose_people
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
@@ -32,6 +33,7 @@ class Gathering:
         hands: 2 P right hands, a right and a left one of each person by turns, of the model's size (`scale` them about the wrist); left
             ones in the mirror images of the cameras' frames.
         tables: of each frame, or none.
+        held: (2 P,) number of the grasp of each hand, -1: it holds nothing.
     """
 
     K: Tensor
@@ -42,6 +44,7 @@ class Gathering:
     body: BodySurface
     hands: HandPose
     tables: list[Table | None]
+    held: np.ndarray
 
     def __getitem__(self, frames: np.ndarray) -> Gathering:
         """The chosen frames, of which each has one person."""
@@ -56,6 +59,7 @@ class Gathering:
             map_fields(self.body, lambda value: value[rows]),
             self.hands[pairs],
             [self.tables[i] for i in frames],
+            self.held[pairs.numpy()],
         )
 
     @property
@@ -75,6 +79,7 @@ def concatenate_gatherings(parts: Sequence[Gathering]) -> Gathering:
         join_fields([part.body for part in parts]),
         concatenate_poses([part.hands for part in parts]),
         [table for part in parts for table in part.tables],
+        np.concatenate([part.held for part in parts]),
     )
 
 
@@ -89,6 +94,7 @@ def draw_gathering(
     build: int = 0,
     kinds: Sequence[str] = tuple(KINDS),
     one_size: bool = False,
+    grasps: np.ndarray | None = None,
 ) -> Gathering:
     """Draw the people of `frames` frames of `width` x `height` pixels.
 
@@ -97,6 +103,7 @@ def draw_gathering(
         build: as in `hands.draw_shapes`.
         kinds: of pictures, from `crowd.KINDS`.
         one_size: whether people have the sizes of the models, as poses alone tell them.
+        grasps: (M, 23) angles in degrees of hands that hold something; none: nobody does.
     """
     crowds = [draw_crowd(generator, people, kinds) for _ in range(frames)]
     if one_size:
@@ -126,9 +133,10 @@ def draw_gathering(
         [kinds[i] for i in owner],
         (-table - necks[:, 1]) / scale,
         np.einsum("pji,pj->pi", turn, at[owner] - necks) / scale[:, None],
+        _beside(owner, turn, necks, scale),
     )
     shapes = draw_shapes(generator, len(owner), build).repeat_interleave(2, 0)
-    posed = pose_people(generator, body, hand, trunks, stance, shapes)
+    posed = pose_people(generator, body, hand, trunks, stance, shapes, grasps)
     to_camera = rotation[owner] @ turn
     moved = np.einsum("pij,pj->pi", rotation[owner], necks - at[owner])
     return Gathering(
@@ -140,7 +148,19 @@ def draw_gathering(
         _placed_bodies(posed.surface, to_camera, moved, scale),
         _placed_hands(posed.hands, to_camera, moved, scale),
         [_table(generator, crowd, necks[owner == i], at[i], rotation[i]) for i, crowd in enumerate(crowds)],
+        posed.held,
     )
+
+
+def _beside(owner: np.ndarray, turn: np.ndarray, necks: np.ndarray, scale: np.ndarray) -> list[Beside]:
+    """Neighbours within a metre, one pair after the other."""
+    found = []
+    for one in range(len(owner) - 1):
+        other = one + 1
+        if owner[one] == owner[other] and np.linalg.norm(necks[other] - necks[one]) < 1.0:
+            place = turn[one].T @ (necks[other] - necks[one]) / scale[one]
+            found.append(Beside(one, other, turn[one].T @ turn[other], place, float(scale[other] / scale[one])))
+    return found
 
 
 def _forearms(body: BodyModel, trunks: Trunks) -> np.ndarray:

@@ -23,11 +23,12 @@ from phalanx.synth.body.model import EXPRESSIONS, BodyModel, BodyPose, BodySurfa
 from phalanx.synth.scene.arms import Arms, reach, unit
 from phalanx.synth.scene.body_joints import BodyJoints, body_joints
 from phalanx.synth.scene.hands import about_axis
-from phalanx.synth.scene.targets import Anchors, Target, draw_targets, hanging, joined, style_angles, upon
+from phalanx.synth.scene.targets import Anchors, Target, draw_targets, hanging, held, joined, style_angles, upon
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 _POSE_SEED = 20_261_130
 _POSES = 768  # finger poses kept in memory
+_HOLD = 0.2  # share of the hands that lie on nothing and hold something
 _PUSHES = 2  # times that hands are moved out of bodies
 _TWIST = (0.1, 1.0)  # of the forearm's turn, at its elbow and beyond
 _FLESH = 0.009  # metres: half a finger
@@ -49,6 +50,17 @@ class Trunks:
 
 
 @dataclass
+class Beside:
+    """Somebody `other` beside a `person`, in whose frame points of the other's frame are `scale * turn @ point + place`."""
+
+    person: int
+    other: int
+    turn: np.ndarray
+    place: np.ndarray
+    scale: float
+
+
+@dataclass
 class Stance:
     """What P people find around them, in their own frames, in metres of bodies of the model's size.
 
@@ -56,20 +68,23 @@ class Stance:
         kind: P names in `targets.SHARES`.
         table: (P,) height of a table before them, NaN: none.
         camera: (P, 3) where the camera is.
+        beside: pairs of people who stand side by side.
     """
 
     kind: list[str]
     table: np.ndarray
     camera: np.ndarray
+    beside: list[Beside]
 
 
 @dataclass
 class People:
     """P posed people in their own frames, of the model's size: their bodies, and 2 P right hands, a right and a left one of each person
-    by turns, left ones in the mirror."""
+    by turns, left ones in the mirror; `held (2 P,)` are the numbers of their grasps, -1: of none."""
 
     surface: BodySurface
     hands: HandPose
+    held: np.ndarray
 
 
 @lru_cache(maxsize=1)
@@ -95,16 +110,29 @@ def draw_trunks(generator: np.random.Generator, body: BodyModel, sitting: np.nda
 
 
 def pose_people(
-    generator: np.random.Generator, body: BodyModel, hand: HandModel, trunks: Trunks, stance: Stance, shapes: Tensor
+    generator: np.random.Generator,
+    body: BodyModel,
+    hand: HandModel,
+    trunks: Trunks,
+    stance: Stance,
+    shapes: Tensor,
+    grasps: np.ndarray | None = None,
 ) -> People:
-    """What people do with their arms; `shapes (2 P, 10)` of their hands."""
+    """What people do with their arms.
+
+    Args:
+        shapes: (2 P, 10) of their hands.
+        grasps: (M, 23) angles in degrees of hands that hold something; none: nobody does.
+    """
     joints, trunk = body_joints(body), trunks.surface
     anchors = _anchors(body, joints, trunks, stance)
     targets: list[Target] = []
     for kind, right, left in zip(stance.kind, anchors[::2], anchors[1::2], strict=True):
         targets += draw_targets(generator, kind, right, left)
     _meet(generator, targets, anchors)
+    _touch_others(generator, targets, anchors, stance.beside)
     angles = np.stack([style_angles(generator, target.style, finger_poses()) for target in targets])
+    held = _take_things(generator, targets, angles, grasps)
     loose = generator.normal(0, 0.12, len(targets))
     arms = _reach(joints, trunk, anchors, targets, loose)
     _lay_on_arms(generator, targets, arms)
@@ -113,7 +141,22 @@ def pose_people(
         _push_out(hand, shapes, angles, arms, targets, anchors)
     arms = _reach(joints, trunk, anchors, targets, loose)
     rotations = _with_arms(joints, trunk, trunks.pose.rotations, arms)
-    return People(body(replace(trunks.pose, rotations=rotations)), _hands(angles, arms, shapes))
+    return People(body(replace(trunks.pose, rotations=rotations)), _hands(angles, arms, shapes), held)
+
+
+def _take_things(
+    generator: np.random.Generator, targets: list[Target], angles: np.ndarray, grasps: np.ndarray | None
+) -> np.ndarray:
+    """Some of the free hands hold something: their grasps (N,), -1 for none; `angles (N, 23)` change in place."""
+    chosen, which = generator.random(len(targets)) < _HOLD, generator.integers(0, 1 << 30, len(targets))
+    held = np.full(len(targets), -1)
+    if grasps is None or not len(grasps):
+        return held
+    for i, target in enumerate(targets):
+        if chosen[i] and not target.contact and target.style in ("any", "hanging"):
+            held[i] = which[i] % len(grasps)
+            angles[i] = grasps[held[i]]
+    return held
 
 
 def _draw_expressions(generator: np.random.Generator, count: int) -> np.ndarray:
@@ -211,6 +254,32 @@ def _meet(generator: np.random.Generator, targets: list[Target], anchors: list[A
             targets[left] = joined(generator, body, middle, up, style)
         elif chance < 0.27:  # one hand alone is seen, the other hangs
             targets[left if generator.random() < 0.5 else right] = hanging(generator, body)
+
+
+def _touch_others(
+    generator: np.random.Generator, targets: list[Target], anchors: list[Anchors], beside: list[Beside]
+) -> None:
+    """Some hands lie on a shoulder of somebody beside, or hold their hand."""
+    for pair in beside:
+        chance = generator.random()
+        side = 1 if pair.place[0] > 0 else 0  # the arm on the other's side
+        flip = MIRROR if side else np.ones(3)
+        own, body = 2 * pair.person + side, anchors[2 * pair.person + side]
+        if chance < 0.12:
+            shoulders = [anchors[2 * pair.other + k].shoulder * (MIRROR if k else 1.0) for k in (0, 1)]
+            points = [(pair.scale * pair.turn @ point + pair.place) * flip for point in shoulders]
+            point = min(points, key=lambda place: float(np.linalg.norm(place - body.shoulder)))
+            if np.linalg.norm(point - body.shoulder) < 0.95 * body.reach:
+                point = point + [generator.normal(0, 0.02), -0.055, 0.0]
+                targets[own] = upon(generator, point, np.array([0.1, -1.0, 0.1]), np.array([-0.5, 0.2, -0.8]))
+        elif chance < 0.2:
+            other = 2 * pair.other + 1 - side
+            theirs = anchors[other]
+            middle = 0.5 * (body.shoulder * flip + pair.place + pair.scale * pair.turn @ (theirs.shoulder * (1 if side else MIRROR)))
+            middle = middle + [0.0, 0.48, -0.05]
+            back = pair.turn.T @ (middle - pair.place) / pair.scale
+            targets[own] = held(generator, body, middle * flip)
+            targets[other] = held(generator, theirs, back * (1 if side else MIRROR))
 
 
 def _lay_on_arms(generator: np.random.Generator, targets: list[Target], arms: Arms) -> None:

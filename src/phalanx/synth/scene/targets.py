@@ -257,6 +257,13 @@ def joined(generator: np.random.Generator, body: Anchors, middle: np.ndarray, up
     return Target(_at(middle + [-0.006, 0.0, 0.0], palm, PALM), palm, style, True)
 
 
+def held(generator: np.random.Generator, body: Anchors, middle: np.ndarray) -> Target:
+    """In the hand of somebody at one's side, at `middle`."""
+    out = unit(np.array([-1.0, 0.0, generator.normal(0, 0.2)]))
+    palm = frame(_about(generator, (-0.15, 1.0, -0.3), 0.1), out)
+    return Target(_at(middle - 0.008 * out, palm, PALM), palm, "clasping", True)
+
+
 def upon(generator: np.random.Generator, point: np.ndarray, normal: np.ndarray, fingers: np.ndarray) -> Target:
     """On something of another arm or person: the palm at `point`, against the outward `normal`."""
     palm = frame(unit(fingers + generator.normal(0, 0.15, 3)), unit(-normal + generator.normal(0, 0.1, 3)))
