@@ -34,9 +34,17 @@ from phalanx.synth.body.model import EXPRESSIONS, JOINT, JOINT_NAMES, MIRRORED
 ROOT = Path(__file__).parents[1]
 TO_BODY = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # left, back, up -> left, down, back
 FLIP = np.array([-1.0, 1.0, 1.0])
+EYE = (-0.029, -0.13, 0.741)  # of the average body, in anny's axes
 CUT = 0.045  # metres above the wrist where the body's forearm ends
 YEARS = (8.0, 75.0)
-JOINT_EMPHASIS = 6.0  # joints count this much more than a vertex in the principal components
+FACE_CHANGES = (  # of one's own, beside sex, age and origin; those that begin with "r-" go for both sides
+    *("head-scale-horiz-incr", "head-scale-vert-incr", "head-scale-depth-incr", "head-fat-incr", "head-age-incr"),
+    *("forehead-scale-vert-incr", "chin-height-incr", "chin-width-incr", "chin-jaw-drop-incr", "chin-prominent-incr"),
+    *("nose-scale-horiz-incr", "nose-scale-vert-incr", "nose-scale-depth-incr", "nose-hump-incr", "nose-volume-incr"),
+    *("mouth-scale-horiz-incr", "mouth-lowerlip-volume-incr", "mouth-upperlip-volume-incr", "neck-scale-horiz-incr"),
+    *("r-ear-scale-incr", "r-ear-wing-incr", "r-cheek-volume-incr", "r-cheek-bones-incr", "r-eye-scale-incr"),
+)
+JOINT_EMPHASIS, HEAD_EMPHASIS = 6.0, 3.0  # these count this much more in the principal components
 
 # Joint: the bone at whose head it lies, and the bones whose skin it moves (prefixes; sides come by themselves).
 BONES = {
@@ -79,16 +87,23 @@ def anny_people(count: int, seed: int) -> dict[str, np.ndarray]:
     from anny.shape_distribution import SimpleShapeDistribution
 
     torch.manual_seed(seed)
-    model = anny.Anny(phenotypes="all", facial_actions="all").to(dtype=torch.float32)
+    changes = [*FACE_CHANGES, *("l" + name[1:] for name in FACE_CHANGES if name.startswith("r-"))]
+    model = anny.Anny(phenotypes="all", facial_actions="all", local_changes=changes).to(dtype=torch.float32)
     labels = list(model.facial_action_labels)
     weights = torch.zeros(len(model.template_vertices), len(model.bone_labels))
     weights.scatter_add_(1, model.vertex_bone_indices.long(), model.vertex_bone_weights.float())
     ages = torch.distributions.Uniform(torch.tensor(YEARS[0]), torch.tensor(YEARS[1]))
     _, drawn = SimpleShapeDistribution(model, ages).sample(count)
+    own = {name: (0.4 * torch.randn(count)).clamp(-1, 1) for name in FACE_CHANGES}
+    own |= {"l" + name[1:]: value for name, value in own.items() if name.startswith("r-")}
     vertices, bones = [], []
     with torch.no_grad():
         for start in range(0, count, 50):
-            out = model(phenotype_kwargs={k: v[start : start + 50].float() for k, v in drawn.items()})
+            part = slice(start, start + 50)
+            out = model(
+                phenotype_kwargs={k: v[part].float() for k, v in drawn.items()},
+                local_changes_kwargs={k: v[part] for k, v in own.items()},
+            )
             vertices.append(out["rest_vertices"])
             bones.append(out["rest_bone_poses"])
         plain = model(facial_actions={labels[0]: torch.zeros(1)})["rest_vertices"][0]
@@ -132,8 +147,7 @@ class Decimation:
     ) -> None:
         self.points, self.uv, self.features, self.importance = points, uv, features, importance
         self.faces: dict[int, list[tuple[int, int]]] = {
-            i: [(int(v), int(t)) for v, t in zip(f, g, strict=True)]
-            for i, (f, g) in enumerate(zip(faces, face_uv, strict=True))
+            i: [(int(v), int(t)) for v, t in zip(f, g, strict=True)] for i, (f, g) in enumerate(zip(faces, face_uv, strict=True))
         }
         self.of: dict[int, set[int]] = defaultdict(set)
         for i, corners in self.faces.items():
@@ -279,8 +293,8 @@ def arm_of(people: dict[str, np.ndarray]) -> tuple[list[int], np.ndarray]:
     return bones, np.flatnonzero(people["weights"][:, bones].astype(np.float32).sum(1) > 0.5)
 
 
-def body_joints(people: dict[str, np.ndarray]) -> np.ndarray:
-    """Joints (N, 26, 3) of all people in the body frame, but with `anny`'s origin; left ones mirror right ones."""
+def body_joints(people: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (N, 26, 3) of all people in the body frame, but with `anny`'s origin; left ones mirror right ones. And their palms' lengths (N,)."""
     names = [str(name) for name in people["bone_names"]]
     heads = people["bones"][:, :, :3, 3].astype(float) @ TO_BODY.T
     joints = np.zeros((len(heads), len(JOINT_NAMES), 3))
@@ -294,17 +308,19 @@ def body_joints(people: dict[str, np.ndarray]) -> np.ndarray:
     arm, vertices = arm_of(people)
     bone_of = {names[i][:-2]: k for k, i in enumerate(arm)}
     weights = people["weights"][vertices][:, arm].astype(float)
+    palms = np.zeros(len(heads))
     for number, body in enumerate(people["vertices"]):
         own = body[vertices].astype(float)
         in_hand, at, directions = to_hand_frame(own, people["bones"][number, arm].astype(float), bone_of)
-        wrist = anatomical_joints(in_hand, at, directions, bone_of, weights)[0]
+        hand = anatomical_joints(in_hand, at, directions, bone_of, weights)
+        palms[number] = np.linalg.norm(hand[9] - hand[0])
         turn, shift = rigid_motion(in_hand, own @ TO_BODY.T)
-        joints[number, JOINT["right_wrist"]] = turn @ wrist + shift
+        joints[number, JOINT["right_wrist"]] = turn @ hand[0] + shift
     elbow, wrist = joints[:, JOINT["right_elbow"]], joints[:, JOINT["right_wrist"]]
     joints[:, JOINT["right_forearm"]] = elbow + 0.4 * (wrist - elbow)
     left = [i for i, name in enumerate(JOINT_NAMES) if name.startswith("left_")]
     joints[:, left] = joints[:, [MIRRORED[i] for i in left]] * FLIP
-    return joints
+    return joints, palms
 
 
 def rigid_motion(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -352,14 +368,16 @@ def importance(people: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray
     average = people["average"]
     head = weights[:, JOINT["head"]] > 0.5
     front = head & (average[:, 1] < -0.095)
-    factor = np.full(len(average), 1.0)
-    factor[weights[:, [JOINT["right_elbow"], JOINT["right_forearm"]]].sum(1) > 0.5] = 3.0
-    factor[weights[:, JOINT["right_ankle"]] > 0.5] = 2.0
-    factor[weights[:, JOINT["right_toes"]] > 0.5] = 3.0
-    factor[head] = 5.0
-    factor[front] = 14.0
-    factor[np.linalg.norm(average - [-0.029, -0.13, 0.741], axis=1) < 0.024] = 24.0
-    factor[people["inside"]] = 0.3
+    lips = np.linalg.norm(people["units"][people["unit_names"].tolist().index("mouthPucker")], axis=1) > 2.5e-3
+    factor = np.full(len(average), 0.5)
+    factor[weights[:, [JOINT["right_elbow"], JOINT["right_forearm"]]].sum(1) > 0.5] = 2.5
+    factor[weights[:, JOINT["right_toes"]] > 0.5] = 2.0
+    factor[head] = 4.0
+    factor[front] = 16.0
+    factor[head & (np.abs(average[:, 0]) > 0.062)] = 12.0  # ears
+    factor[np.linalg.norm(average - EYE, axis=1) < 0.026] = 60.0
+    factor[lips] = 60.0
+    factor[people["inside"]] = np.where(lips, 4.0, 0.3)[people["inside"]]
     return factor
 
 
@@ -380,10 +398,8 @@ def reduce(people: dict[str, np.ndarray], weights: np.ndarray, faces_left: int) 
     hand = beyond & (weights[:, JOINT["right_forearm"]] > 0.3)
     usable = middle & ~np.isin(piece, tongue) & ~hand
     kept = usable[faces].all(1)
-    features = np.concatenate([0.03 * weights, 0.6 * expressions(people).reshape(len(average), -1)], 1)
-    mesh = Decimation(
-        people["mean"], faces[kept], people["face_uv"][kept], people["uv"], features, importance(people, weights)
-    )
+    features = np.concatenate([0.02 * weights, 0.6 * expressions(people).reshape(len(average), -1)], 1)
+    mesh = Decimation(people["mean"], faces[kept], people["face_uv"][kept], people["uv"], features, importance(people, weights))
     print(f"{kept.sum()} faces on the right before decimation")
     mesh.run(faces_left // 2)
     right, right_uv = mesh.result()
@@ -408,7 +424,7 @@ def reduce(people: dict[str, np.ndarray], weights: np.ndarray, faces_left: int) 
 
 
 def hand_motion(people: dict[str, np.ndarray]) -> np.ndarray:
-    """(4, 4) the open hand's rest forearm -> body frame at rest, for the mean shapes.
+    """Rotation (3, 3) from the open hand's forearm at rest to the body frame at rest, for the mean shapes.
 
     Both surfaces are made of the same vertices of `anny`'s arm; the hand's are those that its build kept, in the same order.
     """
@@ -435,13 +451,11 @@ def hand_motion(people: dict[str, np.ndarray]) -> np.ndarray:
     left = np.linalg.norm(template[forearm] @ turn.T + shift - mean[stay][forearm], axis=1)
     print(f"hand's forearm on the body's: mean {left.mean() * 1000:.1f} mm, most {left.max() * 1000:.1f} mm off;")
     print("its wrist from the body's, mm:", ((shift - people["wrist"]) * 1000).round(1).tolist())
-    motion = np.eye(4)
-    motion[:3, :3], motion[:3, 3] = turn, shift
-    return motion
+    return turn
 
 
 def build(path: Path, people: dict[str, np.ndarray], components: int, faces_left: int) -> None:
-    joints = body_joints(people)
+    joints, palms = body_joints(people)
     neck = joints[:, JOINT["neck"], None].copy()
     joints -= neck
     weights = joint_weights(people["weights"].astype(float), people["bone_names"])
@@ -457,14 +471,19 @@ def build(path: Path, people: dict[str, np.ndarray], components: int, faces_left
     weights = np.where(weights < 4e-3, 0, weights)
     count = len(surface)
     template = surface.mean(0)
+    emphasis = 1.0 + (HEAD_EMPHASIS - 1.0) * weights[:, JOINT["head"], None]
     stack = np.concatenate(
-        [(surface - template).reshape(count, -1), JOINT_EMPHASIS * (joints - mean_joints).reshape(count, -1)], 1
+        [
+            ((surface - template) * emphasis).reshape(count, -1),
+            JOINT_EMPHASIS * (joints - mean_joints).reshape(count, -1),
+        ],
+        1,
     )
     _, singular, basis = np.linalg.svd(stack, full_matrices=False)
     deviation = singular[:components] / np.sqrt(count - 1)
     scaled = basis[:components] * deviation[:, None]
     split = 3 * len(stay)
-    shape_basis = scaled[:, :split].reshape(components, -1, 3).transpose(1, 2, 0)
+    shape_basis = scaled[:, :split].reshape(components, -1, 3).transpose(1, 2, 0) / emphasis[..., None]
     joint_basis = (scaled[:, split:] / JOINT_EMPHASIS).reshape(components, -1, 3).transpose(1, 2, 0)
     coefficients = stack @ basis[:components].T / deviation
     sign = np.where(joint_basis[JOINT["right_ankle"], 1] < 0, -1.0, 1.0)  # positive: taller
@@ -484,12 +503,12 @@ def build(path: Path, people: dict[str, np.ndarray], components: int, faces_left
         mirror=mirror.astype(np.int16),
         regions=mesh["regions"].astype(np.uint8),
         hand_to_body=hand_motion(people).astype(np.float32),
+        hand_basis=(coefficients.T @ (palms / palms.mean() - 1.0) / (count - 1)).astype(np.float32),
     )
+    print(f"palms: mean {palms.mean() * 1000:.1f} mm, {100 * palms.std() / palms.mean():.1f} % between people")
     print(f"{len(stay)} vertices, {len(mesh['faces'])} faces, {path.stat().st_size / 1e6:.2f} MB")
     print(f"explained variance of {components}: {(singular[:components] ** 2).sum() / (singular**2).sum():.4f}")
-    print(
-        f"PCA loss over {count} people: mean {error.mean():.1f} mm, 99th percentile {np.percentile(error, 99):.1f} mm"
-    )
+    print(f"PCA loss over {count} people: mean {error.mean():.1f} mm, 99th percentile {np.percentile(error, 99):.1f} mm")
     print(
         "skewness:",
         (coefficients**3).mean(0).round(2).tolist(),
@@ -504,7 +523,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "src/phalanx/synth/assets/body.npz")
     parser.add_argument("--people", type=int, default=600)
-    parser.add_argument("--components", type=int, default=14)
+    parser.add_argument("--components", type=int, default=16)
     parser.add_argument("--faces", type=int, default=4400)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
