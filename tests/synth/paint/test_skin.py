@@ -89,3 +89,23 @@ def test_skins_of_two_ranges_of_tones_do_not_meet():
     assert light.min() > dark.max() + 0.05
     everybody = skin_matrices(generator(2), 4000)[:, :, 0].mean(1)
     assert everybody.max() > light.max() - 0.3 and everybody.min() < dark.min() + 0.3
+
+
+def test_nails_end_in_pale_arched_free_edges(painted):
+    _, texels, fields = painted
+    joints = painted[0].rest_joints.double().numpy()
+    own = (fields["nail"] > 0.5) & (texels.weights[:, 10] > 0.5)  # of the middle finger
+    towards_tip = texels.position[own, 1] - joints[11, 1]
+    far = towards_tip > np.quantile(towards_tip, 0.95)
+    near = (towards_tip > np.quantile(towards_tip, 0.3)) & (towards_tip < np.quantile(towards_tip, 0.7))
+    assert fields["blood"][own][far].mean() < fields["blood"][own][near].mean() - 0.4
+    side = np.abs(texels.position[own, 0] - joints[12, 0])
+    assert fields["height"][own][side < 0.002].mean() > fields["height"][own][side > 0.004].mean() + 1e-4
+
+
+def test_creases_and_spots_of_dark_skin_are_darker_beside_it():
+    matrices = skin_matrices(generator(0), 2000)
+    tone = matrices[:, :, 0].mean(1)
+    dark, light = tone < np.quantile(tone, 0.2), tone > np.quantile(tone, 0.8)
+    for channel in (2, 4):
+        assert matrices[dark][:, :, channel].mean() < 1.3 * matrices[light][:, :, channel].mean() < 0

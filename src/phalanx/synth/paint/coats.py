@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from phalanx.synth.paint.worn import Item, chosen, places_of_texels, places_of_vertices
+from phalanx.synth.paint.worn import Item, places_of_texels, places_of_vertices
 
 _STEEPEST = 0.8  # metres of height per unit of UV: seams of the texture have no slope
 
 
-def heights(items: Sequence[Item], sleeved: Tensor) -> Tensor:
-    """Metres `(V,)` by which items stand off the hand model's vertices.
+def heights(items: Sequence[Item], sleeved: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of each item that the mesh can show: the vertices that it covers, by number (N,), and the metres (N,) by which it stands off.
 
     Args:
         items: what one hand wears.
         sleeved: (V,) 1 where a sleeve covers it, else 0.
     """
     at = places_of_vertices(sleeved.device)
-    total = torch.zeros_like(sleeved)
     for item in items:
-        which = item.where(at).nonzero()[:, 0]
+        which = item.where(at).nonzero()[:, 0] if item.on_mesh else ()
         if len(which):
-            coat = item.coat(chosen(at, which))
+            coat = item.coat(at.chosen(which))
             seen = 1.0 if item.over_sleeve else 1.0 - sleeved.index_select(0, which)
-            total.index_add_(0, which, coat.cover * coat.height * seen)
-    return total
+            yield which, coat.cover * coat.height * seen
 
 
 def paint_coats(
     items: Sequence[Item],
+    own: Tensor,
     albedo: Tensor,
     shine: Tensor,
     slope: Tensor,
@@ -41,29 +40,35 @@ def paint_coats(
     side: int,
     grain: float,
 ) -> None:
-    """Paint what one hand wears on N points of it, in place.
+    """Paint what one hand wears on its points, in place.
 
     Args:
         items: what it wears, the outermost last.
-        albedo: (3, N) log reflectance; shine: (N,) what it mirrors; slope: (N,) how much it leans from the light.
-        relief: (2, N) how light leans along u and v.
-        cloth: (N,) how much of each point is a sleeve.
-        texel: (N,) flat number in a texture of `side` texels.
+        own: (N,) numbers of its points among T.
+        albedo: (3, T) log reflectance; shine: (T,) what they mirror; slope: (T,) how much they lean from the light.
+        relief: (2, T) how light leans along u and v.
+        cloth: (T,) how much of each point is a sleeve.
+        texel: (T,) flat number in a texture of `side` texels.
         grain: metres that a pixel shows.
     """
-    at = places_of_texels(texel, side, grain)
+    at = places_of_texels(texel.index_select(0, own), side, grain)
     for item in items:
         which = item.where(at).nonzero()[:, 0]
         if not len(which):
             continue
-        coat = item.coat(chosen(at, which))
-        cover = coat.cover if item.over_sleeve else coat.cover * (1.0 - cloth.index_select(0, which))
-        own = texel.index_select(0, which)
-        lean = torch.zeros_like(cover)
-        for axis, step in ((0, 1), (1, side)):
-            beside = places_of_texels((own + step).clamp_max(side * side - 1), side, grain)
-            rise = (item.coat(beside).height - coat.height) * side
-            lean += rise.clamp_(-_STEEPEST, _STEEPEST) * relief[axis].index_select(0, which)
-        albedo[:, which] = torch.lerp(albedo[:, which], coat.colour, cover)
-        shine[which] = torch.lerp(shine[which], coat.gloss, cover)
-        slope[which] = torch.lerp(slope[which], lean, cover)
+        points = own.index_select(0, which)
+        here, count = texel.index_select(0, points), len(points)
+        # A texel further towards the light: one evaluation gives the slope, too.
+        lean = relief.index_select(1, points)
+        steep = torch.hypot(lean[0], lean[1]).clamp_min_(1e-9)
+        step = (lean / steep).round()  # (2, N) of -1, 0, 1
+        beside = (here + (step[0] + side * step[1]).long()).clamp_(0, side * side - 1)
+        coat = item.coat(places_of_texels(torch.cat([here, beside]), side, grain))
+        cover = coat.cover[:count]
+        if not item.over_sleeve:
+            cover = cover * (1.0 - cloth.index_select(0, points))
+        if not coat.film:
+            rise = (coat.height[count:] - coat.height[:count]) * (side / torch.hypot(step[0], step[1]))
+            for values, wanted in ((shine, coat.gloss[:count]), (slope, rise.clamp_(-_STEEPEST, _STEEPEST) * steep)):
+                values.index_copy_(0, points, torch.lerp(values.index_select(0, points), wanted, cover))
+        albedo.index_copy_(1, points, torch.lerp(albedo.index_select(1, points), coat.colour[:, :count], cover))

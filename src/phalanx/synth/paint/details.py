@@ -10,9 +10,15 @@ from phalanx.synth.paint.cloth import FABRICS
 from phalanx.synth.paint.dress import DressDraw
 from phalanx.synth.paint.gloves import draw_glove
 from phalanx.synth.paint.jewellery import METALS, Bandage, Ring, Wristband
+from phalanx.synth.paint.tattoos import Tattoo, draw_tattoo
 from phalanx.synth.paint.worn import Item
 
-_GLOVES, _MORE_RINGS, _BANDAGES = 0.046, 0.04, 0.03  # shares of hands; gloves beside those that are drawn as sleeves
+_GLOVES, _MORE_RINGS, _BANDAGES, _TATTOOS = (
+    0.046,
+    0.04,
+    0.03,
+    0.05,
+)  # shares of hands; gloves beside those that are drawn as sleeves
 _STONES = np.array(
     [[0.85, 0.9, 0.95], [0.45, 0.01, 0.03], [0.02, 0.05, 0.4], [0.01, 0.25, 0.08], [0.01, 0.01, 0.01], [0.1, 0.5, 0.5]]
 )
@@ -41,10 +47,16 @@ def draw_details(generator: np.random.Generator, plain: DressDraw) -> DressDraw:
             mine += _draw_rings(generator)
         if generator.random() < _BANDAGES:
             mine.append(_draw_bandage(generator))
+        if generator.random() < _TATTOOS:
+            mine = [*(draw_tattoo(generator) for _ in range(int(generator.integers(1, 4)))), *mine]
         gloved = generator.random() < _GLOVES or edge[i] > 1.0
         if gloved:
             glove = draw_glove(generator)
-            kept = [item for item in mine if isinstance(item, Wristband) and item.middle + item.case < glove.cuff]
+            kept = [
+                item
+                for item in mine
+                if isinstance(item, Tattoo) or (isinstance(item, Wristband) and item.middle + item.case < glove.cuff)
+            ]
             mine = [*kept, glove]
             if edge[i] > 1.0:
                 edge[i] = -9.0 if generator.random() < 0.45 else generator.triangular(-0.2, -0.03, 0.008)

@@ -199,6 +199,8 @@ def _put_on(vertices: Tensor, surface: HandSurface, rest_normals: Tensor, draw: 
     """Let what hands wear beside sleeves stand off their `vertices (B, V, 3)`, in place; `sleeved (B, V)` is 1 under a sleeve."""
     weights = hand(str(vertices.device))[0].skin_weights
     for owner, items in draw.worn_by().items():
-        turn = (weights @ surface.transforms[owner, :, :3, :3].flatten(1)).unflatten(1, (3, 3))  # (V, 3, 3)
-        normals = F.normalize((turn @ rest_normals[..., None])[..., 0], dim=1)
-        vertices[owner] += heights(items, sleeved[owner])[:, None] * normals
+        turns = surface.transforms[owner, :, :3, :3].flatten(1)  # (17, 9)
+        for which, height in heights(items, sleeved[owner]):
+            turn = (weights.index_select(0, which) @ turns).unflatten(1, (3, 3))
+            normals = F.normalize((turn @ rest_normals.index_select(0, which)[..., None])[..., 0], dim=1)
+            vertices[owner].index_add_(0, which, height[:, None] * normals)

@@ -48,6 +48,7 @@ class Glove:
     second: np.ndarray
     turn: float
     over_sleeve: bool
+    on_mesh: bool = True
 
     def where(self, at: Places) -> Tensor:
         """As `Item` has it."""

@@ -39,6 +39,7 @@ class Ring:
     stone: np.ndarray | None
     radius: float
     over_sleeve: bool = False
+    on_mesh: bool = False
 
     def _offset(self, at: Places) -> Tensor:
         """Metres along the finger from the middle of the ring."""
@@ -95,6 +96,11 @@ class Wristband:
     hands: bool
     turn: float
     over_sleeve: bool = False
+
+    @property
+    def on_mesh(self) -> bool:
+        """As `Item` has it: cases of watches are."""
+        return self.case > 0
 
     def where(self, at: Places) -> Tensor:
         """As `Item` has it."""
@@ -160,6 +166,7 @@ class Bandage:
     wraps: float
     lean: float
     over_sleeve: bool = False
+    on_mesh: bool = True
 
     def _inside(self, at: Places) -> Tensor:
         """Metres from the nearer end."""

@@ -221,11 +221,12 @@ def _colour(points: _Points, values: Tensor, look: Look, bank: Tensor, rows: sli
     weave = torch.as_tensor(look.dress.weave[rows], device=cloth.device)
     paint_cloth(albedo, slope, relief, cover, texel, weave, points.picture, side)
     worn = look.dress.worn_by()
-    for i, begin, end in points.runs:
-        if rows.start + i in worn and end > begin:
-            own = slice(begin, end)
-            at = (albedo[:, own], shine[own], slope[own], relief[:, own], cloth[own], texel[own])
-            paint_coats(worn[rows.start + i], *at, side, float(grain[i]))
+    for owner in range(rows.start, rows.stop):
+        if owner in worn:
+            runs = [torch.arange(begin, end) for i, begin, end in points.runs if rows.start + i == owner]
+            own = torch.cat(runs).to(cloth.device)
+            cell = float(grain[owner - rows.start])
+            paint_coats(worn[owner], own, albedo, shine, slope, relief, cloth, texel, side, cell)
     shine.mul_((1.0 - _GLINT * slope).clamp_(0.2, 3.0))
     for c, softness in enumerate(_RELIEF_SEEN):
         diffuse[c].mul_((1.0 - softness * slope).clamp_(0.35, 1.8))

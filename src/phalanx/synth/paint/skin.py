@@ -113,12 +113,14 @@ def skin_matrices(generator: np.random.Generator, batch: int, tones: tuple[float
     base = base + generator.normal(0, 0.06, (batch, 1)) * np.array([0.2, 0.0, -1.0])
     base = base + generator.normal(0, 0.05, (batch, 1))
     base = base + _kept_within(base, tones)[:, None]
-    lacking = np.clip((0.1 + 0.62 * dark) * uniform(0.7, 1.2), 0.0, 0.75)  # melanin that the palm lacks
+    lacking = np.clip((0.1 + 0.72 * dark) * uniform(0.75, 1.2), 0.0, 0.82)  # melanin that the palm lacks
     palm = _log_skin(melanin * (1.0 - lacking), blood * uniform(1.0, 1.7)) - plain
-    spot = (_log_skin(melanin + _MELANIN_STEP, blood) - plain) * uniform(0.6, 1.1)[:, None]
+    spot = (_log_skin(1.3 * melanin + _MELANIN_STEP, blood) - plain) * uniform(0.6, 1.1)[:, None]
     spot *= (1.0 + 0.8 * dark)[:, None]  # a darker skin's spots have more melanin
+    spot[:, 2] = np.minimum(spot[:, 2], 0.9 * spot[:, 1])  # the model has little blue left to lose in dark skin
     full = (_log_skin(melanin, blood * _BLOOD_STEP) - plain) * uniform(0.7, 1.3)[:, None]
     cavity = uniform(0.25, 0.55)[:, None] * np.array([-0.7, -1.0, -1.0])
+    cavity = cavity * (1.0 + 0.9 * dark)[:, None]  # creases of dark skin hold more melanin, too
     natural = _log_skin(
         melanin * (1.0 - lacking * uniform(0.6, 1.1)), blood * np.exp(generator.normal(0.15, 0.3, batch))
     )

@@ -1,5 +1,5 @@
 """Detail of skin on the rest surface: photographed creases and pores (`paint.photographs`), and what differs from person to person:
-lines of the palm, wrinkles, nails, veins, freckles, moles, tattoos, hair, blotches and fine relief."""
+lines of the palm, wrinkles, nails, veins, freckles, moles, hair, blotches and fine relief."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTURE_SIDE = 512
 """Texels along each side of the texture that detail is painted in."""
 
 MELANIN_UNIT, BLOOD_UNIT, SHADE_UNIT = 0.4, 0.3, 0.4  # amounts (`pigment.separate`) that a unit of a channel stands for
-RELIEF = 0.0013  # metres that skin lies lower for a unit of shade
+RELIEF = 0.0014  # metres that skin lies lower for a unit of shade
 _CURVE_REACH = 0.008  # metres from a crease within which anything is drawn of it
 
 
@@ -138,15 +138,17 @@ class _Marks:
     creases: np.ndarray  # (T,)
     wrinkles: np.ndarray  # (T,)
     nail: np.ndarray  # (T,)
-    nail_tone: np.ndarray  # (T,) light free edges and lunulas of nails
+    arch: np.ndarray  # (T,) how far the nail's arch is risen
+    free: np.ndarray  # (T,) free edges of nails
+    nail_tone: np.ndarray  # (T,) pale lunulas of nails
     dark: np.ndarray  # (T,) melanin over the joints of fingers
     palmar: np.ndarray  # (T,) cosine between the normal and the side that palm and fingers bend to
 
     @staticmethod
     def blank(texels: Texels) -> _Marks:
         """Nothing drawn yet."""
-        creases, wrinkles, nail, nail_tone, dark = (np.zeros(len(texels.position)) for _ in range(5))
-        return _Marks(creases, wrinkles, nail, nail_tone, dark, texels.normal[:, 2].copy())
+        creases, wrinkles, nail, arch, free, nail_tone, dark = (np.zeros(len(texels.position)) for _ in range(7))
+        return _Marks(creases, wrinkles, nail, arch, free, nail_tone, dark, texels.normal[:, 2].copy())
 
 
 def paint_variant(
@@ -164,8 +166,11 @@ def paint_variant(
     marks = _Marks.blank(texels)
     age = generator.random()
     photographed = mix_detail(generator, texels.pixel, TEXTURE_SIDE, half)
+    nails = (
+        generator.uniform(0.0004, 0.0012) + 0.0022 * generator.random() ** 2
+    )  # metres that they grow beyond their beds
     for finger in range(5):
-        _mark_finger(marks, generator, texels, joints, finger, warp, age)
+        _mark_finger(marks, generator, texels, joints, finger, warp, age, nails)
     _crease_palm(marks, generator, texels, joints, warp)
     _crease_wrist(marks, generator, texels, warp)
     palm = step(marks.palmar, -0.25, 0.45) * step(1 - texels.weights[:, 1], 0.2, 0.8)
@@ -176,10 +181,10 @@ def paint_variant(
     nail, skin = marks.nail, 1 - 0.75 * marks.nail
     shade = photographed.shade * skin
     return {
-        "palm": palm,
-        "melanin": (melanin + photographed.melanin / MELANIN_UNIT) * skin - 1.2 * marks.nail_tone,
-        "blood": (blood + photographed.blood / BLOOD_UNIT) * skin - 0.8 * marks.nail_tone,
-        "cavity": np.clip(0.1 + shade / SHADE_UNIT + marks.creases + 0.3 * marks.wrinkles, 0, 1) * (1 - 0.8 * nail),
+        "palm": np.maximum(palm, 0.6 * marks.free),
+        "melanin": (melanin + photographed.melanin / MELANIN_UNIT) * skin - 0.5 * marks.nail_tone - 0.25 * marks.free,
+        "blood": (blood + photographed.blood / BLOOD_UNIT) * skin - 0.8 * marks.nail_tone - 1.3 * marks.free,
+        "cavity": np.clip(0.1 + shade / SHADE_UNIT + marks.creases + 0.4 * marks.wrinkles, 0, 1) * (1 - 0.6 * nail),
         "nail": nail,
         "gloss": np.clip(0.35 + 0.12 * noise(0.004) - 0.8 * shade + 0.65 * nail + 0.12 * palm, 0, 1),
         "height": _height(noise, marks, veins, palm, age) - RELIEF * shade,
@@ -221,8 +226,15 @@ def _mark_finger(
     finger: int,
     warp: np.ndarray,
     age: float,
+    nails: float,
 ) -> None:
-    """Wrinkles, darker knuckles and the nail of a finger; `warp (T,)` metres by which lines waver, `age` 0 to 1."""
+    """Wrinkles, darker knuckles and the nail of a finger.
+
+    Args:
+        warp: (T,) metres by which lines waver.
+        age: 0 to 1.
+        nails: metres that nails grow beyond their beds.
+    """
     weight = texels.fingers[:, finger]
     mine = weight > 0.3
     warped = warp[mine]
@@ -236,7 +248,7 @@ def _mark_finger(
             _wrinkle_knuckle(marks, generator, segment, mine, number, warped, age)
         marks.dark[mine] += soft * line(segment.along, 0.008) * step(-facing, 0.0, 0.7) * (1.0 if number else 0.6)
         if number == 2:
-            _add_nail(marks, generator, segment, mine, finger)
+            _add_nail(marks, generator, segment, mine, finger, nails)
     marks.palmar[mine] += soft * (side - marks.palmar[mine])
 
 
@@ -258,8 +270,10 @@ def _wrinkle_knuckle(
     _raise(marks.wrinkles, mine, ripple * step(-segment.facing, 0.1, 0.7) * (0.25 + 0.65 * age))
 
 
-def _add_nail(marks: _Marks, generator: np.random.Generator, segment: _Segment, mine: np.ndarray, finger: int) -> None:
-    """A nail on the back of a finger's last segment: a rounded rectangle with a rim, a free edge and a lunula."""
+def _add_nail(
+    marks: _Marks, generator: np.random.Generator, segment: _Segment, mine: np.ndarray, finger: int, nails: float
+) -> None:
+    """A nail on the back of a finger's last segment: a rounded rectangle, arched, with a rim, a pale free edge and a lunula."""
     along, across, facing = segment.along, segment.across, segment.facing
     own = segment.weight > 0.5
     end = along[own].max() if own.any() else segment.length
@@ -271,9 +285,16 @@ def _add_nail(marks: _Marks, generator: np.random.Generator, segment: _Segment, 
     _raise(marks.nail, mine, plate)
     rim = line(form - 1.12, 0.28) * step(-facing, 0.0, 0.2) * (along < end - 0.002)
     _raise(marks.creases, mine, 0.55 * rim * (segment.weight > 0.3))
-    free = step(along, end - generator.uniform(0.001, 0.0026), end - 0.0004)
+    _raise(marks.arch, mine, plate * (1.0 - np.clip(across / (0.85 * half), -1, 1) ** 2))
+    border = (
+        end - nails * generator.uniform(0.8, 1.2) - 0.0010 + 40.0 * across**2
+    )  # of the bed; it bows with the fingertip
+    free = step(along, border - 0.0006, border + 0.0006)
+    _raise(marks.creases, mine, 0.3 * plate * line(along - border, 0.0003))
+    _raise(marks.creases, mine, 0.8 * line(along - end - 0.0003, 0.0005) * step(-facing, -0.1, 0.1))  # its shadow
     lunula = line(np.hypot((along - centre + 0.52 * nail_long) / 0.0035, across / 0.0045), 0.7)
-    marks.nail_tone[mine] += plate * (0.9 * free + 0.5 * lunula * generator.random() - 0.15)
+    marks.nail_tone[mine] += plate * (0.5 * lunula * generator.random() - 0.15)
+    _raise(marks.free, mine, plate * free)
 
 
 def _great_lines(joints: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -354,19 +375,15 @@ def _veins(generator: np.random.Generator, noise: Noise, texels: Texels, palmar:
 def _melanin(
     generator: np.random.Generator, noise: Noise, texels: Texels, marks: _Marks, veins: np.ndarray, palm: np.ndarray
 ) -> np.ndarray:
-    """Darker and lighter patches `(T,)`, freckles, moles, a tattoo, hair."""
+    """Darker and lighter patches `(T,)`, freckles, moles, hair."""
     p, back = texels.position, 1 - palm
     melanin = 0.14 * noise(0.02) * (0.4 + 0.6 * back)
-    melanin += generator.uniform(0.05, 0.4) * marks.dark + 0.3 * marks.wrinkles + 0.25 * veins
+    melanin += generator.uniform(0.1, 0.5) * marks.dark + 0.3 * marks.wrinkles + 0.25 * veins
     freckles = generator.random() ** 2
     melanin += back * freckles * 0.8 * step(noise(0.0024) + 0.4 * noise(0.02), 1.8 - 0.4 * freckles, 2.6)
     for _ in range(int(generator.poisson(1.5))):  # moles
         spot = p[int(generator.integers(len(p)))]
         melanin += back * 1.6 * line(np.linalg.norm(p - spot, axis=1), generator.uniform(0.0005, 0.0013))
-    if generator.random() < 0.06:  # a tattoo on the back of the hand or the forearm
-        spot = np.array([0.0, generator.choice([0.05, -0.06]), -0.02]) + generator.normal(0, 0.008, 3)
-        lines = line(noise(generator.uniform(0.006, 0.015)), 0.25) * step(noise(0.01), -0.8, -0.2)
-        melanin += 2.2 * back * lines * step(-np.linalg.norm((p - spot) / [1.0, 1.6, 1.0], axis=1), -0.028, -0.024)
     if generator.random() < 0.4:  # hair
         strand = np.clip(1 - np.abs(noise((0.0012, 0.009, 0.0012))) / 0.25, 0, 1) * step(noise(0.003), 0.1, 0.6)
         melanin += 0.9 * generator.random() * strand * back * step(-p[:, 1], -0.04, 0.03)
@@ -376,7 +393,9 @@ def _melanin(
 def _height(noise: Noise, marks: _Marks, veins: np.ndarray, palm: np.ndarray, age: float) -> np.ndarray:
     """Relief `(T,)` in metres that is finer than the mesh."""
     skin = 1 - marks.nail
-    height = -0.00026 * marks.creases - 0.00012 * marks.wrinkles + 0.0005 * veins + 0.00025 * marks.nail
+    height = (
+        -0.00026 * marks.creases - 0.00012 * marks.wrinkles + 0.0005 * veins + 0.0002 * marks.nail + 0.0005 * marks.arch
+    )
     height += 0.0007 * noise((0.016, 0.022, 0.016)) * (0.3 + 0.7 * palm)  # pads and hollows
     return height + skin * (0.00005 * noise(0.0016) + 0.00005 * noise(0.0026) + 0.0001 * noise(0.006)) * (
         0.6 + 0.8 * age

@@ -40,6 +40,11 @@ class Places:
     angle: Tensor
     grain: float
 
+    def chosen(self, which: Tensor) -> Places:
+        """Some of the places, by number."""
+        fields = (self.x, self.y, self.z, self.finger, self.along, self.angle)
+        return Places(*(values.index_select(0, which) for values in fields), self.grain)
+
     def seen(self, wavelength: float) -> float:
         """How much of a pattern is seen, 0 to 1: the less, the finer it is for its places."""
         return min(max(wavelength / self.grain - 2.0, 0.0) / 2.0, 1.0)
@@ -54,12 +59,14 @@ class Coat:
         height: (N,) metres that it stands off.
         colour: (3, N) log reflectance, linear light.
         gloss: (N,) what it mirrors; skin 0.1 to 1.7.
+        film: whether it is but a colour of the skin, which keeps its relief and gloss.
     """
 
     cover: Tensor
     height: Tensor
     colour: Tensor
     gloss: Tensor
+    film: bool = False
 
 
 class Item(Protocol):
@@ -68,6 +75,10 @@ class Item(Protocol):
     @property
     def over_sleeve(self) -> bool:
         """Whether it lies over a sleeve that reaches it, and not under it."""
+
+    @property
+    def on_mesh(self) -> bool:
+        """Whether it is so large that it changes the form of the mesh, whose vertices are some 5 mm apart."""
 
     def where(self, at: Places) -> Tensor:
         """Which of N places (N,) it may cover."""
@@ -113,28 +124,21 @@ def _atlas(side: int, device: str) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _of_vertices(device: str) -> Tensor:
+    """`(6, V)`, as `_coordinates` has them."""
     model = hand("cpu")[0]
-    return torch.from_numpy(_coordinates(model.template.double().numpy(), model.skin_weights.double().numpy())).to(
-        device
-    )
+    found = _coordinates(model.template.double().numpy(), model.skin_weights.double().numpy())
+    return torch.from_numpy(found).to(device).t().contiguous()
 
 
 def places_of_texels(texel: Tensor, side: int, grain: float) -> Places:
     """The places of texels `(N,)`, flat numbers into a texture of `side` texels; `grain` in metres a pixel of the picture."""
     found = _atlas(side, str(texel.device)).index_select(0, texel)
-    return Places(*found.unbind(1), max(grain, _TEXTURE_ACROSS / side))
+    return Places(*found.t().contiguous().unbind(0), max(grain, _TEXTURE_ACROSS / side))
 
 
 def places_of_vertices(device: torch.device) -> Places:
     """The places of the hand model's V vertices."""
-    return Places(*_of_vertices(str(device)).unbind(1), _BETWEEN_VERTICES)
-
-
-def chosen(at: Places, which: Tensor) -> Places:
-    """Some of the places, by number."""
-    return Places(
-        *(values.index_select(0, which) for values in (at.x, at.y, at.z, at.finger, at.along, at.angle)), at.grain
-    )
+    return Places(*_of_vertices(str(device)).unbind(0), _BETWEEN_VERTICES)
 
 
 def edge(inside: Tensor, width: float = 0.0006) -> Tensor:
