@@ -38,7 +38,9 @@ def test_frames_are_whole(frames):
 def test_joints_project_to_their_pixels(frames):
     pixels = frames.joints @ frames.K[:, None].mT
     assert (frames.joints[frames.present][..., 2] > 0).all()
-    torch.testing.assert_close((pixels[..., :2] / pixels[..., 2:])[frames.present], frames.joints_2d[frames.present], rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(
+        (pixels[..., :2] / pixels[..., 2:])[frames.present], frames.joints_2d[frames.present], rtol=1e-4, atol=1e-2
+    )
 
 
 def test_boxes_are_those_of_the_masks(frames):
@@ -77,7 +79,9 @@ def test_masks_agree_with_all_hands_drawn_at_once():
     made = make_frames(config, 11, 2)
     bank = grasp_bank(None)
     grasps = bank.angles[bank.usable]
-    drawn = draw_gathering(generator(11, 2, 10, 0), body("cpu")[0], hand("cpu")[0], 8, config.people, 192, 128, grasps=grasps)
+    drawn = draw_gathering(
+        generator(11, 2, 10, 0), body("cpu")[0], hand("cpu")[0], 8, config.people, 192, 128, grasps=grasps
+    )
     model = hand("cpu")[0]
     posed = model(drawn.hands)
     wrist = drawn.hands.translation[:, None]
@@ -105,7 +109,8 @@ def test_masks_agree_with_all_hands_drawn_at_once():
             if mask.sum() < 60 or made.share[frame, number] < 0.5:
                 continue
             scores = [
-                float((mask & (owner == k) & bare).sum() / (mask | ((owner == k) & bare)).sum()) for k in range(2 * len(people))
+                float((mask & (owner == k) & bare).sum() / (mask | ((owner == k) & bare)).sum())
+                for k in range(2 * len(people))
             ]
             best = max(range(len(scores)), key=scores.__getitem__)
             assert scores[best] > 0.6  # sleeves, gloves and clothes differ
@@ -132,7 +137,12 @@ def test_workers_make_the_same_bytes():
 
 @pytest.mark.parametrize(
     ("choice", "fault"),
-    [({"width": 100}, "width"), ({"people": (3, 2)}, "people"), ({"domain": "mars"}, "domain"), ({"chunk": 0}, "chunk")],
+    [
+        ({"width": 100}, "width"),
+        ({"people": (3, 2)}, "people"),
+        ({"domain": "mars"}, "domain"),
+        ({"chunk": 0}, "chunk"),
+    ],
 )
 def test_choices_at_fault_are_named(choice, fault):
     with pytest.raises(InputError, match=f"{fault}: "):

@@ -44,9 +44,7 @@ def make_frames(config: FramesConfig, seed: int, index: int, device: torch.devic
         return _make(config, seed, index, place)
 
 
-def stream_frames(
-    config: FramesConfig, seed: int, workers: int = 0, start: int = 0
-) -> Generator[Frames, None, None]:
+def stream_frames(config: FramesConfig, seed: int, workers: int = 0, start: int = 0) -> Generator[Frames, None, None]:
     """Chunks `start`, `start + 1`, ... of the stream `seed` without end, on the CPU; the same bytes for any number of workers.
 
     Args:

@@ -50,7 +50,13 @@ def grasp_bank(folder: Path | None) -> GraspBank:
 
 
 def placed_in_hands(
-    bank: GraspBank, grasps: np.ndarray, frames: np.ndarray, pose: HandPose, scale: Tensor, left: np.ndarray, centres: np.ndarray
+    bank: GraspBank,
+    grasps: np.ndarray,
+    frames: np.ndarray,
+    pose: HandPose,
+    scale: Tensor,
+    left: np.ndarray,
+    centres: np.ndarray,
 ) -> Placed:
     """The things that N hands hold, in their cameras' frames.
 
@@ -61,7 +67,9 @@ def placed_in_hands(
     """
     rows = np.searchsorted(bank.usable, grasps)
     thing = bank.held.thing[rows]
-    matrix = pose.orientation.double().cpu().numpy() @ bank.held.matrix[rows] * scale.double().cpu().numpy()[:, None, None]
+    matrix = (
+        pose.orientation.double().cpu().numpy() @ bank.held.matrix[rows] * scale.double().cpu().numpy()[:, None, None]
+    )
     moved = np.einsum("nij,nj->ni", pose.orientation.double().cpu().numpy(), bank.held.shift[rows])
     shift = moved * scale.double().cpu().numpy()[:, None] + pose.translation.double().cpu().numpy()
     flip = np.diag([-1.0, 1.0, 1.0])

@@ -104,11 +104,16 @@ def _draw(config: SynthConfig, domain: Domain, generator: np.random.Generator, n
 
 def _usable(model: HandModel, gathering: Gathering, size: int, nearest: float) -> np.ndarray:
     joints = model.joints(gathering.hands)
-    pixels = project(joints, gathering.K.repeat_interleave(2, 0))  # cameras are in the middle: mirrored ones are the same
+    # Cameras are in the middle of their pictures: mirrored ones are the same.
+    pixels = project(joints, gathering.K.repeat_interleave(2, 0))
     inside = ((pixels > 0) & (pixels < size - 1)).all(-1).all(-1) & (joints[..., 2].amin(1) > 0)
     near = joints[..., 2].amin(1) > nearest
     beyond = (pixels < -0.5).all(1).any(-1) | (pixels > size - 0.5).all(1).any(-1)  # wholly beside the frame
-    good = inside.view(-1, 2).any(1) & (near | beyond).view(-1, 2).all(1) & (joints[..., 2].amin(1) > 0.05).view(-1, 2).all(1)
+    good = (
+        inside.view(-1, 2).any(1)
+        & (near | beyond).view(-1, 2).all(1)
+        & (joints[..., 2].amin(1) > 0.05).view(-1, 2).all(1)
+    )
     return good.numpy()
 
 

@@ -14,7 +14,12 @@ def arms():
     wrist = SHOULDER + draw.normal(0, 0.25, (count, 3)) + [0.0, 0.0, -0.3]
     palm = frame(draw.normal(size=(count, 3)), draw.normal(size=(count, 3)))
     found = reach(
-        np.tile(SHOULDER, (count, 1)), np.tile(LENGTHS, (count, 1)), wrist, palm, np.tile(np.eye(3), (count, 1, 1)), np.zeros(count)
+        np.tile(SHOULDER, (count, 1)),
+        np.tile(LENGTHS, (count, 1)),
+        wrist,
+        palm,
+        np.tile(np.eye(3), (count, 1, 1)),
+        np.zeros(count),
     )
     return wrist, palm, found
 
@@ -37,7 +42,9 @@ def test_hands_are_where_they_are_to_be_or_as_near_as_arms_reach(arms):
 def test_frames_are_rotations_and_forearms_lead_to_the_wrist(arms):
     _, _, found = arms
     for frames in (found.upper, found.forearm, found.palm):
-        np.testing.assert_allclose(frames @ frames.transpose(0, 2, 1), np.tile(np.eye(3), (len(frames), 1, 1)), atol=1e-9)
+        np.testing.assert_allclose(
+            frames @ frames.transpose(0, 2, 1), np.tile(np.eye(3), (len(frames), 1, 1)), atol=1e-9
+        )
         assert (np.linalg.det(frames) > 0).all()
     np.testing.assert_allclose(found.forearm[..., 1], unit(found.wrist - found.elbow), atol=1e-9)
 

@@ -63,7 +63,9 @@ class Canvas:
         nearest.copy_(torch.where(won, depth, nearest))
 
 
-def window(left: int, top: int, columns: int, rows: int, width: int, height: int) -> tuple[slice, slice, tuple[slice, slice]]:
+def window(
+    left: int, top: int, columns: int, rows: int, width: int, height: int
+) -> tuple[slice, slice, tuple[slice, slice]]:
     """Rows and columns of the frame that a box covers, and which of the box's own (rows, columns) they are."""
     first_x, first_y = max(left, 0), max(top, 0)
     last_x, last_y = max(min(left + columns, width), first_x), max(min(top + rows, height), first_y)

@@ -23,7 +23,8 @@ from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
 from phalanx.synth.paint.surface import Topology, hand
 
 _SIDES = (32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 448, 512, 576, 640, 768, 896, 1024, 1280, 1536, 2048, 4096)
-_BODY_FROM, _NARROWS, _NARROW = -0.056, 0.03, 0.55  # metres up the forearm: there bodies begin; over this, to this share
+_BODY_FROM = -0.056  # metres along the rest hand's y axis: there bodies begin
+_NARROWS, _NARROW = 0.03, 0.55  # metres over which the hand's own forearm narrows, and to what share
 _AT_ONCE = 128**2 * 8  # pixels rendered together
 
 
@@ -188,7 +189,9 @@ def _render(
     bank = _bank(drawn.skins, texture_side(side), str(vertices.device))
     picture = render(vertices[index], cut, side, topology, _rows(look, index, rows), bank)
     flip = torch.as_tensor(left[rows], device=vertices.device)
-    picture = map_fields(picture, lambda value: torch.where(flip.view(-1, *(1,) * (value.ndim - 1)), value.flip(-1), value))
+    picture = map_fields(
+        picture, lambda value: torch.where(flip.view(-1, *(1,) * (value.ndim - 1)), value.flip(-1), value)
+    )
     bare = (picture.parts > 0) & (picture.parts != 1 + FOREARM) & (picture.coverage >= 0.5)
     return [
         PaintedHand(
@@ -197,7 +200,8 @@ def _render(
             picture.parts[i],
             squares[number][0],
             squares[number][1],
-            float(bare[i, : height - squares[number][1], : width - squares[number][0]].sum()) / max(float(inside[number]), 0.01),
+            float(bare[i, : height - squares[number][1], : width - squares[number][0]].sum())
+            / max(float(inside[number]), 0.01),
         )
         for i, number in enumerate(rows)
     ]

@@ -28,7 +28,9 @@ class Table:
     half: tuple[float, float]
 
 
-def paint_table(table: Table, K: Tensor, height: int, width: int, lit: np.ndarray, texture: Tensor, metres: float) -> Layer:
+def paint_table(
+    table: Table, K: Tensor, height: int, width: int, lit: np.ndarray, texture: Tensor, metres: float
+) -> Layer:
     """One picture (1, ..., H, W) of a table.
 
     Args:

@@ -103,9 +103,17 @@ def reach(
     own = np.einsum("nij,nki->nkj", down, elbow - shoulder[:, None])  # in the chest's frame
     wanted = (own * _OUTWARDS).sum(-1) / lengths[:, :1]
     inside = np.maximum(own[..., 0] - 0.06, 0.0) * (own[..., 2] > -0.16)  # the chest is there
-    wrist_cost = np.maximum(np.abs(bent) / _FLEXION - 0.6, 0) ** 2 + np.maximum(np.abs(aslant) / _DEVIATION - 0.5, 0) ** 2
+    wrist_cost = (
+        np.maximum(np.abs(bent) / _FLEXION - 0.6, 0) ** 2 + np.maximum(np.abs(aslant) / _DEVIATION - 0.5, 0) ** 2
+    )
     turn_cost = np.maximum(np.abs(turned) / _PRONATION - 0.7, 0) ** 2 * 2.0
-    cost = wrist_cost + turn_cost + 25.0 * inside + 3.0 * np.maximum(own[..., 2] - 0.12, 0.0) - (0.35 + loose[:, None]) * wanted
+    cost = (
+        wrist_cost
+        + turn_cost
+        + 25.0 * inside
+        + 3.0 * np.maximum(own[..., 2] - 0.12, 0.0)
+        - (0.35 + loose[:, None]) * wanted
+    )
     best = cost.argmin(1)
     rows = np.arange(len(best))
     strain = np.maximum.reduce([np.abs(bent) / 1.31, np.abs(aslant) / 0.66, np.abs(turned) / 1.75])[rows, best]

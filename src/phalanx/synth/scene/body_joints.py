@@ -19,13 +19,13 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class BodyJoints:
-    """Joints by what they do. Frames of rest `(3, 3)` are those of a right arm, of the left one in the mirror.
+    """Joints by what they do.
 
     Attributes:
         shoulder, elbow, wrist, hip, knee, before_arm: the joints where they begin, and the shoulder's parent.
         forearm: joints from the elbow on that share the forearm's twist.
         spine, neck, thigh, shin: joints that bend together.
-        rest: (J, 3); rest_upper, rest_lower, rest_hand: frames of upper arm, forearm and hand.
+        rest: (J, 3) of the mean body; rest_hand: (3, 3) from the frame of its right hand.
         eyes: (3,) between the eyes at rest; eyes_up: metres from the neck's base up to them.
         trunk_vertices: (V',) vertices of the body without arms, some of them; trunk_parts: (V',) `TRUNK`, `HEAD` or `LEGS`.
     """
@@ -44,13 +44,25 @@ class BodyJoints:
     thigh: tuple[tuple[int, ...], tuple[int, ...]]
     shin: tuple[tuple[int, ...], tuple[int, ...]]
     rest: np.ndarray
-    rest_upper: tuple[np.ndarray, np.ndarray]
-    rest_lower: tuple[np.ndarray, np.ndarray]
-    rest_hand: tuple[np.ndarray, np.ndarray]
+    rest_hand: np.ndarray
     eyes: np.ndarray
     eyes_up: float
     trunk_vertices: np.ndarray
     trunk_parts: np.ndarray
+
+    def rest_arms(self, rest: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames (P, 3, 3) of the upper arm, forearm and hand of bodies with the rest joints `rest (P, J, 3)`, of left arms in the
+        mirror."""
+        mean = self.rest * (_MIRROR if side else 1.0)
+        _, straight = self._bones(mean[None], side)
+        upper, lower = self._bones(rest * (_MIRROR if side else 1.0), side)
+        return upper, lower, lower @ straight.transpose(0, 2, 1) @ self.rest_hand
+
+    def _bones(self, rest: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+        chain = [rest[:, joint[side]] for joint in (self.shoulder, self.elbow, self.wrist)]
+        upper, lower = unit(chain[1] - chain[0]), unit(chain[2] - chain[1])
+        hinge = unit(np.cross(upper, lower))
+        return tuple(np.stack([bone, hinge, np.cross(bone, hinge)], -1) for bone in (upper, lower))
 
 
 def _both(name: str) -> Pair:
@@ -63,17 +75,12 @@ def body_joints(body: BodyModel) -> BodyJoints:
     rest = body.rest_joints.cpu().double().numpy()
     shoulder, elbow, wrist, hip, knee = (_both(name) for name in ("shoulder", "elbow", "wrist", "hip", "knee"))
     forearm = _both("forearm")
-    upper_frames, lower_frames = [], []
-    for side in (0, 1):
-        chain = [rest[joint[side]] * (_MIRROR if side else 1.0) for joint in (shoulder, elbow, wrist)]
-        upper, lower = unit(chain[1] - chain[0]), unit(chain[2] - chain[1])
-        hinge = unit(np.cross(upper, lower))
-        upper_frames.append(np.stack([upper, hinge, np.cross(upper, hinge)], -1))
-        lower_frames.append(np.stack([lower, hinge, np.cross(lower, hinge)], -1))
     turn = body.hand_to_body[:3, :3].cpu().double().numpy()
     names = np.array([name.split("_")[-1] for name in JOINT_NAMES])[body.parts.cpu().numpy()]
     kept = np.flatnonzero(~np.isin(names, ["shoulder", "elbow", "forearm", "wrist", "ankle", "toes"]))[::2]
-    kinds = np.where(np.isin(names, ["head", "eye", "neck"]), HEAD, np.where(np.isin(names, ["hip", "knee"]), LEGS, TRUNK))
+    kinds = np.where(
+        np.isin(names, ["head", "eye", "neck"]), HEAD, np.where(np.isin(names, ["hip", "knee"]), LEGS, TRUNK)
+    )
     eyes = rest[list(_both("eye"))].mean(0)
     return BodyJoints(
         shoulder=shoulder,
@@ -90,9 +97,7 @@ def body_joints(body: BodyModel) -> BodyJoints:
         thigh=((hip[0],), (hip[1],)),
         shin=((knee[0],), (knee[1],)),
         rest=rest,
-        rest_upper=(upper_frames[0], upper_frames[1]),
-        rest_lower=(lower_frames[0], lower_frames[1]),
-        rest_hand=(turn, turn),
+        rest_hand=turn,
         eyes=eyes,
         eyes_up=float(-eyes[1]),
         trunk_vertices=kept,

@@ -66,7 +66,9 @@ def draw_crowd(generator: np.random.Generator, people: tuple[int, int], kinds: S
     if rows == 2:
         back = np.arange(count) % 2 == 1
         across, away = across * 0.62, away + np.where(back, generator.uniform(0.5, 0.9), 0.0)
-    yaw = np.deg2rad(generator.normal(0, {"webcam": 14, "group": 32, "desk": 14, "own_eyes": 0, "close": 30}[kind], count))
+    yaw = np.deg2rad(
+        generator.normal(0, {"webcam": 14, "group": 32, "desk": 14, "own_eyes": 0, "close": 30}[kind], count)
+    )
     if kind == "group" and generator.random() < 0.12:
         yaw = yaw + np.where(generator.random(count) < 0.5, np.pi, 0.0)
     if has_table:

@@ -207,5 +207,9 @@ def _table(
     middle = np.array([necks[:, 0].mean(), -height, near - deep])
     wide = 0.5 * np.ptp(necks[:, 0]) + generator.uniform(0.5, 1.1)
     return Table(
-        rotation @ (middle - at), rotation @ [0.0, -1.0, 0.0], rotation[:, 0].copy(), rotation[:, 2].copy(), (wide, deep)
+        rotation @ (middle - at),
+        rotation @ [0.0, -1.0, 0.0],
+        rotation[:, 0].copy(),
+        rotation[:, 2].copy(),
+        (wide, deep),
     )

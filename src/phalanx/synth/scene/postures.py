@@ -140,7 +140,8 @@ def pose_people(
         arms = _reach(joints, trunk, anchors, targets, loose)
         _push_out(hand, shapes, angles, arms, targets, anchors)
     arms = _reach(joints, trunk, anchors, targets, loose)
-    rotations = _with_arms(joints, trunk, trunks.pose.rotations, arms)
+    rest = body.joint_positions(trunks.pose.shape).double().numpy()
+    rotations = _with_arms(joints, rest, trunk, trunks.pose.rotations, arms)
     return People(body(replace(trunks.pose, rotations=rotations)), _hands(angles, arms, shapes), held)
 
 
@@ -169,9 +170,7 @@ def _draw_expressions(generator: np.random.Generator, count: int) -> np.ndarray:
     return amount
 
 
-def _draw_rotations(
-    generator: np.random.Generator, body: BodyModel, joints: BodyJoints, sitting: np.ndarray
-) -> Tensor:
+def _draw_rotations(generator: np.random.Generator, body: BodyModel, joints: BodyJoints, sitting: np.ndarray) -> Tensor:
     """Local rotations (P, J, 3, 3) of everything but the arms."""
     count = len(sitting)
     turned: dict[int, np.ndarray] = {}
@@ -213,7 +212,9 @@ def _anchors(body: BodyModel, joints: BodyJoints, trunks: Trunks, stance: Stance
         eyes = at[person, joints.head] + head @ (joints.eyes - rest_head)
         for side in (0, 1):
             flip = MIRROR if side else np.ones(3)
-            shoulder, elbow, wrist = (at[person, chain[side]] for chain in (joints.shoulder, joints.elbow, joints.wrist))
+            shoulder, elbow, wrist = (
+                at[person, chain[side]] for chain in (joints.shoulder, joints.elbow, joints.wrist)
+            )
             table = stance.table[person]
             found.append(
                 Anchors(
@@ -275,7 +276,9 @@ def _touch_others(
         elif chance < 0.2:
             other = 2 * pair.other + 1 - side
             theirs = anchors[other]
-            middle = 0.5 * (body.shoulder * flip + pair.place + pair.scale * pair.turn @ (theirs.shoulder * (1 if side else MIRROR)))
+            middle = 0.5 * (
+                body.shoulder * flip + pair.place + pair.scale * pair.turn @ (theirs.shoulder * (1 if side else MIRROR))
+            )
             middle = middle + [0.0, 0.48, -0.05]
             back = pair.turn.T @ (middle - pair.place) / pair.scale
             targets[own] = held(generator, body, middle * flip)
@@ -296,7 +299,9 @@ def _lay_on_arms(generator: np.random.Generator, targets: list[Target], arms: Ar
             targets[own] = upon(generator, point + 0.033 * normal, normal, fingers)
 
 
-def _reach(joints: BodyJoints, trunk: BodySurface, anchors: list[Anchors], targets: list[Target], loose: np.ndarray) -> Arms:
+def _reach(
+    joints: BodyJoints, trunk: BodySurface, anchors: list[Anchors], targets: list[Target], loose: np.ndarray
+) -> Arms:
     """Right arms, and left ones in the mirror, for the targets; longer or shorter ones where people are."""
     at = trunk.joints.double().numpy()
     chest = trunk.transforms[:, joints.chest, :3, :3].double().numpy()
@@ -358,20 +363,24 @@ def _push_out(
             targets[i] = replace(target, wrist=target.wrist + move)
 
 
-def _with_arms(joints: BodyJoints, trunk: BodySurface, rotations: Tensor, arms: Arms) -> Tensor:
-    """`rotations (P, J, 3, 3)` with those of the arms."""
+def _with_arms(joints: BodyJoints, rest: np.ndarray, trunk: BodySurface, rotations: Tensor, arms: Arms) -> Tensor:
+    """`rotations (P, J, 3, 3)` with those of the arms; `rest (P, J, 3)` are the joints at rest."""
     rotations = rotations.clone()
     turn = trunk.transforms[..., :3, :3].double().numpy()
     for side in (0, 1):
         own = arms[np.arange(side, len(arms.wrist), 2)]
         flip = np.diag(MIRROR if side else np.ones(3))
         lower, hinge = own.forearm[..., 1], own.upper[..., 1]
-        upper = own.upper @ joints.rest_upper[side].T
-        straight = np.stack([lower, hinge, np.cross(lower, hinge)], -1) @ joints.rest_lower[side].T
-        twisted = own.forearm @ joints.rest_hand[side].T
+        rest_upper, rest_lower, rest_hand = (frames.transpose(0, 2, 1) for frames in joints.rest_arms(rest, side))
+        upper = own.upper @ rest_upper
+        straight = np.stack([lower, hinge, np.cross(lower, hinge)], -1) @ rest_lower
+        twisted = own.forearm @ rest_hand
         chain = [(joints.shoulder[side], upper)]
-        chain += [(joint, _twist(straight, twisted, lower, share)) for joint, share in zip(joints.forearm[side], _TWIST, strict=True)]
-        chain.append((joints.wrist[side], own.palm @ joints.rest_hand[side].T))
+        chain += [
+            (joint, _twist(straight, twisted, lower, share))
+            for joint, share in zip(joints.forearm[side], _TWIST, strict=True)
+        ]
+        chain.append((joints.wrist[side], own.palm @ rest_hand))
         before = turn[:, joints.before_arm[side]]
         for joint, rotation in chain:
             world = flip @ rotation @ flip

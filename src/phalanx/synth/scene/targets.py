@@ -212,7 +212,11 @@ def beside_face(generator: np.random.Generator, body: Anchors) -> Target:
 
 def gesturing(generator: np.random.Generator, body: Anchors) -> Target:
     """Before chest or belly, turned anyhow."""
-    wrist = body.shoulder + [generator.uniform(-0.15, 0.25), generator.uniform(0.0, 0.35), -generator.uniform(0.2, 0.45)]
+    wrist = body.shoulder + [
+        generator.uniform(-0.15, 0.25),
+        generator.uniform(0.0, 0.35),
+        -generator.uniform(0.2, 0.45),
+    ]
     palm = frame(_about(generator, (0.5, -0.55, -0.6), 0.55), _facing(generator, body, wrist))
     return Target(wrist, palm, "any")
 
