@@ -30,7 +30,7 @@ from phalanx.synth.things.bake import LARGEST, Model, Part, clustered, joined, p
 from phalanx.synth.things.models import ASSETS, freeze
 
 _STEP = 5  # levels of 255 to which texels are rounded, which makes the file a fifth smaller
-_FACES = 640  # triangles of a thing, unless told otherwise
+_FACES = 420  # triangles of a thing, unless told otherwise
 _SOURCE = "BlendSwap-CC-0 library of Sweet Home 3D 1.8, CC0 (public domain)"
 
 Hold = tuple[int, int, float, float] | None
@@ -201,7 +201,7 @@ def simplified(parts: list[Part], most: int) -> tuple[np.ndarray, np.ndarray]:
     points, triangles = np.asarray(merged.vertices), np.asarray(merged.faces)
     if len(triangles) > most:
         points, triangles = fast_simplification.simplify(
-            points.astype(np.float32), triangles.astype(np.int32), target_count=most, agg=3
+            points.astype(np.float32), triangles.astype(np.int32), target_count=most, agg=5
         )
     if len(triangles) > LARGEST:  # many loose pieces, none of which vanishes
         points, triangles = clustered(points, triangles)

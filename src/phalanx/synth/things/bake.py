@@ -22,6 +22,10 @@ _ATLAS = 512  # texels across the atlas
 _BEYOND = 0.004  # metres: what stands further out of the first solid gets solids of its own
 
 
+SolidArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Kinds (S,), half sizes (S, 3), rotations (S, 3, 3) and centres (S, 3) of solids."""
+
+
 @dataclass
 class Part:
     """A piece of a model: `vertices (V, 3)`, `faces (F, 3)`, `uv (F, 3, 2)` in `image (H, W, 3)` uint8 from its lower left corner."""
@@ -193,7 +197,7 @@ def pack(all_patches: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 def solids_of(
     points: np.ndarray, kind: int, axis: int, low: float, high: float, own: np.ndarray | None = None
-) -> tuple[np.ndarray, ...]:
+) -> SolidArrays:
     """The solid that hands take a thing by, and boxes about all that stands out of it.
 
     Args:
@@ -202,9 +206,6 @@ def solids_of(
         axis: along which it lies.
         low, high: from which share of the thing's length along that axis to which it reaches.
         own: (N, 3) points of the piece that it is, if that is not the whole thing.
-
-    Returns:
-        Kinds (S,), half sizes (S, 3), rotations (S, 3, 3) and centres (S, 3).
     """
     piece = points if own is None else own
     start, end = piece[:, axis].min(), piece[:, axis].max()

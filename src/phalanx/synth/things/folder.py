@@ -16,6 +16,7 @@ from phalanx.synth.things.bake import (
     LARGEST,
     Model,
     Part,
+    SolidArrays,
     areas,
     clustered,
     joined,
@@ -96,8 +97,10 @@ def read_model(path: Path) -> Model:
     size = float(np.ptp(vertices, axis=0).max())
     solids = _solids(vertices, faces) if size < _HELD else None
     role = "held" if solids is not None else "small" if size < 0.5 else "furniture"
-    nothing = (np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros((0, 3)))
-    return Model(vertices, faces, patches(vertices, faces, parts), *(solids or nothing), role, 0.04)
+    if solids is None:
+        solids = (np.zeros(0), np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros((0, 3)))
+    kind, half, rotation, centre = solids
+    return Model(vertices, faces, patches(vertices, faces, parts), kind, half, rotation, centre, role, 0.04)
 
 
 def _metres(path: Path, longest: float) -> float:
@@ -183,7 +186,7 @@ def _coloured(mesh: Any, vertices: np.ndarray, faces: np.ndarray) -> Part:
     return Part(vertices, faces, np.repeat(uv[:, None], 3, axis=1), colours)
 
 
-def _solids(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, ...] | None:
+def _solids(vertices: np.ndarray, faces: np.ndarray) -> SolidArrays | None:
     """The solid that a thing nearly is; None if it is like none that hands take."""
     points = samples([plain(vertices, faces, (0, 0, 0))], 4000)[0]
     best = None

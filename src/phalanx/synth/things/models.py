@@ -123,7 +123,9 @@ def thaw(arrays: dict[str, np.ndarray]) -> Things:
         arrays["atlas"].shape[1],
         size,
         arrays["kind"].astype(np.int64),
-        *(arrays[name].astype(np.float64) for name in ("half", "rotation", "centre")),
+        arrays["half"].astype(np.float64),
+        arrays["rotation"].astype(np.float64),
+        arrays["centre"].astype(np.float64),
         arrays["mirrored"],
     )
 
