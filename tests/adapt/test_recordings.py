@@ -52,6 +52,19 @@ def test_left_hands_are_mirrored(tmp_path, network, sample):
     assert (left.side, right.side) == ("left", "right")
 
 
+def test_a_missing_unit_is_said_once(tmp_path, network, sample):
+    for number in range(5):
+        write_depth(tmp_path / f"{number}.png", sample.depth[0])
+    said = []
+    files = RecordingFiles(tmp_path, camera_text(sample.K[0]))
+    with pytest.raises(InputError, match=r"0\.png and 4 other frames: unit: a camera given as"):
+        read_recording(files, network, Surface(), said.append)
+    np.save(tmp_path / "metres.npy", sample.depth[0].numpy())
+    recording = read_recording(files, network, Surface(), said.append)
+    assert recording.names == ["metres.npy"] and len(recording.skipped) == 5
+    assert len(said) == 1 and " and 4 other frames: unit: " in said[0]
+
+
 def test_views_of_a_rig_go_together(rig, network, sample):
     said = []
     recording = read_recording(RecordingFiles(rig, "500,500,1,1", UNIT), network, Surface(), said.append)
@@ -136,7 +149,11 @@ def test_the_side_is_the_one_that_frames_speak_for_and_what_is_unsure_is_left_ou
     for number in range(3):
         write_depth(tmp_path / f"{number}.png", sample.depth[0])
     files = RecordingFiles(tmp_path, camera_text(sample.K[0]), UNIT)
-    assert [read_recording(files, network, Surface(side)).side for side in ("left", "right")] == ["left", "right"]
+    finder = Surface("left")
+    assert read_recording(files, network, finder).side == "left" and finder.calls == 3 * 4  # each is searched once
+    recording = read_recording(files, network, Surface())
+    assert recording.side == "right" and recording.unsure == 0
+    assert recording.guesses.shape == (3, 1, 21, 3) and float(recording.guesses.mean(2).abs().max()) < 1e-6
     said = []
     with pytest.raises(InputError, match="none of its 3 frames"):
         read_recording(replace(files, side="right"), network, Surface("left"), said.append)

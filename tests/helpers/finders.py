@@ -8,7 +8,7 @@ LEAST = 8  # cells
 
 
 class Surface:
-    """Says `side` of every cube that shows something in its middle; a search asks three times, the last time of mirror images."""
+    """Says `side` of every cube that shows something in its middle; a search asks four times, every other time of mirror images."""
 
     def __init__(self, side="right"):
         self.config = HandFinderConfig(size=32)
@@ -19,7 +19,7 @@ class Surface:
 
     def __call__(self, maps):
         self.calls += 1
-        right = (self.side == "right") != (self.calls % 3 == 0)
+        right = (self.side == "right") != (self.calls % 2 == 0)
         near = maps[:, 0].cpu()
         shown = (near < EXTENTS[0] / 2).float()
         count = shown.sum((1, 2))

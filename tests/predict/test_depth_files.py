@@ -8,6 +8,7 @@ from finders import Surface
 from frames import UNIT, camera_text, write_depth
 
 from phalanx.core.errors import InputError
+from phalanx.data.depth_cameras import read_frame
 from phalanx.methods.hand_finder import LEFT, RIGHT
 from phalanx.predict.depth import DepthPredictor
 from phalanx.predict.depth_files import predict_depth_files
@@ -39,7 +40,7 @@ class Wavering(Surface):
     """Says left of every third search, the first included, and right of the others, and is surer of these."""
 
     def __call__(self, maps):
-        self.side = "left" if self.calls // 3 % 3 == 0 else "right"
+        self.side = "left" if self.calls // 4 % 3 == 0 else "right"
         logits, joints = super().__call__(maps)
         if self.side == "left":
             logits[:, [RIGHT, LEFT]] *= 0.5
@@ -59,6 +60,34 @@ def test_frames_of_a_folder_show_one_side(tmp_path, job, sample):
     assert summary.done[0]["hands"][0]["side"] == "left"
     summary, _, _ = job([tmp_path / "in"], tmp_path / "out", Wavering(), *arguments, side="left")
     assert {(done["hands"][0]["side"], done["hands"][0]["side_source"]) for done in summary.done} == {("left", "given")}
+
+
+def test_frames_that_vote_are_read_and_searched_once(tmp_path, job, sample, monkeypatch):
+    for number in range(3):
+        write_depth(tmp_path / "in" / f"{number}.png", sample.depth[0])
+    write_depth(tmp_path / "in" / "3.png", np.zeros((96, 96)))
+    read = []
+
+    def reader(path, *arguments):
+        read.append(path.name)
+        return read_frame(path, *arguments)
+
+    monkeypatch.setattr("phalanx.predict.depth_files.read_frame", reader)
+    finder = Surface()
+    summary, _, complained = job([tmp_path / "in"], tmp_path / "out", finder, camera_text(sample.K[0]), UNIT)
+    assert len(summary.done) == 3 and len(complained) == 1 and "3.png: is empty" in complained[0]
+    assert sorted(read) == ["0.png", "1.png", "2.png", "3.png"] and finder.calls == 3 * 4
+
+
+def test_a_missing_unit_is_said_once_and_urls_are_named(tmp_path, job, sample):
+    for number in range(12):
+        write_depth(tmp_path / "in" / f"{number:02d}.png", sample.depth[0])
+    paths = [tmp_path / "in", "https://example.org/frame.png"]
+    summary, _, complained = job(paths, tmp_path / "out", Surface(), camera_text(sample.K[0]))
+    assert len(summary.skipped) == 13 and len(complained) == 2
+    assert complained[0] == "https://example.org/frame.png: is a URL; download the file first"
+    assert complained[1].startswith(f"{tmp_path / 'in' / '00.png'} and 11 other frames: unit: a camera given as")
+    assert {entry["problem"].split(": ")[1] for entry in summary.skipped[1:]} == {"unit"}
 
 
 def test_frames_of_metres_need_no_unit_and_others_say_so(tmp_path, job, sample):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,16 @@ from phalanx.hand.prediction import HandPrediction, Side
 from phalanx.methods.hand_finder import load as load_finder
 from phalanx.methods.sphere_fitting import evidence_of, load
 from phalanx.predict.assemble import assemble
-from phalanx.predict.depth_search import FindsHands, Place, SpheresInCubes, find_hand, fit_to_maps, why_no_hand, within
+from phalanx.predict.depth_search import (
+    Candidates,
+    FindsHands,
+    Place,
+    SpheresInCubes,
+    candidates,
+    fit_to_maps,
+    why_no_hand,
+    within,
+)
 from phalanx.predict.inputs import check_side
 
 MOST_ERROR = 0.025
@@ -43,6 +53,25 @@ def fit_within_limits(model: HandModel, evidence: Evidence) -> HandPose:
     if evidence.joints is None or evidence.sigma_joints is None:
         raise ValueError("evidence: a predictor of depth frames needs joints with sigma_joints")
     return fit_joints(model, evidence.joints, sigma=evidence.sigma_joints)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchedFrame:
+    """A depth frame of a user, checked and searched."""
+
+    depth: np.ndarray
+    """(H, W) metres, single precision, 0 = no reading."""
+    seen: np.ndarray
+    """The same with 0 where the hand is not looked for; `depth` itself if that is nowhere."""
+    K: np.ndarray
+    """(3, 3)."""
+    candidates: Candidates
+    """Where hands may be."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the frame takes."""
+        return self.depth.nbytes + (0 if self.seen is self.depth else self.seen.nbytes)
 
 
 class DepthPredictor:
@@ -109,9 +138,21 @@ class DepthPredictor:
         Raises:
             InputError: an argument is at fault, nothing is read where the hand should be, or no hand is seen there.
         """
-        return self.predict_at(self.find(depth, K, side, box, mask), depth, K, box, mask, guessed=side == "auto")
+        searched = self.search(depth, K, side, box, mask)
+        return self.predict_searched(searched, searched.candidates.best(side), guessed=side == "auto")
 
     @isolated
+    def search(
+        self,
+        depth: np.ndarray,
+        K: Any,
+        side: Side | Literal["auto"] = "auto",
+        box: Any = None,
+        mask: np.ndarray | None = None,
+    ) -> SearchedFrame:
+        """The frame, and where hands may be in it; arguments and errors as of a call, but that no hand may be there."""
+        return search_frame(self.finder, depth, K, side, box, mask, self.device)
+
     def find(
         self,
         depth: np.ndarray,
@@ -120,27 +161,15 @@ class DepthPredictor:
         box: Any = None,
         mask: np.ndarray | None = None,
     ) -> Place:
-        """Where the hand is, and how sure that is; arguments and errors as of a call, but that no hand may be there."""
-        depth, intrinsics = _checked(depth, K)
-        check_side(side)
-        seen = within(depth, box, mask)
-        frame, camera = torch.from_numpy(depth), torch.from_numpy(intrinsics).float()
-        return find_hand(self.finder, frame, camera, side, torch.from_numpy(seen), self.device)
+        """Where the hand is, and how sure that is; as `search`, of which it is the best place."""
+        return self.search(depth, K, side, box, mask).candidates.best(side)
 
     @isolated
-    def predict_at(
-        self,
-        place: Place,
-        depth: np.ndarray,
-        K: Any,
-        box: Any = None,
-        mask: np.ndarray | None = None,
-        guessed: bool = False,
-    ) -> HandPrediction:
-        """The hand at a place that `find` gave for this frame; `guessed` is what the prediction says of its side."""
-        depth, intrinsics = _checked(depth, K)
+    def predict_searched(self, searched: SearchedFrame, place: Place, guessed: bool = False) -> HandPrediction:
+        """The hand at one of the places of a frame; `guessed` is what the prediction says of its side."""
+        depth, intrinsics = searched.depth, searched.K
         flip = place.side == "left"
-        spheres, centre, error, agreement = self._look(within(depth, box, mask), intrinsics, place, flip)
+        spheres, centre, error, agreement = self._look(searched.seen, intrinsics, place, flip)
         pose = self.fit(self.model, evidence_of(spheres))
         half = 0.5 * EXTENT * intrinsics[[0, 1], [0, 1]] / centre[2]
         corner = (intrinsics @ centre)[:2] / centre[2] - half
@@ -181,12 +210,25 @@ class DepthPredictor:
         return centres + middle, place.middle.double().numpy(), error, agreement
 
 
-def _checked(depth: Any, K: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) in single precision and the camera matrix (3, 3); raises InputError if one is at fault."""
-    depth = as_array(depth, (None, None), "depth").astype(np.float32)
+def search_frame(
+    finder: FindsHands,
+    depth: Any,
+    K: Any,
+    side: Side | Literal["auto"] = "auto",
+    box: Any = None,
+    mask: Any = None,
+    device: torch.device | str = "cpu",
+) -> SearchedFrame:
+    """`DepthPredictor.search` by a finder, which is on `device`."""
+    depth = np.require(as_array(depth, (None, None), "depth"), np.float32, ["C", "W"])  # as PyTorch needs it
     if (depth < 0).any():
         raise InputError("depth: holds negative values")
-    return depth, as_intrinsics(K)
+    intrinsics = as_intrinsics(K)
+    check_side(side)
+    seen = within(depth, box, mask)
+    frame, camera = torch.from_numpy(depth), torch.from_numpy(intrinsics).float()
+    apart = None if seen is depth else torch.from_numpy(seen)
+    return SearchedFrame(depth, seen, intrinsics, candidates(finder, frame, camera, side, apart, device))
 
 
 def mirrored_frames(depth: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +10,13 @@ import numpy as np
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.core.files import writable_folder, write_json
-from phalanx.data.depth_cameras import check_camera, depth_frames, read_frame
-from phalanx.data.images import OVERLAY, real_path
+from phalanx.data.depth_cameras import UnitMissing, check_camera, depth_frames, lacking_units, read_frame
+from phalanx.data.images import OVERLAY, check_local, real_path
 from phalanx.hand.export import save_mesh
 from phalanx.hand.prediction import HandPrediction, Side
-from phalanx.predict.depth import DepthPredictor
-from phalanx.predict.depth_search import VOTERS, side_of, spread
+from phalanx.predict.depth import DepthPredictor, SearchedFrame
+from phalanx.predict.depth_search import spread
+from phalanx.predict.depth_votes import VOTERS, KeptFrames, side_of
 from phalanx.predict.outputs import PICTURE_SCHEMA, Summary, beside, describe, heading, output_stems, write_png
 
 
@@ -46,50 +46,66 @@ def predict_depth_files(
     Raises:
         InputError: before any work: there are no paths, camera, unit or box are at fault, or `out` cannot be written.
     """
-    named = [Path(path) for path in paths]
-    if not named:
+    given_paths = list(paths)
+    if not given_paths:
         raise InputError("paths: name a depth frame, or a folder of them")
     check_camera(camera, unit)  # complaints that go for all frames come before the work
     if box is not None:
         as_array(box, (4,), "box")
     folder = writable_folder(out)
     summary = Summary()
+
+    def skip(path: str | os.PathLike[str], error: InputError, aloud: bool = True) -> None:
+        problem = str(error) if os.fspath(path) in str(error) else f"{path}: {error}"
+        summary.skipped.append({"input": os.fspath(path), "problem": problem})
+        if aloud:
+            complain(problem)
+
     found: dict[str, Path] = {}
-    for given in named:
-        inside = depth_frames(given) if given.is_dir() else [given]
-        if not inside:
-            complain(f"{given}: holds no depth frames")
-            summary.skipped.append({"input": str(given), "problem": "holds no depth frames"})
-        for path in inside:
-            found.setdefault(real_path(path), path)
+    for given in given_paths:
+        try:
+            for path in _frames_of(given):
+                found.setdefault(real_path(path), path)
+        except InputError as error:
+            skip(given, error)
     files = list(found.values())
-    sides = _sides(predictor, files, camera, unit, box) if side == "auto" else dict.fromkeys(files, side)
+    frames = KeptFrames(lambda path: predictor.search(*read_frame(path, camera, unit), side, box))
+    sides: dict[Path, Side] = {}
+    lacking: list[Path] = []
+    reason = ""
     for path, stem in zip(files, output_stems(files, folder), strict=True):
         try:
-            depth, K = read_frame(path, camera, unit)
-            place = predictor.find(depth, K, sides[path], box)
-            hand = predictor.predict_at(place, depth, K, box, guessed=side == "auto")
-            summary.done.append(_write(hand, depth, path, folder / stem, say))
+            if side == "auto" and path.parent not in sides:
+                sides[path.parent] = _vote([other for other in files if other.parent == path.parent], frames)
+            frame = frames.take(path)
+            place = frame.candidates.best(sides[path.parent] if side == "auto" else side)
+            hand = predictor.predict_searched(frame, place, guessed=side == "auto")
+            summary.done.append(_write(hand, frame.depth, path, folder / stem, say))
+        except UnitMissing as error:
+            lacking.append(path)
+            reason = str(error)
+            skip(path, error, aloud=False)
         except InputError as error:
-            problem = str(error) if str(path) in str(error) else f"{path}: {error}"
-            summary.skipped.append({"input": str(path), "problem": problem})
-            complain(problem)
+            skip(path, error)
+    if lacking:
+        complain(f"{lacking_units(lacking)}: {reason}")
     return summary
 
 
-def _sides(
-    predictor: DepthPredictor, files: Sequence[Path], camera: str, unit: float | None, box: Sequence[float] | None
-) -> dict[Path, Side]:
-    """The side that each frame shows: that of its folder, for which some of the frames there vote."""
-    sides: dict[Path, Side] = {}
-    for folder in {path.parent for path in files}:
-        together = [path for path in files if path.parent == folder]
-        places = []
-        for path in spread(together, VOTERS):
-            with suppress(InputError):  # complained about when it is predicted
-                places.append(predictor.find(*read_frame(path, camera, unit), box=box))
-        sides |= dict.fromkeys(together, side_of(places))
-    return sides
+def _frames_of(given: str | os.PathLike[str]) -> list[Path]:
+    """A frame, or those of a folder. Raises InputError for a URL, and for a folder without frames."""
+    check_local(given)
+    path = Path(given)
+    inside = depth_frames(path) if path.is_dir() else [path]
+    if not inside:
+        raise InputError(f"{path}: holds no depth frames")
+    return inside
+
+
+def _vote(together: Sequence[Path], frames: KeptFrames[Path, SearchedFrame]) -> Side:
+    """The side that frames of a folder show, for which some of them speak."""
+    voters = [frames.look(path) for path in spread(together, VOTERS)]
+    return side_of(frame.candidates.best() for frame in voters if frame is not None)
 
 
 def _write(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -22,6 +22,7 @@ from phalanx.render.spheres import sphere_depth
 
 _NEAR = 0.01  # metres: drawn and read depth that agree
 _COARSE = 2.0  # times farther apart lie the points that are looked at first
+_MIRRORED = 12  # of them, the likeliest, are looked at in the mirror, too
 _AGAIN = 4  # places looked at a second time, moved to where the hand's middle is expected
 _AS_SURE = 0.9  # share of the best score from which the nearer of two hands is taken
 _CUT = 0.05  # of its score keeps a hand that lies wholly beyond the frame's border
@@ -32,9 +33,6 @@ _SMALLEST = 1.2e-3  # square metres that a hand shows at least: a fist seen from
 
 SURE = 0.3
 """Chance that a hand is there, from which one is."""
-
-VOTERS = 24
-"""Frames that decide which hand a recording shows."""
 
 Item = TypeVar("Item")
 
@@ -61,12 +59,17 @@ class SpheresInCubes(Protocol):
 class Place:
     """Where a hand is."""
 
-    middle: Tensor
-    """(3,) of its joints, metres, camera frame."""
+    joints: Tensor
+    """(21, 3) where they are expected, roughly, metres, camera frame."""
     side: Side
     """As asked for, or the likelier one."""
     shares: dict[Side, float]
     """How likely it is that a right and a left hand are there; what is missing to 1, that none is."""
+
+    @property
+    def middle(self) -> Tensor:
+        """(3,) of the joints."""
+        return self.joints.mean(0)
 
     @property
     def hand(self) -> float:
@@ -74,7 +77,29 @@ class Place:
         return sum(self.shares.values())
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Candidates:
+    """Places of a frame where hands are likeliest."""
+
+    joints: Tensor
+    """(C, 21, 3) that are expected there, metres, camera frame."""
+    shares: Tensor
+    """(C, 3) how likely nothing, a right and a left hand are there."""
+    inside: Tensor
+    """(C,) share of the joints that the frame shows."""
+
+    def best(self, side: Side | Literal["auto"] = "auto") -> Place:
+        """Of several hands, the nearest that is about as sure as any; cut ones count less, and those of the other `side` not at all."""
+        sure = self.shares[:, _columns(side)].sum(1) * self.inside.clamp_min(_CUT)
+        best = int(torch.where(sure >= _AS_SURE * sure.max(), self.joints.mean(1)[:, 2], torch.inf).argmin())
+        found = {each: float(self.shares[best, column]) for each, column in COLUMNS.items()}
+        return Place(self.joints[best], max(SIDES, key=lambda each: found[each]) if side == "auto" else side, found)
+
+
+def _columns(side: Side | Literal["auto"]) -> list[int]:
+    return [COLUMNS[each] for each in (SIDES if side == "auto" else (side,))]
+
+
 def find_hand(
     finder: FindsHands,
     depth: Tensor,
@@ -83,10 +108,23 @@ def find_hand(
     seen: Tensor | None = None,
     device: torch.device | str = "cpu",
 ) -> Place:
-    """The hand in a depth frame: of several, the nearest that the network is about as sure of as of any; cut ones count less.
+    """The hand in a depth frame: the best of its `candidates`, which see for arguments and errors."""
+    return candidates(finder, depth, K, side, seen, device).best(side)
 
-    A look at coarse points about every place that stands out, then one at finer points where the likeliest hands are expected; in
-    that one, the mirror image too.
+
+@torch.no_grad()
+def candidates(
+    finder: FindsHands,
+    depth: Tensor,
+    K: Tensor,
+    side: Side | Literal["auto"] = "auto",
+    seen: Tensor | None = None,
+    device: torch.device | str = "cpu",
+) -> Candidates:
+    """Where in a depth frame hands may be.
+
+    A look at coarse points about every place that stands out, then one at finer points where the likeliest hands are expected; of
+    likely places the mirror images, too, so that a frame and its mirror image are judged alike.
 
     Args:
         finder: on `device`.
@@ -108,26 +146,28 @@ def find_hand(
         raise InputError(f"depth: {_too_far(distance)}")
     coarse, fine = (surfaces(depth, K, size, factor) for factor in (_COARSE, 1.0))
     on = coarse[0] if seen is depth else surfaces(seen, K, size, _COARSE)[0]
-    columns = [COLUMNS[each] for each in (SIDES if side == "auto" else (side,))]
+    columns = _columns(side)
 
     def looked_at(maps: Tensor) -> tuple[Tensor, Tensor]:
         logits, joints = finder(maps.to(device))
         return logits.softmax(1).cpu(), joints.cpu()
 
+    def mirrored(maps: Tensor) -> tuple[Tensor, Tensor]:
+        shares, joints = looked_at(maps.flip(-1))
+        return shares[:, [NOTHING, LEFT, RIGHT]], joints * joints.new_tensor([-1.0, 1.0, 1.0])
+
     places = torch.cat([nearest, places_on(on)])
-    shares, joints = looked_at(maps_about(coarse, places, size))
-    likeliest = shares[:, columns].sum(1).topk(min(_AGAIN, len(places))).indices
-    places = (places + joints.mean(1))[likeliest]
-    maps = maps_about(fine, places, size)
+    maps = maps_about(coarse, places, size)
     shares, joints = looked_at(maps)
-    mirrored, mirrored_joints = looked_at(maps.flip(-1))
-    shares = 0.5 * (shares + mirrored[:, [NOTHING, LEFT, RIGHT]])
-    joints = places[:, None] + 0.5 * (joints + mirrored_joints * joints.new_tensor([-1.0, 1.0, 1.0]))
-    middles = joints.mean(1)
-    sure = shares[:, columns].sum(1) * _inside(joints, K, depth).clamp_min(_CUT)
-    best = int(torch.where(sure >= _AS_SURE * sure.max(), middles[:, 2], torch.inf).argmin())
-    found = {each: float(shares[best, column]) for each, column in COLUMNS.items()}
-    return Place(middles[best], max(SIDES, key=lambda each: found[each]) if side == "auto" else side, found)
+    chosen = shares[:, columns].sum(1).topk(min(_MIRRORED, len(places))).indices
+    shares = shares[chosen] + mirrored(maps[chosen])[0]
+    likeliest = shares[:, columns].sum(1).topk(min(_AGAIN, len(chosen))).indices
+    places = (places + joints.mean(1))[chosen[likeliest]]
+    maps = maps_about(fine, places, size)
+    looks = zip(looked_at(maps), mirrored(maps), strict=True)
+    shares, joints = (0.5 * (look + in_mirror) for look, in_mirror in looks)
+    joints = places[:, None] + joints
+    return Candidates(joints, shares, _inside(joints, K, depth))
 
 
 def _inside(joints: Tensor, K: Tensor, depth: Tensor) -> Tensor:
@@ -136,12 +176,6 @@ def _inside(joints: Tensor, K: Tensor, depth: Tensor) -> Tensor:
     x, y = (pixels[..., :2] / pixels[..., 2:]).unbind(-1)
     height, width = depth.shape
     return ((x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)).float().mean(1)
-
-
-def side_of(places: Iterable[Place]) -> Side:
-    """The side that places in several frames of one hand speak for; where no hand is seen, they have no say."""
-    lead = sum(place.shares["right"] - place.shares["left"] for place in places if place.hand >= SURE)
-    return "right" if lead >= 0 else "left"
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:
@@ -206,7 +240,7 @@ def within(depth: np.ndarray, box: Any, mask: np.ndarray | None) -> np.ndarray:
         seen = np.where(where, seen, 0)
     if not (seen > 0).any():
         raise InputError("depth: nothing is read where the hand should be")
-    return seen.astype(np.float32)
+    return seen.astype(np.float32, copy=False)
 
 
 def fit_to_maps(centres: Tensor, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
