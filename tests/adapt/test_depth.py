@@ -1,6 +1,7 @@
 """Fitting to one's own recordings, in miniature: joints come nearer, and the command leaves all that it says."""
 
 import json
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -103,7 +104,7 @@ def test_fitting_brings_joints_nearer(tmp_path, begun):
 
 @pytest.mark.usefixtures("lenient")
 def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights, sample, monkeypatch):
-    monkeypatch.setattr(module, "Adaptation", partial(Adaptation, buffer=64))
+    monkeypatch.setattr(module, "Adaptation", partial(Adaptation, replace(LOOP, samples=48), buffer=64))
     write_depth(rig / "c2" / "1.png", sample.depth[5])
     out = tmp_path / "out"
     arguments = ["--camera", "500,500,1,1", "--unit", str(UNIT), "--weights", str(weights), "--workers", "0"]
@@ -111,6 +112,9 @@ def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights,
     figures = json.loads((out / "adapted.json").read_text())
     assert figures["frames"] == 2 and figures["views"] == 3 and figures["skipped"] == []
     assert figures["fit_error_before_mm"] > 0 and figures["fit_error_after_mm"] > 0
+    assert figures["held_back"]["frames"] == figures["unsure_of_side"] == 0 and figures["maps_trained_on"] == 48
+    assert figures["held_back"]["before"]["apart_mm"] > 0 and len(figures["synthetic_joints_mm"]) == 2
+    assert figures["verdict"][0].startswith("lowered" if figures["lowered"] else "not lowered")
     assert cv2.imread(str(out / "adapted.png")).shape == (3 * 128, 6 * 128, 3)
     assert load(out / WEIGHTS).config.width == 16
     card = json.loads((out / "sphere_fitting.json").read_text())
@@ -125,6 +129,44 @@ def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights,
     assert HandPrediction.from_json(hand).to_json() == hand
     assert len(hand["spheres"]) == 41 and hand["scale_source"] == "depth"
     assert (tmp_path / "p" / "0.glb").exists() and (tmp_path / "p" / "0_overlay.png").exists()
+
+
+@pytest.mark.usefixtures("lenient")
+def test_minutes_that_are_too_few_are_refused_before_training(rig, tmp_path, weights):
+    files = RecordingFiles(rig, "500,500,1,1", UNIT)
+    with pytest.raises(
+        InputError, match=r"minutes: 0\.001 are too few to train a step: reading took .* give [0-9.]+ or more"
+    ):
+        adapt_depth(files, tmp_path / "out", weights, Adaptation(replace(LOOP, minutes=0.001)), say=lambda line: None)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["adapted.png"]
+
+
+def test_short_budgets_begin_with_few_synthetic_frames_and_no_process():
+    network, config = SphereFittingConfig(size=64), Adaptation(workers=3, buffer=2_000)
+    short, measured, seconds = module._synthetic(network, "sr305", config, 1e-3)
+    assert (short.workers, short.buffer) == (0, 32) and seconds > 0
+    assert len(measured) == 64 and measured.joints is not None
+    whole, _, _ = module._synthetic(network, "sr305", config, math.inf)
+    assert (whole.workers, whole.buffer) == (3, 2_016)
+
+
+@pytest.mark.usefixtures("lenient")
+def test_a_run_that_was_killed_goes_on_with_its_frames_and_side(tmp_path, weights, sample):
+    for number in range(3):
+        write_depth(tmp_path / "in" / f"{number}.png", sample.depth[0])
+    files = RecordingFiles(tmp_path / "in", camera_text(sample.K[0]), UNIT)
+    config = Adaptation(replace(LOOP, samples=24), labelled=0)
+    adapt_depth(files, tmp_path / "out", weights, config, say=lambda line: None)
+    assert json.loads((tmp_path / "out" / "frames.json").read_text()) == {
+        "side": "right",
+        "frames": ["0.png", "2.png", "1.png"],
+    }
+    write_depth(tmp_path / "in" / "3.png", sample.depth[0])
+    figures = adapt_depth(files, tmp_path / "out", weights, config, resume=True, say=lambda line: None)
+    assert (figures["frames"], figures["side"], figures["maps_trained_on"]) == (3, "right", 24)
+    (tmp_path / "out" / "frames.json").write_text('["0.png"]')
+    with pytest.raises(InputError, match="frames.json: is damaged or of an earlier version"):
+        adapt_depth(files, tmp_path / "out", weights, config, resume=True, say=lambda line: None)
 
 
 def test_what_makes_no_sense_is_refused_before_frames_are_read(tmp_path, weights):
