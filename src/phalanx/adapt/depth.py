@@ -119,9 +119,10 @@ def adapt_depth(
     check_no_run(target / "run", resume)  # before its list of frames is written over
     only = _frames_of_run(target / _FRAMES) if resume and (target / _FRAMES).is_file() else None
     seconds = _READING * clock.seconds if only is None else math.inf
+    names = None
     if only is not None:
-        files = replace(files, side=only.side)
-    recording = read_recording(files, first, finder, complain, progress, seconds, only and only.names)
+        files, names = replace(files, side=only.side), only.names
+    recording = read_recording(files, first, finder, complain, progress, seconds, names)
     maps = recording.views.maps.flatten(0, 1)
     frames, views = recording.views.maps.shape[:2]
     unread = f", {recording.unread} not read for want of time" if recording.unread else ""
