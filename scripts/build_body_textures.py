@@ -6,7 +6,7 @@
 
 1. **Pigments.** The logarithm of linear colour, beyond that of the skin's median, is split into melanin, blood and shade
    (`phalanx.synth.paint.pigment`); a picture holds them in red, green and blue, 127 steps for `SPAN`, about 128.
-2. **Charts.** What is broader than some 20 cm is halved, so that charts meet without a step. What lies off the charts of the open body is
+2. **Charts.** What is broader than some 15 cm is all but taken away, so that charts meet without a step. What lies off the charts of the open body is
    as the nearest on them; what is black, because a skin lacks it, is as the median.
 3. **Regions.** Where hair and beard grow and where lips are: drawn by hand on the head's chart, as signed distances in texels about 128.
 """
@@ -27,7 +27,7 @@ from phalanx.synth.paint.pigment import separate
 ROOT = Path(__file__).parents[1]
 SIDE = 640
 CHROMA = 1.5  # texels: JPEG keeps colour at half the resolution, and separation would enlarge its noise
-BROAD = 40.0  # texels: the deviation of the blur that is halved
+BROAD, LESS = 30.0, 0.85  # texels: the deviation of the blur of which so much is taken away
 MIDDLE = 0.5166  # v of the face's middle
 QUALITY = 84
 # Corners (u, |v - MIDDLE|) on the head's chart: u grows from the crown to the chest.
@@ -92,7 +92,7 @@ def main() -> None:
         found[~skin] = 0.0
         blood.append(found[..., 1].copy())
         found = filled(found, inside)
-        found -= 0.5 * cv2.GaussianBlur(found, (0, 0), BROAD)
+        found -= LESS * cv2.GaussianBlur(found, (0, 0), BROAD)
         stored = np.clip(np.round(found * (127.0 / SPAN)) + 128, 1, 255).astype(np.uint8)
         out = arguments.out / f"body_skin_{path.stem}.jpg"
         settings = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]

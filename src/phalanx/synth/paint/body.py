@@ -163,15 +163,17 @@ def _paint(
     if not len(samples.face):
         return None
     values = _interpolated(samples, vertices[person], fine, attributes[person], topology)
+    depth, focal = 1.0 / values[6], float(K[person, 0, 0])
     points = Points(
         section=topology.section.index_select(0, samples.face + 1),
         diffuse=values[0:3],
         gloss=values[3:6],
-        depth=1.0 / values[6],
+        depth=depth,
         place=values[7:13],
         uv=values[13:15],
         cover=[None if inside is None else inside[0] for inside in covers(values[7:13], look[person : person + 1])],
-        focal=float(K[person, 0, 0]),
+        focal=focal,
+        span=float(depth.median()) / focal,
     )
     textures = body_textures(str(vertices.device))
     albedo, shine = paint_skin(points, topology, textures, look, person, skin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,6 @@ from phalanx.synth.paint.body_surface import CURTAIN, REACH, TUBE, BodyTopology
 _FAR = 1.0  # metres
 _TEXEL = 0.0027  # metres, on the head's chart
 _SOFT = 0.012  # metres over which cloth comes to stand off
-_ARMHOLE = -0.035  # metres down the arm
 _JAW = 0.0  # metres below the neck's base: what lies above is neck and head
 
 
@@ -27,7 +27,9 @@ def covers(place: Tensor, look: BodyLook) -> list[Tensor | None]:
         look: what the P people wear.
     """
 
-    def on(values: np.ndarray) -> Tensor:
+    def on(values: np.ndarray) -> Any:
+        if len(values) == 1:
+            return float(values[0])  # quicker
         return torch.as_tensor(values, dtype=torch.float32, device=place.device)[:, None]
 
     found: list[Tensor | None] = []
@@ -36,12 +38,12 @@ def covers(place: Tensor, look: BodyLook) -> list[Tensor | None]:
         if not worn.any():
             found.append(None)
             continue
-        inside = cover(place, look, on)
+        inside = torch.atleast_2d(cover(place, look, on))
         found.append(inside if worn.all() else torch.where(on(worn) > 0, inside, -_FAR))
     return found
 
 
-On = Callable[[np.ndarray], Tensor]
+On = Callable[[np.ndarray], Any]
 
 
 def _trousers(place: Tensor, look: BodyLook, on: On) -> Tensor:
@@ -53,9 +55,7 @@ def _top(place: Tensor, look: BodyLook, on: On) -> Tensor:
     x, y, z, arm, _, _ = place
     width = x.abs()
     front = (-z).clamp_min(0.0)
-    sleeve = on(look.sleeve[:, 0])
-    bare = sleeve > 1.0
-    armhole = torch.where(bare, _ARMHOLE - arm, REACH - arm - sleeve)
+    armhole = REACH - on(look.sleeve[:, 0]) - arm
     rim = on(look.neck[:, 0]) + on(look.neck[:, 1]) * front
     rim = rim + on(look.neck[:, 2]) * (1.0 - width / on(look.neck[:, 3])).clamp_min(0.0) * (z < 0)
     beyond = torch.hypot(x, z) - on(look.neck[:, 4])
@@ -68,7 +68,7 @@ def _jacket(place: Tensor, look: BodyLook, on: On) -> Tensor:
     x, y, z, arm, _, _ = place
     trunk = arm <= 0.0
     hem = torch.where(trunk, on(look.hem[:, 1]) - y, _FAR)
-    inside = torch.minimum(torch.minimum(hem, REACH - arm - on(look.sleeve[:, 1])), y - 0.2 * (-z).clamp_min(0.0))
+    inside = torch.minimum(torch.minimum(hem, REACH - on(look.sleeve[:, 1]) - arm), y - 0.2 * (-z).clamp_min(0.0))
     return torch.where((z < 0.0) & trunk, torch.minimum(inside, x.abs() - on(look.open)), inside)
 
 

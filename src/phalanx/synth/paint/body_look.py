@@ -22,7 +22,7 @@ PLAIN, RINGS, BARS, CHECKS, DOTS, SPECKLED = range(6)
 SKINS = 6
 
 _TAN = -1.2  # mean log reflectance of skins between light and dark
-_BARE = 9.0  # metres from the wrist: a sleeve that ends there is none
+_BARE = 0.535  # metres from the wrist: a sleeve that ends there, beyond the shoulder, is none
 _HAIR = np.log(
     [[0.008, 0.006, 0.005], [0.02, 0.012, 0.008], [0.05, 0.026, 0.013], [0.11, 0.06, 0.028], [0.3, 0.2, 0.095]]
     + [[0.17, 0.06, 0.022], [0.36, 0.35, 0.33]]
@@ -47,7 +47,7 @@ class BodyLook:
         worn: (P, GARMENTS) bool.
         cloth, second: (P, GARMENTS, 3) colours; pattern: (P, GARMENTS) int64; repeats: (P, GARMENTS) of it across the texture.
         ease: (P, GARMENTS, 2) how far cloth stands off, and the strength of its folds.
-        sleeve: (P, 2) metres up from the wrist at which sleeves of top and jacket end; large: none.
+        sleeve: (P, 2) metres up from the wrist at which sleeves of top and jacket end, of the 0.5 to the shoulder.
         neck: (P, 5) of the top: how far below the neck's base it begins, how it leans to the front, depth and half width of a V, and how
             far from the neck's axis it begins at the sides.
         straps: (P,) half width between the arms' holes of a top without sleeves.

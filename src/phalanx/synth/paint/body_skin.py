@@ -17,6 +17,7 @@ TEXTURE_METRES = 1.9
 _BLOOD_STEP = 0.45  # by how much the blood of a light skin's `skin_matrices` darkens log green
 _IRIS, _PUPIL, _GLINT = 0.0059, 0.0022, 0.0011  # metres, radii
 _WHITE = (-0.65, -0.75, -0.8)  # log reflectance of the eye
+_SMALLEST = 0.014  # metres that a pixel spans, beyond which no eye is seen
 _DARK = -3.6  # log reflectance of lashes and frames
 
 
@@ -30,6 +31,7 @@ class Points:
         depth: (T,) metres; focal: pixels.
         place: (6, T) where they are, as of `BodyTopology.place`; uv: (2, T).
         cover: (T,) metres inside each garment; none: not worn.
+        span: metres that a pixel spans, about the middle of all points.
     """
 
     section: Tensor
@@ -40,17 +42,13 @@ class Points:
     place: Tensor
     uv: Tensor
     cover: list[Tensor | None]
+    span: float
 
     @property
     def covered(self) -> Tensor:
         """Metres `(T,)` inside the garment that covers most."""
         worn = [inside for inside in self.cover if inside is not None]
         return torch.stack(worn).amax(0) if worn else torch.full_like(self.depth, -1.0)
-
-    @property
-    def span(self) -> float:
-        """Metres that a pixel spans, about the middle of all points."""
-        return float(self.depth.median()) / self.focal
 
     def pixel(self, index: Tensor) -> Tensor:
         """Metres `(N,)` that a pixel spans at the points `index (N,)`."""
@@ -148,6 +146,8 @@ def _paint_head(
     strands = sample(level(textures.cloth, TEXTURE_METRES / 6.0, points.span), 3.0 * v, 6.0 * u, repeat=True)[2]
     albedo = torch.lerp(albedo, tone + 0.3 * strands + 0.1 * rough, grown * (0.4 if lift == 0 else 0.97))
     shine = shine * (1.0 - 0.4 * grown)
+    if points.span > _SMALLEST:
+        return albedo, shine
     albedo, shine = _paint_eyes(albedo, shine, out, down, x, front, points.section.index_select(0, head) == EYE, pixel, look, person)
     return _paint_glasses(albedo, shine, out, down, z - eye[2], pixel, look, person)
 
