@@ -26,7 +26,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from build_open_hand import anatomical_joints, to_hand_frame
+from build_open_hand import anatomical_joints, smooth_weights, to_hand_frame
 
 from phalanx.hand.model import HandModel
 from phalanx.synth.body.model import EXPRESSIONS, JOINT, JOINT_NAMES, MIRRORED
@@ -459,6 +459,7 @@ def build(path: Path, people: dict[str, np.ndarray], components: int, faces_left
     neck = joints[:, JOINT["neck"], None].copy()
     joints -= neck
     weights = joint_weights(people["weights"].astype(float), people["bone_names"])
+    weights = smooth_weights(weights, people["faces"], 6)  # armpits stretch less
     mean_joints = joints.mean(0)
     people["mean"] = people["vertices"].mean(0, dtype=float) @ TO_BODY.T - neck.mean(0)
     people["wrist"], people["elbow"] = mean_joints[JOINT["right_wrist"]], mean_joints[JOINT["right_elbow"]]

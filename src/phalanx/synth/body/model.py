@@ -98,7 +98,7 @@ class BodyModel(nn.Module):
     Buffers: `template` (V, 3), `faces` (F, 3) that look outwards, `uv` (F, 3, 2) in [0, 1] per corner in MakeHuman's layout (v downwards,
     as rows of a picture), `shape_basis` (V, 3, S), `expression_basis` (V, 3, E), `rest_joints` (26, 3), `joint_basis`
     (26, 3, S), `skin_weights` (V, 26), `parts` (V,) the joint with the largest weight, `mirror` (V,) the vertex on the other side,
-    `regions` (V,) see `REGIONS`, and `hand_to_body` (3, 3), the forearm of the open right hand at rest -> body frame at rest.
+    `regions` (V,) see `REGIONS`, and `hand_to_body` (3, 3), the forearm of the open right hand at rest -> body frame at rest; `hand_basis` (S,), how hands grow.
     """
 
     template: Tensor
@@ -113,6 +113,7 @@ class BodyModel(nn.Module):
     mirror: Tensor
     regions: Tensor
     hand_to_body: Tensor
+    hand_basis: Tensor
 
     def __init__(
         self,
@@ -127,6 +128,7 @@ class BodyModel(nn.Module):
         mirror: Tensor,
         regions: Tensor,
         hand_to_body: Tensor,
+        hand_basis: Tensor,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -142,6 +144,7 @@ class BodyModel(nn.Module):
             ("mirror", mirror),
             ("regions", regions),
             ("hand_to_body", hand_to_body),
+            ("hand_basis", hand_basis),
         ):
             self.register_buffer(name, value, persistent=False)
 
@@ -196,6 +199,10 @@ class BodyModel(nn.Module):
         rest = self.joint_positions(shape)
         bones = rest[:, 1:] - rest[:, list(PARENTS[1:])]
         return torch.cat([rest.new_zeros(len(rest), 1), bones.norm(dim=2)], 1)
+
+    def hand_sizes(self, shape: Tensor) -> Tensor:
+        """How large (B,) the hands of bodies of shapes (B, S) are, 1 for the mean body's."""
+        return 1.0 + shape @ self.hand_basis
 
     def joints(self, pose: BodyPose) -> Tensor:
         """The joints (B, 26, 3) in the camera frame, without the surface."""
