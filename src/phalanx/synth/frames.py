@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from phalanx.core.parallel import ordered
 from phalanx.core.seeding import generator as stream_generator
@@ -17,6 +18,7 @@ from phalanx.synth.crowds import CrowdPicture, chosen_sensor, paint_crowd, sense
 from phalanx.synth.frames_config import FramesConfig
 from phalanx.synth.holding import grasp_bank
 from phalanx.synth.paint.body_surface import body
+from phalanx.synth.paint.canvas import window
 from phalanx.synth.paint.compose import develop
 from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.domains import DOMAINS
@@ -118,22 +120,28 @@ def _label(config: FramesConfig, gathering: Gathering, picture: CrowdPicture) ->
     found = [0] * frames
     for each in sorted(picture.hands, key=lambda one: one.hand):
         frame = int(gathering.frame[each.hand // 2])
-        seen = canvas.owner[frame] == 1 + each.hand
+        rows, columns, _ = window(each.left, each.top, *each.parts.shape[-1:-3:-1], config.width, config.height)
+        seen = canvas.owner[frame, rows, columns] == 1 + each.hand
         count = int(seen.sum())
         if count < _LEAST_SEEN:
             continue
         n = found[frame]
         found[frame] += 1
-        columns, rows = seen.any(0).nonzero()[:, 0], seen.any(1).nonzero()[:, 0]
-        x, y = int(columns[0]), int(rows[0])
+        x, x_last, y, y_last = _extent(seen, columns.start, rows.start)
         own = picture.joints[each.hand]
         result.present[frame, n] = True
         result.side[frame, n] = int(gathering.left[each.hand])
-        result.boxes[frame, n] = torch.tensor([x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y], device=device)
+        result.boxes[frame, n] = torch.tensor([x, y, x_last + 1 - x, y_last + 1 - y], device=device)
         result.share[frame, n] = min(count / max(each.whole, 1.0), 1.0)
         result.joints[frame, n] = own
         pixels = own @ K[frame].T
         result.joints_2d[frame, n] = pixels[:, :2] / pixels[:, 2:].clamp_min(0.01)
         result.orientation[frame, n] = gathering.hands.orientation[each.hand].to(device)
-        masks[frame][seen] = n + 1
+        masks[frame, rows, columns][seen] = n + 1
     return result
+
+
+def _extent(seen: Tensor, left: int, top: int) -> tuple[int, int, int, int]:
+    """First and last column, first and last row of what is `seen (h, w)` in a window that begins at (left, top)."""
+    columns, rows = seen.any(0).nonzero()[:, 0], seen.any(1).nonzero()[:, 0]
+    return left + int(columns[0]), left + int(columns[-1]), top + int(rows[0]), top + int(rows[-1])

@@ -31,6 +31,7 @@ _POSES = 768  # finger poses kept in memory
 _HOLD = 0.2  # share of the hands that lie on nothing and hold something
 _PUSHES = 2  # times that hands are moved out of bodies
 _TWIST = (0.1, 1.0)  # of the forearm's turn, at its elbow and beyond
+_NEAR, _DEEPEST = 0.24, 0.16  # metres: from a hand to skin that counts, and of a joint inside a body
 _FLESH = 0.009  # metres: half a finger
 
 
@@ -341,15 +342,7 @@ def _push_out(
     points = hand.joints(_hands(angles, arms, shapes)).double().numpy()[:, 1:]  # (N, 20, 3)
     for i, (target, body) in enumerate(zip(targets, anchors, strict=True)):
         target = targets[i] = replace(target, wrist=arms.wrist[i], palm=arms.palm[i])
-        away = points[i][:, None] - body.skin  # (20, V, 3)
-        nearest = (away**2).sum(-1).argmin(1)
-        rows = np.arange(len(nearest))
-        normal = body.normals[nearest]
-        depth = _FLESH - (away[rows, nearest] * normal).sum(1)
-        depth = np.where(np.linalg.norm(away[rows, nearest], axis=1) < 0.16, depth, 0.0)
-        if target.contact:
-            depth = depth - 0.003
-        move = normal[depth.argmax()] * max(depth.max(), 0.0)
+        move = _out_of_skin(points[i], body, 0.003 if target.contact else 0.0)
         if body.table is not None and target.wrist[1] > body.table - 0.2:
             low = (points[i][:, 1] + _FLESH - body.table).max()
             move = move - np.array([0.0, max(low, 0.0), 0.0])
@@ -361,6 +354,19 @@ def _push_out(
             move = move + aside * 0.6 * (2 * _FLESH - close.min())
         if np.abs(move).max() > 1e-4:
             targets[i] = replace(target, wrist=target.wrist + move)
+
+
+def _out_of_skin(points: np.ndarray, body: Anchors, soft: float) -> np.ndarray:
+    """By what a hand with `points (K, 3)` is to be moved so that they are outside of the body, or no more than `soft` inside."""
+    near = np.abs(body.skin - points.mean(0)).max(1) < _NEAR
+    if not near.any():
+        return np.zeros(3)
+    away = points[:, None] - body.skin[near]  # (K, V, 3)
+    nearest = np.einsum("kvi,kvi->kv", away, away).argmin(1)
+    normal, away = body.normals[near][nearest], away[np.arange(len(points)), nearest]
+    depth = _FLESH - soft - (away * normal).sum(1)
+    depth[np.linalg.norm(away, axis=1) > _DEEPEST] = 0.0
+    return normal[depth.argmax()] * max(depth.max(), 0.0)
 
 
 def _with_arms(joints: BodyJoints, rest: np.ndarray, trunk: BodySurface, rotations: Tensor, arms: Arms) -> Tensor:
