@@ -98,7 +98,8 @@ class BodyModel(nn.Module):
     Buffers: `template` (V, 3), `faces` (F, 3) that look outwards, `uv` (F, 3, 2) in [0, 1] per corner in MakeHuman's layout (v downwards,
     as rows of a picture), `shape_basis` (V, 3, S), `expression_basis` (V, 3, E), `rest_joints` (26, 3), `joint_basis`
     (26, 3, S), `skin_weights` (V, 26), `parts` (V,) the joint with the largest weight, `mirror` (V,) the vertex on the other side,
-    `regions` (V,) see `REGIONS`, and `hand_to_body` (3, 3), the forearm of the open right hand at rest -> body frame at rest; `hand_basis` (S,), how hands grow.
+    `regions` (V,) numbers in `REGIONS`, `hand_to_body` (3, 3), the forearm of the open right hand at rest -> body frame at rest, and
+    `hand_basis` (S,), how hands grow with the shape.
     """
 
     template: Tensor
