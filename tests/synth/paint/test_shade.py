@@ -8,6 +8,7 @@ from phalanx.core.seeding import generator
 from phalanx.render.visibility import visibility
 from phalanx.synth.paint.compose import Layer, compose, draw_composition
 from phalanx.synth.paint.dress import draw_dress, dress, forearm_relief
+from phalanx.synth.paint.gloves import Glove
 from phalanx.synth.paint.light import draw_light, light_vertices
 from phalanx.synth.paint.shade import Look, Picture, render, texture_side
 from phalanx.synth.paint.skin import skin_bank
@@ -78,6 +79,35 @@ def test_cloth_covers_and_bands_are_painted():
     ratio = clothed.colour[:, 0].sum() / bare.colour[:, 0].sum()
     assert ratio < 0.3
     assert torch.equal(clothed.coverage, bare.coverage)
+
+
+def test_stripes_too_fine_for_the_pixels_are_left_out():
+    topology, _, vertices, K, look = _scene()
+    look.cover = torch.ones_like(look.cover)
+    look.phase = 1500.0 * topology.rest[None, :, 1].expand_as(look.cover).contiguous()
+    look.dress.stripes[:] = [1500.0, 0.0, 0.0]  # 4 mm
+    plain = render(vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    look.colours[:, :, 7] = -2.0
+    far = render(vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    assert torch.equal(far.colour, plain.colour)  # 2 mm a pixel and more
+    fine = K.clone()
+    fine[:, :2] *= 6
+    near = render(vertices, fine, 6 * SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    assert near.colour.sum() / near.coverage.sum() < 0.8 * plain.colour.sum() / plain.coverage.sum()
+
+
+def test_items_are_painted_on_the_hand_that_wears_them():
+    topology, surface, vertices, K, look = _scene()
+    plain = render(vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    blue = np.log(np.array([0.01, 0.01, 0.9]))
+    look.dress.items.append((1, Glove("surgical", -0.04, 9.0, 0.002, blue, blue, 1.0, False)))
+    gloved = render(vertices, K, SIZE, topology, look, skin_bank(1, 64, "cpu"))
+    assert torch.equal(gloved.colour[::2], plain.colour[::2])
+    red = [(picture.colour[1, 0] * (picture.parts[1] > 2)).sum() for picture in (gloved, plain)]
+    assert red[0] < 0.4 * red[1]
+    moved, _, _ = dress(surface, topology, topology.rest_normals, look.dress)
+    far = (moved - vertices).norm(dim=-1)
+    assert far[::2].max() == 0 and 0.001 < far[1, topology.rest[:, 1] > 0.02].mean() < 0.004
 
 
 def test_blood_reddens_and_tendons_stand_out_without_moving_anything():

@@ -213,12 +213,12 @@ def _colour(points: _Points, values: Tensor, look: Look, bank: Tensor, rows: sli
     channels = _channels(bytes_, cloth, bare, phase, values[11])
     albedo = torch.empty((3, len(cloth)), device=cloth.device)
     shine = (bytes_[5] * bare).mul_(1.6 / 255.0).add_(0.1)
+    colours, weave = _seen_from_afar(look, rows, grain)
     for i, begin, end in points.runs:
-        torch.mm(look.colours[rows.start + i], channels[:, begin:end], out=albedo[:, begin:end])
+        torch.mm(colours[i], channels[:, begin:end], out=albedo[:, begin:end])
     slopes = (bytes_[6:8] - 128.0).mul_(SLOPE_SCALE / 127.0)
     slopes.addcmul_(tendon_slopes(side, str(bank.device)).index_select(1, texel), values[12])
     slope = slopes.mul_(relief).sum(0).mul_(bare)
-    weave = torch.as_tensor(look.dress.weave[rows], device=cloth.device)
     paint_cloth(albedo, slope, relief, cover, texel, weave, points.picture, side)
     worn = look.dress.worn_by()
     for owner in range(rows.start, rows.stop):
@@ -231,6 +231,20 @@ def _colour(points: _Points, values: Tensor, look: Look, bank: Tensor, rows: sli
     for c, softness in enumerate(_RELIEF_SEEN):
         diffuse[c].mul_((1.0 - softness * slope).clamp_(0.35, 1.8))
     return albedo.exp_().mul_(diffuse).add_(gloss.mul_(shine))
+
+
+def _seen_from_afar(look: Look, rows: slice, grain: Tensor) -> tuple[Tensor, Tensor]:
+    """Colours `(n, 3, 8)` and weave `(n, 5)` of the pictures, without stripes and threads too fine for their pixels, which would flicker.
+
+    `grain (n,)` in metres a pixel.
+    """
+    colours = look.colours[rows].clone()
+    stripes, weave = (torch.as_tensor(v[rows], device=grain.device) for v in (look.dress.stripes, look.dress.weave))
+    wavelength = 2.0 * torch.pi / stripes.norm(dim=1).clamp_min(1e-3)
+    colours[..., 7] *= (0.5 * wavelength / grain - 1.0).clamp(0.0, 1.0)[:, None]
+    weave = weave.clone()
+    weave[:, 1] *= (0.012 / grain - 1.0).clamp(0.0, 1.0)
+    return colours, weave
 
 
 def _channels(bytes_: Tensor, cloth: Tensor, bare: Tensor, phase: Tensor, blood: Tensor) -> Tensor:
