@@ -24,8 +24,8 @@ MOST = 3
 """Things about a hand, at most."""
 HIDDEN = 0.6
 """Share of a hand that things in front of it may hide; if they hid more, they are left out."""
-_SHARE = 0.3  # of the hands have things behind them or on their table
-_REPLACED = 0.6  # share of the plain shapes before hands that become things
+_SHARE = 0.22  # of the hands have things behind them or on their table
+_REPLACED = 0.5  # share of the plain shapes before hands that become things
 _TRIES = 6
 _HAND = 0.19  # metres
 
@@ -191,7 +191,7 @@ def stand_about(
         first = int(pictures[hand, 0])
         wanted = generator.random() < _SHARE
         front = generator.random() < (_REPLACED if np.isin(pictures[hand], blocked).any() else 0.03)
-        count = 1 + int(generator.choice(MOST, p=(0.55, 0.3, 0.15)))
+        count = 1 + int(generator.choice(MOST, p=(0.7, 0.22, 0.08)))
         if not wanted and not front:
             continue
         points = vertices[first, ::5].cpu().double().numpy()
@@ -299,7 +299,7 @@ def _in_front(generator: np.random.Generator, things: Things, points: np.ndarray
 def _behind(generator: np.random.Generator, things: Things, points: np.ndarray) -> _Place:
     """Something in the room behind the hand."""
     farthest = points[:, 2].max()
-    large = generator.random() < 0.5
+    large = generator.random() < 0.4
     thing = _pick(generator, things, ("furniture", "plant") if large else ("held", "small", "plant"), 3.0)
     size = things.size[thing]
     radius = 0.5 * float(np.linalg.norm(size))

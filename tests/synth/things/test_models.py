@@ -40,7 +40,7 @@ def test_normals_are_unit_and_point_away_from_the_middle_of_a_ball(bank):
 
 
 def test_meshes_agree_with_the_solids_that_hands_take_them_by(bank):
-    """No corner stands 6 mm out of all solids, and along the sides of the first there is surface within 4 mm nearly everywhere."""
+    """No corner stands 6 mm out of all solids, and along the first the surface is mostly within 4 mm of it."""
     for thing in np.flatnonzero(bank.role == ROLES.index("held")):
         name, number = bank.names[thing], int((bank.kind[thing] >= 0).sum())
         assert number >= 1, name
@@ -57,8 +57,9 @@ def test_meshes_agree_with_the_solids_that_hands_take_them_by(bank):
         weights = torch.tensor([[i, j, 12 - i - j] for i in range(13) for j in range(13 - i)]).double() / 12
         points = (weights @ bank.corners[thing, : bank.count[thing]].double()).flatten(0, 1)
         own = (points.numpy() - bank.centre[thing, 0]) @ bank.rotation[thing, 0]
+        within = np.abs(own[:, 2]) <= bank.half[thing, 0, 2] + 0.001
         near = np.abs(outside(int(bank.kind[thing, 0]), bank.half[thing, 0], own)) < 0.004
-        assert near.mean() > 0.1, (name, near.mean())
+        assert near.sum() > 0.3 * within.sum() > 0, (name, near.sum() / within.sum())
 
 
 def test_equal_patches_share_a_place_and_others_keep_their_texels():

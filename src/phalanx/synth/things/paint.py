@@ -163,67 +163,99 @@ def _draw(
     fine[:, :2, 2] += 0.5 * (_SAMPLES - 1)
     soup = torch.arange(3 * faces, device=K.device).view(-1, 3)
     found = visibility(corners.flatten(1, 2), soup, fine, side * _SAMPLES, side * _SAMPLES)
-    found = found.view(number, side, _SAMPLES, side, _SAMPLES).transpose(2, 3).flatten(3)  # (N, side, side, samples)
-    coverage = (found >= 0).float().mean(-1)
-    face, which = found.max(-1)  # one sample of each pixel is shaded
+    coverage = torch.zeros(number, side, side, device=K.device)
+    face = torch.full((number, side, side), -1, dtype=torch.int32, device=K.device)
+    which = torch.zeros_like(face)
+    for sample in range(_SAMPLES * _SAMPLES):  # one sample of each pixel is shaded, the last that sees something
+        seen = found[:, sample // _SAMPLES :: _SAMPLES, sample % _SAMPLES :: _SAMPLES]
+        hit = seen >= 0
+        coverage += hit
+        face, which = torch.where(hit, seen, face), which.masked_fill(hit, sample)
+    coverage /= _SAMPLES * _SAMPLES
     pixel = (face.view(-1) >= 0).nonzero()[:, 0]
     of = pixel // (side * side)
-    triangle = face.view(-1)[pixel].long() + of * faces
-    sub = which.view(-1)[pixel]
+    counts = torch.bincount(of, minlength=number).tolist()
+    triangle = face.view(-1).index_select(0, pixel).long() + of * faces
+    sub = which.view(-1).index_select(0, pixel)
     x = (pixel % side * _SAMPLES + sub % _SAMPLES).float()
     y = (pixel // side % side * _SAMPLES + sub // _SAMPLES).float()
-    ray = (torch.linalg.inv(fine)[of] @ torch.stack([x, y, torch.ones_like(x)], -1)[..., None])[..., 0]
-    own = corners.flatten(0, 1)[triangle]  # (P, 3, 3)
-    planes = torch.linalg.cross(own.roll(-1, 1), own.roll(-2, 1) - own.roll(-1, 1))
-    weights = (planes @ ray[..., None])[..., 0]
-    total = weights.sum(-1, keepdim=True)
-    weights = (weights / torch.where(total == 0, 1.0, total)).clamp(0.0, 1.0)
-    z = (weights * own[..., 2]).sum(-1)
-    normal = F.normalize((weights[:, None] @ normals.flatten(0, 1)[triangle])[:, 0], dim=-1)
-    view = -F.normalize(ray, dim=-1)
-    facing = (normal * view).sum(-1, keepdim=True)
+    weights, z = _barycentric(corners, torch.linalg.inv(fine), triangle, x, y)
+    ray = _by_thing(torch.linalg.inv(fine), torch.stack([x, y, torch.ones_like(x)]), counts)
+    smooth = normals.flatten(0, 1).flatten(1).index_select(0, triangle).T.reshape(3, 3, -1)  # (corners, 3, P)
+    normal = F.normalize((weights[:, None] * smooth).sum(0), dim=0)
+    view = -F.normalize(ray, dim=0)
+    facing = (normal * view).sum(0)
     normal = torch.where(facing < 0, normal - 2.0 * facing * view, normal)
-    paint = _texels(things, things.patch[placed.thing, :faces].flatten(0, 1)[triangle], weights)
-    tint = placed.tint[of]
-    paint = ((tint[..., :3] @ paint[..., None])[..., 0] + tint[..., 3]).clamp(0.004, 0.95)
-    mirrored = torch.as_tensor(things.mirrored, device=K.device)[placed.thing][of][:, None]
-    colour = _lit(normal, view, illuminated[of], power[of], paint, mirrored)
-    shown = torch.zeros(number * side * side, 3, device=K.device)
-    shown[pixel] = colour * coverage.view(-1)[pixel, None]
+    patch = things.patch[placed.thing, :faces].flatten(0, 1).index_select(0, triangle)
+    paint = F.pad(_texels(things, patch, weights), (0, 0, 0, 1), value=1.0)
+    paint = _by_thing(placed.tint, paint, counts).clamp_(0.004, 0.95)
+    mirrored = torch.as_tensor(things.mirrored, device=K.device)[placed.thing].index_select(0, of)
+    colour = _lit(normal, view, illuminated, power, paint, mirrored, counts)
+    shown = torch.zeros(3, number * side * side, device=K.device)
+    shown[:, pixel] = colour * coverage.view(-1).index_select(0, pixel)
     depth = torch.zeros(number * side * side, device=K.device)
     depth[pixel] = z
-    picture = shown.view(number, side, side, 3).permute(0, 3, 1, 2)
+    picture = shown.view(3, number, side, side).transpose(0, 1)
     return Layer(picture, coverage, depth.view(number, side, side))
 
 
+def _by_thing(matrices: Tensor, columns: Tensor, counts: list[int]) -> Tensor:
+    """Products (R, P) of the things' matrices (N, R, C) with the columns (C, P) of their pixels, thing after thing."""
+    parts = columns.split(counts, 1)
+    return torch.cat([matrix @ part for matrix, part in zip(matrices, parts, strict=True)], 1)
+
+
+def _barycentric(corners: Tensor, inverse: Tensor, triangle: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Barycentric coordinates (3, P) and depth (P,) at pixels (x, y) of triangles, numbers in (N, F, 3, 3); `inverse` (N, 3, 3) of the
+    cameras."""
+    first = corners.roll(-1, 2)
+    planes = torch.linalg.cross(first, corners.roll(-2, 2) - first)
+    volume = (corners[:, :, 0] * planes[:, :, 0]).sum(-1).flatten()
+    own = (planes.flatten(1, 2) @ inverse).view(-1, 9).index_select(0, triangle).T.reshape(3, 3, -1)
+    weights = own[:, 0] * x + own[:, 1] * y + own[:, 2]
+    total = weights.sum(0)
+    total = torch.where(total == 0, 1.0, total)
+    return (weights / total).clamp_(0.0, 1.0), volume.index_select(0, triangle) / total
+
+
 def _texels(things: Things, patch: Tensor, weights: Tensor) -> Tensor:
-    """Linear colours (P, 3) at barycentric `weights (P, 3)` of triangles whose patches are `patch (P, 3)`."""
+    """Linear colours (3, P) at barycentric `weights (3, P)` of triangles whose patches are `patch (P, 3)`."""
     last = patch[:, 2] - 1
-    across, down = weights[:, 1] * last, weights[:, 2] * last
+    across, down = weights[1] * last, weights[2] * last
     left, top = across.long(), down.long()
-    right, bottom = torch.minimum(left + 1, last), torch.minimum(top + 1, last)
-    shares = (across - left)[:, None], (down - top)[:, None]
+    start = (patch[:, 1] + top) * things.width + patch[:, 0] + left
+    step = (left < last).long()
+    below = (top < last).long() * things.width
+    right, under = (across - left)[:, None], (down - top)[:, None]
 
-    def at(column: Tensor, row: Tensor) -> Tensor:
-        return things.atlas[(patch[:, 1] + row) * things.width + patch[:, 0] + column].float()
+    def at(place: Tensor) -> Tensor:
+        return things.atlas.index_select(0, place).float()
 
-    upper = torch.lerp(at(left, top), at(right, top), shares[0])
-    lower = torch.lerp(at(left, bottom), at(right, bottom), shares[0])
-    return torch.lerp(upper, lower, shares[1]).div_(255.0).square_()
+    upper = torch.lerp(at(start), at(start + step), right)
+    lower = torch.lerp(at(start + below), at(start + below + step), right)
+    return torch.lerp(upper, lower, under).div_(255.0).square_().T
 
 
-def _lit(normal: Tensor, view: Tensor, illuminated: Tensor, power: Tensor, paint: Tensor, mirrored: Tensor) -> Tensor:
-    """Linear colours (P, 3) of surfaces: what `solids.shade_solids` does, for a single paint a pixel."""
+def _lit(
+    normal: Tensor,
+    view: Tensor,
+    illuminated: Tensor,
+    power: Tensor,
+    paint: Tensor,
+    mirrored: Tensor,
+    counts: list[int],
+) -> Tensor:
+    """Linear colours (3, P) of surfaces: what `solids.shade_solids` does, for a single paint a pixel."""
     lamps = power.shape[1]
-    facing = (normal * view).sum(-1, keepdim=True).clamp(0.0, 1.0)
+    facing = (normal * view).sum(0).clamp(0.0, 1.0)
     away = 2.0 * facing * normal - view
     lit, shine = (
-        (illuminated[..., :3] @ direction[..., None])[..., 0] + illuminated[..., 3] for direction in (normal, away)
+        _by_thing(illuminated, F.pad(direction, (0, 0, 0, 1), value=1.0), counts) for direction in (normal, away)
     )
     lit = lit.clamp_min(0.0)
-    peaks = shine[:, :lamps].clamp(1e-4, 1.0) ** _POLISH * ((_POLISH + 2.0) / 8.0)
-    fall, glow = ((strength[:, None] @ power)[:, 0] for strength in (lit[:, :lamps], peaks))
-    room = (away[:, 1:2] * -3.0 + torch.sin(away[:, :1] * 5.0) + 0.5).clamp(0.0, 1.0) * 1.3 + 0.4
-    glow = glow + shine[:, lamps:].clamp_min(0.0) * room
+    peaks = shine[:lamps].clamp(1e-4, 1.0) ** _POLISH * ((_POLISH + 2.0) / 8.0)
+    fall, glow = (_by_thing(power.mT, strength, counts) for strength in (lit[:lamps], peaks))
+    room = (away[1] * -3.0 + torch.sin(away[0] * 5.0) + 0.5).clamp(0.0, 1.0) * 1.3 + 0.4
+    glow = glow + shine[lamps:].clamp_min(0.0) * room
     gloss = mirrored + 0.6 * (mirrored > 0) * (1.0 - mirrored) * (1.0 - facing) ** 5
-    return (fall + lit[:, lamps:]) * paint + glow * gloss
+    return (fall + lit[lamps:]) * paint + glow * gloss
