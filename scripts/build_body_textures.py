@@ -6,8 +6,8 @@
 
 1. **Pigments.** The logarithm of linear colour, beyond that of the skin's median, is split into melanin, blood and shade
    (`phalanx.synth.paint.pigment`); a picture holds them in red, green and blue, 127 steps for `SPAN`, about 128.
-2. **Charts.** What is broader than some 15 cm is all but taken away, so that charts meet without a step. What lies off the charts of the open body is
-   as the nearest on them; what is black, because a skin lacks it, is as the median.
+2. **Charts.** What is broader than some 15 cm is all but taken away, so that charts meet without a step. What lies off the charts of
+   the open body is as the nearest on them; what is black, because a skin lacks it, is as the median.
 3. **Regions.** Where hair and beard grow and where lips are: drawn by hand on the head's chart, as signed distances in texels about 128.
 """
 
@@ -57,7 +57,9 @@ def charts() -> np.ndarray:
 
 def filled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     """`values (S, S, C)` where `known (S, S)`, elsewhere the nearest."""
-    _, nearest = cv2.distanceTransformWithLabels((~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     place = np.zeros(nearest.max() + 1, int)
     place[nearest[known]] = np.flatnonzero(known.reshape(-1))
     return values.reshape(-1, values.shape[-1])[place[nearest]]
@@ -95,7 +97,12 @@ def main() -> None:
         found -= LESS * cv2.GaussianBlur(found, (0, 0), BROAD)
         stored = np.clip(np.round(found * (127.0 / SPAN)) + 128, 1, 255).astype(np.uint8)
         out = arguments.out / f"body_skin_{path.stem}.jpg"
-        settings = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        settings = [
+            cv2.IMWRITE_JPEG_QUALITY,
+            QUALITY,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ]
         cv2.imwrite(str(out), stored[..., ::-1], settings)
         total += out.stat().st_size
         print(f"{out.name}: {out.stat().st_size / 1e3:.0f} kB, deviations {found.std((0, 1)).round(3).tolist()}")
@@ -113,7 +120,9 @@ def lips(blood: np.ndarray) -> np.ndarray:
     u, v = np.meshgrid(*2 * [(np.arange(SIDE) + 0.5) / SIDE])
     mouth = ((u - 0.907) / 0.024) ** 2 + ((v - MIDDLE) / 0.034) ** 2 < 1
     level = np.median(blood[((u - 0.907) / 0.05) ** 2 + ((v - MIDDLE) / 0.06) ** 2 < 1])
-    both = cv2.GaussianBlur(0.5 * (blood + blood[::-1][np.roll(np.arange(SIDE), round(SIDE * (2 * MIDDLE - 1)))]), (0, 0), 1.0)
+    both = cv2.GaussianBlur(
+        0.5 * (blood + blood[::-1][np.roll(np.arange(SIDE), round(SIDE * (2 * MIDDLE - 1)))]), (0, 0), 1.0
+    )
     red = (mouth & (both > level + 0.15)).astype(np.uint8)
     red = cv2.morphologyEx(red, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     inside, outside = (cv2.distanceTransform(part, cv2.DIST_L2, 5) for part in (red, 1 - red))

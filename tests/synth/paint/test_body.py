@@ -45,7 +45,9 @@ def naked(look: BodyLook) -> BodyLook:
     )
 
 
-def paint(surface: BodySurface, look: BodyLook, skin: np.ndarray | None = None, focal: float = 80.0, **more: object) -> Layer:
+def paint(
+    surface: BodySurface, look: BodyLook, skin: np.ndarray | None = None, focal: float = 80.0, **more: object
+) -> Layer:
     people, generator = len(look), np.random.default_rng(1)
     light = draw_light(generator, 1)[np.zeros(people, int)]
     skin = skin_matrices(generator, people) if skin is None else skin
@@ -92,7 +94,9 @@ def test_a_lighter_skin_is_lighter():
 def test_eyes_are_painted_where_eyes_are():
     surface = standing([(0.0, 0.18, 0.45)])
     look = naked(looks(1))
-    look = replace(look, iris=np.full((1, 3), 0.02, np.float32), phase=np.full_like(look.phase, 0.5), brow=0 * look.brow)
+    look = replace(
+        look, iris=np.full((1, 3), 0.02, np.float32), phase=np.full_like(look.phase, 0.5), brow=0 * look.brow
+    )
     skin = skin_matrices(np.random.default_rng(0), 1, (0.0, 0.0))
     layer = paint(surface, look, skin, focal=110.0)
     grey = layer.colour[0].mean(0)

@@ -248,9 +248,7 @@ def _resolved(samples: _Samples, colour: Tensor, depth: Tensor, rows: int, colum
     nearest = torch.full_like(samples.coverage, torch.inf).scatter_reduce_(0, rim, depth[count:], "amin")
     nearest.index_copy_(0, inner, depth[:count])
     nearest.masked_fill_(nearest.isinf(), 0.0)
-    return _Drawn(
-        canvas.view(3, rows, columns), samples.coverage.view(rows, columns), nearest.view(rows, columns)
-    )
+    return _Drawn(canvas.view(3, rows, columns), samples.coverage.view(rows, columns), nearest.view(rows, columns))
 
 
 def _put(layer: Layer, picture: int, box: Box, drawn: _Drawn) -> None:

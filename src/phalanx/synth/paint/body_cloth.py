@@ -53,7 +53,9 @@ def paint_cloth(
         colour = _colour(garment, uv, pixel, textures, look, person)
         if garment == TOP and look.print[person, 0] >= 0:
             _print(colour, rest, textures, look, person)
-        shade = torch.exp(-(inside / _SHADOW).clamp(0.0, 9.0)) * 0.25 + torch.exp(-(inside / -_SHADOW).clamp(0.0, 9.0)) * (inside <= 0)
+        shade = torch.exp(-(inside / _SHADOW).clamp(0.0, 9.0)) * 0.25 + torch.exp(
+            -(inside / -_SHADOW).clamp(0.0, 9.0)
+        ) * (inside <= 0)
         own.sub_(shade * torch.where(inside > 0, 1.0, 0.35))
         own.lerp_(colour, share)
         gloss.lerp_(torch.full_like(gloss, 0.5 if garment == SHOES else 0.1), share)

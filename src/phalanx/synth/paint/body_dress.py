@@ -134,7 +134,10 @@ def _skirts(surface: BodySurface, look: BodyLook) -> Tensor:
     device = surface.vertices.device
     length, wide = torch.as_tensor(look.skirt, dtype=torch.float32, device=device).T[:, :, None]  # (P, 1)
     scale = (surface.joints[:, JOINT["left_hip"]] - surface.joints[:, JOINT["left_knee"]]).norm(dim=-1)[:, None] / 0.42
-    legs = [torch.stack([surface.joints[:, JOINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle")], 1) for side in SIDES]
+    legs = [
+        torch.stack([surface.joints[:, JOINT[f"{side}_{name}"]] for name in ("hip", "knee", "ankle")], 1)
+        for side in SIDES
+    ]
     columns, rows = TUBE
     share = torch.linspace(0, 1, rows, device=device)
     down = share * length - 0.12  # (P, rows) metres below the hips

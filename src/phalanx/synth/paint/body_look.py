@@ -27,8 +27,12 @@ _HAIR = np.log(
     [[0.008, 0.006, 0.005], [0.02, 0.012, 0.008], [0.05, 0.026, 0.013], [0.11, 0.06, 0.028], [0.3, 0.2, 0.095]]
     + [[0.17, 0.06, 0.022], [0.36, 0.35, 0.33]]
 )
-_IRIS = np.array([[0.02, 0.011, 0.006], [0.05, 0.026, 0.011], [0.07, 0.06, 0.025], [0.1, 0.15, 0.17], [0.08, 0.12, 0.2]])
-_DENIM = np.log([[0.02, 0.035, 0.075], [0.06, 0.1, 0.17], [0.012, 0.013, 0.017], [0.14, 0.12, 0.085], [0.05, 0.05, 0.055]])
+_IRIS = np.array(
+    [[0.02, 0.011, 0.006], [0.05, 0.026, 0.011], [0.07, 0.06, 0.025], [0.1, 0.15, 0.17], [0.08, 0.12, 0.2]]
+)
+_DENIM = np.log(
+    [[0.02, 0.035, 0.075], [0.06, 0.1, 0.17], [0.012, 0.013, 0.017], [0.14, 0.12, 0.085], [0.05, 0.05, 0.055]]
+)
 _LEATHER = np.log([[0.012, 0.012, 0.013], [0.06, 0.03, 0.016], [0.6, 0.58, 0.55], [0.18, 0.1, 0.05]])
 
 
@@ -111,7 +115,10 @@ def draw_body_looks(
     look |= _draw_clothes(generator, people, feminine)
     look["phase"] = generator.random((people, 8))
     whole = ("photograph", "pattern")
-    kept = {name: values if name in whole or values.dtype == bool else values.astype(np.float32) for name, values in look.items()}
+    kept = {
+        name: values if name in whole or values.dtype == bool else values.astype(np.float32)
+        for name, values in look.items()
+    }
     return BodyLook(**kept)
 
 
@@ -124,7 +131,9 @@ def _draw_skins(
     eyes = generator.choice(len(_IRIS), people, p=[0.4, 0.25, 0.12, 0.13, 0.1])
     iris = _IRIS[np.where(light | chance(0.05), eyes, eyes % 2)]
     painted = chance(0.45 * feminine)
-    lipstick = np.log([0.75, 0.35, 0.4]) * generator.uniform(0.4, 2.0, (people, 1)) + generator.normal(0, 0.12, (people, 3))
+    lipstick = np.log([0.75, 0.35, 0.4]) * generator.uniform(0.4, 2.0, (people, 1)) + generator.normal(
+        0, 0.12, (people, 3)
+    )
     lips = np.where(painted[:, None], lipstick, generator.normal(0, 0.05, (people, 3)))
     framed = chance(0.22)
     return {
@@ -171,7 +180,9 @@ def _draw_hair(
         "hair_lift": np.stack(
             [np.where(shaved, 0.0, lift), generator.normal(0, 5, people) - 8 * (generator.random(people) < 0.12)], -1
         ),
-        "long": np.stack([np.where(long, generator.uniform(0.1, 0.36, people), 0), generator.uniform(0.012, 0.03, people)], -1),
+        "long": np.stack(
+            [np.where(long, generator.uniform(0.1, 0.36, people), 0), generator.uniform(0.012, 0.03, people)], -1
+        ),
         "beard": np.stack(
             [
                 np.where(bearded, density, 0.0),
@@ -203,8 +214,12 @@ def _draw_clothes(generator: np.random.Generator, people: int, feminine: np.ndar
     worn[:, CAP] = chance(0.1)
     cloth = _cloth_colours(generator, (people, GARMENTS))
     denim = chance(0.65)
-    cloth[denim, TROUSERS] = (_DENIM[generator.integers(0, len(_DENIM), people)] + generator.normal(0, 0.2, (people, 1)))[denim]
-    cloth[:, SHOES] = np.where(chance(0.7)[:, None], _LEATHER[generator.integers(0, len(_LEATHER), people)], cloth[:, SHOES])
+    cloth[denim, TROUSERS] = (
+        _DENIM[generator.integers(0, len(_DENIM), people)] + generator.normal(0, 0.2, (people, 1))
+    )[denim]
+    cloth[:, SHOES] = np.where(
+        chance(0.7)[:, None], _LEATHER[generator.integers(0, len(_LEATHER), people)], cloth[:, SHOES]
+    )
     second = _cloth_colours(generator, (people, GARMENTS))
     alike = generator.random((people, GARMENTS)) < 0.4
     second[alike] = (cloth + generator.normal(0, 0.5, (people, GARMENTS, 1)))[alike]
@@ -236,11 +251,13 @@ def _draw_clothes(generator: np.random.Generator, people: int, feminine: np.ndar
     opened = np.where(chance(0.7), uniform(0.02, 0.09), 0.0)
     short = chance(0.25)
     legs = np.where(short, uniform(0.42, 0.72), uniform(0.03, 0.1))
-    skirt = np.stack([np.where(dressed, uniform(0.4, 0.95), 0.0), uniform(0.0, 0.16)], -1)
+    skirt = np.stack([np.where(dressed, uniform(0.4, 0.95), 0.0), uniform(0.0, 0.1)], -1)
     # Under a skirt as much is of its cloth as it hides.
     legs = np.where(dressed, 1.06 - skirt[:, 0], legs)
     cloth[dressed, TROUSERS] = np.where(gown[dressed, None], cloth[dressed, TOP], cloth[dressed, TROUSERS])
-    ease = np.stack([generator.uniform(0.002, 0.016, (people, GARMENTS)), generator.uniform(0.3, 1.3, (people, GARMENTS))], -1)
+    ease = np.stack(
+        [generator.uniform(0.002, 0.016, (people, GARMENTS)), generator.uniform(0.3, 1.3, (people, GARMENTS))], -1
+    )
     ease[:, JACKET, 0] += ease[:, TOP, 0] + 0.004
     ease[:, SHOES, 0] = 0.008
     printed = chance(0.3) & ~worn[:, JACKET]

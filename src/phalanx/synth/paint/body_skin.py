@@ -16,7 +16,7 @@ TEXTURE_METRES = 1.9
 """About so many metres of the body lie along the texture's side."""
 _BLOOD_STEP = 0.45  # by how much the blood of a light skin's `skin_matrices` darkens log green
 _IRIS, _PUPIL, _GLINT = 0.0059, 0.0022, 0.0011  # metres, radii
-_WHITE = (-0.65, -0.75, -0.8)  # log reflectance of the eye
+_WHITE = (-0.95, -1.05, -1.1)  # log reflectance of the eye
 _SMALLEST = 0.014  # metres that a pixel spans, beyond which no eye is seen
 _DARK = -3.6  # log reflectance of lashes and frames
 
@@ -114,7 +114,12 @@ def _paint_head(
     pixel = points.pixel(head)
     texel = pixel / (TEXTURE_METRES / textures.regions.shape[-1])  # texels that a pixel spans
     hair, beard, lips = sample(textures.regions, u, v)
-    strand = sample(level(textures.cloth, TEXTURE_METRES / 9.0, points.span), 9.0 * u + float(look.phase[person, 0]), 9.0 * v, repeat=True)
+    strand = sample(
+        level(textures.cloth, TEXTURE_METRES / 9.0, points.span),
+        9.0 * u + float(look.phase[person, 0]),
+        9.0 * v,
+        repeat=True,
+    )
     rough = strand[3]
     eye = topology.eyes[1]
     out, down = x.abs() - eye[0], y - eye[1]
@@ -148,7 +153,9 @@ def _paint_head(
     shine = shine * (1.0 - 0.4 * grown)
     if points.span > _SMALLEST:
         return albedo, shine
-    albedo, shine = _paint_eyes(albedo, shine, out, down, x, front, points.section.index_select(0, head) == EYE, pixel, look, person)
+    albedo, shine = _paint_eyes(
+        albedo, shine, out, down, x, front, points.section.index_select(0, head) == EYE, pixel, look, person
+    )
     return _paint_glasses(albedo, shine, out, down, z - eye[2], pixel, look, person)
 
 
@@ -177,16 +184,18 @@ def _paint_eyes(
     painted = torch.lerp(white, iris, _smooth((_IRIS - from_iris) / (0.0006 + pixel)))
     painted = torch.lerp(painted, colour([-5.0] * 3), _smooth((_PUPIL - from_iris) / (0.0004 + pixel)))
     glint = torch.hypot(out + 0.0016 * x.sign(), down + 0.0018)
-    painted = torch.lerp(painted, colour([0.3] * 3), _smooth((_GLINT - glint) / (0.0004 + pixel)))
+    painted = torch.lerp(painted, colour([0.1] * 3), _smooth((_GLINT - glint) / (0.0004 + pixel)))
     opening = (1.0 - (out / 0.0145).square()).clamp_min(0.0)
     upper, lower = -0.0052 * opening, 0.0042 * opening
     inside = torch.where(opening > 0.02, torch.minimum(down - upper, lower - down), -1.0)
     seen = torch.maximum(_smooth(inside / (0.0004 + 0.7 * pixel)) * front, ball.float())
     lash = _smooth((0.0011 - (down - upper).abs()) / (0.0005 + pixel)) * (opening > 0.05) * front * 0.8
-    lash = torch.maximum(lash, 0.35 * _smooth((0.0006 - (down - lower).abs()) / (0.0005 + pixel)) * (opening > 0.1) * front)
+    lash = torch.maximum(
+        lash, 0.35 * _smooth((0.0006 - (down - lower).abs()) / (0.0005 + pixel)) * (opening > 0.1) * front
+    )
     albedo = torch.lerp(albedo, painted, seen)
     albedo = torch.lerp(albedo, colour([_DARK] * 3), lash)
-    return albedo, torch.where(ball, 1.5, shine)
+    return albedo, torch.where(ball, 0.5, shine)
 
 
 def _paint_glasses(
@@ -201,7 +210,9 @@ def _paint_glasses(
     front = behind < 0.02
     rim = thick - (form - 1.0).abs() * half
     bridge = thick - (down + 0.006).abs() - (out + 0.8 * half).clamp_min(0.0)
-    temple = thick - (down + 0.004).abs() - 10.0 * (0.8 * half - out).clamp_min(0.0) - 10.0 * (behind - 0.09).clamp_min(0.0)
+    temple = (
+        thick - (down + 0.004).abs() - 10.0 * (0.8 * half - out).clamp_min(0.0) - 10.0 * (behind - 0.09).clamp_min(0.0)
+    )
     frame = torch.maximum(torch.maximum(rim, torch.where(out < 0, bridge, -1.0)), temple)
     shown = _smooth(frame / (0.0004 + 0.7 * pixel)) * (front | (temple > -pixel))
     glass = _smooth((1.0 - form) * half / (0.0004 + pixel)) * front

@@ -195,8 +195,16 @@ def _grid(columns: int, rows: int, closed: bool) -> tuple[np.ndarray, np.ndarray
     for row in range(rows - 1):
         for column in range(columns if closed else columns - 1):
             after = (column + 1) % columns
-            corners = [row * columns + column, row * columns + after, (row + 1) * columns + after, (row + 1) * columns + column]
-            place = np.array([[column, row], [column + 1, row], [column + 1, row + 1], [column, row + 1]]) / [columns, rows - 1]
+            corners = [
+                row * columns + column,
+                row * columns + after,
+                (row + 1) * columns + after,
+                (row + 1) * columns + column,
+            ]
+            place = np.array([[column, row], [column + 1, row], [column + 1, row + 1], [column, row + 1]]) / [
+                columns,
+                rows - 1,
+            ]
             for triangle in ((0, 1, 2), (0, 2, 3)):
                 faces.append([corners[k] for k in triangle])
                 uv.append(place[list(triangle)])

@@ -64,7 +64,9 @@ def body_textures(device: str) -> BodyTextures:
     generator = stream_generator(_SEED, 0)
     cloth = torch.from_numpy(_cloth(generator)).permute(2, 0, 1)[None].contiguous()
     prints = torch.from_numpy(np.stack([_print(generator) for _ in range(PRINTS)]))
-    return BodyTextures(skins, (pictures["body_regions.png"] * NEAR).to(device), _pyramid(cloth, device), prints.to(device))
+    return BodyTextures(
+        skins, (pictures["body_regions.png"] * NEAR).to(device), _pyramid(cloth, device), prints.to(device)
+    )
 
 
 def _pyramid(texture: Tensor, device: str) -> list[Tensor]:
