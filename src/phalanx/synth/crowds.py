@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -159,7 +159,7 @@ def _draw_looks(config: FramesConfig, domain: Domain, gathering: Gathering, gene
     if domain.half is not None:
         variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
     flesh = draw_flesh(generator, people)[owner]
-    return _Looks(bodies, skin, HandsLook(dress, skin[owner], variant[owner], flesh, None, config.skins))
+    return _Looks(bodies, skin, HandsLook(dress, skin[owner], variant[owner], flesh, config.skins))
 
 
 def _paint_bodies(
@@ -188,10 +188,9 @@ def _paint_hands(
     owner = torch.as_tensor(frame, device=device)
     pose: HandPose = gathering.hands.map(lambda value: value.to(device))
     scale = torch.as_tensor(np.repeat(gathering.scale, 2), dtype=torch.float32, device=device)
-    drawn = replace(look.hands, light=mirrored(light[frame], left))
-    return paint_crowd_hands(
-        pose, scale, left, gathering.K.to(device)[owner], config.width, config.height, drawn, mean[owner]
-    )
+    K = gathering.K.to(device)[owner]
+    own = mirrored(light[frame], left)
+    return paint_crowd_hands(pose, scale, left, K, config.width, config.height, look.hands, own, mean[owner])
 
 
 def _put_things(

@@ -30,13 +30,12 @@ _AT_ONCE = 128**2 * 8  # pixels rendered together
 
 @dataclass
 class HandsLook:
-    """H hands as they are drawn: clothes, skin `colours (H, 3, 6)`, `variant (H,)` in the bank of `skins`, flesh, and light."""
+    """H hands as they are drawn: clothes, skin `colours (H, 3, 6)`, `variant (H,)` in the bank of `skins`, and flesh."""
 
     dress: DressDraw
     colours: np.ndarray
     variant: np.ndarray
     flesh: FleshDraw
-    light: LightDraw
     skins: int
 
 
@@ -89,6 +88,7 @@ def paint_crowd_hands(
     width: int,
     height: int,
     look: HandsLook,
+    light: LightDraw,
     surroundings: Tensor,
 ) -> tuple[list[PaintedHand], Tensor, Tensor]:
     """Render all hands that reach into their frames.
@@ -97,6 +97,7 @@ def paint_crowd_hands(
         pose: H right hands; left ones in their cameras' mirror images.
         scale: (H,) sizes; left: (H,) which are left ones.
         K: (H, 3, 3) cameras of the frames, not mirrored; all frames have `width` x `height` pixels.
+        light: of each hand, in the mirror for left ones.
         surroundings: (H, 3) mean colour of what lies behind.
 
     Returns:
@@ -110,7 +111,7 @@ def paint_crowd_hands(
     surface = HandSurface(
         *(scaled(value, pose.translation, scale) for value in (surface.vertices, surface.joints)), surface.transforms
     )
-    lit = light_vertices(surface, vertices, topology, look.light, surroundings)
+    lit = light_vertices(surface, vertices, topology, light, surroundings)
     colours = torch.as_tensor(np.concatenate([look.colours, look.dress.colour], -1), device=device)
     whole = Look(
         lit,

@@ -62,7 +62,8 @@ class BodyJoints:
         chain = [rest[:, joint[side]] for joint in (self.shoulder, self.elbow, self.wrist)]
         upper, lower = unit(chain[1] - chain[0]), unit(chain[2] - chain[1])
         hinge = unit(np.cross(upper, lower))
-        return tuple(np.stack([bone, hinge, np.cross(bone, hinge)], -1) for bone in (upper, lower))
+        first, second = (np.stack([bone, hinge, np.cross(bone, hinge)], -1) for bone in (upper, lower))
+        return first, second
 
 
 def _both(name: str) -> Pair:

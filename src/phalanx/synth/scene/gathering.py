@@ -16,7 +16,7 @@ from phalanx.synth.paint.table import Table
 from phalanx.synth.scene.body_joints import body_joints
 from phalanx.synth.scene.crowd import KINDS, Crowd, draw_camera, draw_crowd, person_to_world
 from phalanx.synth.scene.hands import draw_shapes
-from phalanx.synth.scene.postures import Beside, Stance, Trunks, draw_trunks, pose_people
+from phalanx.synth.scene.postures import Beside, Stance, draw_trunks, pose_people
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
@@ -144,7 +144,7 @@ def draw_gathering(
         rotation[:, :, 1].copy(),
         kinds,
         owner,
-        scale if one_size else scale * _forearms(body, trunks),
+        scale if one_size else scale * body.hand_sizes(trunks.pose.shape).double().numpy().clip(0.6, 1.4),
         _placed_bodies(posed.surface, to_camera, moved, scale),
         _placed_hands(posed.hands, to_camera, moved, scale),
         [_table(generator, crowd, necks[owner == i], at[i], rotation[i]) for i, crowd in enumerate(crowds)],
@@ -161,14 +161,6 @@ def _beside(owner: np.ndarray, turn: np.ndarray, necks: np.ndarray, scale: np.nd
             place = turn[one].T @ (necks[other] - necks[one]) / scale[one]
             found.append(Beside(one, other, turn[one].T @ turn[other], place, float(scale[other] / scale[one])))
     return found
-
-
-def _forearms(body: BodyModel, trunks: Trunks) -> np.ndarray:
-    """How long (P,) people's right forearms are, beside the mean body's: so large are their hands."""
-    joints = body_joints(body)
-    at = trunks.surface.joints.double().numpy()
-    long = np.linalg.norm(at[:, joints.wrist[0]] - at[:, joints.elbow[0]], axis=1)
-    return long / np.linalg.norm(joints.rest[joints.wrist[0]] - joints.rest[joints.elbow[0]])
 
 
 def _placed_bodies(surface: BodySurface, turn: np.ndarray, moved: np.ndarray, scale: np.ndarray) -> BodySurface:

@@ -252,8 +252,8 @@ def _meet(generator: np.random.Generator, targets: list[Target], anchors: list[A
                 middle[1] = min(middle[1], body.table - 0.05)
             up = unit(np.array([0.0, generator.uniform(-1.0, 0.4), -generator.uniform(0.2, 1.0)]))
             style = str(generator.choice(["clasping", "praying"], p=[0.7, 0.3]))
-            targets[right] = joined(generator, body, middle, up, style)
-            targets[left] = joined(generator, body, middle, up, style)
+            targets[right] = joined(middle, up, style)
+            targets[left] = joined(middle, up, style)
         elif chance < 0.27:  # one hand alone is seen, the other hangs
             targets[left if generator.random() < 0.5 else right] = hanging(generator, body)
 

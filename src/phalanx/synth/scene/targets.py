@@ -255,7 +255,7 @@ def crossed(generator: np.random.Generator, body: Anchors) -> Target:
     return Target(_at(point, palm, PALM), palm, "resting", True)
 
 
-def joined(generator: np.random.Generator, body: Anchors, middle: np.ndarray, up: np.ndarray, style: str) -> Target:
+def joined(middle: np.ndarray, up: np.ndarray, style: str) -> Target:
     """One of a person's two hands that meet at `middle` with fingers along `up`."""
     palm = frame(up + [0.35, 0.0, 0.0], np.array([1.0, 0.0, 0.1]))
     return Target(_at(middle + [-0.006, 0.0, 0.0], palm, PALM), palm, style, True)
