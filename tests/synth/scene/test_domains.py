@@ -50,7 +50,7 @@ def test_grounds_and_photographs_are_divided(tmp_path):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((40, 40, 3), 20 + 25 * i, np.uint8))
     seen = []
     for domain in (STUDIO, FIELD):
-        bank = tile_bank(30, tmp_path, 1.0, "cpu", domain.painters, domain.half)[0]
+        bank = tile_bank(30, tmp_path, 1.0, "cpu", domain.painters, domain.half).tiles(np.arange(30))
         seen.append({int(tile[0, 9, 9]) for tile in bank})
     assert seen[0] and seen[1] and not seen[0] & seen[1]
     for path in list(tmp_path.iterdir())[1:]:
@@ -62,7 +62,7 @@ def test_grounds_and_photographs_are_divided(tmp_path):
         except InputError as error:
             faults.append(str(error))
     assert len(faults) == 1 and "none of its 1 pictures falls to this domain" in faults[0]
-    ours, theirs = (tile_bank(3, None, 0.5, "cpu", d.painters, d.half)[0] for d in (STUDIO, FIELD))
+    ours, theirs = (tile_bank(3, None, 0.5, "cpu", d.painters, d.half).tiles(np.arange(3)) for d in (STUDIO, FIELD))
     assert not torch.equal(ours, theirs)
 
 

@@ -1,9 +1,9 @@
-"""Backgrounds: a bank of tiles, made once per process, that are cut, recoloured and combined anew for every picture."""
+"""Backgrounds: a bank of tiles, each made when a picture first needs it, that are cut, recoloured and combined anew for every picture."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,35 +24,40 @@ from phalanx.synth.paint.clutter import paint
 
 _BANK_SEED = 20_240_301  # the bank is the same in every process, or workers would differ
 _SIDE = 256  # pixels of a tile
+_LEVELS = 4
 _FINE = 2 * _SIDE
 _KEPT = 128  # photographs in memory while tiles are cut: some 130 MB
 _PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 
-def _reduced(path: Path) -> np.ndarray:
-    """A photograph no finer than tiles cut from half of it need: `_FINE` pixels on its shorter side."""
-    picture = read_image(path)
+def _reduced(path: Path) -> np.ndarray | InputError:
+    """A photograph no finer than tiles cut from half of it need: `_FINE` pixels on its shorter side; or why it cannot be read."""
+    try:
+        picture = read_image(path)
+    except InputError as error:
+        return error
     scale = _FINE / min(picture.shape[:2])
     return picture if scale >= 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def _photograph(generator: np.random.Generator, files: list[Path], read: Callable[[Path], np.ndarray]) -> np.ndarray:
-    """A tile cut from one of the files, `(_SIDE, _SIDE, 3)`. Files that `read` refuses are named in a note and taken off the list."""
-    folder = files[0].parent
-    while files:
-        number = int(generator.integers(len(files)))
-        try:
-            picture = read(files[number])
-        except InputError as error:
-            note(f"{error}; it is left out")
-            files.pop(number)
+def _photograph(
+    generator: np.random.Generator, files: Sequence[Path], read: Callable[[Path], np.ndarray | InputError]
+) -> np.ndarray:
+    """A tile cut from one of the files, `(_SIDE, _SIDE, 3)`. Files that cannot be read are named in a note."""
+    left = list(files)
+    while left:
+        number = int(generator.integers(len(left)))
+        picture = read(left[number])
+        if isinstance(picture, InputError):
+            note(f"{picture}; it is left out")
+            left.pop(number)
             continue
         height, width = picture.shape[:2]
         side = max(1, int(min(height, width) * generator.uniform(0.5, 1.0)))
         top, left = int(generator.integers(0, height - side + 1)), int(generator.integers(0, width - side + 1))
         cut = picture[top : top + side, left : left + side]
         return cv2.resize(cut, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    raise InputError(f"{folder}: none of its pictures can be read")
+    raise InputError(f"{files[0].parent}: none of its pictures can be read")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -67,6 +72,32 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
+class TileBank:
+    """Tiles at full, half, quarter and eighth resolution, in sRGB: each is painted when it is first asked for."""
+
+    def __init__(self, count: int, painted: Callable[[int], np.ndarray], device: str) -> None:
+        """`painted(number)` gives a tile `(_SIDE, _SIDE, 3)` uint8, always the same for a number."""
+        self.device = torch.device(device)
+        self._painted = painted
+        self._there = np.zeros(count, bool)
+        sides = [_SIDE >> level for level in range(_LEVELS)]
+        self._levels = [torch.zeros(count, 3, side, side, dtype=torch.uint8, device=device) for side in sides]
+
+    def __len__(self) -> int:
+        return len(self._there)
+
+    def tiles(self, numbers: np.ndarray, level: int = 0) -> Tensor:
+        """The tiles of these numbers (N,), `(N, 3, side, side)` uint8, at a level: 0 is the finest."""
+        for number in np.unique(numbers[~self._there[numbers]]):
+            tile = torch.from_numpy(self._painted(int(number))).permute(2, 0, 1)
+            for i, kept in enumerate(self._levels):
+                kept[number] = tile
+                if i + 1 < _LEVELS:
+                    tile = F.avg_pool2d(tile.float(), 2).round().to(torch.uint8)
+            self._there[number] = True
+        return self._levels[level][torch.as_tensor(numbers, device=self.device)]
+
+
 @lru_cache(maxsize=4)
 def tile_bank(
     count: int,
@@ -75,10 +106,8 @@ def tile_bank(
     device: str,
     painters: tuple[str, ...] | None = None,
     half: int | None = None,
-) -> tuple[Tensor, ...]:
-    """Tiles at full, half, quarter and eighth resolution: `(count, 3, side, side)` uint8 each, sRGB.
-
-    The same arguments give the same tiles in every process.
+) -> TileBank:
+    """A bank of tiles; the same arguments give the same tiles in every process.
 
     Args:
         count: number of tiles.
@@ -102,17 +131,17 @@ def tile_bank(
         files = ours
     from_files = round(count * photograph_share) if files else 0
     read = lru_cache(maxsize=_KEPT)(_reduced)
-    tiles = np.empty((count, _SIDE, _SIDE, 3), np.uint8)
-    for i in range(count):
-        generator = stream_generator(_BANK_SEED, i)
-        tiles[i] = _photograph(generator, files, read) if i < from_files else paint(generator, _SIDE, painters)
-    full = torch.from_numpy(tiles).permute(0, 3, 1, 2).contiguous()
-    levels = [full]
-    for _ in range(3):
-        last = levels[-1]
-        halves = [F.avg_pool2d(part.float(), 2).round().to(torch.uint8) for part in last.split(64)]
-        levels.append(torch.cat(halves))
-    return tuple(level.to(device) for level in levels)
+
+    def painted(number: int) -> np.ndarray:
+        generator = stream_generator(_BANK_SEED, number)
+        if number < from_files:  # each from the whole list, or tiles would depend on those before them
+            return _photograph(generator, files, read)
+        return paint(generator, _SIDE, painters)
+
+    bank = TileBank(count, painted, device)
+    if from_files:
+        bank.tiles(np.zeros(1, int))  # whether any can be read is known before the first picture
+    return bank
 
 
 @dataclass
@@ -178,9 +207,9 @@ def draw_backgrounds(generator: np.random.Generator, batch: int, bank_size: int)
     )
 
 
-def backgrounds(draw: BackgroundDraw, bank: tuple[Tensor, ...], size: int) -> Tensor:
+def backgrounds(draw: BackgroundDraw, bank: TileBank, size: int) -> Tensor:
     """Render the drawn backgrounds: `(B, 3, size, size)` in [0, 1], display-referred (sRGB-like)."""
-    device = bank[0].device
+    device = bank.device
     batch = draw.tile.shape[1]
     layers = []
     for layer in range(2):
@@ -188,10 +217,10 @@ def backgrounds(draw: BackgroundDraw, bank: tuple[Tensor, ...], size: int) -> Te
         flat = torch.empty((len(used), 3, size * size), device=device)
         # Every second picture is cut from a lower level: what grid_sample magnifies smoothly looks out of focus.
         for first in (0, 1):
-            level = bank[int(draw.level[layer, first])]
+            level = int(draw.level[layer, first])
             for rows in cache_blocks(flat, len(used[first::2])):
                 chosen = used[first::2][rows]
-                tiles = level[torch.as_tensor(draw.tile[layer, chosen], device=device)].float()
+                tiles = bank.tiles(draw.tile[layer, chosen], level).float()
                 grid = sampling_grid(torch.as_tensor(draw.affine[layer, chosen], device=device), size)
                 picture = F.grid_sample(tiles, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
                 colour = torch.as_tensor(draw.colour[chosen, layer], device=device)  # (N, 3, 4)
