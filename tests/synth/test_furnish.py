@@ -91,7 +91,7 @@ def test_what_hides_most_of_a_hand_is_left_out_in_all_its_pictures():
 
 
 def test_labels_are_of_the_hand_alone_and_sensed_depth_is_of_everything(monkeypatch):
-    config = SynthConfig(chunk=16, depth_sensor="ideal", **SMALL)
+    config = SynthConfig(chunk=24, depth_sensor="ideal", **SMALL)
     with_things = chunks.make_chunk(config, 3, 0)
     again = chunks.make_chunk(config, 3, 0)
     assert torch.equal(with_things.image, again.image)
@@ -101,7 +101,7 @@ def test_labels_are_of_the_hand_alone_and_sensed_depth_is_of_everything(monkeypa
         assert torch.equal(getattr(with_things, name), getattr(bare, name)), name
     assert not torch.equal(with_things.image, bare.image)
     differs = (with_things.sensed_depth - bare.sensed_depth).abs() > 0.003
-    assert 0.005 < differs.float().mean() < 0.7
+    assert 0.01 < differs.float().mean() < 0.7
 
 
 def test_about_half_of_held_things_are_models():

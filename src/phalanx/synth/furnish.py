@@ -24,8 +24,9 @@ MOST = 3
 """Things about a hand, at most."""
 HIDDEN = 0.6
 """Share of a hand that things in front of it may hide; if they hid more, they are left out."""
-_SHARE = 0.22  # of the hands have things behind them or on their table
-_REPLACED = 0.5  # share of the plain shapes before hands that become things
+_SHARE = 0.15  # of the hands have things behind them
+_ON_TABLES = 0.4  # the same of hands at a surface; not all surfaces are tables, or have room
+_REPLACED = 0.45  # share of the plain shapes before hands that become things
 _TRIES = 6
 _HAND = 0.19  # metres
 
@@ -189,13 +190,13 @@ def stand_about(
     replaced = []
     for hand in range(shot.hands):
         first = int(pictures[hand, 0])
-        wanted = generator.random() < _SHARE
-        front = generator.random() < (_REPLACED if np.isin(pictures[hand], blocked).any() else 0.03)
-        count = 1 + int(generator.choice(MOST, p=(0.7, 0.22, 0.08)))
+        row = np.flatnonzero(nearby.rows == first) if nearby is not None else np.zeros(0, int)
+        wanted = generator.random() < (_ON_TABLES if len(row) else _SHARE)
+        front = generator.random() < (_REPLACED if np.isin(pictures[hand], blocked).any() else 0.02)
+        count = 1 + int(generator.choice(MOST, p=(0.75, 0.2, 0.05)))
         if not wanted and not front:
             continue
         points = vertices[first, ::5].cpu().double().numpy()
-        row = np.flatnonzero(nearby.rows == first) if nearby is not None else np.zeros(0, int)
         places: list[_Place] = []
         if front and (place := _in_front(generator, things, points)) is not None:
             places.append(place)
@@ -306,7 +307,7 @@ def _behind(generator: np.random.Generator, things: Things, points: np.ndarray) 
     gap = generator.uniform(0.3, 2.2) if large else np.exp(generator.uniform(np.log(0.01), np.log(0.8)))
     depth = farthest + radius + gap
     middle = points.mean(0)
-    aside = generator.normal(0, 1, 2) * (0.5 * radius + 0.6 * _HAND * depth / middle[2])
+    aside = generator.uniform(-1, 1, 2) * (0.4 * radius + 0.6 * _HAND * depth / middle[2])
     turn = _upright(generator, _up(generator))
     return _free(thing, turn, np.array([*(middle[:2] / middle[2] * depth + aside), depth]), size)
 

@@ -59,7 +59,7 @@ def test_meshes_agree_with_the_solids_that_hands_take_them_by(bank):
         own = (points.numpy() - bank.centre[thing, 0]) @ bank.rotation[thing, 0]
         within = np.abs(own[:, 2]) <= bank.half[thing, 0, 2] + 0.001
         near = np.abs(outside(int(bank.kind[thing, 0]), bank.half[thing, 0], own)) < 0.004
-        assert near.sum() > 0.3 * within.sum() > 0, (name, near.sum() / within.sum())
+        assert near.sum() > 0.2 * within.sum() > 0, (name, near.sum() / within.sum())
 
 
 def test_equal_patches_share_a_place_and_others_keep_their_texels():

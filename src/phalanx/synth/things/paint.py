@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -163,22 +164,18 @@ def _draw(
     fine[:, :2, 2] += 0.5 * (_SAMPLES - 1)
     soup = torch.arange(3 * faces, device=K.device).view(-1, 3)
     found = visibility(corners.flatten(1, 2), soup, fine, side * _SAMPLES, side * _SAMPLES)
-    coverage = torch.zeros(number, side, side, device=K.device)
-    face = torch.full((number, side, side), -1, dtype=torch.int32, device=K.device)
-    which = torch.zeros_like(face)
-    for sample in range(_SAMPLES * _SAMPLES):  # one sample of each pixel is shaded, the last that sees something
-        seen = found[:, sample // _SAMPLES :: _SAMPLES, sample % _SAMPLES :: _SAMPLES]
-        hit = seen >= 0
-        coverage += hit
-        face, which = torch.where(hit, seen, face), which.masked_fill(hit, sample)
-    coverage /= _SAMPLES * _SAMPLES
+    coverage = F.avg_pool2d((found >= 0).float(), _SAMPLES)
+    starts = [(i, j) for i in range(_SAMPLES) for j in range(_SAMPLES)]
+    face = reduce(
+        torch.maximum, [found[:, i::_SAMPLES, j::_SAMPLES] for i, j in starts]
+    )  # of one sample: each pixel is shaded once
     pixel = (face.view(-1) >= 0).nonzero()[:, 0]
     of = pixel // (side * side)
     counts = torch.bincount(of, minlength=number).tolist()
     triangle = face.view(-1).index_select(0, pixel).long() + of * faces
-    sub = which.view(-1).index_select(0, pixel)
-    x = (pixel % side * _SAMPLES + sub % _SAMPLES).float()
-    y = (pixel // side % side * _SAMPLES + sub // _SAMPLES).float()
+    middle = 0.5 * (_SAMPLES - 1)
+    x = (pixel % side * _SAMPLES).float() + middle
+    y = (pixel // side % side * _SAMPLES).float() + middle
     weights, z = _barycentric(corners, torch.linalg.inv(fine), triangle, x, y)
     ray = _by_thing(torch.linalg.inv(fine), torch.stack([x, y, torch.ones_like(x)]), counts)
     smooth = normals.flatten(0, 1).flatten(1).index_select(0, triangle).T.reshape(3, 3, -1)  # (corners, 3, P)
