@@ -93,7 +93,7 @@ def _colour(garment: int, uv: Tensor, pixel: Tensor, textures: BodyTextures, loo
         mixed = ((0.5 * share - spot) * 8.0).clamp_(0.0, 1.0)
     else:
         assert pattern == SPECKLED
-        mixed = (0.5 + 0.5 * sample(textures.cloth[0], *(0.2 * uv * repeats), repeat=True)[3]).clamp_(0.0, 1.0)
+        mixed = (0.5 + 0.5 * sample(textures.cloth[0], 0.2 * across, 0.2 * down, repeat=True)[3]).clamp_(0.0, 1.0)
     return torch.lerp(first, second, 0.4 + fine * (mixed - 0.4))
 
 
