@@ -13,7 +13,7 @@ from phalanx.core.records import map_fields
 from phalanx.hand.model import HandPose
 from phalanx.synth.frames_config import FramesConfig
 from phalanx.synth.holding import grasp_bank, placed_in_hands
-from phalanx.synth.paint.background import backgrounds, draw_backgrounds, tile_bank
+from phalanx.synth.paint.background import TileBank, backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.body import paint_bodies
 from phalanx.synth.paint.body_look import BodyLook, draw_body_looks, match_sleeves
 from phalanx.synth.paint.canvas import Canvas
@@ -128,7 +128,7 @@ def _surroundings(
     return behind.contiguous(), light
 
 
-def _tiles(config: FramesConfig, domain: Domain, device: torch.device) -> tuple[Tensor, ...]:
+def _tiles(config: FramesConfig, domain: Domain, device: torch.device) -> TileBank:
     return tile_bank(
         config.tiles, config.backgrounds, config.photograph_share, str(device), domain.painters, domain.half
     )
@@ -222,14 +222,14 @@ def _put_tables(
     generator: np.random.Generator,
 ) -> None:
     """Tables before people, in place."""
-    tiles = _tiles(config, domain, K.device)[0]
+    tiles = _tiles(config, domain, K.device)
     for i, table in enumerate(gathering.tables):
         chosen, metres = int(generator.integers(len(tiles))), float(generator.uniform(0.4, 1.2))
         plain = generator.random() < 0.5
         if table is None:
             continue
         lit = light_on_planes(light[np.array([i])], table.normal[None].astype(np.float32))[0]
-        texture = tiles[chosen].float().div(255.0).square()
+        texture = tiles.tiles(np.array([chosen]))[0].float().div(255.0).square()
         if plain:
             texture = 0.15 * texture + 0.85 * texture.mean((1, 2), keepdim=True)
         canvas.put(i, paint_table(table, K[i], config.height, config.width, lit, texture, metres), 0, 0)
