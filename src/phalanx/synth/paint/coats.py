@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from phalanx.synth.paint.worn import Item, places_of_texels, places_of_vertices
+from phalanx.synth.paint.worn import Item, fingers_of_texels, places_of_texels, places_of_vertices
 
 _STEEPEST = 0.8  # metres of height per unit of UV: seams of the texture have no slope
 
@@ -51,12 +51,13 @@ def paint_coats(
         texel: (T,) flat number in a texture of `side` texels.
         grain: metres that a pixel shows.
     """
-    at = places_of_texels(texel.index_select(0, own), side, grain)
+    finger = fingers_of_texels(texel.index_select(0, own), side)
     for item in items:
-        which = item.where(at).nonzero()[:, 0]
+        near = own if item.site is None else own.index_select(0, (finger == item.site).nonzero()[:, 0])
+        which = item.where(places_of_texels(texel.index_select(0, near), side, grain)).nonzero()[:, 0]
         if not len(which):
             continue
-        points = own.index_select(0, which)
+        points = near.index_select(0, which)
         here, count = texel.index_select(0, points), len(points)
         # A texel further towards the light: one evaluation gives the slope, too.
         lean = relief.index_select(1, points)

@@ -49,6 +49,7 @@ class Glove:
     turn: float
     over_sleeve: bool
     on_mesh: bool = True
+    site: None = None
 
     def where(self, at: Places) -> Tensor:
         """As `Item` has it."""

@@ -41,6 +41,11 @@ class Ring:
     over_sleeve: bool = False
     on_mesh: bool = False
 
+    @property
+    def site(self) -> int | None:
+        """As `Item` has it."""
+        return self.finger
+
     def _offset(self, at: Places) -> Tensor:
         """Metres along the finger from the middle of the ring."""
         return (at.along - self.place) * 0.038
@@ -96,6 +101,11 @@ class Wristband:
     hands: bool
     turn: float
     over_sleeve: bool = False
+
+    @property
+    def site(self) -> int | None:
+        """As `Item` has it."""
+        return -1
 
     @property
     def on_mesh(self) -> bool:
@@ -167,6 +177,11 @@ class Bandage:
     lean: float
     over_sleeve: bool = False
     on_mesh: bool = True
+
+    @property
+    def site(self) -> int | None:
+        """As `Item` has it."""
+        return None if self.finger < 0 else self.finger  # some reach the thumb
 
     def _inside(self, at: Places) -> Tensor:
         """Metres from the nearer end."""

@@ -23,7 +23,7 @@ class Tattoo:
     """A stamp, or a band.
 
     Attributes:
-        site: a finger, 0 thumb to 4 little finger; -1: the back of the hand; -2: round the forearm.
+        spot: a finger, 0 thumb to 4 little finger; -1: the back of the hand; -2: round the forearm.
         middle: (2,) of it: on the back metres along x and y; else radians around, and along as `Places` has it.
         half: (2,) half its size in metres, across and along; of a band the first is the length of what repeats.
         turn: radians by which a stamp is turned.
@@ -32,7 +32,7 @@ class Tattoo:
         ink: (3,) log reflectance.
     """
 
-    site: int
+    spot: int
     middle: tuple[float, float]
     half: tuple[float, float]
     turn: float
@@ -42,12 +42,17 @@ class Tattoo:
     over_sleeve: bool = False
     on_mesh: bool = False
 
+    @property
+    def site(self) -> int | None:
+        """As `Item` has it."""
+        return max(self.spot, -1)
+
     def _on_stamp(self, at: Places) -> tuple[Tensor, Tensor]:
         """Where places lie on the stamp, -1 to 1 across and along."""
         around = torch.remainder(at.angle - self.middle[0] + np.pi, 2 * np.pi) - np.pi
-        if self.site >= 0:
+        if self.spot >= 0:
             u, v = FINGER_RADIUS * around, _FINGER_SEGMENT * (at.along - self.middle[1])
-        elif self.site == -2:
+        elif self.spot == -2:
             u, v = WRIST_RADIUS * around, at.y - self.middle[1]
         else:
             u, v = at.x - self.middle[0], at.y - self.middle[1]
@@ -60,10 +65,10 @@ class Tattoo:
         """As `Item` has it."""
         u, v = self._on_stamp(at)
         near = torch.maximum(u.abs(), v.abs()) < 1.0
-        if self.site >= 0:
-            return near & (at.finger == self.site)
+        if self.spot >= 0:
+            return near & (at.finger == self.spot)
         near = near & (at.finger < 0)
-        return near & (at.angle.abs() < 1.6) if self.site == -1 else near
+        return near & (at.angle.abs() < 1.6) if self.spot == -1 else near
 
     def coat(self, at: Places) -> Coat:
         """As `Item` has it."""

@@ -73,6 +73,10 @@ class Item(Protocol):
     """Something that a hand wears."""
 
     @property
+    def site(self) -> int | None:
+        """The finger that it is on, as `Places.finger`; none: it covers all of them."""
+
+    @property
     def over_sleeve(self) -> bool:
         """Whether it lies over a sleeve that reaches it, and not under it."""
 
@@ -123,6 +127,11 @@ def _atlas(side: int, device: str) -> Tensor:
 
 
 @lru_cache(maxsize=4)
+def _fingers(side: int, device: str) -> Tensor:
+    return _atlas(side, device)[:, 3].contiguous()
+
+
+@lru_cache(maxsize=4)
 def _of_vertices(device: str) -> Tensor:
     """`(6, V)`, as `_coordinates` has them."""
     model = hand("cpu")[0]
@@ -134,6 +143,11 @@ def places_of_texels(texel: Tensor, side: int, grain: float) -> Places:
     """The places of texels `(N,)`, flat numbers into a texture of `side` texels; `grain` in metres a pixel of the picture."""
     found = _atlas(side, str(texel.device)).index_select(0, texel)
     return Places(*found.t().contiguous().unbind(0), max(grain, _TEXTURE_ACROSS / side))
+
+
+def fingers_of_texels(texel: Tensor, side: int) -> Tensor:
+    """The finger of each texel `(N,)`, as `Places` has it."""
+    return _fingers(side, str(texel.device)).index_select(0, texel)
 
 
 def places_of_vertices(device: torch.device) -> Places:
