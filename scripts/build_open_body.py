@@ -93,7 +93,10 @@ def anny_people(count: int, seed: int) -> dict[str, np.ndarray]:
     weights.scatter_add_(1, model.vertex_bone_indices.long(), model.vertex_bone_weights.float())
     ages = torch.distributions.Uniform(torch.tensor(YEARS[0]), torch.tensor(YEARS[1]))
     _, drawn = SimpleShapeDistribution(model, ages).sample(count)
-    own = {name: (0.4 * torch.randn(count)).clamp(-1, 1) for name in FACE_CHANGES}
+    own = {name: (0.3 * torch.randn(count)).clamp(-1, 1) for name in FACE_CHANGES}
+    for name in FACE_CHANGES:
+        if name.startswith(("head-scale", "forehead", "neck", "chin-height")):
+            own[name] *= 0.35  # the whole change is no longer a person's
     own |= {"l" + name[1:]: value for name, value in own.items() if name.startswith("r-")}
     vertices, bones = [], []
     with torch.no_grad():
@@ -230,7 +233,7 @@ def importance(people: dict[str, np.ndarray], weights: np.ndarray) -> np.ndarray
     factor[head & (np.abs(average[:, 0]) > 0.062)] = 12.0  # ears
     factor[np.linalg.norm(average - EYE, axis=1) < 0.026] = 60.0
     factor[lips] = 60.0
-    factor[people["inside"]] = np.where(lips, 4.0, 0.3)[people["inside"]]
+    factor[people["inside"]] = np.where(lips, 12.0, 0.3)[people["inside"]]
     return factor
 
 
