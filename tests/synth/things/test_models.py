@@ -40,7 +40,7 @@ def test_normals_are_unit_and_point_away_from_the_middle_of_a_ball(bank):
 
 
 def test_meshes_agree_with_the_solids_that_hands_take_them_by(bank):
-    """No corner stands 6 mm out of all solids, and along the first the surface is mostly within 4 mm of it."""
+    """No corner stands 9 mm out of all solids, and along the first the surface is mostly within 4 mm of it."""
     for thing in np.flatnonzero(bank.role == ROLES.index("held")):
         name, number = bank.names[thing], int((bank.kind[thing] >= 0).sum())
         assert number >= 1, name
@@ -53,7 +53,7 @@ def test_meshes_agree_with_the_solids_that_hands_take_them_by(bank):
         )
         single = Solids(solids.kind, solids.half.float(), solids.rotation.float(), solids.centre.float())
         away = signed_distance(single, corners[None].float())[0].amin(0)
-        assert float(away.max()) < 0.006, (name, float(away.max()))
+        assert float(away.max()) < 0.009, (name, float(away.max()))
         weights = torch.tensor([[i, j, 12 - i - j] for i in range(13) for j in range(13 - i)]).double() / 12
         points = (weights @ bank.corners[thing, : bank.count[thing]].double()).flatten(0, 1)
         own = (points.numpy() - bank.centre[thing, 0]) @ bank.rotation[thing, 0]

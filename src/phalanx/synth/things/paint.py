@@ -189,11 +189,13 @@ def _draw(
     mirrored = torch.as_tensor(things.mirrored, device=K.device)[placed.thing].index_select(0, of)
     colour = _lit(normal, view, illuminated, power, paint, mirrored, counts)
     shown = torch.zeros(3, number * side * side, device=K.device)
-    shown[:, pixel] = colour * coverage.view(-1).index_select(0, pixel)
+    colour *= coverage.view(-1).index_select(0, pixel)
+    for picture, values in zip(shown, colour, strict=True):
+        picture.index_copy_(0, pixel, values)
     depth = torch.zeros(number * side * side, device=K.device)
-    depth[pixel] = z
-    picture = shown.view(3, number, side, side).transpose(0, 1)
-    return Layer(picture, coverage, depth.view(number, side, side))
+    depth.index_copy_(0, pixel, z)
+    pictures = shown.view(3, number, side, side).transpose(0, 1)
+    return Layer(pictures, coverage, depth.view(number, side, side))
 
 
 def _by_thing(matrices: Tensor, columns: Tensor, counts: list[int]) -> Tensor:
