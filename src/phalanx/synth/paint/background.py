@@ -44,13 +44,13 @@ def _photograph(
     generator: np.random.Generator, files: Sequence[Path], read: Callable[[Path], np.ndarray | InputError]
 ) -> np.ndarray:
     """A tile cut from one of the files, `(_SIDE, _SIDE, 3)`. Files that cannot be read are named in a note."""
-    left = list(files)
-    while left:
-        number = int(generator.integers(len(left)))
-        picture = read(left[number])
+    usable = list(files)
+    while usable:
+        number = int(generator.integers(len(usable)))
+        picture = read(usable[number])
         if isinstance(picture, InputError):
             note(f"{picture}; it is left out")
-            left.pop(number)
+            usable.pop(number)
             continue
         height, width = picture.shape[:2]
         side = max(1, int(min(height, width) * generator.uniform(0.5, 1.0)))

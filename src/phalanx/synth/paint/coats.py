@@ -21,7 +21,9 @@ def heights(items: Sequence[Item], sleeved: Tensor) -> Iterator[tuple[Tensor, Te
     """
     at = places_of_vertices(sleeved.device)
     for item in items:
-        which = item.where(at).nonzero()[:, 0] if item.on_mesh else ()
+        if not item.on_mesh:
+            continue
+        which = item.where(at).nonzero()[:, 0]
         if len(which):
             coat = item.coat(at.chosen(which))
             seen = 1.0 if item.over_sleeve else 1.0 - sleeved.index_select(0, which)
