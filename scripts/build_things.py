@@ -113,7 +113,7 @@ TAKEN: dict[str, tuple[str, Hold, int]] = {
             "butter caffe_final cartoon_biplane cissors_swap deer housePuzzle speaker2 "
             "teddyBear umbrellaFolded kalender slippers bread chicken coffeeBrewer handbag "
             "briefcase bootie JapaneseLantern lamp2 toiletBrush rock1 "
-            "rock3 stoneLantern led_tv outdoorLamp basketball lockedLocker"
+            "rock3 stoneLantern led_tv outdoorLamp basketball lockedLocker comb hotDog woodToy"
         ).split(),
         ("small", None, _FACES),
     ),
@@ -128,7 +128,6 @@ TAKEN: dict[str, tuple[str, Hold, int]] = {
         ).split(),
         ("furniture", None, _FACES),
     ),
-    "comb": ("held", (BOX, 2, 0.0, 1.0), _FACES),
     "cosmeticsPot": ("held", (CYLINDER, 2, 0.0, 1.0), _FACES),
     "mamadeira": ("held", (CYLINDER, 2, 0.0, 0.6), _FACES),
     "plasticCup": ("held", (CUP, 2, 0.0, 1.0), _FACES),
@@ -139,8 +138,6 @@ TAKEN: dict[str, tuple[str, Hold, int]] = {
     "flacon": ("held", (CYLINDER, 2, 0.0, 0.8), _FACES),
     "iphone": ("held", (BOX, 2, 0.0, 1.0), _FACES),
     "cupcake": ("held", (CYLINDER, 2, 0.0, 0.6), _FACES),
-    "hotDog": ("held", (CAPSULE, 0, 0.0, 1.0), _FACES),
-    "woodToy": ("held", (BOX, 2, 0.0, 1.0), _FACES),
 }
 
 
