@@ -121,7 +121,9 @@ def read_recording(
     if only is not None:
         frames = [paths for paths in frames if _name(paths, folder) in only]
     order = _spread_first(len(frames))
-    kept = KeptFrames(lambda number: _search(frames[number], files, rig, finder, mask, network.radii.device))
+    kept = KeptFrames[int, _Views](
+        lambda number: _search(frames[number], files, rig, finder, mask, network.radii.device)
+    )
     side, voters = (files.side, 0) if files.side != "auto" else _vote(order, kept, deadline)
     parts: dict[int, CubeViews] = {}
     guesses: dict[int, Tensor] = {}

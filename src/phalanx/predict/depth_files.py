@@ -69,7 +69,7 @@ def predict_depth_files(
         except InputError as error:
             skip(given, error)
     files = list(found.values())
-    frames = KeptFrames(lambda path: predictor.search(*read_frame(path, camera, unit), side, box))
+    frames = KeptFrames[Path, SearchedFrame](lambda path: predictor.search(*read_frame(path, camera, unit), side, box))
     sides: dict[Path, Side] = {}
     lacking: list[Path] = []
     reason = ""
