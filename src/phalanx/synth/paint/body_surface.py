@@ -222,6 +222,6 @@ def _locks(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     ring = ring[np.abs(ring[:, 0]) < 0.12]
     middle[2] = 0.5 * (ring[:, 2].min() + ring[:, 2].max())
     half = np.array([np.abs(ring[:, 0]).max() * 0.93, 0.5 * (ring[:, 2].max() - ring[:, 2].min()) * 0.98])
-    turn = np.deg2rad(78 + 204 * sheet[:, 0])  # from the front, to the person's left first
+    turn = np.deg2rad(90 + 180 * sheet[:, 0])  # from the front, to the person's left first
     around = np.stack([half[0] * np.sin(turn), np.zeros(len(turn)), -half[1] * np.cos(turn)], -1)
     return middle + around, sheet[:, 1], faces[:, ::-1], uv[:, ::-1]  # outer sides first
