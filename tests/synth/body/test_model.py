@@ -221,6 +221,13 @@ def test_raised_arms_stretch_no_face(body: BodyModel, angle: float) -> None:
     assert ((now + 0.004) / (rest + 0.004)).max() < 3.0
 
 
+def test_the_checksum_names_this_body(body: BodyModel) -> None:
+    assert body.checksum() == "24ff1fe2991be160e8a319d62069cf6d3a11554762b4fa8d6371cea3cd41d39f"
+    other = BodyModel.open_body()
+    other.template[0, 0] += 1e-3
+    assert other.checksum() != body.checksum()
+
+
 def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "body.npz"
     with pytest.raises(InputError, match="body.npz is not a readable body model"):

@@ -264,5 +264,5 @@ def _frozen_arrays() -> dict[str, np.ndarray]:
 
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> BodyModel:
-    tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    tensors = {name: torch.tensor(value) for name, value in arrays.items()}  # copies: the arrays are shared
     return BodyModel(**{k: v.long() if k in ("faces", "mirror", "regions") else v.float().contiguous() for k, v in tensors.items()})
