@@ -135,7 +135,8 @@ def test_the_command_leaves_weights_pictures_and_figures(rig, tmp_path, weights,
 def test_minutes_that_are_too_few_are_refused_before_training(rig, tmp_path, weights):
     files = RecordingFiles(rig, "500,500,1,1", UNIT)
     with pytest.raises(
-        InputError, match=r"minutes: 0\.001 are too few to train a step: reading took .* give [0-9.]+ or more"
+        InputError,
+        match=r"minutes: 0\.001 are too few to train a step: loading and reading took .* give [0-9.]+ or more",
     ):
         adapt_depth(files, tmp_path / "out", weights, Adaptation(replace(LOOP, minutes=0.001)), say=lambda line: None)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["adapted.png"]

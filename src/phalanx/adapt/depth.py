@@ -217,7 +217,7 @@ class _Clock:
         if self.left < needed:
             enough = math.ceil(10 * 2 * (self.elapsed + needed) / 60) / 10
             raise InputError(
-                f"minutes: {self.seconds / 60:g} are too few to train a step: reading took {self.elapsed:.0f} s, the first batch and "
+                f"minutes: {self.seconds / 60:g} are too few to train a step: loading and reading took {self.elapsed:.0f} s, the first batch and "
                 f"measuring take about {needed:.0f} s more on this machine; give {enough:g} or more"
             )
 
