@@ -217,8 +217,8 @@ class _Clock:
         if self.left < needed:
             enough = math.ceil(10 * 2 * (self.elapsed + needed) / 60) / 10
             raise InputError(
-                f"minutes: {self.seconds / 60:g} are too few to train a step: loading and reading took {self.elapsed:.0f} s, the first batch and "
-                f"measuring take about {needed:.0f} s more on this machine; give {enough:g} or more"
+                f"minutes: {self.seconds / 60:g} are too few to train a step: loading and reading took {self.elapsed:.0f} s, the "
+                f"first batch and measuring take about {needed:.0f} s more on this machine; give {enough:g} or more"
             )
 
 
