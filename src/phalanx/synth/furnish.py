@@ -24,8 +24,8 @@ MOST = 3
 """Things about a hand, at most."""
 HIDDEN = 0.6
 """Share of a hand that things in front of it may hide; if they hid more, they are left out."""
-_SHARE = 0.1  # of the hands have things behind them
-_ON_TABLES = 0.24  # the same of hands at a surface; not all surfaces are tables, or have room
+_SHARE = 0.07  # of the hands have things behind them
+_ON_TABLES = 0.17  # the same of hands at a surface; not all surfaces are tables, or have room
 _REPLACED = 0.45  # share of the plain shapes before hands that become things
 _TRIES = 6
 _HAND = 0.19  # metres

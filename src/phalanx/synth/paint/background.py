@@ -88,8 +88,8 @@ class TileBank:
 
     def tiles(self, numbers: np.ndarray, level: int = 0) -> Tensor:
         """The tiles of these numbers (N,), `(N, 3, side, side)` uint8, at a level: 0 is the finest."""
-        for number in np.unique(numbers[~self._there[numbers]]):
-            tile = torch.from_numpy(self._painted(int(number))).permute(2, 0, 1)
+        for number in sorted(set(numbers[~self._there[numbers]].tolist())):
+            tile = torch.from_numpy(self._painted(number)).permute(2, 0, 1)
             for i, kept in enumerate(self._levels):
                 kept[number] = tile
                 if i + 1 < _LEVELS:
