@@ -255,7 +255,9 @@ def reduce(people: dict[str, np.ndarray], weights: np.ndarray, faces_left: int) 
     usable = middle & ~np.isin(piece, tongue) & ~hand
     kept = usable[faces].all(1)
     features = np.concatenate([0.02 * weights, 0.6 * expressions(people).reshape(len(average), -1)], 1)
-    mesh = Decimation(people["mean"], faces[kept], people["face_uv"][kept], people["uv"], features, importance(people, weights))
+    mesh = Decimation(
+        people["mean"], faces[kept], people["face_uv"][kept], people["uv"], features, importance(people, weights)
+    )
     print(f"{kept.sum()} faces on the right before decimation")
     mesh.run(faces_left // 2)
     right, right_uv = mesh.result()
@@ -365,7 +367,9 @@ def build(path: Path, people: dict[str, np.ndarray], components: int, faces_left
     print(f"palms: mean {palms.mean() * 1000:.1f} mm, {100 * palms.std() / palms.mean():.1f} % between people")
     print(f"{len(stay)} vertices, {len(mesh['faces'])} faces, {path.stat().st_size / 1e6:.2f} MB")
     print(f"explained variance of {components}: {(singular[:components] ** 2).sum() / (singular**2).sum():.4f}")
-    print(f"PCA loss over {count} people: mean {error.mean():.1f} mm, 99th percentile {np.percentile(error, 99):.1f} mm")
+    print(
+        f"PCA loss over {count} people: mean {error.mean():.1f} mm, 99th percentile {np.percentile(error, 99):.1f} mm"
+    )
     print(
         "skewness:",
         (coefficients**3).mean(0).round(2).tolist(),

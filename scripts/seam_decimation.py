@@ -34,7 +34,8 @@ class Decimation:
     ) -> None:
         self.points, self.uv, self.features, self.importance = points, uv, features, importance
         self.faces: dict[int, list[tuple[int, int]]] = {
-            i: [(int(v), int(t)) for v, t in zip(f, g, strict=True)] for i, (f, g) in enumerate(zip(faces, face_uv, strict=True))
+            i: [(int(v), int(t)) for v, t in zip(f, g, strict=True)]
+            for i, (f, g) in enumerate(zip(faces, face_uv, strict=True))
         }
         self.of: dict[int, set[int]] = defaultdict(set)
         for i, corners in self.faces.items():

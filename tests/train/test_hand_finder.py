@@ -11,7 +11,17 @@ from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, UNCLEAR, HandFinderConfig, load
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.train import hand_finder
-from phalanx.train.hand_finder import CUBES, HandFinderTraining, both_hands, cut, finish, labels, prepare, run, turned_map
+from phalanx.train.hand_finder import (
+    CUBES,
+    HandFinderTraining,
+    both_hands,
+    cut,
+    finish,
+    labels,
+    prepare,
+    run,
+    turned_map,
+)
 from phalanx.train.plan import LoopConfig
 from phalanx.train.run import starting_weights
 

@@ -9,7 +9,6 @@ pooled trunk the hand-model parameters. Everything is measured in *crop units*: 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any

@@ -191,9 +191,7 @@ class _Clothes:
     phase: Tensor
 
 
-def _clothe(
-    shot: Shot, people: People | None, generator: np.random.Generator, more: np.random.Generator
-) -> _Clothes:
+def _clothe(shot: Shot, people: People | None, generator: np.random.Generator, more: np.random.Generator) -> _Clothes:
     draw = draw_details(more, draw_dress(generator, shot.hands))[shot.views.hand]
     both, worn = clothed(shot, people, draw)
     return _Clothes(both, *worn)

@@ -84,7 +84,9 @@ def test_surface_and_joints_agree_with_an_outside_computation(body: BodyModel) -
         world = [placed @ matrix for matrix in world]
         moved = np.zeros_like(skin)
         for joint, matrix in enumerate(world):
-            moved += body.skin_weights[:, joint, None].double().numpy() * ((skin - rest[joint]) @ matrix[:3, :3].T + matrix[:3, 3])
+            moved += body.skin_weights[:, joint, None].double().numpy() * (
+                (skin - rest[joint]) @ matrix[:3, :3].T + matrix[:3, 3]
+            )
         np.testing.assert_allclose(surface.vertices[b].numpy(), moved, atol=1e-5)
         np.testing.assert_allclose(surface.joints[b].numpy(), np.stack([m[:3, 3] for m in world]), atol=1e-5)
     torch.testing.assert_close(body.joints(pose), surface.joints)

@@ -35,7 +35,9 @@ PARENTS = (
     *(-1, 0, 1, 2, 3, 4),
     *(JOINT.get(name, JOINT.get(f"{side}_{name}", -1)) for side in SIDES for name in _HANGS_ON),
 )
-MIRRORED = tuple(JOINT[name.replace("right_", "*").replace("left_", "right_").replace("*", "left_")] for name in JOINT_NAMES)
+MIRRORED = tuple(
+    JOINT[name.replace("right_", "*").replace("left_", "right_").replace("*", "left_")] for name in JOINT_NAMES
+)
 """The joint of the other side, for each joint."""
 EXPRESSIONS = (
     "jaw_open",
@@ -265,4 +267,6 @@ def _frozen_arrays() -> dict[str, np.ndarray]:
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> BodyModel:
     tensors = {name: torch.tensor(value) for name, value in arrays.items()}  # copies: the arrays are shared
-    return BodyModel(**{k: v.long() if k in ("faces", "mirror", "regions") else v.float().contiguous() for k, v in tensors.items()})
+    return BodyModel(
+        **{k: v.long() if k in ("faces", "mirror", "regions") else v.float().contiguous() for k, v in tensors.items()}
+    )

@@ -162,7 +162,9 @@ def _noise(tile: Tensor, row: int, column: int, height: int, width: int) -> Tens
     side = tile.shape[-1]
     if row + height <= side and column + width <= side:
         return tile[:, row : row + height, column : column + width]
-    rows, columns = ((torch.arange(n, device=tile.device) + first) % side for n, first in ((height, row), (width, column)))
+    rows, columns = (
+        (torch.arange(n, device=tile.device) + first) % side for n, first in ((height, row), (width, column))
+    )
     return tile[:, rows][:, :, columns]
 
 
