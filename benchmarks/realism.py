@@ -2,6 +2,7 @@
 
     python benchmarks/realism.py real   OUT --people DIR                        once: the hands in photos of many people
     python benchmarks/realism.py copies OUT --photos DIR --engine OLD/src       once: the fixed copies of the photos with 3D joints
+    python benchmarks/realism.py held   OUT --samples DIR --engine NEW/src      once, if at all: hands that hold things
     python benchmarks/realism.py make   OUT old --engine OLD/src                for each engine: its set of pictures
     python benchmarks/realism.py tell   OUT old --engine OLD/src                its area under the ROC
     python benchmarks/realism.py train  OUT old --seeds 1 2 3                   the default estimator, continued on its set
@@ -10,12 +11,12 @@
 
 Each stage keeps what it finished, can be killed and started again, and may run beside others. `--engine` is the `src` of any source tree
 that has `phalanx.synth`: today's, that of an older commit, or one in which a patch switches something off; without it, this one. Choices
-are made by `tell` and by photos without labels, never by `score`.
+are made by `tell` and by photos without labels, never by `score`. A set may have parts of `realism_set.py` beside those of `make`.
 
 `tell`: `realism_crops.py`; behind each area stands the distance of the mean scores in standard deviations. `score`: 2D errors with the side
 given, in pixels of 256 and not mapped, and sides that are guessed wrongly, on photos of `phalanx evaluate photos3d`, on their mirror
-images, and on the fixed copies. The interval of a difference to the base is a bootstrap over runs of four neighbouring photos and over
-seeds.
+images, on the fixed copies, and on copies that hold things (`realism_held.py`). The interval of a difference to the base is a bootstrap
+over runs of four neighbouring photos and over seeds.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from realism_crops import crops_of, hand_crop, look, read_people, told_apart
+from realism_held import read_held
 from realism_set import FIELDS, PART
 from torch import Tensor
 
@@ -60,6 +62,7 @@ SETTINGS = {"tiles": 800, "skins": 32}  # of `SynthConfig`
 BUFFER = 13  # parts of a set in memory at a time
 RUN = 4  # neighbouring photos that are drawn together
 ERRORS = ("photos_px", "photos_wrong", "mirrored_wrong", "copies_px", "copies_wrong")
+HELD = ("held_px", "held_wrong")  # where there are such copies
 WAYS = {
     "as they are": (False, False),
     "levelled": (True, False),
@@ -77,6 +80,8 @@ COLUMNS = (
     "difference, 95 %",
     "copies wrong",
     "gap of palms px",
+    "held px",
+    "difference, 95 %",
 )
 
 
@@ -150,6 +155,14 @@ def draw_copies(out: Path, photos_folder: Path, engine: Path | None, times: int)
     draw(out / "photo_copies", engine, times * len(photos), COPIES_SEED, settings, out / "photo_poses.npz")
 
 
+def draw_held(out: Path, samples: Path, engine: Path | None, times: int) -> None:
+    """Draw hands that hold things before the cameras of the public samples, `times` for each."""
+    held = read_held(samples, COPIES_SIZE)
+    write_npz(out / "held_poses.npz", K=held.K, **{name: getattr(held.pose, name).numpy() for name in FIELDS})
+    settings = {**SETTINGS, "size": COPIES_SIZE, "effects": 0.7, "tiles": 100, "scene": "holding"}
+    draw(out / "held_copies", engine, times * len(held.K), COPIES_SEED, settings, out / "held_poses.npz")
+
+
 def tell(out: Path, name: str, engine: Path | None, times: int, seeds: int) -> None:
     """The area under the ROC of a network that tells an engine's hands from real ones: mean and standard deviation over folds and seeds."""
     with np.load(out / "real.npz") as file:
@@ -219,9 +232,9 @@ def train(out: Path, name: str, seeds: list[int], loop: LoopConfig, batch: int) 
 def score(out: Path, name: str, photos_folder: Path, seeds: list[int], most: int | None) -> None:
     """Errors of the estimators that were trained on a set; `shipped` is the one that they began from."""
     photos = read_photos3d(photos_folder)
-    copies = pictures_of(out / "photo_copies")
-    true = np.concatenate([read_part(path)["joints_2d"].numpy() for path in read_parts(out / "photo_copies")])
-    K = np.concatenate([read_part(path)["K"].numpy() for path in read_parts(out / "photo_copies")])
+    sets = {"copies": labelled(out / "photo_copies")}
+    if (out / "held_copies").is_dir():
+        sets["held"] = labelled(out / "held_copies")
     other = "right" if photos.side == "left" else "left"
     for seed in seeds:
         folder = out / name / f"run_{seed}"
@@ -246,25 +259,31 @@ def score(out: Path, name: str, photos_folder: Path, seeds: list[int], most: int
             camera[0, 2] = image.shape[1] - 1 - camera[0, 2]
             flipped = joints_2d * [-1, 1] + [image.shape[1] - 1, 0]
             mirrored.append(look_at(np.ascontiguousarray(image[:, ::-1]), camera, flipped, other))
-        drawn = [look_at(copies[i], K[i], true[i], "right") for i in range(len(copies))[:most]]
-        px, wrong, _, mirrored_wrong, copies_px, copies_wrong = (
-            np.array(values) for pairs in (seen, mirrored, drawn) for values in zip(*pairs, strict=True)
-        )
+        found = {"photos": seen, "mirrored": mirrored}
+        for kind, drawn in sets.items():
+            found[kind] = [look_at(*each, "right") for each in list(zip(*drawn, strict=True))[:most]]
+        errors = {}
+        for kind, pairs in found.items():
+            errors[f"{kind}_px"], errors[f"{kind}_wrong"] = (np.array(values) for values in zip(*pairs, strict=True))
         folder.mkdir(parents=True, exist_ok=True)
-        write_npz(kept, **dict(zip(ERRORS, (px, wrong, mirrored_wrong, copies_px, copies_wrong), strict=True)))
-        print(
-            name,
-            seed,
-            f"photos {px.mean():.2f} px, {wrong.sum()} wrong sides, copies {copies_px.mean():.2f} px",
-            flush=True,
-        )
+        write_npz(kept, **{kind: values for kind, values in errors.items() if kind in ERRORS + HELD})
+        px = ", ".join(f"{kind} {errors[f'{kind}_px'].mean():.2f} px" for kind in ("photos", *sets))
+        print(name, seed, f"{px}, {errors['photos_wrong'].sum()} wrong sides", flush=True)
+
+
+def labelled(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures (N, H, W, 3) of a set, their cameras (N, 3, 3) and the joints in them (N, 21, 2)."""
+    parts = [read_part(path) for path in read_parts(folder)]
+    K, joints = (np.concatenate([part[name].numpy() for part in parts]) for name in ("K", "joints_2d"))
+    return pictures_of(folder), K, joints
 
 
 def errors_of(out: Path, name: str) -> dict[str, np.ndarray]:
     """Errors (seeds, pictures) by kind."""
     files = sorted((out / name).glob("run_*/errors.npz"))
     loaded = [dict(np.load(file)) for file in files]
-    return {kind: np.stack([each[kind] for each in loaded]) for kind in ERRORS} if loaded else {}
+    kinds = [kind for kind in ERRORS + HELD if loaded and all(kind in each for each in loaded)]
+    return {kind: np.stack([each[kind] for each in loaded]) for kind in kinds}
 
 
 def difference(errors: np.ndarray, base: np.ndarray, seed: int = 0) -> Interval:
@@ -314,7 +333,8 @@ def report(out: Path, base: str, photos_folder: Path | None) -> None:
                 kind: ""
                 if name == base or not reference
                 else "{:+.2f} ({:+.2f} to {:+.2f})".format(*difference(errors[kind], reference[kind]))
-                for kind in ("photos_px", "copies_px")
+                for kind in ("photos_px", "copies_px", "held_px")
+                if kind in errors
             }
             on_palms, on_copied = errors["photos_px"][:, palms].mean(), of_copies[:, palms_of_copies].mean()
             cells += [
@@ -327,6 +347,8 @@ def report(out: Path, base: str, photos_folder: Path | None) -> None:
                 changes["copies_px"],
                 f"{errors['copies_wrong'].sum(1).mean():.1f} of {of_copies.shape[1]}",
                 f"{on_palms - on_copied:.2f}",
+                f"{errors['held_px'].mean():.2f}" if "held_px" in errors else "",
+                changes.get("held_px", ""),
             ]
         print("| " + " | ".join(cells + [""] * (len(COLUMNS) - len(cells))) + " |")
 
@@ -334,12 +356,14 @@ def report(out: Path, base: str, photos_folder: Path | None) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = parser.add_subparsers(dest="stage", required=True)
-    of = {name: stages.add_parser(name) for name in ("real", "copies", "make", "tell", "train", "score", "report")}
+    of = {
+        name: stages.add_parser(name) for name in ("real", "copies", "held", "make", "tell", "train", "score", "report")
+    }
     for name, stage in of.items():
         stage.add_argument("out", type=Path)
         if name in ("make", "tell", "train", "score"):
             stage.add_argument("name", help="of the engine, in the table")
-        if name in ("copies", "make", "tell"):
+        if name in ("copies", "held", "make", "tell"):
             stage.add_argument("--engine", type=Path, help="src of a source tree (default: this one)")
         if name in ("train", "score"):
             stage.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -351,6 +375,8 @@ def main() -> int:
             stage.add_argument("--most", type=int, help="photos to look at (default: all)")
     of["real"].add_argument("--people", type=Path, required=True, help="photos with persons.csv")
     of["copies"].add_argument("--times", type=int, default=2, help="copies of each photo")
+    of["held"].add_argument("--samples", type=Path, required=True, help="MMPose's test data: freihand, panoptic, ...")
+    of["held"].add_argument("--times", type=int, default=16, help="pictures of each hand")
     of["make"].add_argument("--pictures", type=int, default=40_000)
     of["make"].add_argument("--size", type=int, default=SIZE, help="side of the pictures")
     of["tell"].add_argument("--times", type=int, default=2, help="copies of each photo")
@@ -368,6 +394,8 @@ def main() -> int:
             real(told.out, told.people, told.most)
         elif told.stage == "copies":
             draw_copies(told.out, told.photos, told.engine, told.times)
+        elif told.stage == "held":
+            draw_held(told.out, told.samples, told.engine, told.times)
         elif told.stage == "make":
             draw(told.out / told.name, told.engine, told.pictures, SET_SEED, {**SETTINGS, "size": told.size})
         elif told.stage == "tell":

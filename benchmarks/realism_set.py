@@ -4,7 +4,8 @@
 
 It uses little but `SynthConfig`, `stream` and `make_chunk`, so that an older or a patched source tree can run it. FOLDER gets parts of
 1,024 pictures; those that are there are kept, and the others are made, whatever was killed before. With `--poses FILE` (NPZ: a `HandPose`
-and the cameras K of each picture) the hands are not drawn but those of the file, again and again until there are enough pictures.
+and the cameras K of each picture) the hands are not drawn but those of the file, again and again until there are enough pictures. In the
+scene `holding` they keep their own fingers, which hold something; place, turn and camera are those of the file.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from phalanx.data.sample import Sample, concatenate
 from phalanx.hand.model import HandPose
 from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.synth.scene.hands import Views
+from phalanx.synth.shots import draw_scene
 
 PART = 1024  # pictures in a file
 FIELDS = ("rotations", "shape", "orientation", "translation")  # of a pose
@@ -44,8 +49,15 @@ def copies(config: SynthConfig, seed: int, poses: dict[str, np.ndarray], part: i
         index = number % count
         pose = HandPose(*(torch.as_tensor(poses[name][index]) for name in FIELDS))
         K, hand = torch.as_tensor(poses["K"][index]), np.arange(config.chunk)
-        shown = Views(pose, K, hand, 0 * hand, 0 * hand, np.zeros(config.chunk))
-        with patch("phalanx.synth.shots.draw_scene", lambda *_, shown=shown: shown):
+
+        def shown(*given: Any, pose: HandPose = pose, K: Tensor = K, hand: np.ndarray = hand) -> Views:
+            if config.scene != "holding":
+                return Views(pose, K, hand, 0 * hand, 0 * hand, np.zeros(len(hand)))
+            views = draw_scene(*given)
+            own = replace(views.pose, orientation=pose.orientation, translation=pose.translation)
+            return replace(views, pose=own, K=K)
+
+        with patch("phalanx.synth.shots.draw_scene", shown):
             yield make_chunk(config, seed, first // config.chunk)
         first += config.chunk
 
