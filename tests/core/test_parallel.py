@@ -96,7 +96,7 @@ def test_faults_in_shared_work_reach_the_consumer():
 def test_complaints_reach_the_consumer(tmp_path):
     (tmp_path / "file").touch()
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    _work(theirs, lambda number: writable_folder(tmp_path / "file"), 0, 1, None)  # without a process of its own
+    _work(theirs, lambda number: writable_folder(tmp_path / "file"), 0, 1, None, True)  # without a process of its own
     message = receive(ours)
     assert isinstance(message, InputError) and "file" in str(message)
     ready: queue.Queue = queue.Queue()

@@ -16,6 +16,11 @@ def map_fields(record: Record, function: Callable[[Any], Any]) -> Record:
     return type(record)(*(function(getattr(record, field.name)) for field in fields(record)))  # type: ignore[arg-type]
 
 
+def index_fields(record: Record, index: Any) -> Record:
+    """The rows `index` of every field."""
+    return map_fields(record, lambda values: values[index])
+
+
 def join_fields(records: Sequence[Record], join: Callable[[list[Any]], Any] = torch.cat) -> Record:
     """One record whose fields are those of all `records` (at least one) joined, along the batch unless `join` does otherwise."""
     kind = type(records[0])

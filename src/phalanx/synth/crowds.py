@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phalanx.core.records import map_fields
+from phalanx.core.records import index_fields, map_fields
 from phalanx.hand.model import HandPose
 from phalanx.synth.frames_config import FramesConfig
 from phalanx.synth.holding import grasp_bank, placed_in_hands
@@ -209,7 +209,7 @@ def _put_things(
     placed = placed_in_hands(bank, grasps, frame, pose, scale, gathering.left[rows], things.centre[:, 0])
     layer = paint_things(placed, things, K, config.height, config.width, light, mean)
     for i in np.unique(frame):
-        canvas.put(int(i), map_fields(layer, lambda value, i=i: value[i : i + 1]), 0, 0)
+        canvas.put(int(i), index_fields(layer, slice(i, i + 1)), 0, 0)
 
 
 def _put_tables(

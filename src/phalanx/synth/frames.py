@@ -18,7 +18,6 @@ from phalanx.synth.crowds import CrowdPicture, chosen_sensor, paint_crowd, sense
 from phalanx.synth.frames_config import FramesConfig
 from phalanx.synth.holding import grasp_bank
 from phalanx.synth.paint.body_surface import body
-from phalanx.synth.paint.canvas import window
 from phalanx.synth.paint.compose import develop
 from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.domains import DOMAINS
@@ -120,7 +119,7 @@ def _label(config: FramesConfig, gathering: Gathering, picture: CrowdPicture) ->
     found = [0] * frames
     for each in sorted(picture.hands, key=lambda one: one.hand):
         frame = int(gathering.frame[each.hand // 2])
-        rows, columns, _ = window(each.left, each.top, *each.parts.shape[-1:-3:-1], config.width, config.height)
+        rows, columns, _ = each.window(config.width, config.height)
         seen = canvas.owner[frame, rows, columns] == 1 + each.hand
         count = int(seen.sum())
         if count < _LEAST_SEEN:

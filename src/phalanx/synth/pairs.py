@@ -17,7 +17,6 @@ from phalanx.synth.crowds import CrowdPicture, chosen_sensor, paint_crowd, sense
 from phalanx.synth.frames_config import FramesConfig
 from phalanx.synth.holding import grasp_bank
 from phalanx.synth.paint.body_surface import body
-from phalanx.synth.paint.canvas import window
 from phalanx.synth.paint.compose import develop
 from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.domains import DOMAINS, Domain
@@ -155,7 +154,7 @@ def _hand_pictures(size: int, picture: CrowdPicture, count: int) -> tuple[Tensor
     parts = torch.zeros((count, size, size), dtype=torch.uint8, device=device)
     for each in picture.hands:
         number = each.hand
-        rows, columns, own = window(each.left, each.top, *each.parts.shape[-1:-3:-1], size, size)
+        rows, columns, own = each.window(size, size)
         depth[number, rows, columns] = each.layer.depth[0][own]
         coverage[number, rows, columns] = each.layer.coverage[0][own]
         parts[number, rows, columns] = each.parts[own]

@@ -143,7 +143,6 @@ def _skirts(surface: BodySurface, look: BodyLook) -> Tensor:
     down = share * length - 0.12  # (P, rows) metres below the hips
     across = torch.nn.functional.normalize(legs[1][:, 0] - legs[0][:, 0], dim=-1)[:, None]
     up = surface.transforms[:, JOINT["pelvis"], None, :3, 1]
-    middle, apart, way = [], [], []
     points = []
     for leg in legs:
         thigh, shin = (leg[:, k + 1] - leg[:, k] for k in (0, 1))

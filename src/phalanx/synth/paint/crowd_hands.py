@@ -13,6 +13,7 @@ from phalanx.core.records import map_fields
 from phalanx.hand.model import HandPose, HandSurface
 from phalanx.hand.skeleton import FOREARM
 from phalanx.render.visibility import NEAR
+from phalanx.synth.paint.canvas import window
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.dress import DressDraw, dress
 from phalanx.synth.paint.flesh import FleshDraw, flush, tendons
@@ -56,6 +57,11 @@ class PaintedHand:
     left: int
     top: int
     whole: float
+
+    def window(self, width: int, height: int) -> tuple[slice, slice, tuple[slice, slice]]:
+        """Rows and columns that the square covers of a frame of `width` x `height` pixels, and which of its own they are."""
+        side = len(self.parts)
+        return window(self.left, self.top, side, side, width, height)
 
     @property
     def bare(self) -> Tensor:
@@ -108,9 +114,8 @@ def paint_crowd_hands(
     surface = model(pose)
     vertices, cover, phase = dress(surface, topology, topology.rest_normals, look.dress, 1.0)
     vertices = scaled(tucked(vertices, surface, topology), pose.translation, scale)
-    surface = HandSurface(
-        *(scaled(value, pose.translation, scale) for value in (surface.vertices, surface.joints)), surface.transforms
-    )
+    bare, joints = (scaled(value, pose.translation, scale) for value in (surface.vertices, surface.joints))
+    surface = HandSurface(bare, joints, surface.transforms)
     lit = light_vertices(surface, vertices, topology, light, surroundings)
     colours = torch.as_tensor(np.concatenate([look.colours, look.dress.colour], -1), device=device)
     whole = Look(

@@ -62,8 +62,8 @@ class Glove:
         up = at.y - self.cuff  # metres from the cuff's end
         inside = torch.minimum(up, ends)
         second, height, shade = _DESIGNS[self.kind](self, at, on_finger, up, ends)
-        materials = [painted(colour, len(up), up.device) for colour in (self.colour, self.second)]
-        colour = torch.lerp(*materials, second) + shade
+        main, other = (painted(colour, len(up), up.device) for colour in (self.colour, self.second))
+        colour = torch.lerp(main, other, second) + shade
         gloss = _GLOSS[self.kind]
         shine = (gloss[0] + (gloss[1] - gloss[0]) * second) * (1.0 + 0.5 * shade.clamp(-1.0, 1.0))
         thick = (self.thickness + height) * (inside / max(self.thickness, 0.0008)).clamp(0.0, 1.0)

@@ -125,7 +125,7 @@ def _curve_distance(points: np.ndarray, controls: np.ndarray) -> tuple[np.ndarra
     return distance, where
 
 
-def step(x: np.ndarray, low: float, high: float) -> np.ndarray:
+def step(x: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -43,11 +44,17 @@ class Places:
     def chosen(self, which: Tensor) -> Places:
         """Some of the places, by number."""
         fields = (self.x, self.y, self.z, self.finger, self.along, self.angle)
-        return Places(*(values.index_select(0, which) for values in fields), self.grain)
+        return _places((values.index_select(0, which) for values in fields), self.grain)
 
     def seen(self, wavelength: float) -> float:
         """How much of a pattern is seen, 0 to 1: the less, the finer it is for its places."""
         return min(max(wavelength / self.grain - 2.0, 0.0) / 2.0, 1.0)
+
+
+def _places(values: Iterable[Tensor], grain: float) -> Places:
+    """The places of the six columns `(N,)` of `_coordinates`."""
+    x, y, z, finger, along, angle = values
+    return Places(x, y, z, finger, along, angle, grain)
 
 
 @dataclass
@@ -142,7 +149,7 @@ def _of_vertices(device: str) -> Tensor:
 def places_of_texels(texel: Tensor, side: int, grain: float) -> Places:
     """The places of texels `(N,)`, flat numbers into a texture of `side` texels; `grain` in metres a pixel of the picture."""
     found = _atlas(side, str(texel.device)).index_select(0, texel)
-    return Places(*found.t().contiguous().unbind(0), max(grain, _TEXTURE_ACROSS / side))
+    return _places(found.t().contiguous().unbind(0), max(grain, _TEXTURE_ACROSS / side))
 
 
 def fingers_of_texels(texel: Tensor, side: int) -> Tensor:
@@ -152,7 +159,7 @@ def fingers_of_texels(texel: Tensor, side: int) -> Tensor:
 
 def places_of_vertices(device: torch.device) -> Places:
     """The places of the hand model's V vertices."""
-    return Places(*_of_vertices(str(device)).unbind(0), _BETWEEN_VERTICES)
+    return _places(_of_vertices(str(device)).unbind(0), _BETWEEN_VERTICES)
 
 
 def edge(inside: Tensor, width: float = 0.0006) -> Tensor:

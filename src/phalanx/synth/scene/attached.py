@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phalanx.core.records import join_fields, map_fields
+from phalanx.core.records import index_fields, join_fields
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.synth.body.model import BodyModel, BodySurface
 from phalanx.synth.scene.gathering import Gathering, draw_gathering
@@ -68,8 +68,7 @@ def draw_attached(
         if len(chosen):
             rows = torch.as_tensor(chosen)
             cut = torch.as_tensor(K, dtype=torch.float32)[rows]
-            people = map_fields(drawn.body, lambda value, rows=rows: value[rows])
-            kept.append(Attached(pose[rows], cut, people, drawn.down[chosen]))
+            kept.append(Attached(pose[rows], cut, index_fields(drawn.body, rows), drawn.down[chosen]))
             missing -= len(chosen)
     return Attached(
         concatenate_poses([part.pose for part in kept]),
