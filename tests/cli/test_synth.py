@@ -97,3 +97,16 @@ def test_synth_preview_has_the_asked_pictures(run, tmp_path, monkeypatch):
     assert (code, err, len(out)) == (0, [], 1)
     ((path, seed, options),) = asked
     assert (path, seed, options["rows"], options["columns"], options["size"]) == ("sheet.png", 3, 3, 10, 64)
+
+
+def test_synth_preview_of_frames_is_of_the_asked_world(run, tmp_path, monkeypatch):
+    import phalanx.synth.preview
+
+    asked = []
+    monkeypatch.setattr(phalanx.synth.preview, "save_frames_sheet", lambda *arguments: asked.append(arguments))
+    options = ["--seed", "3", "--domain", "field", "--depth-sensor", "azure", "--backgrounds", tmp_path]
+    code, out, err = run("--preview-frames", "frames.jpg", *options, verb="synth")
+    assert (code, err, len(out)) == (0, [], 1)
+    ((path, seed, count, config),) = asked
+    assert (path, seed, count) == ("frames.jpg", 3, 24)
+    assert (config.domain, config.depth_sensor, config.backgrounds) == ("field", "azure", tmp_path)

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
 from phalanx.synth import SynthConfig
-from phalanx.synth.preview import draw_sheet, save_sheet
+from phalanx.synth.frames import FramesConfig, make_frames
+from phalanx.synth.preview import draw_frames_sheet, draw_sheet, save_frames_sheet, save_sheet
 
 
 def test_sheet_is_drawn(tmp_path):
@@ -44,3 +47,25 @@ def test_people_have_boxes_drawn_round_their_hands():
     assert sheet.shape == (2 * 128, 3 * 128, 3)
     for colour in ((40, 220, 60), (250, 150, 20)):  # this hand's, the other's
         assert (sheet == colour).all(-1).sum() > 30
+
+
+def test_whole_frames_have_boxes_of_all_hands_and_depth_below():
+    config = FramesConfig(96, 64, chunk=2, people=(1, 2), tiles=2, skins=1, effects=0.0)
+    frames = make_frames(config, 4, 0)
+    drawn = draw_frames_sheet(config, 4, 2, 2, width=96)
+    assert drawn.shape == (64, 2 * 96, 3)
+    for i in range(2):
+        tile = drawn[:, 96 * i : 96 * (i + 1)]
+        for side, colour in enumerate(((40, 220, 60), (250, 150, 20))):  # right hands, left ones
+            there = bool((frames.side[i, frames.present[i]] == side).any())
+            assert bool((tile == colour).all(-1).any()) == there
+    assert set(frames.side[frames.present].tolist()) == {0, 1}
+    below = draw_frames_sheet(replace(config, depth_sensor="ideal"), 4, 1, 1, width=48)
+    assert below.shape == (2 * 32, 48, 3)
+
+
+def test_bad_sheets_of_frames_are_refused(tmp_path):
+    with pytest.raises(InputError, match="must end in"):
+        save_frames_sheet(tmp_path / "sheet.txt")
+    with pytest.raises(InputError, match="at least one frame"):
+        save_frames_sheet(tmp_path / "sheet.png", count=0)

@@ -10,6 +10,7 @@ from phalanx.core.errors import InputError
 
 if TYPE_CHECKING:
     from phalanx.synth import SynthConfig
+    from phalanx.synth.frames_config import FramesConfig
 
 _HELP = """\
 A set is WebDataset shards (tar files) and manifest.json with settings, counts and checksums. Each picture has image.png, depth.png
@@ -20,6 +21,8 @@ With a depth sensor there is also sensed_depth.png, with several cameras world_t
 and arms boxes and hand_masks.png. Ids are then (hand or person, frame, view), otherwise (seed, chunk, number). A run that was killed
 continues when it is started again. docs/synthesis.md shows all scenes, domains and sensors.
 
+Whole frames of several people are not written as sets: phalanx.synth.frames.stream_frames yields them, --preview-frames shows them.
+
 A rig file is JSON: width, height, spot [x, y, z], cameras [{K: 3x3 or [fx, fy, cx, cy], world_to_camera: 4x4}, ...], in metres.
 
 examples:
@@ -29,6 +32,7 @@ examples:
   phalanx synth --out multi_view --count 320000 --views 8 --size 256 --ray head:6379
   phalanx synth --rig stereo --size 256 --preview pairs.png
   phalanx synth --scene motion --depth-sensor azure --preview clips.png
+  phalanx synth --preview-frames frames.jpg --seed 3
 """
 
 
@@ -39,13 +43,19 @@ def add(verbs: Verbs) -> None:
         "--preview", metavar="FILE", help="write a sheet of pictures, half with joints drawn on, as PNG or JPEG"
     )
     parser.add_argument(
+        "--preview-frames",
+        metavar="FILE",
+        help="write a sheet of whole frames of one to eight people with boxes of all hands; takes --seed, --count, --domain, "
+        "--depth-sensor and folders",
+    )
+    parser.add_argument(
         "--out", metavar="DIR", help="write a set of pictures with labels into this folder, or continue the one there"
     )
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
     parser.add_argument(
         "--count",
         type=int,
-        help="how many pictures (default: 60 in a sheet, 1024 in a set; sheets are filled up to whole rows of ten)",
+        help="how many pictures (default: 60 in a sheet, which is filled up to rows of ten; 24 whole frames; 1024 in a set)",
     )
     parser.add_argument("--views", type=int, metavar="N", help="the same as --rig ringN: N cameras round each hand")
     parser.add_argument(
@@ -113,6 +123,11 @@ def job(args: argparse.Namespace) -> int:
         columns = min(10, count)
         save_sheet(args.preview, args.seed, rows=-(-count // columns), columns=columns, size=args.size, config=config)
         say(f"sheet of seed {args.seed} -> {args.preview}")
+    if args.preview_frames:
+        from phalanx.synth.preview import save_frames_sheet
+
+        save_frames_sheet(args.preview_frames, args.seed, args.count or 24, _frames_config(config))
+        say(f"whole frames of seed {args.seed} -> {args.preview_frames}")
     if args.out:
         from phalanx.synth.sets.sets import Plan, make_set
 
@@ -128,8 +143,8 @@ def job(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if not args.preview and not args.out:
-        raise InputError("synth: nothing to make; give --preview FILE or --out DIR")
+    if not args.preview and not args.preview_frames and not args.out:
+        raise InputError("synth: nothing to make; give --preview FILE, --preview-frames FILE or --out DIR")
     for name, least in (("seed", 0), ("count", 1), ("views", 1), ("workers", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
@@ -169,4 +184,17 @@ def _config(args: argparse.Namespace) -> SynthConfig:
         backgrounds=Path(args.backgrounds) if args.backgrounds else None,
         panoramas=Path(args.panoramas) if args.panoramas else None,
         things=Path(args.things) if args.things else None,
+    )
+
+
+def _frames_config(config: SynthConfig) -> FramesConfig:
+    """The same world for whole frames."""
+    from phalanx.synth.frames_config import FramesConfig
+
+    return FramesConfig(
+        domain=config.domain,
+        depth_sensor=config.depth_sensor,
+        backgrounds=config.backgrounds,
+        panoramas=config.panoramas,
+        things=config.things,
     )

@@ -13,7 +13,8 @@ from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
 from phalanx.synth.chunks import make_chunk
 from phalanx.synth.config import SynthConfig
-from phalanx.view.samples import depth_picture, draw_boxes, draw_joints, writable_sheet, write_sheet
+from phalanx.synth.frames import FramesConfig, make_frames
+from phalanx.view.samples import BOX_COLOURS, depth_picture, draw_boxes, draw_joints, sheet, writable_sheet, write_sheet
 
 
 def draw_sheet(config: SynthConfig, seed: int, rows: int, columns: int) -> np.ndarray:
@@ -63,6 +64,38 @@ def save_sheet(
         raise InputError(f"a sheet needs at least one row and one column, not {rows} x {columns}")
     writable_sheet(path)  # complaints come before the work
     write_sheet(path, draw_sheet(replace(config or SynthConfig(), size=size), seed, rows, columns))
+
+
+def draw_frames_sheet(config: FramesConfig, seed: int, count: int, columns: int, width: int = 320) -> np.ndarray:
+    """A sheet of `count` whole frames, each `width` pixels wide: RGB uint8. Boxes show what is seen of right hands (green) and left ones
+    (orange); sensed depth stands below each frame."""
+    tiles: list[np.ndarray] = []
+    scale = width / config.width
+    chunk = 0
+    while len(tiles) < count:
+        frames = make_frames(config, seed, chunk)
+        chunk += 1
+        for i in range(min(len(frames), count - len(tiles))):
+            there = frames.present[i]
+            colours = [BOX_COLOURS[side] for side in frames.side[i, there].tolist()]
+            tile = draw_boxes(image_bytes(frames.image[i]), frames.boxes[i, there].numpy(), scale, colours)
+            if frames.sensed_depth is not None:
+                depth = depth_picture(frames.sensed_depth[i].numpy(), frames.depth[i].numpy() > 0)
+                tile = np.vstack([tile, cv2.resize(depth, tile.shape[1::-1], interpolation=cv2.INTER_NEAREST)])
+            tiles.append(tile)
+    return sheet(tiles, columns)
+
+
+def save_frames_sheet(path: Path | str, seed: int = 0, count: int = 24, config: FramesConfig | None = None) -> None:
+    """Write a sheet as `draw_frames_sheet` draws it, at most six frames across, PNG or JPEG according to the name.
+
+    Raises:
+        InputError: no frames are asked for, the file's ending is not that of a picture, or it cannot be written.
+    """
+    if count < 1:
+        raise InputError(f"a sheet needs at least one frame, not {count}")
+    writable_sheet(path)  # complaints come before the work
+    write_sheet(path, draw_frames_sheet(config or FramesConfig(), seed, count, min(6, count)))
 
 
 def _tile(sample: Sample, picture: int, overlaid: bool) -> np.ndarray:

@@ -22,6 +22,7 @@ _FINGER_COLOURS = (
     (40, 120, 250),
     (210, 60, 230),
 )  # RGB, thumb to little finger
+BOX_COLOURS = ((40, 220, 60), (250, 150, 20))  # RGB
 _AROUND = 1.6  # side of a tile over that of the square around the joints
 
 
@@ -43,15 +44,17 @@ def draw_joints(tile: np.ndarray, joints_2d: np.ndarray, scale: int = 2, valid: 
     return canvas
 
 
-def draw_boxes(tile: np.ndarray, boxes: np.ndarray, scale: int = 2) -> np.ndarray:
-    """The boxes `(2, 4)` of both hands drawn over an RGB tile, `scale` times enlarged: this hand's green, the other's orange."""
-    size = tile.shape[0] * scale
-    canvas = np.ascontiguousarray(cv2.resize(tile, (size, size), interpolation=cv2.INTER_CUBIC))
-    for (x, y, width, height), colour in zip(boxes.tolist(), ((40, 220, 60), (250, 150, 20)), strict=True):
+def draw_boxes(
+    tile: np.ndarray, boxes: np.ndarray, scale: float = 2.0, colours: Sequence[tuple[int, int, int]] = BOX_COLOURS
+) -> np.ndarray:
+    """Boxes `(N, 4)` drawn over an RGB tile, `scale` times enlarged, each in its colour; usually this hand's green, the other's orange."""
+    smooth = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    canvas = np.ascontiguousarray(cv2.resize(tile, None, fx=scale, fy=scale, interpolation=smooth))
+    for (x, y, width, height), colour in zip(boxes.tolist(), colours, strict=True):
         if width > 0:
             corners = np.array([[x, y], [x + width, y + height]])
             first, last = (corners * scale).round().astype(int).tolist()
-            cv2.rectangle(canvas, first, last, colour, max(1, scale), cv2.LINE_AA)
+            cv2.rectangle(canvas, first, last, colour, max(1, int(scale)))
     return canvas
 
 
