@@ -8,6 +8,8 @@ from phalanx.core.seeding import generator
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.attached import clothed, draw_people
 from phalanx.synth.body.model import JOINT
+from phalanx.synth.paint.body_look import draw_body_looks, femininity
+from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.dress import draw_dress
 from phalanx.synth.shots import draw_shot
 
@@ -27,7 +29,7 @@ def test_some_hands_have_people_on_whose_wrists_they_are(shot):
 
 
 def test_hands_wear_the_sleeves_of_their_people(shot):
-    people = draw_people(shot, generator(1))
+    people = draw_people(shot, torch.full((12, 3, 6), -1.0), generator(1))
     plain = draw_dress(generator(2), 12)
     worn, (vertices, cover, phase) = clothed(shot, people, plain)
     count = len(people)
@@ -36,6 +38,16 @@ def test_hands_wear_the_sleeves_of_their_people(shot):
     assert vertices.shape == shot.surface.vertices.shape and cover.shape == phase.shape == vertices.shape[:2]
     far = (vertices - shot.pose.translation[:, None]).norm(dim=-1).amax(1)
     assert far[:count].max() < 0.3 < far[count:].min()  # their arms are the bodies' own
+
+
+def test_people_look_as_their_skins_and_builds_say(shot):
+    pale, dark = (draw_people(shot, torch.full((12, 3, 6), level), generator(1)).look for level in (-0.6, -2.5))
+    count = len(pale)
+    expected = draw_body_looks(
+        generator(1), count, np.full((count, 3, 6), -2.5), femininity(body("cpu")[0], shot.views.body.shape)
+    )
+    assert np.array_equal(dark.hair, expected.hair) and np.array_equal(dark.long, expected.long)
+    assert not np.array_equal(pale.hair, dark.hair)
 
 
 def test_pictures_show_people_and_labels_stay_those_of_the_hands():

@@ -11,7 +11,8 @@ from torch import Tensor
 from phalanx.core.records import map_fields
 from phalanx.synth.body.model import BodySurface
 from phalanx.synth.paint.body import paint_bodies
-from phalanx.synth.paint.body_look import BodyLook, draw_body_looks, match_sleeves
+from phalanx.synth.paint.body_look import BodyLook, draw_body_looks, femininity, match_sleeves
+from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.crowd_hands import tucked
 from phalanx.synth.paint.dress import FOREARM_STRETCH, DressDraw, dress
@@ -39,15 +40,19 @@ class People:
         """
         rows = np.arange(len(self))
         own = torch.as_tensor(rows, device=shot.device)
-        body = map_fields(self.body, lambda value: value.to(shot.device))
+        bodies = map_fields(self.body, lambda value: value.to(shot.device))
         place = (size, size, surroundings[own], rows, len(shot.K))
-        return paint_bodies(body, self.look, skin[own], light[rows], shot.K[own], *place)
+        return paint_bodies(bodies, self.look, skin[own], light[rows], shot.K[own], *place)
 
 
-def draw_people(shot: Shot, generator: np.random.Generator) -> People | None:
-    """The people of a shot; none where hands have none."""
-    body = shot.views.body
-    return None if body is None else People(body, draw_body_looks(generator, len(body.vertices)))
+def draw_people(shot: Shot, skin: Tensor, generator: np.random.Generator) -> People | None:
+    """The people of a shot, the first of whose hands have the skins' colours `skin (B, 3, 6)`; none where hands have none."""
+    bodies = shot.views.body
+    if bodies is None:
+        return None
+    count = len(bodies.vertices)
+    feminine = femininity(body("cpu")[0], bodies.shape)
+    return People(bodies, draw_body_looks(generator, count, skin[:count].cpu().numpy(), feminine))
 
 
 def clothed(shot: Shot, people: People | None, drawn: DressDraw) -> tuple[DressDraw, tuple[Tensor, Tensor, Tensor]]:

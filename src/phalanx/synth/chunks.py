@@ -99,7 +99,8 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
     shot = draw_shot(config, generator, sensor, device)
 
     behind = _paint_background(config, domain, shot, generator)
-    people = draw_people(shot, stream_generator(seed, index, 6))
+    skin = _draw_skin(config, domain, shot, stream_generator(seed, index, 3))
+    people = draw_people(shot, skin.colours, stream_generator(seed, index, 6))
     clothes = _clothe(shot, people, generator, stream_generator(seed, index, 8))
     light = _light(domain, shot, generator)
     light = stand_in_panoramas(config, domain, shot, light, behind, stream_generator(seed, index, 4))
@@ -111,7 +112,6 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         painted = nearby.paint(shot, config.size, light, surroundings)
         nearby.put(painted, behind)
         light, ground = nearby.light(light), nearby.ground(painted)
-    skin = _draw_skin(config, domain, shot, stream_generator(seed, index, 3))
     touched = None if nearby is None else nearby.pressed(clothes.vertices)
     picture = _paint_hands(config, shot, clothes, light, skin, surroundings, touched)
     composition = _draw_composition(shot, generator)

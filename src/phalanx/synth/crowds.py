@@ -15,7 +15,8 @@ from phalanx.synth.frames_config import FramesConfig
 from phalanx.synth.holding import grasp_bank, placed_in_hands
 from phalanx.synth.paint.background import TileBank, backgrounds, draw_backgrounds, tile_bank
 from phalanx.synth.paint.body import paint_bodies
-from phalanx.synth.paint.body_look import BodyLook, draw_body_looks, match_sleeves
+from phalanx.synth.paint.body_look import BodyLook, draw_body_looks, femininity, match_sleeves
+from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.canvas import Canvas
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.crowd_hands import HandsLook, PaintedHand, paint_crowd_hands
@@ -152,8 +153,9 @@ class _Looks:
 def _draw_looks(config: FramesConfig, domain: Domain, gathering: Gathering, generator: np.random.Generator) -> _Looks:
     people = len(gathering.frame)
     owner = np.repeat(np.arange(people), 2)
-    bodies = draw_body_looks(generator, people)
     skin = skin_matrices(generator, people, domain.tones)
+    feminine = femininity(body("cpu")[0], gathering.body.shape)
+    bodies = draw_body_looks(generator, people, skin, feminine)
     dress = match_sleeves(draw_details(generator, draw_dress(generator, 2 * people)), bodies, owner)
     variant = generator.integers(0, config.skins, people)
     if domain.half is not None:

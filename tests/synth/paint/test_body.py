@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from phalanx.core.records import index_fields
 from phalanx.render.mesh import barycentrics, depth
 from phalanx.render.visibility import visibility
 from phalanx.synth.body.model import BodyPose, BodySurface
@@ -120,7 +121,7 @@ def test_a_person_outside_the_frame_leaves_it_empty(place):
 
 def test_no_people_make_an_empty_picture():
     surface = standing([(0.0, 0.0, 2.0)])
-    none = BodySurface(surface.vertices[:0], surface.joints[:0], surface.transforms[:0])
+    none = index_fields(surface, slice(0))
     layer = paint(none, looks(0), pictures=1)
     assert layer.colour.shape == (1, 3, HEIGHT, WIDTH) and not layer.coverage.any()
 

@@ -87,11 +87,12 @@ class BodyPose:
 @dataclass
 class BodySurface:
     """Posed bodies in the camera frame, metres: vertices (B, V, 3), joints (B, 26, 3), transforms (B, 26, 4, 4) of the joints' skin
-    (rest body of this shape, body frame -> camera)."""
+    (rest body of this shape, body frame -> camera), shape (B, S) as drawn."""
 
     vertices: Tensor
     joints: Tensor
     transforms: Tensor
+    shape: Tensor
 
 
 class BodyModel(nn.Module):
@@ -242,7 +243,7 @@ class BodyModel(nn.Module):
         blended = (self.skin_weights @ affine.flatten(2)).unflatten(2, (3, 4))  # (B, V, 3, 4)
         vertices = (blended[..., :3] @ shaped[..., None])[..., 0] + blended[..., 3]
         bottom = affine.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(*affine.shape[:2], 1, 4)
-        return BodySurface(vertices, joints, torch.cat([affine, bottom], 2))
+        return BodySurface(vertices, joints, torch.cat([affine, bottom], 2), pose.shape)
 
     def hand_frames(self, surface: BodySurface, side: str) -> tuple[Tensor, Tensor]:
         """Where a hand sits: orientation (B, 3, 3) of its forearm's frame (hand frame -> camera) and the wrist (B, 3).

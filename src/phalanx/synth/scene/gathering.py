@@ -173,6 +173,7 @@ def _placed_bodies(surface: BodySurface, turn: np.ndarray, moved: np.ndarray, sc
         surface.vertices @ rotation.mT * size + offset[:, None],
         surface.joints @ rotation.mT * size + offset[:, None],
         rigid[:, None] @ surface.transforms,
+        surface.shape,
     )
 
 
