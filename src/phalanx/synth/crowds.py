@@ -11,6 +11,7 @@ from torch import Tensor
 
 from phalanx.core.records import index_fields, map_fields
 from phalanx.hand.model import HandPose
+from phalanx.synth.body.model import JOINT, SIDES
 from phalanx.synth.frames_config import FramesConfig
 from phalanx.synth.holding import grasp_bank, placed_in_hands
 from phalanx.synth.paint.background import TileBank, backgrounds, draw_backgrounds, tile_bank
@@ -37,6 +38,10 @@ from phalanx.synth.sense.sensors import DEPTH_SENSORS, DepthSensor
 from phalanx.synth.things.models import things_bank
 from phalanx.synth.things.paint import paint_things
 
+_FACING = np.array([[0.0, 0.0, -1.0], [0.8, 0.0, -0.6], [-0.8, 0.0, -0.6]])  # normals of faces that cameras expose for
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_SHOWN, _USUAL = 0.24, 0.3  # linear values that cameras give faces of the reflectance `_USUAL`
+_SITTING = 0.75  # cosine of the angle between thighs and the vertical, below which people sit
 _COARSE = 200  # pixels: up to this size backgrounds are painted pixel by pixel
 
 
@@ -76,9 +81,9 @@ def paint_crowd(
     """
     domain = DOMAINS[config.domain]
     K = gathering.K.to(device)
-    behind, light = _surroundings(config, domain, gathering, lighting, standing, device)
-    mean = behind.mean((2, 3))
     look = _draw_looks(config, domain, gathering, dressing)
+    behind, light = _surroundings(config, domain, gathering, look.skin, lighting, standing, device)
+    mean = behind.mean((2, 3))
     canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device))
     _put_tables(config, domain, canvas, gathering, K, light, lighting)
     _put_things(config, canvas, gathering, K, light, mean)
@@ -93,6 +98,7 @@ def _surroundings(
     config: FramesConfig,
     domain: Domain,
     gathering: Gathering,
+    skin: np.ndarray,
     generator: np.random.Generator,
     standing: np.random.Generator,
     device: torch.device,
@@ -120,6 +126,8 @@ def _surroundings(
         distance = _distances(gathering)
         look_around(square, draw, bank, light, to_camera, K, distance)
         factor = exposures(square, light, draw)
+        seen = _for_faces(exposed(light, factor), skin, gathering.frame, draw.exposure)
+        factor = factor * np.where(draw.inside, seen, 1.0)[:, None].astype(np.float32)
         square.mul_(torch.as_tensor(factor, device=device)[:, :, None, None])
         light = exposed(light, factor)
     top, left = (side - height) // 2, (side - width) // 2
@@ -127,6 +135,22 @@ def _surroundings(
     if step > 1:
         behind = F.interpolate(behind, scale_factor=step, mode="bilinear", align_corners=False)
     return behind.contiguous(), light
+
+
+def _for_faces(light: LightDraw, skin: np.ndarray, frame: np.ndarray, exposure: np.ndarray) -> np.ndarray:
+    """By how much more or less `(B,)` cameras expose that find faces, in the `light (B,)` that they would take without.
+
+    Args:
+        skin: (P, 3, 6) colours of people in the frames `frame (P,)`.
+        exposure: (B,) by what factor exposure is off.
+    """
+    frames = len(exposure)
+    own = np.exp(skin[:, :, 0]) @ _LUMINANCE
+    reflects = np.exp(np.bincount(frame, np.log(own), frames) / np.bincount(frame, minlength=frames))
+    each = [light_on_planes(light, np.tile(normal, (frames, 1))) for normal in _FACING]
+    shown = np.mean(each, 0) @ _LUMINANCE * reflects + 1e-4
+    wanted = _SHOWN * (reflects / _USUAL) ** 0.5 * exposure**0.7
+    return ((wanted / shown) ** 0.8).clip(0.6, 5.0)
 
 
 def _tiles(config: FramesConfig, domain: Domain, device: torch.device) -> TileBank:
@@ -156,12 +180,23 @@ def _draw_looks(config: FramesConfig, domain: Domain, gathering: Gathering, gene
     skin = skin_matrices(generator, people, domain.tones)
     feminine = femininity(body("cpu")[0], gathering.body.shape)
     bodies = draw_body_looks(generator, people, skin, feminine)
+    bodies.skirt[_sitting(gathering), 0] = 0.0  # trousers, or shorts
     dress = match_sleeves(draw_details(generator, draw_dress(generator, 2 * people)), bodies, owner)
     variant = generator.integers(0, config.skins, people)
     if domain.half is not None:
         variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
     flesh = draw_flesh(generator, people)[owner]
     return _Looks(bodies, skin, HandsLook(dress, skin[owner], variant[owner], flesh, config.skins))
+
+
+def _sitting(gathering: Gathering) -> np.ndarray:
+    """Which people (P,) have a thigh that is far from upright."""
+    joints, down = gathering.body.joints.double().numpy(), gathering.down[gathering.frame]
+    upright = []
+    for side in SIDES:
+        thigh = joints[:, JOINT[f"{side}_knee"]] - joints[:, JOINT[f"{side}_hip"]]
+        upright.append((thigh * down).sum(1) / np.linalg.norm(thigh, axis=1))
+    return np.minimum(*upright) < _SITTING
 
 
 def _paint_bodies(

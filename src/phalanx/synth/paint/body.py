@@ -21,6 +21,11 @@ from phalanx.synth.paint.body_textures import body_textures
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.light import LIGHTS, LightDraw, light_points, occlusion
 
+_NEAREST = (
+    0.11  # metres: what is nearer is cut off; faces are longer than from there to `NEAR`, where they would be left out
+)
+_HIDDEN = 0.02  # metres by which whole pixels of others must be nearer than all of a person to hide it
+
 
 def paint_bodies(
     surface: BodySurface,
@@ -63,11 +68,12 @@ def paint_bodies(
     naked = vertex_normals(surface.vertices, topology.faces[: topology.body])
     vertices = dress_bodies(surface, naked, cover, topology, look)
     attributes = _attributes(vertices, surface, topology, light, surroundings)
-    for person in range(people):
+    for person in surface.joints[:, 0, 2].argsort().tolist():  # the nearest first: they hide others
         box = _box(vertices[person], K[person], height, width)
         if box is None:
             continue
-        drawn = _paint(person, vertices, attributes, K, box, topology, look, skin[person], light)
+        hidden = _hidden(layer, int(picture[person]), box, vertices[person])
+        drawn = _paint(person, vertices, attributes, K, box, hidden, topology, look, skin[person], light)
         if drawn is not None:
             _put(layer, int(picture[person]), box, drawn)
     return layer
@@ -87,6 +93,15 @@ def _box(vertices: Tensor, K: Tensor, height: int, width: int) -> Box | None:
     right, bottom = (pixels.amax(0).ceil() + 2).long().tolist()
     left, top, right, bottom = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     return (left, top, right - left, bottom - top) if left < right and top < bottom else None
+
+
+def _hidden(layer: Layer, picture: int, box: Box, vertices: Tensor) -> Tensor | None:
+    """Where `(h, w)` in its box others, drawn before, hide all that a person with `vertices (N, 3)` may have there; none: nowhere."""
+    left, top, columns, rows = box
+    before = layer.depth[picture, top : top + rows, left : left + columns]
+    nearest = float(vertices[vertices[:, 2] > NEAR, 2].amin())
+    hidden = (layer.coverage[picture, top : top + rows, left : left + columns] > 0.999) & (before < nearest - _HIDDEN)
+    return hidden if bool(hidden.any()) else None
 
 
 def _attributes(
@@ -147,6 +162,7 @@ def _paint(
     attributes: Tensor,
     K: Tensor,
     box: Box,
+    hidden: Tensor | None,
     topology: BodyTopology,
     look: BodyLook,
     skin: Tensor,
@@ -159,10 +175,13 @@ def _paint(
     fine[:2] *= 2.0
     fine[:2, 2] += 0.5
     seen = visibility(vertices[person, None], topology.faces, fine[None], 2 * rows, 2 * columns, back_faces=False)[0]
+    if hidden is not None:
+        seen.view(rows, 2, columns, 2).masked_fill_(hidden[:, None, :, None], -1)
     samples = _samples(seen, topology)
     if not len(samples.face):
         return None
     values = _interpolated(samples, vertices[person], fine, attributes[person], topology)
+    cut = values[6] > 1.0 / _NEAREST
     depth, focal = 1.0 / values[6], float(K[person, 0, 0])
     points = Points(
         section=topology.section.index_select(0, samples.face + 1),
@@ -179,6 +198,8 @@ def _paint(
     albedo, shine = paint_skin(points, topology, textures, look, person, skin)
     paint_cloth(albedo, shine, points, textures, look, person, light)
     colour = albedo.exp_().mul_(points.diffuse).add_(points.gloss.mul_(shine))
+    if cut.any():
+        _cut_off(samples, colour, points.depth, cut)
     return _resolved(samples, colour, points.depth, rows, columns)
 
 
@@ -237,6 +258,16 @@ def _interpolated(samples: _Samples, vertices: Tensor, K: Tensor, attributes: Te
     share = torch.stack([1.0 - one - two, one, two], -1)
     index = topology.split_faces.index_select(0, samples.face)
     return F.embedding_bag(index, attributes, mode="sum", per_sample_weights=share).t().contiguous()
+
+
+def _cut_off(samples: _Samples, colour: Tensor, depth: Tensor, cut: Tensor) -> None:
+    """Take the points where `cut (T,)` is true out of the picture, in place."""
+    count = len(samples.inner)
+    samples.coverage[samples.inner[cut[:count]]] = 0.0
+    rim = samples.rim[cut[count:]]
+    samples.coverage.index_add_(0, rim, torch.full_like(rim, -0.25, dtype=torch.float32))
+    colour.masked_fill_(cut, 0.0)
+    depth.masked_fill_(cut, torch.inf)
 
 
 def _resolved(samples: _Samples, colour: Tensor, depth: Tensor, rows: int, columns: int) -> _Drawn:

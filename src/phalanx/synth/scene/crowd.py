@@ -10,7 +10,7 @@ import numpy as np
 from phalanx.synth.scene.arms import unit
 from phalanx.synth.scene.hands import about_axis
 
-KINDS = {"webcam": 0.4, "group": 0.3, "desk": 0.1, "own_eyes": 0.08, "close": 0.12}
+KINDS = {"webcam": 0.6, "group": 0.14, "desk": 0.08, "own_eyes": 0.08, "close": 0.1}
 """Shares of kinds of pictures: one person at a webcam, people in a room, at desks, what one sees of oneself, hands from close by."""
 
 _APART = 0.5  # metres between the middles of people
@@ -39,7 +39,7 @@ class Crowd:
 def draw_count(generator: np.random.Generator, people: tuple[int, int]) -> int:
     """How many people: fewer more often."""
     numbers = np.arange(people[0], people[1] + 1)
-    chance = 1.0 / numbers.astype(float) ** 1.15
+    chance = 1.0 / numbers.astype(float) ** 1.4
     return int(generator.choice(numbers, p=chance / chance.sum()))
 
 
@@ -93,8 +93,8 @@ def draw_camera(
     eyes = necks - [0.0, head, 0.0]
     if crowd.kind == "own_eyes":
         forward = about_axis("y", -crowd.yaw[:1])[0] @ [0.0, 0.0, -1.0]
-        at = eyes[0] + 0.13 * forward + generator.normal(0, 0.02, 3)
-        down = np.deg2rad(generator.normal(38, 14))
+        at = eyes[0] + 0.15 * forward + generator.normal(0, 0.02, 3)
+        down = np.deg2rad(generator.normal(36, 13).clip(5, 52))
         goal = at + forward * np.cos(down) + np.array([0.0, np.sin(down), 0.0]) + generator.normal(0, 0.12, 3)
     elif crowd.kind == "webcam":
         far = np.exp(generator.uniform(np.log(0.5), np.log(1.4))) * (1.0 + 0.5 * (len(necks) > 1))

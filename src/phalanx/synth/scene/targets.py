@@ -88,6 +88,7 @@ STYLES: dict[str, tuple[str, ...]] = {
     "pointing": ("point", "point", "gun", "two_closed"),
     "clasping": ("grasp", "roof", "relaxed", "duck"),
     "praying": ("flat",),
+    "counting": ("fist", "point", "victory", "three", "three_thumb", "four", "open", "open", "flat", "thumb_up"),
     "any": (),
 }
 """Gestures that a style is drawn from; none: any pose whatever."""
@@ -206,6 +207,10 @@ def beside_face(generator: np.random.Generator, body: Anchors) -> Target:
     room = 0.45 * np.linalg.norm(body.camera - body.eyes)
     forward = min(generator.uniform(0.17, 0.42) if before else generator.uniform(0.0, 0.35), room)
     wrist = body.eyes + body.head @ [out, 0.0, 0.0] + [0.0, generator.normal(0.16, 0.08), -forward]
+    if generator.random() < 0.5:  # shown to the camera
+        camera = unit(body.camera - wrist) * (1.0 if generator.random() < 0.72 else -1.0)
+        palm = frame(_about(generator, (0.08, -1.0, -0.05), 0.2), unit(camera + generator.normal(0, 0.2, 3)))
+        return Target(wrist, palm, "counting")
     palm = frame(_about(generator, (0.1, -1.0, -0.05), 0.35), _facing(generator, body, wrist))
     return Target(wrist, palm, "any")
 
@@ -276,7 +281,7 @@ def upon(generator: np.random.Generator, point: np.ndarray, normal: np.ndarray, 
 
 SHARES: dict[str, dict[Draw, float]] = {
     "webcam": {
-        beside_face: 0.34, at_face: 0.19, gesturing: 0.12, to_camera: 0.1, on_table: 0.06,
+        beside_face: 0.42, at_face: 0.13, gesturing: 0.1, to_camera: 0.08, on_table: 0.06,
         hanging: 0.1, raised: 0.03, crossed: 0.02, on_lap: 0.02, hidden: 0.02,
     },
     "group": {
@@ -295,8 +300,8 @@ def draw_targets(generator: np.random.Generator, kind: str, right: Anchors, left
     draws, shares = zip(*SHARES[kind].items(), strict=True)
     chance = np.array(shares) / sum(shares)
     found = [draws[int(generator.choice(len(draws), p=chance))](generator, body) for body in (right, left)]
-    if kind == "webcam" and generator.random() < 0.6:
+    if kind == "webcam" and generator.random() < 0.65:
         side = int(generator.integers(2))
-        draw = at_face if generator.random() < 0.3 else beside_face
+        draw = at_face if generator.random() < 0.2 else beside_face
         found[side] = draw(generator, (right, left)[side])
     return found[0], found[1]
