@@ -94,7 +94,7 @@ def draw_camera(
     if crowd.kind == "own_eyes":
         forward = about_axis("y", -crowd.yaw[:1])[0] @ [0.0, 0.0, -1.0]
         at = eyes[0] + 0.15 * forward + generator.normal(0, 0.02, 3)
-        down = np.deg2rad(generator.normal(36, 13).clip(5, 52))
+        down = np.deg2rad(np.clip(generator.normal(36, 13), 5, 52))
         goal = at + forward * np.cos(down) + np.array([0.0, np.sin(down), 0.0]) + generator.normal(0, 0.12, 3)
     elif crowd.kind == "webcam":
         far = np.exp(generator.uniform(np.log(0.5), np.log(1.4))) * (1.0 + 0.5 * (len(necks) > 1))
