@@ -289,7 +289,7 @@ def _photograph(
     draw = draw_colour(generator, len(image), image.shape[-1], camera)
     if place is not None:
         draw = draw.steady(place)
-    return sense_colour(image.clamp_(0.0, 1.0), camera, draw).mul_(255.0).round_().div_(255.0)
+    return sense_colour(image.clamp_(0.0, 1.0), camera, draw).mul_(255.0).round_().div_(255.0).add_(0.0)
 
 
 def _sense(

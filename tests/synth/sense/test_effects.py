@@ -68,6 +68,11 @@ def test_effects_stay_in_range_and_repeat(pictures):
     assert (first - pictures).abs().mean() > 0.01
 
 
+def test_black_is_zero_without_a_sign():
+    dark = torch.full((4, 3, 32, 32), -0.0)
+    assert not torch.signbit(apply_effects(dark, draw_effects(generator(1), 4, 32, 0.0))).any()
+
+
 def test_noise_grows_with_light_and_has_no_mean():
     grey = torch.cat([torch.full((1, 3, 64, 64), 0.1), torch.full((1, 3, 64, 64), 0.8)])
     draw = draw_effects(generator(3), 2, 64, strength=0.0)

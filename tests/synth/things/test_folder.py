@@ -53,6 +53,10 @@ def test_a_broken_texture_leaves_a_thing_in_one_colour(tmp_path, capsys):
     Image.fromarray(np.uint8([[[255, 0, 0], [0, 0, 255]]] * 2)).resize((64, 64), 0).save(tmp_path / "crate.png")
     found = np.concatenate([patch.reshape(-1, 3) for patch in read_model(path).patches])
     assert (found[:, 0] > 200).any() and (found[:, 2] > 200).any()
+    whole = (tmp_path / "crate.png").read_bytes()
+    (tmp_path / "crate.png").write_bytes(whole[: len(whole) // 2])  # the head is right, pixels are missing
+    assert {len(patch) for patch in read_model(path).patches} == {1}
+    assert "crate.obj: its texture is damaged" in capsys.readouterr().err
 
 
 def test_a_model_of_many_triangles_becomes_coarser_and_a_million_are_too_many(tmp_path, monkeypatch):

@@ -313,5 +313,5 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     change(draw.sharpened, lambda chosen, share: chosen.lerp_(softened(chosen), -share), draw.sharpening)
     change(draw.coarse, lambda chosen, levels: chosen.mul_(levels).round_().div_(levels), draw.levels)
     for rows in cache_blocks(images, len(images)):
-        images[rows].clamp_(0, 1).mul_(255.0).round_().div_(255.0)
+        images[rows].clamp_(0, 1).mul_(255.0).round_().div_(255.0).add_(0.0)  # -0 becomes 0, as where bytes travel
     return images

@@ -134,6 +134,8 @@ def _read_parts(path: Path) -> list[Part]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             scene = trimesh.load(path, force="scene", process=False)
+            for mesh in scene.geometry.values():
+                _mend_textures(path, mesh)
             meshes = [mesh for mesh in scene.dump() if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces)]
             number = sum(len(mesh.faces) for mesh in meshes)
             if number > _MOST_FACES - 1:
@@ -164,11 +166,23 @@ def _part(path: Path, mesh: Any) -> Part:
             note(f"{path}: its texture cannot be read; it is painted in one colour")
         return plain(vertices, faces, np.asarray(material.main_color))
     corners = np.nan_to_num(np.asarray(uv, np.float64)[faces], posinf=0.0, neginf=0.0)
-    try:
-        return Part(vertices, faces, corners, np.asarray(image.convert("RGB")))
-    except OSError:
-        note(f"{path}: its texture is damaged; it is painted in one colour")
-        return plain(vertices, faces, (150, 150, 150))
+    return Part(vertices, faces, corners, np.asarray(image.convert("RGB")))
+
+
+def _mend_textures(path: Path, mesh: Any) -> None:
+    """Put one colour in place of textures that are damaged; trimesh cannot even copy them."""
+    from PIL import Image
+
+    material = getattr(mesh.visual, "material", None)
+    for name in ("image", "baseColorTexture"):
+        image = getattr(material, name, None)
+        if image is None:
+            continue
+        try:
+            image.load()
+        except (OSError, SyntaxError):  # Pillow has both for broken files
+            note(f"{path}: its texture is damaged; it is painted in one colour")
+            setattr(material, name, Image.new("RGB", (1, 1), (150, 150, 150)))
 
 
 def _names_texture(path: Path) -> bool:
