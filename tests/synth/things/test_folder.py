@@ -39,6 +39,12 @@ def test_bad_models_are_named_and_the_rest_is_used(tmp_path, capsys):
     assert len(lines) == 4
 
 
+def test_stl_is_in_millimetres(tmp_path, capsys):
+    model = read_model(cube(tmp_path / "phone.stl", (150.0, 70.0, 9.0)))
+    assert np.ptp(model.vertices, 0).max() == pytest.approx(0.15, abs=1e-3)
+    assert "150 units long, which are taken to be millimetres" in capsys.readouterr().err
+
+
 def test_a_broken_texture_leaves_a_thing_in_one_colour(tmp_path, capsys):
     path = tmp_path / "crate.obj"
     path.write_text(

@@ -34,6 +34,8 @@ _MOST_FACES = 1_000_000
 _MOST_BYTES = 200_000_000
 _UNITS = (("metres", 1.0, 0.008, 3.0), ("centimetres", 0.01, 3.0, 300.0), ("millimetres", 0.001, 300.0, 3000.0))
 """Unit, metres, and the lengths between which a thing is taken to be given in it."""
+_STL_UNITS = (("metres", 1.0, 0.008, 1.0), ("millimetres", 0.001, 1.0, 3000.0))
+"""The same of STL, which machines that make things write in millimetres."""
 _FITS = 0.003  # metres: hands take things that are as near as this to a box, a cylinder or a ball
 _HELD = 0.3  # metres: nobody holds things larger than this
 
@@ -109,7 +111,7 @@ def _metres(path: Path, longest: float) -> float:
     Raises:
         InputError: no unit makes it as large as a thing.
     """
-    for unit, metres, least, most in _UNITS:
+    for unit, metres, least, most in _STL_UNITS if path.suffix.lower() == ".stl" else _UNITS:
         if least <= longest <= most:
             if unit != "metres":
                 note(f"{path}: is {longest:.4g} units long, which are taken to be {unit}")
