@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,27 @@ def list_folder(path: Path) -> list[str]:
         return os.listdir(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {reason(error)}") from error
+
+
+def files_below(folder: Path, suffixes: Collection[str], what: str, kind: str) -> list[Path]:
+    """Files with one of the suffixes in a folder and in folders in it, in order; hidden ones are passed over.
+
+    Args:
+        folder: of the user's.
+        suffixes: in small letters.
+        what: the folder is one of these, for errors.
+        kind: of the files, for errors.
+
+    Raises:
+        InputError: there is no such folder, or it holds none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of {what}")
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    files = sorted(path for path in found if not path.name.startswith("."))
+    if not files:
+        raise InputError(f"{folder}: holds no {kind} ({', '.join(suffixes)})")
+    return files
 
 
 def file_checksum(path: Path) -> str:

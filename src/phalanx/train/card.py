@@ -42,54 +42,35 @@ def photographs(config: SynthConfig, licence: str) -> list[Source]:
     if config.backgrounds is None or config.photograph_share <= 0:
         return []
     found = [path for path in Path(config.backgrounds).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES]
-    return [
-        {
-            "kind": "photographs behind synthetic hands",
-            "folder": Path(config.backgrounds).name,
-            "pictures": len(found),
-            "licence": licence or NO_LICENCE,
-            "labels": "none",
-        }
-    ]
+    return [_of_folder("photographs behind synthetic hands", config.backgrounds, {"pictures": len(found)}, licence)]
 
 
 def panoramas(config: SynthConfig, licence: str) -> list[Source]:
     """The user's panoramas that hands stand in, if a folder of them is given; their licence as the user gave it."""
     if config.panoramas is None or config.panorama_share <= 0:
         return []
-    return [
-        {
-            "kind": "panoramas around synthetic hands",
-            "folder": Path(config.panoramas).name,
-            "pictures": len(panorama_files(Path(config.panoramas))),
-            "licence": licence or NO_LICENCE,
-            "labels": "none",
-        }
-    ]
+    count = {"pictures": len(panorama_files(Path(config.panoramas)))}
+    return [_of_folder("panoramas around synthetic hands", config.panoramas, count, licence)]
 
 
 def things(config: SynthConfig, licence: str) -> list[Source]:
     """The user's models of things about synthetic hands, if a folder of them is given; their licence as the user gave it."""
     if config.things is None:
         return []
-    return [
-        {
-            "kind": "models of things about synthetic hands",
-            "folder": Path(config.things).name,
-            "models": len(model_files(Path(config.things))),
-            "licence": licence or NO_LICENCE,
-            "labels": "none",
-        }
-    ]
+    count = {"models": len(model_files(Path(config.things)))}
+    return [_of_folder("models of things about synthetic hands", config.things, count, licence)]
 
 
 def recordings(folder: str | Path, frames: int, views: int, licence: str = "") -> Source:
     """Real frames that a network was fitted to without labels."""
+    return _of_folder("recordings", folder, {"frames": frames, "views": views}, licence)
+
+
+def _of_folder(kind: str, folder: str | Path, counts: dict[str, int], licence: str) -> Source:
     return {
-        "kind": "recordings",
+        "kind": kind,
         "folder": Path(folder).name,
-        "frames": frames,
-        "views": views,
+        **counts,
         "licence": licence or NO_LICENCE,
         "labels": "none",
     }

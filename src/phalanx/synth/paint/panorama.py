@@ -20,7 +20,7 @@ from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_head
+from phalanx.core.files import files_below, read_head
 from phalanx.core.notes import note
 from phalanx.core.records import join_fields
 from phalanx.data.video import quiet_opencv
@@ -305,13 +305,7 @@ def panorama_files(folder: Path) -> list[Path]:
     Raises:
         InputError: there is no such folder, or it holds none.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of panoramas")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    files = sorted(path for path in found if not path.name.startswith("."))
-    if not files:
-        raise InputError(f"{folder}: holds no panoramas ({', '.join(SUFFIXES)})")
-    return files
+    return files_below(folder, SUFFIXES, "panoramas", "panoramas")
 
 
 def _own(folder: Path) -> tuple[tuple[str, ...], list[np.ndarray], PanoramaLight]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from phalanx.core.errors import InputError
+from phalanx.core.files import files_below
 from phalanx.core.notes import note
 from phalanx.render.solids import BOX, CYLINDER, ELLIPSOID
 from phalanx.synth.things.bake import (
@@ -46,13 +47,7 @@ def model_files(folder: Path) -> list[Path]:
     Raises:
         InputError: there is no such folder, or it holds none.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of things")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    files = sorted(path for path in found if not path.name.startswith("."))
-    if not files:
-        raise InputError(f"{folder}: holds no models ({', '.join(SUFFIXES)})")
-    return files
+    return files_below(folder, SUFFIXES, "things", "models")
 
 
 def read_folder(folder: Path) -> dict[str, Model]:
