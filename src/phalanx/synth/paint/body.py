@@ -225,7 +225,7 @@ def _samples(seen: Tensor, topology: BodyTopology) -> _Samples:
     """Points to be shaded of a box in which the faces `seen (2 h, 2 w)` are seen."""
     rows, columns = (side // 2 for side in seen.shape)
     four = seen.view(rows, 2, columns, 2).permute(1, 3, 0, 2).reshape(4, -1)
-    section = topology.section.index_select(0, four.view(-1) + 1).view(4, -1)
+    section = topology.section.index_select(0, four.reshape(-1) + 1).view(4, -1)
     hit = section >= 0
     whole = hit[0] & (section == section[0]).all(0)
     coverage = hit.sum(0, dtype=torch.float32).mul_(0.25)
