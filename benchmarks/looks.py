@@ -2,7 +2,7 @@
 
     python benchmarks/looks.py [--weights FILE] [--backgrounds DIR] [--pictures N] [--seed N]
 
-`predict.predictor` looks again, from crops turned to either side, where it is unsure. Both ways in turns, picture by picture: 2D error in
+`predict.looks` looks again, from crops turned to either side, where it is unsure. Both ways in turns, picture by picture: 2D error in
 pixels of 256, root-relative error after one scale a hand in mm, and milliseconds.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from phalanx.evaluate.groups import VIEWS
 from phalanx.evaluate.groups import views as views_of
-from phalanx.predict import predictor as module
+from phalanx.predict import looks as module
 from phalanx.predict.predictor import Predictor
 from phalanx.synth import SynthConfig, stream
 from phalanx.synth.scene.hands import FRAMINGS
@@ -58,7 +58,7 @@ def main() -> None:
                 for way, unsure in WAYS.items():
                     start = time.perf_counter()
                     with patch.object(module, "UNSURE", unsure):
-                        (hand,) = predictor(picture, K=chunk.K[index].numpy(), side="right")
+                        (hand,) = predictor(picture, box="whole", K=chunk.K[index].numpy(), side="right")
                     ms = 1e3 * (time.perf_counter() - start)
                     error = float(np.linalg.norm(hand.joints_2d - true_2d, axis=1).mean())
                     rows[way].append((error, relative_error(hand.joints, true), ms))

@@ -183,7 +183,8 @@ def test_predicting_from_colour(places, tmp_path):
     compact.save_weights(network, tmp_path / "w.safetensors", HandModel.open_hand())
     picture = (make_chunk(COLOUR, 3, 0).image[0].permute(1, 2, 0) * 255).byte().numpy()
     (here,), (there,) = (
-        Predictor(tmp_path / "w.safetensors", place, precision="float32")(picture, side="right") for place in places
+        Predictor(tmp_path / "w.safetensors", place, precision="float32")(picture, box="whole", side="right")
+        for place in places
     )
     for name in (
         "joints_2d",

@@ -38,6 +38,7 @@ def make_prediction(seed=0, mesh=True, **changes):
         fit_error_mm=rng.random() * 9 if seed % 3 else None,
         distortion_model="fisheye" if seed % 2 else None,
         distortion=rng.normal(size=4) * 0.02 if seed % 2 else None,
+        detection=rng.random() if seed % 4 else None,
     )
     return HandPrediction(**{**values, **changes})
 

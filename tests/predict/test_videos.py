@@ -55,7 +55,9 @@ def test_where_no_frame_shows_a_hand_all_have_a_say():
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_recording_is_the_real_hands(oracle, side, mirrored):
     truth = oracle.truth(flip=(side == "left") != mirrored)
-    (hand,) = oracle.predictor(truth)(oracle.picture(), K=truth.K, side=side, mirrored=mirrored, hand_length=0.3)
+    (hand,) = oracle.predictor(truth)(
+        oracle.picture(), box="whole", K=truth.K, side=side, mirrored=mirrored, hand_length=0.3
+    )
     recording = recording_of([(3, 0.5, hand), (5, 0.75, hand)])
     assert recording.side == side and recording.frames.tolist() == [3, 5] and recording.times.tolist() == [0.5, 0.75]
     real = hand.vertices * ([-1, 1, 1] if mirrored else [1, 1, 1]) / hand.scale

@@ -41,7 +41,7 @@ class Job:
 
     def __call__(self, number=0):
         return (
-            self.picture(PICTURE, side="right")[0].joints,
+            self.picture(PICTURE, box="whole", side="right")[0].joints,
             self.depth(self.frame, K[0].double().numpy(), "right").joints,
         )
 

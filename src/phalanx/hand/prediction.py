@@ -66,6 +66,8 @@ class HandPrediction:
         fit_error_mm: mean difference of the spheres' depth and what was read, where both are; or None.
         distortion_model: how the camera's lens distorts, as `geometry.distortion.Lens` has it; or None: it does not.
         distortion: (C,) coefficients of the lens; or None.
+        detection: 0 to 1, the detector's confidence that this is a hand, calibrated: a probability; or None where nothing was
+            detected, because the place was given.
     """
 
     side: Side
@@ -92,6 +94,7 @@ class HandPrediction:
     fit_error_mm: float | None = None
     distortion_model: LensModel | None = None
     distortion: np.ndarray | None = None
+    detection: float | None = None
 
     def __post_init__(self) -> None:
         _check_choice(self.side, SIDES, "side")
@@ -108,6 +111,10 @@ class HandPrediction:
             object.__setattr__(self, "fit_error_mm", float(as_array(self.fit_error_mm, (), "fit_error_mm")))
             if self.fit_error_mm < 0:
                 raise InputError(f"fit_error_mm: must not be negative, got {self.fit_error_mm:g}")
+        if self.detection is not None:
+            object.__setattr__(self, "detection", float(as_array(self.detection, (), "detection")))
+            if not 0 <= self.detection <= 1:
+                raise InputError(f"detection: must lie in [0, 1], not {self.detection:g}")
         for name in ("width", "height"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
@@ -260,7 +267,7 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
     "spheres": ((41, 3), 6),
     "distortion": ((None,), 9),
 }
-_OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm", "distortion_model", "distortion"}
+_OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm", "distortion_model", "distortion", "detection"}
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,35 +54,70 @@ def assemble(
     Raises:
         BehindCamera: the hand would reach behind the camera. The forearm may.
     """
+    fields = {**others, "spheres": None if spheres is None else _numpy(spheres) * _mirror(flip)}
+    (hand,) = assemble_hands(model, pose, camera, [flip], [length], [fields], lens)
+    if hand is None:
+        raise BehindCamera(BEHIND)
+    return hand
+
+
+def assemble_hands(
+    model: HandModel,
+    pose: HandPose,
+    camera: Camera[np.ndarray],
+    flips: Sequence[bool],
+    lengths: Sequence[float | None],
+    others: Sequence[Mapping[str, Any]],
+    lens: Lens | None = None,
+) -> list[HandPrediction | None]:
+    """The predictions of B posed right hands in one picture; None for those that would reach behind the camera.
+
+    Args:
+        model: the hand that was posed.
+        pose: (B, ...) as `assemble` takes it.
+        camera, lens: of the picture.
+        flips, lengths, others: of each hand, as `assemble` takes them.
+    """
     with torch.inference_mode():  # quicker than no_grad where operations are small
         surface = model(pose)
-        angles = AnatomicalPose.from_rotations(pose.rotations.double()).degrees()[0]
-        scale = 1.0 if length is None else length / float(hand_length(chain_of(model), pose.shape)[0][0])
-    mirror = np.array([-1.0 if flip else 1.0, 1.0, 1.0])
-    joints = _numpy(surface.joints[0]) * (scale * mirror)  # (21, 3)
-    vertices = _numpy(surface.vertices[0]) * (scale * mirror)
-    hand = vertices[model.parts.cpu().numpy() != FOREARM]
-    if min(joints[:, 2].min(), hand[:, 2].min()) <= 0:
-        raise BehindCamera(BEHIND)
+        degrees = AnatomicalPose.from_rotations(pose.rotations.double()).degrees()
+        own = None
+        if any(length is not None for length in lengths):
+            own = hand_length(chain_of(model), pose.shape)[0].flatten().tolist()
+    joints, vertices = _numpy(surface.joints), _numpy(surface.vertices)
+    rotations, orientation, shape = (_numpy(values) for values in (pose.rotations, pose.orientation, pose.shape))
+    palm_and_fingers = model.parts.cpu().numpy() != FOREARM
     faces = model.faces.cpu().numpy()
-    return HandPrediction(
-        width=camera.width,
-        height=camera.height,
-        K=camera.K,
-        joints_2d=bent_pixels(camera, lens, joints),
-        joints=joints,
-        vertices=vertices,
-        faces=faces[:, ::-1] if flip else faces,  # a mirrored surface is inside out
-        rotations=_numpy(pose.rotations[0]),
-        orientation=_numpy(pose.orientation[0]),
-        shape=_numpy(pose.shape[0]),
-        angles_degrees=angles,
-        scale=scale,
-        spheres=None if spheres is None else _numpy(spheres) * mirror,
-        distortion_model=None if lens is None else lens.model,
-        distortion=None if lens is None else lens.coefficients,
-        **others,
-    )
+    hands: list[HandPrediction | None] = []
+    for row, (flip, length) in enumerate(zip(flips, lengths, strict=True)):
+        scale = 1.0 if length is None or own is None else length / own[row]
+        there, skin = joints[row] * (scale * _mirror(flip)), vertices[row] * (scale * _mirror(flip))
+        if min(there[:, 2].min(), skin[palm_and_fingers, 2].min()) <= 0:
+            hands.append(None)
+            continue
+        hand = HandPrediction(
+            width=camera.width,
+            height=camera.height,
+            K=camera.K,
+            joints_2d=bent_pixels(camera, lens, there),
+            joints=there,
+            vertices=skin,
+            faces=faces[:, ::-1] if flip else faces,  # a mirrored surface is inside out
+            rotations=rotations[row],
+            orientation=orientation[row],
+            shape=shape[row],
+            angles_degrees=degrees[row],
+            scale=scale,
+            distortion_model=None if lens is None else lens.model,
+            distortion=None if lens is None else lens.coefficients,
+            **others[row],
+        )
+        hands.append(hand)
+    return hands
+
+
+def _mirror(flip: bool) -> np.ndarray:
+    return np.array([-1.0 if flip else 1.0, 1.0, 1.0])
 
 
 def _numpy(values: Tensor) -> np.ndarray:

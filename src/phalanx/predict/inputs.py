@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from phalanx.hand.prediction import SIDES
 
 FIELD_OF_VIEW = 60.0  # degrees across the longer side, where no camera is given; phones have 55 to 75
 HAND_LENGTHS = (0.05, 0.35)  # metres; a newborn's is 0.06, the longest ever measured 0.32
+WHOLE = "whole"  # box of the whole picture
 MIN_BOX = 8.0  # pixels; side of the smallest part of a picture worth looking at
 MOST_BOX = 10.0  # sides of the picture; nothing can be seen in a larger box
 WIDEST = 2.5  # tangent of 68 degrees: farther from the axis lenses are no pinholes any more
@@ -145,15 +147,44 @@ def check_size_of_camera(given: Calibration, width: int, height: int) -> None:
         )
 
 
+def check_limits(max_hands: Any, min_score: Any) -> None:
+    """Raise InputError unless `max_hands` is a whole number from 1 and `min_score` lies in [0, 1]."""
+    if isinstance(max_hands, bool) or not isinstance(max_hands, int | np.integer) or max_hands < 1:
+        raise InputError(f"max_hands: must be a whole number of at least 1, not {max_hands!r}")
+    if not 0 <= as_array(min_score, (), "min_score") <= 1:
+        raise InputError(f"min_score: must lie between 0 and 1, got {float(min_score):g}")
+
+
+def check_squares(squares: Sequence[Any], sides: Sequence[Any], hand_lengths: Sequence[Any]) -> None:
+    """Raise InputError unless there are as many sides and lengths (or None) as squares, and all are what they should be."""
+    if not len(squares) == len(sides) == len(hand_lengths):
+        raise InputError(
+            f"squares, sides, hand_lengths: must be as many, not {len(squares)}, {len(sides)} and {len(hand_lengths)}"
+        )
+    for square, side, length in zip(squares, sides, hand_lengths, strict=True):
+        if not isinstance(square, SquareBox):
+            raise InputError(f"squares: must be SquareBox, not {type(square).__name__}")
+        check_side(side)
+        check_hand_length(length)
+
+
 def check_options(box: Any, K: Any, side: Any, hand_length: Any) -> None:
     """Check what can be said of the options without the picture. Raises InputError naming the one at fault."""
-    if box is not None:
+    if isinstance(box, str):
+        if box != WHOLE:
+            raise InputError(f"box: must be x, y, width, height or {WHOLE!r}, not {box!r}")
+    elif box is not None:
         w, h = as_array(box, (4,), "box").tolist()[2:]
         if w <= 0 or h <= 0:
             raise InputError(f"box: width and height must be positive, got {w:g} and {h:g}")
     if K is not None:
         as_calibration(K)
     check_side(side)
+    check_hand_length(hand_length)
+
+
+def check_hand_length(hand_length: Any) -> None:
+    """Raise InputError unless it is None or metres that a hand can have."""
     if hand_length is not None:
         low, high = HAND_LENGTHS
         if not low <= as_array(hand_length, (), "hand_length") <= high:

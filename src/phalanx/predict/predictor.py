@@ -1,87 +1,59 @@
 """`Predictor`: one picture in, the hands in it out.
 
-    picture -> square crop -> network -> 2D joints -> closer crop, turned until the hand points up -> network
-        -> fit of the hand model -> HandPrediction
+    picture -> detector -> a square around each hand, turned until the hand points up -> estimator, all crops in one batch
+        -> closer or turned looks where they are worth it -> each hand once -> fit of the hand model -> HandPrediction
 
-Where the network stays unsure, it looks again from a first crop turned to the left and one to the right, and the surest is kept:
-a hand that lies on its side is at times misread at first. About one picture in twenty pays for this.
+What is looked at again, and which view of a hand is believed, is in `looks`; which side a hand is, in `sides`; which detections
+are dropped or are the same hand, in `merge`. Where a box is given there is one hand in it, and its first look is the box.
 
-The network and the hand model know right hands only. If the picture shows a left hand, each crop is flipped left to
+The estimator and the hand model know right hands only. If the picture shows a left hand, each crop is flipped left to
 right and its camera with it; what comes out lives in the mirrored camera frame and goes back by negating x.
 """
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, Literal, Protocol
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from phalanx.core.devices import as_device
 from phalanx.core.isolated import isolated
 from phalanx.core.precision import Precision
 from phalanx.data.camera_files import as_calibration
-from phalanx.fit.evidence import Evidence
 from phalanx.fit.joints import fit_evidence
-from phalanx.geometry.camera import Camera, camera_from_field_of_view
-from phalanx.geometry.crops import SquareBox, box_around_picture, box_around_points, square_crop, upright_angle
-from phalanx.hand.model import HandModel, HandPose
-from phalanx.hand.prediction import SIDES, HandPrediction, Side
+from phalanx.geometry.crops import SquareBox, box_around_picture
+from phalanx.hand.model import HandModel
+from phalanx.hand.prediction import HandPrediction, Side
 from phalanx.methods.compact import load
-from phalanx.predict.assemble import BehindCamera, assemble
+from phalanx.predict.detection import Detection, find_hands
 from phalanx.predict.inputs import (
-    MIN_BOX,
     PictureCamera,
     as_box,
     as_photo,
     camera_in_file,
+    check_limits,
     check_options,
+    check_squares,
     picture_camera,
 )
-from phalanx.predict.straight import straighten
+from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, surest_of_each, surest_views
+from phalanx.predict.merge import different_hands, is_hand
+from phalanx.predict.posing import Fit, Found, pose_hands, score
+from phalanx.predict.sides import kinds_to_look_for, of_side
+from phalanx.predict.straight import StraightPicture, straighten
 
-CROP_FACTOR = 1.3  # side of the closer crop over the extent of the joints
-CLOSER_PASSES = 1  # crops after the first
-SAME_BOX = 0.15  # a closer crop that moves and grows by less than this share of its side,
-SAME_ANGLE = 0.2  # and turns by less than this, in radians, is not worth another look
-UNSURE = 0.042  # expected error of a joint in crops (geometric mean) from which it is worth looking again,
-TURNS = (math.pi / 2, -math.pi / 2)  # from first crops turned by these, in radians
-LONGER_LENSES = (
-    45.0,
-    30.0,
-    20.0,
-    10.0,
-)  # degrees across the longer side, where the camera that was assumed is too near
-SHAPE_LENGTHS = (0.14, 0.23)  # metres; what the model's shapes reach with ease, other hands are scaled
-
-Fit = Callable[[HandModel, Evidence, Tensor, int, float | None], HandPose]
-"""`fit(model, evidence, K (B, 3, 3) of the crops, their size, hand length)`, as `fit.joints.fit_evidence`."""
-
-
-class _Size(Protocol):
-    size: int
-
-
-class CropEstimator(Protocol):
-    """A network that looks at square crops of right hands (`methods.base.HandEstimator`), `config.size` pixels wide."""
-
-    @property
-    def config(self) -> _Size: ...
-
-    def evidence(self, batch: Tensor) -> Evidence:
-        """`joints_2d`, `sigma_2d` and `orientation`, and what else it knows, of crops (B, 3, S, S) in [0, 1]."""
+MAX_HANDS = 8  # hands that a picture shows at most, where nobody says otherwise
+MIN_SCORE = 0.5  # confidence of the detector from which a hand is believed
 
 
 class Predictor:
-    """Finds the hand in a picture: `Predictor()(image)` gives a list of `HandPrediction`.
+    """Finds the hands in a picture: `Predictor()(image)` gives a list of `HandPrediction`.
 
-    There is no detector yet: one hand a picture is assumed, filling at least a third of it or of the given box. Threads may share a
-    predictor; it can be copied, sent to other processes, and used in forked ones, where PyTorch then computes with one thread.
+    Threads may share a predictor; it can be copied, sent to other processes, and used in forked ones, where PyTorch then computes
+    with one thread.
 
     Args:
         estimator: what looks at crops; or a weights file of the default estimator. None takes those in the package.
@@ -89,6 +61,7 @@ class Predictor:
         model: the hand model that the estimator was trained for (default: the open hand).
         fit: how the hand model is posed on evidence (default: `fit.joints.fit_evidence`).
         precision: of the default estimator on the CPU; auto is the faster one.
+        detector: what finds hands (`methods.detector`). None takes the one in the package, when it is first needed.
 
     Raises:
         InputError: the weights are missing or damaged or of another hand, or there is no such device.
@@ -102,6 +75,7 @@ class Predictor:
         model: HandModel | None = None,
         fit: Fit = fit_evidence,
         precision: Precision = "auto",
+        detector: Any = None,
     ) -> None:
         self.device = as_device(device)
         self.model = (HandModel.open_hand() if model is None else model).to(self.device)
@@ -112,6 +86,7 @@ class Predictor:
         if isinstance(estimator, nn.Module):
             estimator.to(self.device)
         self.estimator: CropEstimator = estimator
+        self.detector = detector
 
     @isolated
     def __call__(
@@ -122,176 +97,137 @@ class Predictor:
         side: Side | Literal["auto"] = "auto",
         mirrored: bool = False,
         hand_length: float | None = None,
+        max_hands: int = MAX_HANDS,
+        min_score: float = MIN_SCORE,
     ) -> list[HandPrediction]:
-        """Predict the hand in `image`.
+        """Predict the hands in `image`.
 
         Args:
             image: (H, W, 3) RGB, (H, W) or (H, W, 1) grey, or (H, W, 4) RGBA, laid over white; uint8, uint16 or float in [0, 1]. Or
                 the path of a picture.
-            box: (x, y, width, height) in pixels of where the hand is, the whole picture being (0, 0, W, H). None looks
-                at the whole picture first.
+            box: None finds all hands. (x, y, width, height) in pixels of where one hand is, the whole picture being (0, 0, W, H),
+                or "whole" for that; the hand should fill a third of it or more.
             K: camera of the whole picture: (3, 3), (3, 4), nine numbers, (fx, fy, cx, cy), or a camera's file, with its lens
                 (`data.camera_files`). None takes the focal length in the picture's file, and where there is none assumes 60 degrees
                 across the longer side.
-            side: which of the person's hands it is; "auto" looks for either and keeps the one that the network is surer of.
+            side: which of the person's hands are wanted; "auto" takes either, and judges each (`predict.sides`). Where a box is given,
+                or all hands look like the other side, `side` is believed.
             mirrored: the picture is a mirror image, as front cameras often show: a left hand in it looks like a right
                 one. Results hold for the picture as given (`HandPrediction.mirrored`).
             hand_length: metres from the wrist to the tip of the stretched middle finger, where known. It settles the
                 metric size, for which the model's likeliest is taken otherwise.
+            max_hands: the most to find, at least 1.
+            min_score: the detector's confidence, 0 to 1, from which a hand is believed.
 
         Returns:
-            The hands found; today one, or none where no hand before the camera looks like what is in the picture: it would reach
-            behind it. Where the camera was assumed, a longer lens is tried before that (`cameras_to_try`).
+            The hands found, the detector's surest first; none is an answer. A hand is left out if the estimator sees none
+            where it was detected (`predict.merge`), and if no hand before the camera looks like it: it would reach behind it. Where
+            the camera was assumed, longer lenses are tried before that (`cameras_to_try`).
 
         Raises:
             InputError: one of the arguments is at fault.
         """
         K = None if K is None else as_calibration(K)
         check_options(box, K, side, hand_length)
+        check_limits(max_hands, min_score)
+        picture, camera, given = self._open(image, K)
+        height, width = picture.image.shape[:2]
+        if box is None:
+            claims = find_hands(self._detector(), picture.image, max_hands, min_score)
+            seen = self._detected(picture.image, of_side(claims, side, mirrored), side, mirrored)
+            found = [Found(view, side, hand_length, claim.score) for view, claim in seen]
+        else:
+            first = box_around_picture(width, height) if isinstance(box, str) else picture.box(as_box(box, *given))
+            looks = [Look(0, first, *kind) for kind in kinds_to_look_for(side, mirrored).items()]
+            found = [
+                Found(view, side, hand_length) for view in surest_views(self._see(picture.image), looks, width, height)
+            ]
+        hands = pose_hands(self.model, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
+        return [hand for hand in hands if hand is not None]
+
+    @isolated
+    def detect(
+        self, image: np.ndarray | str | os.PathLike[str], max_hands: int = MAX_HANDS, min_score: float = MIN_SCORE
+    ) -> list[Detection]:
+        """Where hands are, without looking closer: at most `max_hands`, the surest first, none twice. Arguments as for a call."""
+        check_limits(max_hands, min_score)
+        return find_hands(self._detector(), as_photo(image)[0], max_hands, min_score)
+
+    @isolated
+    def follow(
+        self,
+        image: np.ndarray | str | os.PathLike[str],
+        squares: Sequence[SquareBox],
+        sides: Sequence[Side | Literal["auto"]],
+        K: Any = None,
+        mirrored: bool = False,
+        hand_lengths: Sequence[float | None] | None = None,
+    ) -> list[HandPrediction | None]:
+        """Predict the hands in squares that are known, as those of the frame before: one look at each, without the detector.
+
+        Args:
+            image, K, mirrored: as for a call.
+            squares: where each hand is, pixels; `looks.box_around_joints` gives the square for the next frame.
+            sides: of each hand; "auto" looks for both.
+            hand_lengths: of each, metres, where known.
+
+        Returns:
+            A hand for each square, whatever its score; None where no hand before the camera looks like what is there, or the
+            square lies outside the picture.
+
+        Raises:
+            InputError: one of the arguments is at fault, or they are not of one length.
+        """
+        K = None if K is None else as_calibration(K)
+        lengths = [None] * len(squares) if hand_lengths is None else list(hand_lengths)
+        check_squares(squares, sides, lengths)
+        picture, camera, _ = self._open(image, K)
+        looks: list[Look] = []
+        for place, (square, side) in enumerate(zip(squares, sides, strict=True)):
+            straight = picture.square(square)
+            if straight is not None:
+                looks += [Look(place, straight, *kind) for kind in kinds_to_look_for(side, mirrored).items()]
+        views = surest_of_each(self._see(picture.image)(looks))
+        found = [Found(view, sides[view.look.place], lengths[view.look.place]) for view in views]
+        hands = pose_hands(self.model, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
+        by_place = {view.look.place: hand for view, hand in zip(views, hands, strict=True)}
+        return [by_place.get(place) for place in range(len(squares))]
+
+    def _open(
+        self, image: np.ndarray | str | os.PathLike[str], K: Any
+    ) -> tuple[StraightPicture, PictureCamera, tuple[int, int]]:
+        """The picture without its lens, its camera, and width and height as it was given."""
         pixels, focal = as_photo(image)
         height, width = pixels.shape[:2]
-        square = None if box is None else as_box(box, width, height)
         camera = picture_camera(camera_in_file(focal, width, height) if K is None else K, width, height)
-        picture = straighten(pixels, camera)
-        first = box_around_picture(*picture.image.shape[1::-1]) if square is None else picture.box(square)
-        found, flip, (evidence, seen) = self._surest(picture.image, first, side, mirrored)
-        sigma = _numpy(_there(evidence.sigma_2d)[0])  # (21,) crop units
-        shown = picture.box_in_given(seen)
-        facts: dict[str, Any] = {
-            "side": found,
-            "score": score(sigma),
-            "box": box_from_edge(shown),
-            "uncertainty": sigma * shown.side,
-            "side_source": "guessed" if side == "auto" else "given",
-            "scale_source": "prior" if hand_length is None else "given",
-            "mirrored": mirrored,
-        }
-        length = None if hand_length is None else min(max(hand_length, SHAPE_LENGTHS[0]), SHAPE_LENGTHS[1])
-        for tried in cameras_to_try(camera):
-            straight = picture.camera if tried is camera else tried.camera
-            pose = self.fit(self.model, evidence, *self._crop_camera(straight, seen, flip), length)
-            try:
-                hand = assemble(
-                    self.model,
-                    pose,
-                    tried.camera,
-                    flip,
-                    hand_length,
-                    lens=tried.lens,
-                    camera_source=tried.source,
-                    **facts,
-                )
-            except BehindCamera:
-                continue
-            if tried.source == "given" or _is_whole(hand):
-                return [hand]
-        return []
+        return straighten(pixels, camera), camera, (width, height)
 
-    def _surest(
-        self, image: np.ndarray, box: SquareBox, side: Side | Literal["auto"], mirrored: bool
-    ) -> tuple[Side, bool, tuple[Evidence, SquareBox]]:
-        """The side (given, or that of the surer evidence), whether it needs flipping, and what `_look_closer` found."""
-        candidates: tuple[Side, ...] = SIDES if side == "auto" else (side,)
-        flips = {candidate: (candidate == "left") != mirrored for candidate in candidates}
-        views = [(each, self._look_closer(image, box, flip)) for each, flip in flips.items()]
-        if min(expected_error(evidence) for _, (evidence, _) in views) > UNSURE:
-            for turn in TURNS:
-                start = replace(box, angle=box.angle + turn)
-                views += [(each, self._look_closer(image, start, flip)) for each, flip in flips.items()]
-        found, view = min(views, key=lambda each: expected_error(each[1][0]))
-        return found, flips[found], view
+    def _detector(self) -> Any:
+        """The detector; the one in the package is loaded here, by whoever comes first."""
+        if self.detector is None:
+            from phalanx.methods.detector import load as load_detector
 
-    def _look_closer(self, image: np.ndarray, box: SquareBox, flip: bool) -> tuple[Evidence, SquareBox]:
-        """Evidence of the last crop, and its box."""
-        evidence = self._look(image, box, flip)
-        for _ in range(CLOSER_PASSES):
-            closer = box_around_joints(joints_in_picture(evidence, box, flip), image.shape[1], image.shape[0])
-            if _nearly_same(box, closer):
-                break
-            box = closer
-            evidence = self._look(image, box, flip)
-        return evidence, box
+            self.detector = load_detector()
+        return self.detector
 
-    def _crop_camera(self, camera: Camera[np.ndarray], box: SquareBox, flip: bool) -> tuple[Tensor, int]:
-        """Camera matrix (1, 3, 3) and size of a crop."""
-        size = self.estimator.config.size
-        crop = camera.crop(box, size)
-        return torch.from_numpy((crop.mirror() if flip else crop).K)[None].to(self.device, torch.float32), size
+    def _see(self, image: np.ndarray) -> See:
+        return lambda looks: see_all(self.estimator, image, looks, self.device)
 
-    @torch.no_grad()
-    def _look(self, image: np.ndarray, box: SquareBox, flip: bool) -> Evidence:
-        crop, _ = square_crop(image, box, self.estimator.config.size)  # (S, S, 3)
-        crop = crop[:, ::-1] if flip else crop
-        pixels = torch.from_numpy(np.ascontiguousarray(crop)).to(self.device)
-        pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-        return self.estimator.evidence(pixels.permute(2, 0, 1)[None])
-
-
-def cameras_to_try(found: PictureCamera) -> Iterator[PictureCamera]:
-    """The camera of a picture; and, unless it was given, ones with longer lenses, for hands that would reach behind it.
-
-    Pictures are often cut out of larger ones, so that the lens was longer than it seems; seldom was it shorter.
-    """
-    yield found
-    if found.source != "given":
-        width, height = found.camera.width, found.camera.height
-        for degrees in LONGER_LENSES:
-            longer = camera_from_field_of_view(width, height, degrees)
-            if longer.K[0, 0] > found.camera.K[0, 0]:
-                yield PictureCamera(Camera(longer.K.astype(np.float64), width, height), source="assumed")
-
-
-def expected_error(evidence: Evidence) -> float:
-    """How far off the network expects a joint of the first hand to be in 2D: geometric mean, crop units."""
-    return float(_there(evidence.sigma_2d)[0].log().mean().exp())
-
-
-def joints_in_picture(evidence: Evidence, box: SquareBox, flip: bool) -> np.ndarray:
-    """2D joints of the first hand of `evidence` in pixels of the picture that `box` was cut from: (21, 2)."""
-    joints = _numpy(_there(evidence.joints_2d)[0])  # (21, 2) 0..1 across the crop
-    if flip:
-        joints = joints * [-1, 1] + [1, 0]
-    to_picture = box.crop_to_image(1)  # whose one pixel spans -1/2 to 1/2
-    return (joints - 0.5) @ to_picture[:2, :2].T + to_picture[:2, 2]
-
-
-def box_around_joints(joints: np.ndarray, width: int, height: int) -> SquareBox:
-    """The square to look at next, around joints (21, 2) in pixels, in which the hand points up.
-
-    Joints beyond the picture count as on its edge.
-    """
-    inside = np.clip(joints, 0, [width - 1, height - 1])
-    box = box_around_points(inside, CROP_FACTOR, upright_angle(joints))
-    return replace(box, side=max(box.side, 2 * MIN_BOX))  # so that `as_box` takes it back
-
-
-def box_from_edge(box: SquareBox) -> list[float]:
-    """A square, seen as upright, as users' boxes are: x, y, width, height in pixels from the picture's edge."""
-    return [box.centre_x + 0.5 - box.side / 2, box.centre_y + 0.5 - box.side / 2, box.side, box.side]
-
-
-def score(sigma: np.ndarray) -> float:
-    """0 to 1 from expected errors (21,) in crop units: 1 for none, 1/2 where they are a twentieth of the crop."""
-    return float(1 / (1 + (np.mean(sigma) / 0.05) ** 2))
-
-
-def _is_whole(hand: HandPrediction) -> bool:
-    """Whether the forearm lies before the camera, too."""
-    return hand.vertices is None or bool(hand.vertices[:, 2].min() > 0)
-
-
-def _nearly_same(a: SquareBox, b: SquareBox) -> bool:
-    shift = max(abs(a.centre_x - b.centre_x), abs(a.centre_y - b.centre_y))
-    turn = math.remainder(a.angle - b.angle, math.tau)
-    return shift < SAME_BOX * b.side and abs(a.side / b.side - 1) < SAME_BOX and abs(turn) < SAME_ANGLE
-
-
-def _there(values: Tensor | None) -> Tensor:
-    """What the evidence of a `CropEstimator` must hold. Raises ValueError where it does not."""
-    if values is None:
-        raise ValueError("evidence: a predictor of pictures needs joints_2d with sigma_2d")
-    return values
-
-
-def _numpy(values: Tensor) -> np.ndarray:
-    return values.detach().double().cpu().numpy()
+    def _detected(
+        self, image: np.ndarray, claims: Sequence[Detection], side: Side | Literal["auto"], mirrored: bool
+    ) -> list[tuple[View, Detection]]:
+        """The surest view of each claim that is a hand, each hand once, with its claim."""
+        looks = [
+            Look(place, claim.square, *kind)
+            for place, claim in enumerate(claims)
+            for kind in kinds_to_look_for(side, mirrored, claim.right).items()
+        ]
+        views = surest_views(self._see(image), looks, image.shape[1], image.shape[0])
+        hands = [
+            (view, claim)
+            for view, claim in zip(views, claims, strict=True)
+            if is_hand(view.joints, score(view.sigma), claim.square)
+        ]
+        joints, flips = [view.joints for view, _ in hands], [view.look.flip for view, _ in hands]
+        sure = [claim.score * score(view.sigma) for view, claim in hands]
+        return [hands[number] for number in different_hands(joints, flips, sure)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.geometry.camera import Camera
-from phalanx.geometry.crops import SquareBox, box_around_edges
+from phalanx.geometry.crops import SquareBox, box_around_edges, box_around_points
 from phalanx.geometry.distortion import Lens
 from phalanx.predict.inputs import WIDEST, PictureCamera
 
@@ -46,6 +47,22 @@ class StraightPicture:
         if len(pixels) == 0 or not self.camera.contains(pixels).any():
             raise InputError("box: lies where the camera's lens shows nothing that can be straightened")
         return _around(_clipped(pixels, self.camera.width, self.camera.height))
+
+    def square(self, square: SquareBox) -> SquareBox | None:
+        """The square, turned as it is, that holds what a turned `square` shows of the given picture; None where it shows nothing."""
+        if not _overlaps(square, self.given):
+            return None
+        if self.lens is None:
+            return square
+        shown = _rim(square) - [square.centre_x, square.centre_y]
+        cosine, sine = math.cos(square.angle), math.sin(square.angle)
+        shown = shown @ np.array([[cosine, sine], [-sine, cosine]]) + [square.centre_x, square.centre_y]
+        shown = _clipped(shown, self.given.width, self.given.height)
+        pixels = self.camera.project(_rays(self.lens.undistort(self.given.rays(shown)[..., :2])))
+        pixels = pixels[np.isfinite(pixels).all(-1)]
+        if len(pixels) == 0 or not self.camera.contains(pixels).any():
+            return None
+        return box_around_points(_clipped(pixels, self.camera.width, self.camera.height), angle=square.angle)
 
     def box_in_given(self, box: SquareBox) -> SquareBox:
         """The upright square of the given picture that holds what `box`, seen as upright, shows of this one."""
@@ -120,6 +137,12 @@ def _rim(box: SquareBox) -> np.ndarray:
     end = np.full_like(along, 0.5)
     sides = ((along, -end), (along, end), (-end, along), (end, along))
     return np.concatenate([np.stack(side, -1) for side in sides]) * box.side + [box.centre_x, box.centre_y]
+
+
+def _overlaps(square: SquareBox, camera: Camera[np.ndarray]) -> bool:
+    """Whether the upright rectangle around a square has a part in the picture, as `geometry.crops.square_crop` demands."""
+    low, high = np.floor(square.corners().min(0)), np.ceil(square.corners().max(0)) + 1
+    return bool((high > 0).all() and (low < [camera.width, camera.height]).all())
 
 
 def _clipped(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
