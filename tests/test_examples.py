@@ -6,9 +6,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from posed_prediction import posed_prediction
 
+from phalanx.core.errors import InputError
 from phalanx.hand.anatomy import ANGLE_NAMES
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -56,3 +59,83 @@ def test_pose_gan_learns(tmp_path, monkeypatch):
     assert trained["mean_off_deg"] < 0.3 * untrained["mean_off_deg"]
     curve = (tmp_path / "run" / "curve.csv").read_text().splitlines()
     assert {"loss_critic_real", "loss_generator_fooled"} <= set(curve[0].split(",")) and len(curve) > 4
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder of results: a video in which a right hand is seen in two of three frames, a picture, and a recording."""
+    from phalanx.core.files import write_json
+    from phalanx.hand.model import HandModel, HandPose
+    from phalanx.hand.recording import HandRecording, save_recording
+    from phalanx.predict.outputs import PICTURE_SCHEMA, VIDEO_SCHEMA, heading
+
+    folder = tmp_path / "results"
+    folder.mkdir()
+    rest = HandModel.open_hand().rest_joints.double().numpy() + [0.1, 0.0, 0.5]
+    hands = [posed_prediction(rest, "right"), posed_prediction(rest, "right", mirrored=True, score=0.8)]
+    frames = [
+        {"frame": n, "time": n / 10, "hands": [h.to_json() for h in found]}
+        for n, found in enumerate((hands, [], hands))
+    ]
+    write_json(folder / "clip.json", {**heading(VIDEO_SCHEMA, folder / "clip.mp4"), "frames": frames})
+    left = posed_prediction(rest * [-1, 1, 1], "left").to_json()
+    write_json(folder / "job.json", {"schema": "phalanx.summary/1", "done": [], "skipped": []})
+    write_json(folder / "photo.json", {**heading(PICTURE_SCHEMA, folder / "photo.jpg"), "hands": [left]})
+    pose = HandPose.zero(4)
+    values = (pose.rotations.numpy(), pose.orientation.numpy(), pose.shape.numpy(), np.zeros((4, 21), bool))
+    recording = HandRecording("right", np.arange(4), np.arange(4) / 30, np.tile(rest, (4, 1, 1)), *values)
+    save_recording(folder / "take_fit.npz", recording)
+    return folder
+
+
+def test_retarget_clip_writes_what_robots_need(results, tmp_path, monkeypatch, capsys):
+    program = example("retarget_clip", monkeypatch)
+    assert program.retarget(results / "clip.json", tmp_path / "robot") == [tmp_path / "robot" / "clip_right.npz"]
+    said = capsys.readouterr().out
+    assert (
+        "clip.json: right hand in 2 of 3 frames, first at 0.100, 0.000, 0.500 m" in said
+        and "retarget(joints[t, task]" in said
+    )
+    with np.load(tmp_path / "robot" / "clip_right.npz") as file:
+        found = {name: file[name] for name in file.files}
+    assert found["frames"].tolist() == [0, 2] and found["times"].tolist() == [0, 0.2]
+    assert found["wrist_poses"].shape == (2, 4, 4) and found["openxr_radii"].shape == (2, 26)
+    np.testing.assert_allclose(found["joints"][:, 9, :2], 0, atol=1e-6)  # the middle MCP lies on the wrist's z axis
+    np.testing.assert_allclose(found["openxr_positions"][0, 1], [0.1, 0, -0.5], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(found["openxr_orientations"], axis=2), 1, atol=1e-9)
+
+
+def test_retarget_clip_joins_a_folder_and_names_what_it_cannot_read(results, tmp_path, monkeypatch):
+    program = example("retarget_clip", monkeypatch)
+    left, right = program.retarget(results, tmp_path / "robot")
+    with np.load(left) as file:
+        assert file["frames"].tolist() == [3] and np.isnan(file["times"]).all()
+    with np.load(right) as file:
+        assert file["frames"].tolist() == [0, 2, 4, 5, 6, 7] and str(file["side"]) == "right"
+    (results / "empty").mkdir()
+    (results / "list.json").write_text("[1]")
+    (results / "cut.json").write_text('{"schema": "phalanx.video/1", "frames": [{"time": 0}]}')
+    np.savez(results / "other.npz", a=1)
+    for name, says in (
+        ("empty", "holds no JSON"),
+        ("list.json", "no result of phalanx"),
+        ("other.npz", "no recording"),
+        ("lost.json", "no such file"),
+        ("cut.json", "damaged .KeyError.'hands'"),
+    ):
+        with pytest.raises(InputError, match=f"{name}: .*{says}"):
+            program.retarget(results / name, tmp_path / "robot")
+
+
+def test_python_of_the_page_for_robots(monkeypatch):
+    import phalanx
+    from phalanx.hand.model import HandModel
+
+    joints = HandModel.open_hand().rest_joints.double().numpy() + [0.0, 0.0, 0.5]
+    hand = posed_prediction(joints * [-1, 1, 1], "right", mirrored=True)
+    monkeypatch.setattr(phalanx, "Predictor", lambda: lambda picture: [hand], raising=False)
+    page = (EXAMPLES.parent / "docs" / "robots.md").read_text(encoding="utf-8")
+    names: dict = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], names)
+    assert names["poses"].shape == (1, 26, 4, 4) and names["local"].shape == (1, 21, 3)
+    np.testing.assert_allclose(names["again"], joints[None], atol=1e-9)
