@@ -40,6 +40,14 @@ def test_several_hands(tmp_path, ball):
     assert set(trimesh.load(tmp_path / "a.glb").geometry) == {"hand_0", "hand_1"}
 
 
+def test_nodes_of_a_glb_have_the_names_of_the_hands(tmp_path, ball):
+    vertices, faces = ball
+    save_mesh(tmp_path / "a.glb", [ball, (vertices + 1, faces)], ["right_1", "left_1"])
+    scene = trimesh.load(tmp_path / "a.glb", process=False)
+    assert set(scene.geometry) == {"right_1", "left_1"} and {"right_1", "left_1"} <= set(scene.graph.nodes_geometry)
+    np.testing.assert_allclose(scene.geometry["left_1"].vertices, (vertices + 1) * [1, -1, -1], atol=1e-6)
+
+
 def test_glb_has_normals_and_a_skin_material(tmp_path, ball):
     save_mesh(tmp_path / "a.glb", [ball])
     content = (tmp_path / "a.glb").read_bytes()

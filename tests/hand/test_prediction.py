@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from phalanx.core.errors import InputError
-from phalanx.hand.prediction import SCHEMA, HandPrediction
+from phalanx.hand.prediction import SCHEMA, HandPrediction, hand_names
 
 
 def make_prediction(seed=0, mesh=True, **changes):
@@ -84,6 +84,11 @@ def test_json_keys_are_the_documented_ones():
     assert SCHEMA in page
 
 
+def test_hands_of_a_picture_are_named_by_side_and_number():
+    hands = [make_prediction(side=side) for side in ("right", "left", "right")]
+    assert hand_names(hands) == ["right_1", "left_1", "right_2"] and hand_names([]) == []
+
+
 def test_json_without_mesh():
     data = make_prediction().to_json(mesh=False)
     assert "vertices" not in data and "faces" not in data
@@ -105,6 +110,7 @@ def test_json_files(tmp_path):
         ({"joints": None}, "joints: "),
         ({"joints": [[0, 0, 0]]}, r"joints: must have shape \(21, 3\), has \(1, 3\)"),
         ({"side": "both"}, "side: must be 'left' or 'right', not 'both'"),
+        ({"detection": 1.5}, r"detection: must lie in \[0, 1\], not 1.5"),
         ({"camera_source": "x"}, "camera_source: must be 'given' or 'exif' or 'assumed'"),
         ({"distortion": [0, 0, 0, 0]}, "distortion and distortion_model: must both be there"),
         ({"distortion_model": "fisheye", "distortion": [0.1]}, "distortion: fisheye has 4 coefficients, not 1"),

@@ -8,7 +8,6 @@ The root node turns the camera's axes (y down) to those of glTF (y up).
 
 from __future__ import annotations
 
-import json
 import os
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch
 from phalanx.core.files import write_whole
 from phalanx.core.json_values import Json
 from phalanx.hand.bvh import own_rotations
-from phalanx.hand.export import SKIN
+from phalanx.hand.gltf import FLOAT, UINT8, VERTICES, Buffer, glb, skin_material, surface
 from phalanx.hand.model import HandModel
 from phalanx.hand.recording import HandRecording, own_faces
 from phalanx.hand.skeleton import FINGERS, FOREARM, JOINT_NAMES, PARENTS, TIPS
@@ -28,34 +27,6 @@ HANGS_ON = 4
 MORPHS = 8
 """Morph targets at most: as many as every player can draw. Where fewer leave less than 0.1 mm, there are fewer."""
 
-_FLOAT, _UINT8, _UINT32 = 5126, 5121, 5125
-_KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
-_VERTICES, _INDICES = 34962, 34963
-
-
-class _Buffer:
-    """The binary part of a GLB, and what lies where in it."""
-
-    def __init__(self) -> None:
-        self.bytes = bytearray()
-        self.views: list[dict[str, Json]] = []
-        self.accessors: list[dict[str, Json]] = []
-
-    def add(self, values: np.ndarray, kind: int, target: int | None = None, bounds: bool = False) -> int:
-        """Append numbers (N,) or (N, D); the number of their accessor."""
-        values = np.ascontiguousarray(values, {_FLOAT: "<f4", _UINT8: "u1", _UINT32: "<u4"}[kind])
-        self.bytes += b"\0" * (-len(self.bytes) % 4)
-        view: dict[str, Json] = {"buffer": 0, "byteOffset": len(self.bytes), "byteLength": values.nbytes}
-        self.views.append(view if target is None else view | {"target": target})
-        self.bytes += values.tobytes()
-        flat = values.reshape(len(values), -1)
-        accessor: dict[str, Json] = {"bufferView": len(self.views) - 1, "componentType": kind, "count": len(values)}
-        accessor["type"] = _KINDS[flat.shape[1]]
-        if bounds:
-            accessor |= {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()}
-        self.accessors.append(accessor)
-        return len(self.accessors) - 1
-
 
 def save_animation(path: str | os.PathLike[str], recording: HandRecording, model: HandModel | None = None) -> None:
     """Write a recording to a GLB file, whole or not at all. `model` is the hand that was posed; None: the open hand."""
@@ -63,7 +34,7 @@ def save_animation(path: str | os.PathLike[str], recording: HandRecording, model
     shape = torch.from_numpy(recording.shape).to(model.rest_joints)
     mean = shape.mean(0, keepdim=True)
     rest = model.joint_positions(mean)[0].numpy() * recording.mirror  # (21, 3)
-    buffer = _Buffer()
+    buffer = Buffer()
     targets, amounts = _morphs(model, recording)
     mesh = _mesh(buffer, model, mean, recording, targets)
     if len(targets):
@@ -71,25 +42,19 @@ def save_animation(path: str | os.PathLike[str], recording: HandRecording, model
     bind = np.tile(np.eye(4), (len(_JOINTS), 1, 1))
     bind[:, :3, 3] = -rest[[0 if joint is None else joint for joint in _JOINTS]]
     skin: dict[str, Json] = {"joints": list(range(2, 2 + len(_JOINTS))), "skeleton": 2}
-    skin["inverseBindMatrices"] = buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), _FLOAT)
+    skin["inverseBindMatrices"] = buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), FLOAT)
     own = model.joint_positions(shape).numpy() * recording.mirror  # (T, 21, 3)
-    look: dict[str, Json] = {"metallicFactor": 0.0, "roughnessFactor": 0.7}
-    look["baseColorFactor"] = [value / 255 for value in SKIN]
-    material: dict[str, Json] = {"name": "skin", "pbrMetallicRoughness": look}
     document: dict[str, Json] = {
-        "asset": {"version": "2.0", "generator": "phalanx"},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": _nodes(rest, recording),
         "meshes": [mesh],
-        "materials": [material],
+        "materials": [skin_material()],
         "skins": [skin],
         "animations": [_animation(buffer, recording, own, amounts)],
     }
-    document |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
-    document["buffers"] = [{"byteLength": len(buffer.bytes)}]
     with write_whole(path) as part:
-        part.write_bytes(_glb(document, bytes(buffer.bytes)))
+        part.write_bytes(glb(document, buffer))
 
 
 _JOINTS: tuple[int | None, ...] = (0, None, *(joint for finger in FINGERS for joint in finger[:3]))
@@ -149,7 +114,7 @@ def _morphs(model: HandModel, recording: HandRecording) -> tuple[np.ndarray, np.
 
 
 def _mesh(
-    buffer: _Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording, targets: np.ndarray
+    buffer: Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording, targets: np.ndarray
 ) -> dict[str, Json]:
     """The surface at rest, hanging on its joints, and its morph targets (K, V, 3)."""
     vertices = (model.template + model.shape_basis @ mean[0]).numpy() * recording.mirror
@@ -157,31 +122,26 @@ def _mesh(
     weights, joints = model.skin_weights.topk(HANGS_ON, dim=1)
     weights = weights / weights.sum(1, keepdim=True)
     joints = torch.where(weights > 0, joints, 0)
-    primitive: dict[str, Json] = {
-        "attributes": {
-            "POSITION": buffer.add(vertices, _FLOAT, _VERTICES, bounds=True),
-            "NORMAL": buffer.add(_normals(vertices, faces), _FLOAT, _VERTICES),
-            "JOINTS_0": buffer.add(joints.numpy(), _UINT8, _VERTICES),
-            "WEIGHTS_0": buffer.add(weights.numpy(), _FLOAT, _VERTICES),
-        },
-        "indices": buffer.add(faces.reshape(-1), _UINT32, _INDICES),
-        "material": 0,
+    hangs: dict[str, Json] = {
+        "JOINTS_0": buffer.add(joints.numpy(), UINT8, VERTICES),
+        "WEIGHTS_0": buffer.add(weights.numpy(), FLOAT, VERTICES),
     }
+    primitive = surface(buffer, vertices, faces, hangs)
     if len(targets):
-        primitive["targets"] = [{"POSITION": buffer.add(target, _FLOAT, _VERTICES, bounds=True)} for target in targets]
+        primitive["targets"] = [{"POSITION": buffer.add(target, FLOAT, VERTICES, bounds=True)} for target in targets]
     return {"name": "hand", "primitives": [primitive]}
 
 
-def _animation(buffer: _Buffer, recording: HandRecording, own: np.ndarray, amounts: np.ndarray) -> dict[str, Json]:
+def _animation(buffer: Buffer, recording: HandRecording, own: np.ndarray, amounts: np.ndarray) -> dict[str, Json]:
     """Rotations of all segments, the wrist's place, how much of each morph target (`amounts` (T, K)), and where the shape changes
     (`own` (T, 21, 3), at rest) the places of the others."""
-    times = buffer.add(recording.times - recording.times[0], _FLOAT, bounds=True)
+    times = buffer.add(recording.times - recording.times[0], FLOAT, bounds=True)
     samplers: list[dict[str, Json]] = []
     channels: list[dict[str, Json]] = []
 
     def animate(node: int, path: str, values: np.ndarray) -> None:
         channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
-        samplers.append({"input": times, "output": buffer.add(values, _FLOAT), "interpolation": "LINEAR"})
+        samplers.append({"input": times, "output": buffer.add(values, FLOAT), "interpolation": "LINEAR"})
 
     turns = _quaternions(recording)
     for place in range(len(_JOINTS)):
@@ -208,23 +168,3 @@ def _quaternions(recording: HandRecording) -> np.ndarray:
     flips = np.cumprod(np.where((found[1:] * found[:-1]).sum(-1) < 0, -1.0, 1.0), axis=0)
     found[1:] *= flips[..., None]
     return found
-
-
-def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """(V, 3) unit normals: those of the faces around, by area."""
-    corners = vertices[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], across)
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-
-
-def _glb(document: dict[str, Json], binary: bytes) -> bytes:
-    """The file: a header of 12 bytes, then JSON and binary, each padded to four bytes and with length and kind before it."""
-    text = json.dumps(document, separators=(",", ":")).encode()
-    chunks = b""
-    for content, kind, blank in ((text, b"JSON", b" "), (binary, b"BIN\0", b"\0")):
-        content += blank * (-len(content) % 4)
-        chunks += len(content).to_bytes(4, "little") + kind + content
-    return b"glTF" + (2).to_bytes(4, "little") + (12 + len(chunks)).to_bytes(4, "little") + chunks

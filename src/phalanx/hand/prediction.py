@@ -249,7 +249,7 @@ class HandPrediction:
         """
         if self.vertices is None or self.faces is None:
             raise InputError(f"{path}: this prediction has no surface to save")
-        save_mesh(path, [(self.vertices, self.faces)])
+        save_mesh(path, [(self.vertices, self.faces)], hand_names([self]))
 
 
 # Arrays by field: shape, and decimals in JSON (0: integers).
@@ -268,6 +268,16 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
     "distortion": ((None,), 9),
 }
 _OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm", "distortion_model", "distortion", "detection"}
+
+
+def hand_names(hands: Sequence[HandPrediction]) -> list[str]:
+    """A name for each hand of a picture: right_1, left_1, right_2, ..., counted in the order in which they come."""
+    count = dict.fromkeys(SIDES, 0)
+    names = []
+    for hand in hands:
+        count[hand.side] += 1
+        names.append(f"{hand.side}_{count[hand.side]}")
+    return names
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
