@@ -24,7 +24,7 @@ KNUCKLES = [finger[0] for finger in FINGERS[1:]]
 
 @pytest.fixture(scope="module")
 def frames():
-    return make_frames(replace(CONFIG, depth_sensor="domain"), 5, 0).check()
+    return make_frames(replace(CONFIG, depth_sensor="domain"), 6, 0).check()
 
 
 def test_frames_are_whole(frames):
@@ -121,10 +121,10 @@ def test_masks_agree_with_all_hands_drawn_at_once():
 
 
 def test_same_arguments_same_bytes(frames):
-    again = make_frames(replace(CONFIG, depth_sensor="domain"), 5, 0)
+    again = make_frames(replace(CONFIG, depth_sensor="domain"), 6, 0)
     for name, value in frames.fields_there().items():
         assert torch.equal(value, again.fields_there()[name]), name
-    assert not torch.equal(make_frames(CONFIG, 5, 1).image, frames.image)
+    assert not torch.equal(make_frames(CONFIG, 6, 1).image, frames.image)
 
 
 def test_workers_make_the_same_bytes():

@@ -21,12 +21,13 @@ from phalanx.synth.paint.body_surface import body
 from phalanx.synth.paint.canvas import Canvas
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.crowd_hands import HandsLook, PaintedHand, paint_crowd_hands
-from phalanx.synth.paint.details import draw_details
+from phalanx.synth.paint.details import draw_details, gloved_in_pairs
 from phalanx.synth.paint.dress import draw_dress
 from phalanx.synth.paint.flesh import draw_flesh
 from phalanx.synth.paint.ground import draw_ground, scene_depth, spots
 from phalanx.synth.paint.light import LightDraw, draw_light, light_on_planes, mirrored
 from phalanx.synth.paint.panorama import panorama_bank
+from phalanx.synth.paint.rooms import draw_room, paint_room
 from phalanx.synth.paint.skin import skin_matrices
 from phalanx.synth.paint.standpoint import draw_standpoints, exposed, exposures, look_around, stand_in, to_frame
 from phalanx.synth.paint.table import paint_table
@@ -39,9 +40,22 @@ from phalanx.synth.things.models import things_bank
 from phalanx.synth.things.paint import paint_things
 
 _FACING = np.array([[0.0, 0.0, -1.0], [0.8, 0.0, -0.6], [-0.8, 0.0, -0.6]])  # normals of faces that cameras expose for
+_TABLES = np.array(
+    [
+        [0.45, 0.3, 0.18],
+        [0.62, 0.46, 0.3],
+        [0.3, 0.2, 0.14],
+        [0.78, 0.64, 0.46],
+        [0.88, 0.87, 0.84],
+        [0.6, 0.6, 0.6],
+        [0.15, 0.15, 0.16],
+    ]
+)  # displayed
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _SHOWN, _USUAL = 0.24, 0.3  # linear values that cameras give faces of the reflectance `_USUAL`
 _SITTING = 0.75  # cosine of the angle between thighs and the vertical, below which people sit
+_GLOVED = 0.03  # share of the people who wear gloves
+_DIMMEST = 0.1  # mean linear value of a background
 _COARSE = 200  # pixels: up to this size backgrounds are painted pixel by pixel
 
 
@@ -112,7 +126,10 @@ def _surroundings(
     frames, side = len(gathering.K), max(width, height)
     tiles = _tiles(config, domain, device)
     square = backgrounds(draw_backgrounds(generator, frames, config.tiles), tiles, side).square_()
+    _mute(square, generator)
     light = domain.light(draw_light(generator, frames))
+    inside = np.zeros(frames, bool)
+    off = np.exp(generator.normal(0.0, 0.25, frames))
     if domain.panoramas and config.panorama_share > 0:
         bank = panorama_bank(config.panoramas, str(device))
         draw = draw_standpoints(standing, frames, config.panorama_share, len(bank), (0.0, 0.0))
@@ -126,15 +143,62 @@ def _surroundings(
         distance = _distances(gathering)
         look_around(square, draw, bank, light, to_camera, K, distance)
         factor = exposures(square, light, draw)
-        seen = _for_faces(exposed(light, factor), skin, gathering.frame, draw.exposure)
-        factor = factor * np.where(draw.inside, seen, 1.0)[:, None].astype(np.float32)
         square.mul_(torch.as_tensor(factor, device=device)[:, :, None, None])
         light = exposed(light, factor)
+        inside, off = draw.inside, np.where(draw.inside, draw.exposure, off)
     top, left = (side - height) // 2, (side - width) // 2
     behind = square[:, :, top : top + height, left : left + width]
+    rooms = np.flatnonzero(~inside & (generator.random(frames) < config.room_share)) if domain.panoramas else []
+    for i in rooms:
+        behind[i] = _room(gathering, int(i), tiles, light, generator, (height, width), step)
+    factor = np.where(inside[:, None], 1.0, _white(light, generator.uniform(0.3, 1.0, frames)))
+    factor = factor * _for_faces(exposed(light, factor), skin, gathering.frame, off)[:, None]
+    light = exposed(light, factor.astype(np.float32))
+    tiled = ~(
+        np.isin(np.arange(frames), rooms) | inside
+    )  # tiles are as bright as they are painted, none so dark that cameras expose longer
+    painted = (_DIMMEST / behind[tiled].mean((1, 2, 3)).clamp_min(1e-3)).clamp(1.0, 5.0).cpu().numpy()
+    factor[tiled] = painted[:, None]
+    behind = behind * torch.as_tensor(factor, dtype=torch.float32, device=device)[:, :, None, None]
     if step > 1:
         behind = F.interpolate(behind, scale_factor=step, mode="bilinear", align_corners=False)
     return behind.contiguous(), light
+
+
+def _mute(pictures: Tensor, generator: np.random.Generator) -> None:
+    """Take some of the colour of linear `pictures (B, 3, S, S)`, in place: what is behind people is seldom gaudy."""
+    share = torch.as_tensor(generator.uniform(0.2, 1.0, len(pictures)), dtype=torch.float32, device=pictures.device)
+    grey = pictures.mean(1, keepdim=True)
+    pictures.sub_(grey).mul_(share[:, None, None, None]).add_(grey)
+
+
+def _room(
+    gathering: Gathering,
+    frame: int,
+    tiles: TileBank,
+    light: LightDraw,
+    generator: np.random.Generator,
+    shape: tuple[int, int],
+    step: int,
+) -> Tensor:
+    """The room `(3, H, W)` about the people of a frame, every `step`-th pixel."""
+    heading = generator.normal(0, 0.3, 1) + generator.choice([0.0, 0.0, 0.8])
+    turn = to_frame(gathering.down[frame : frame + 1], heading)[0]
+    joints = gathering.body.joints[torch.as_tensor(gathering.frame == frame)].double().numpy()
+    room = draw_room(generator, turn, joints.reshape(-1, 3), len(tiles))
+    K = gathering.K[frame].to(tiles.device).clone()
+    K[:2, 2] += 0.5
+    K[:2] /= step
+    K[:2, 2] -= 0.5
+    tile = tiles.tiles(np.array([room.tile]))[0].float().div(255.0).square()
+    return paint_room(room, K, *shape, light[np.array([frame])], tile)
+
+
+def _white(light: LightDraw, balance: np.ndarray) -> np.ndarray:
+    """Factors `(B, 3)` of cameras whose white balance takes a share `balance (B,)` of the light's colour."""
+    each = [light_on_planes(light, np.tile(normal, (len(balance), 1))) for normal in _FACING]
+    lit = np.mean(each, 0) + 1e-4
+    return ((lit @ _LUMINANCE)[:, None] / lit) ** balance[:, None]
 
 
 def _for_faces(light: LightDraw, skin: np.ndarray, frame: np.ndarray, exposure: np.ndarray) -> np.ndarray:
@@ -149,8 +213,8 @@ def _for_faces(light: LightDraw, skin: np.ndarray, frame: np.ndarray, exposure: 
     reflects = np.exp(np.bincount(frame, np.log(own), frames) / np.bincount(frame, minlength=frames))
     each = [light_on_planes(light, np.tile(normal, (frames, 1))) for normal in _FACING]
     shown = np.mean(each, 0) @ _LUMINANCE * reflects + 1e-4
-    wanted = _SHOWN * (reflects / _USUAL) ** 0.5 * exposure**0.7
-    return ((wanted / shown) ** 0.8).clip(0.6, 5.0)
+    wanted = _SHOWN * (reflects / _USUAL) ** 0.4 * exposure**0.7
+    return ((wanted / shown) ** 0.8).clip(0.4, 6.0)
 
 
 def _tiles(config: FramesConfig, domain: Domain, device: torch.device) -> TileBank:
@@ -181,7 +245,8 @@ def _draw_looks(config: FramesConfig, domain: Domain, gathering: Gathering, gene
     feminine = femininity(body("cpu")[0], gathering.body.shape)
     bodies = draw_body_looks(generator, people, skin, feminine)
     bodies.skirt[_sitting(gathering), 0] = 0.0  # trousers, or shorts
-    dress = match_sleeves(draw_details(generator, draw_dress(generator, 2 * people)), bodies, owner)
+    worn = gloved_in_pairs(generator, draw_details(generator, draw_dress(generator, 2 * people)), _GLOVED)
+    dress = match_sleeves(worn, bodies, owner)
     variant = generator.integers(0, config.skins, people)
     if domain.half is not None:
         variant = np.minimum(2 * (variant // 2) + domain.half, config.skins - 1)
@@ -262,13 +327,18 @@ def _put_tables(
     tiles = _tiles(config, domain, K.device)
     for i, table in enumerate(gathering.tables):
         chosen, metres = int(generator.integers(len(tiles))), float(generator.uniform(0.4, 1.2))
-        plain = generator.random() < 0.5
+        plain, colour = (
+            generator.random() < 0.75,
+            _TABLES[generator.integers(len(_TABLES))] + generator.normal(0, 0.04, 3),
+        )
         if table is None:
             continue
         lit = light_on_planes(light[np.array([i])], table.normal[None].astype(np.float32))[0]
         texture = tiles.tiles(np.array([chosen]))[0].float().div(255.0).square()
         if plain:
-            texture = 0.15 * texture + 0.85 * texture.mean((1, 2), keepdim=True)
+            grain = texture.mean(0, keepdim=True)
+            paint = torch.as_tensor(np.clip(colour, 0.04, 0.95) ** 2.2, dtype=torch.float32, device=K.device)
+            texture = paint[:, None, None] * (0.9 + 0.1 * grain / grain.mean().clamp_min(1e-3))
         canvas.put(i, paint_table(table, K[i], config.height, config.width, lit, texture, metres), 0, 0)
 
 

@@ -33,8 +33,10 @@ class FramesConfig:
     """Share of the background tiles cut from photographs when there is a folder."""
     panoramas: Path | None = None
     """Folder of HDR panoramas that people stand in; none: those of the package."""
-    panorama_share: float = 0.6
+    panorama_share: float = 0.35
     """Share of the frames that are in a panorama."""
+    room_share: float = 0.75
+    """Share of the other frames that are in a plain room."""
     things: Path | None = None
     """Folder of models that people may hold, besides those of the package."""
     tiles: int = 160
@@ -59,7 +61,7 @@ class FramesConfig:
         ):
             if chosen not in known:
                 raise InputError(f"{name}: {chosen} is none of {', '.join(known)}")
-        for name in ("photograph_share", "panorama_share"):
+        for name in ("photograph_share", "panorama_share", "room_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name}: must lie in [0, 1], not {getattr(self, name)}")
         if not 0.0 <= self.effects <= 2.0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from phalanx.synth.paint.cloth import FABRICS
 from phalanx.synth.paint.dress import DressDraw
-from phalanx.synth.paint.gloves import draw_glove
+from phalanx.synth.paint.gloves import Glove, draw_glove
 from phalanx.synth.paint.jewellery import METALS, Bandage, Ring, Wristband
 from phalanx.synth.paint.tattoos import Tattoo, draw_tattoo
 from phalanx.synth.paint.worn import Item
@@ -65,6 +65,17 @@ def draw_details(generator: np.random.Generator, plain: DressDraw) -> DressDraw:
                 edge[i] = min(edge[i], glove.cuff + 0.05)
         items += [(i, item) for item in mine]
     return replace(plain, edge=edge, thickness=thickness, weave=weave, crumple=crumple, items=items)
+
+
+def gloved_in_pairs(generator: np.random.Generator, drawn: DressDraw, share: float) -> DressDraw:
+    """Clothes of 2 N hands, a right and a left one of each person by turns, with gloves on both hands of a share of the people alone."""
+    items = [(owner, item) for owner, item in drawn.items if not isinstance(item, Glove)]
+    for person in np.flatnonzero(generator.random(len(drawn.edge) // 2) < share):
+        glove = draw_glove(generator)
+        hands = (2 * int(person), 2 * int(person) + 1)
+        items = [(owner, item) for owner, item in items if owner not in hands or isinstance(item, Tattoo)]
+        items += [(owner, glove) for owner in hands]
+    return replace(drawn, items=sorted(items, key=lambda each: each[0]))
 
 
 def _draw_weave(generator: np.random.Generator, batch: int) -> np.ndarray:

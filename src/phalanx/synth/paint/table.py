@@ -57,12 +57,12 @@ def paint_table(
     edge = [(half - value.abs()) for half, value in zip(table.half, place, strict=True)]
     blur = (depth / K[0, 0]).clamp_min(1e-6)  # metres that a pixel spans
     cover = (torch.minimum(*edge) / blur + 0.5).clamp(0.0, 1.0) * usable
-    grid = torch.stack([_folded(value / metres) for value in place], -1)[None]
+    grid = torch.stack([folded(value / metres) for value in place], -1)[None]
     found = F.grid_sample(texture[None], grid, mode="bilinear", padding_mode="border", align_corners=False)
     colour = found * on(lit)[:, None, None] * cover
     return Layer(colour, cover[None], torch.where(cover > 0, depth, 0.0)[None])
 
 
-def _folded(values: Tensor) -> Tensor:
+def folded(values: Tensor) -> Tensor:
     """Places in tiles that lie side by side, every second one turned over, in -1..1."""
     return (values.remainder(2.0) - 1.0).abs().mul(2.0).sub(1.0)

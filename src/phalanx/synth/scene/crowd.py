@@ -10,7 +10,7 @@ import numpy as np
 from phalanx.synth.scene.arms import unit
 from phalanx.synth.scene.hands import about_axis
 
-KINDS = {"webcam": 0.6, "group": 0.14, "desk": 0.08, "own_eyes": 0.08, "close": 0.1}
+KINDS = {"webcam": 0.72, "group": 0.1, "desk": 0.05, "own_eyes": 0.05, "close": 0.08}
 """Shares of kinds of pictures: one person at a webcam, people in a room, at desks, what one sees of oneself, hands from close by."""
 
 _APART = 0.5  # metres between the middles of people
@@ -39,7 +39,7 @@ class Crowd:
 def draw_count(generator: np.random.Generator, people: tuple[int, int]) -> int:
     """How many people: fewer more often."""
     numbers = np.arange(people[0], people[1] + 1)
-    chance = 1.0 / numbers.astype(float) ** 1.4
+    chance = 1.0 / numbers.astype(float) ** 2.2
     return int(generator.choice(numbers, p=chance / chance.sum()))
 
 
@@ -97,10 +97,12 @@ def draw_camera(
         down = np.deg2rad(np.clip(generator.normal(36, 13), 5, 52))
         goal = at + forward * np.cos(down) + np.array([0.0, np.sin(down), 0.0]) + generator.normal(0, 0.12, 3)
     elif crowd.kind == "webcam":
-        far = np.exp(generator.uniform(np.log(0.5), np.log(1.4))) * (1.0 + 0.5 * (len(necks) > 1))
+        far = generator.uniform(0.4, 1.0) if generator.random() < 0.82 else generator.uniform(1.0, 1.6)
         middle = eyes.mean(0)
-        at = middle + [generator.normal(0, 0.13) * far, generator.normal(0.03, 0.16) * far, -far]
-        goal = middle + generator.normal(0, 0.06, 3) * (0.5 + far) + [0.0, 0.03 + 0.13 * far, 0.0]
+        if len(necks) > 1:
+            far = max(far, 0.7) + 0.3 * float(np.ptp(necks[:, 0]))
+        at = middle + [generator.uniform(-0.2, 0.2), generator.normal(0.04, 0.12), -far]
+        goal = middle + [generator.normal(0, 0.11), generator.normal(0.03 + 0.1 * far, 0.08), 0.0]
     elif crowd.kind == "close":
         person = int(generator.integers(len(necks)))
         goal = necks[person] + [generator.normal(0, 0.22), generator.uniform(-0.15, 0.5), -generator.uniform(0.1, 0.35)]

@@ -28,7 +28,7 @@ from phalanx.synth.scene.targets import Anchors, Target, draw_targets, hanging, 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 _POSE_SEED = 20_261_130
 _POSES = 768  # finger poses kept in memory
-_HOLD = 0.2  # share of the hands that lie on nothing and hold something
+_HOLD = 0.25  # share of the hands that lie on nothing and hold something
 _PUSHES = 2  # times that hands are moved out of bodies
 _TWIST = (0.1, 1.0)  # of the forearm's turn, at its elbow and beyond
 _NEAR, _DEEPEST = 0.24, 0.16  # metres: from a hand to skin that counts, and of a joint inside a body

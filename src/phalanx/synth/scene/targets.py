@@ -89,6 +89,30 @@ STYLES: dict[str, tuple[str, ...]] = {
     "clasping": ("grasp", "roof", "relaxed", "duck"),
     "praying": ("flat",),
     "counting": ("fist", "point", "victory", "three", "three_thumb", "four", "open", "open", "flat", "thumb_up"),
+    "shown": (
+        "open",
+        "open",
+        "flat",
+        "stretched",
+        "fist",
+        "fist_thumb_beside",
+        "point",
+        "victory",
+        "three",
+        "three_thumb",
+        "four",
+        "thumb_up",
+        "gun",
+        "call",
+        "rock",
+        "love",
+        "little",
+        "ok_curled",
+        "pinch",
+        "two_closed",
+        "grasp",
+        "relaxed",
+    ),
     "any": (),
 }
 """Gestures that a style is drawn from; none: any pose whatever."""
@@ -215,6 +239,26 @@ def beside_face(generator: np.random.Generator, body: Anchors) -> Target:
     return Target(wrist, palm, "any")
 
 
+def shown(generator: np.random.Generator, body: Anchors) -> Target:
+    """Held up to the camera, somewhere between it and the head, often close to the camera: with any number of fingers."""
+    away = np.linalg.norm(body.camera - body.eyes)
+    aside = -generator.uniform(0.05, 0.3) if generator.random() < 0.75 else generator.uniform(-0.1, 0.2)
+    goal = body.eyes + [aside, generator.uniform(-0.02, 0.3), 0.0]
+    far = min(np.exp(generator.uniform(np.log(0.24), np.log(0.75))), max(away - 0.12, 0.2))
+    wrist = body.camera + (goal - body.camera) * far / max(away, 0.3)
+    camera = unit(body.camera - wrist)
+    kind = generator.random()
+    if kind < 0.6:
+        palmar = camera
+    elif kind < 0.84:
+        palmar = -camera
+    else:
+        palmar = np.array([1.0, 0.0, -0.1])
+    fingers = (0.1, -1.0, -0.1) if generator.random() < 0.85 else (0.7, -0.5, -0.3)
+    palm = frame(_about(generator, fingers, 0.22), unit(palmar + generator.normal(0, 0.22, 3)))
+    return Target(wrist, palm, "any" if generator.random() < 0.25 else "shown")
+
+
 def gesturing(generator: np.random.Generator, body: Anchors) -> Target:
     """Before chest or belly, turned anyhow."""
     wrist = body.shoulder + [
@@ -281,7 +325,7 @@ def upon(generator: np.random.Generator, point: np.ndarray, normal: np.ndarray, 
 
 SHARES: dict[str, dict[Draw, float]] = {
     "webcam": {
-        beside_face: 0.42, at_face: 0.13, gesturing: 0.1, to_camera: 0.08, on_table: 0.06,
+        shown: 0.3, beside_face: 0.22, at_face: 0.1, gesturing: 0.08, to_camera: 0.06, on_table: 0.06,
         hanging: 0.1, raised: 0.03, crossed: 0.02, on_lap: 0.02, hidden: 0.02,
     },
     "group": {
@@ -296,12 +340,12 @@ SHARES: dict[str, dict[Draw, float]] = {
 
 
 def draw_targets(generator: np.random.Generator, kind: str, right: Anchors, left: Anchors) -> tuple[Target, Target]:
-    """Where both hands of a person are, in a picture of this kind: at webcams one of them mostly is at the face."""
+    """Where both hands of a person are, in a picture of this kind: at webcams one of them mostly is shown, or at the face."""
     draws, shares = zip(*SHARES[kind].items(), strict=True)
     chance = np.array(shares) / sum(shares)
     found = [draws[int(generator.choice(len(draws), p=chance))](generator, body) for body in (right, left)]
-    if kind == "webcam" and generator.random() < 0.65:
+    if kind == "webcam" and generator.random() < 0.75:
         side = int(generator.integers(2))
-        draw = at_face if generator.random() < 0.2 else beside_face
+        draw = (at_face, beside_face, shown)[int(generator.choice(3, p=[0.1, 0.25, 0.65]))]
         found[side] = draw(generator, (right, left)[side])
     return found[0], found[1]
