@@ -12,7 +12,7 @@ from phalanx.geometry.distortion import Lens
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import HandPrediction
 from phalanx.predict.assemble import assemble
-from phalanx.view.overlay import FINGER_COLOURS, draw_overlay, draw_turned
+from phalanx.view.overlay import FINGER_COLOURS, SIDE_COLOURS, draw_hands, draw_overlay, draw_turned
 
 K = np.array([[800.0, 0, 399.5], [0, 800, 299.5], [0, 0, 1]])
 
@@ -124,6 +124,41 @@ def test_several_hands_share_the_column(photo):
     assert picture.shape == (600, 800 + 300, 3)
     for hand in (one, two):
         np.testing.assert_allclose(at_joint(picture, hand, 4), 0.9 * FINGER_COLOURS[0] + 0.1 * photo[0, 0], atol=4)
+
+
+def test_colours_tell_right_from_left():
+    """Right hands are bluish, left ones orange, on the photo and in the turned view."""
+    black = np.zeros((600, 800, 3), np.uint8)
+    for side, warm in (("right", False), ("left", True)):
+        hand = dataclasses.replace(fan_hand(), side=side)
+        hand = dataclasses.replace(hand, vertices=hand.vertices + [0.15, 0, 0])  # away from the joints' lines
+        picture = draw_overlay(black, [hand]).astype(float)
+        for part in (picture[:, :800], picture[:, 800:] * (np.ptp(picture[:, 800:], axis=-1, keepdims=True) > 14)):
+            x, y = np.round((K @ hand.vertices.mean(0))[:2] / hand.vertices.mean(0)[2]).astype(int)
+            red, _, blue = part[y - 3 : y + 4, x - 3 : x + 4].mean((0, 1)) if part.shape[1] == 800 else part.sum((0, 1))
+            assert (red > blue) == warm
+
+
+def test_several_hands_are_labelled_and_one_is_not(photo):
+    """At the wrist, where nothing else is; and the others are found by the same plate in their turned views."""
+    hands = [fan_hand((-0.1, 0, 0.6)), dataclasses.replace(fan_hand((0.1, 0, 0.6)), side="left")]
+    with_labels = draw_overlay(photo, hands)[:, :800]
+    for hand in hands:
+        plate = (SIDE_COLOURS[hand.side] * 255).round()
+        x, y = np.round(hand.joints_2d[0]).astype(int)
+        near = with_labels[y - 20 : y + 20, x - 20 : x + 20]
+        assert (near == plate).all(-1).sum() > 50 and (near.max(-1) < 60).sum() > 20  # a plate, and dark letters
+        alone = draw_overlay(photo, [hand])[:, :800]
+        assert not (alone == plate).all(-1).any()
+    np.testing.assert_array_equal(draw_hands(photo, hands, ["R1", "L1"]), with_labels)
+    at_the_rim = draw_hands(photo, [fan_hand((0.45, 0, 0.6))], ["R7"])  # the wrist is beyond the picture
+    assert (at_the_rim[:, -60:] == (SIDE_COLOURS["right"] * 255).round()).all(-1).sum() > 50
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, 600), (3, 200), (4, 400), (8, 600), (10, 450)])
+def test_turned_views_of_many_hands_fill_columns(photo, count, width):
+    hands = [fan_hand((0.05 * number - 0.2, 0, 0.6), surface=False) for number in range(count)]
+    assert draw_overlay(photo, hands).shape == (600, 800 + width, 3)
 
 
 def test_no_hands_is_the_photo(photo):

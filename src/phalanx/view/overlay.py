@@ -1,5 +1,6 @@
 """The picture that shows a prediction: mesh and joints on the photo, and beside it the hand seen from the side."""
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 
 from phalanx.core.isolated import isolated
-from phalanx.hand.prediction import HandPrediction
+from phalanx.hand.prediction import HandPrediction, hand_names
 from phalanx.hand.skeleton import BONES, FINGERS
 from phalanx.render.mesh import barycentrics, interpolate, vertex_normals
 from phalanx.render.visibility import visibility
@@ -24,13 +25,15 @@ FINGER_COLOURS = np.array(
     [[239, 83, 80], [255, 179, 0], [102, 187, 106], [41, 182, 246], [186, 104, 200]], np.float64
 )  # thumb to little finger, RGB
 _WRIST = (250, 250, 250)
-_SURFACE = np.array([0.66, 0.80, 0.96])
+SIDE_COLOURS = {"right": np.array([0.66, 0.80, 0.96]), "left": np.array([0.98, 0.78, 0.52])}  # of surfaces, RGB
 _PANEL = (np.array([250, 250, 252.0]), np.array([222, 226, 232.0]))  # background of the turned view, top to bottom
 
 
 @isolated
 def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarray:
-    """The photo with each hand's surface and joints, and one turned view for each hand in a column beside it.
+    """The photo with each hand's surface and joints, and beside it a turned view of each hand.
+
+    Right hands are blue, left ones orange. Several hands are labelled by side and number, as `hand.prediction.hand_names` counts.
 
     Args:
         image: (H, W, 3) uint8 RGB, the picture that the hands were predicted in.
@@ -38,20 +41,40 @@ def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarr
     Returns:
         (H', W', 3) uint8 RGB; H' is H brought to a size that shows fine lines.
     """
+    labels = [f"{name[0].upper()}{name.split('_')[1]}" for name in hand_names(hands)] if len(hands) > 1 else None
+    photo = draw_hands(image, hands, labels)
+    return np.concatenate([photo, _turned_views(hands, labels, photo.shape[0])], axis=1) if hands else photo
+
+
+@isolated
+def draw_hands(image: np.ndarray, hands: Sequence[HandPrediction], labels: Sequence[str] | None = None) -> np.ndarray:
+    """The photo with each hand's surface and joints, and `labels` at the wrists; arguments and size as for `draw_overlay`."""
     photo, scale = _at_drawing_size(image)
-    height = photo.shape[0]
     canvas = photo.astype(np.float32)
     for hand in sorted(hands, key=lambda hand: -hand.joints[:, 2].mean()):  # the nearest last
         K = _resized(hand.K, scale)
         if hand.vertices is not None and hand.faces is not None:
-            _draw_surface(canvas, hand, _as_bent(hand, hand.vertices), K, opacity=0.75)
+            _draw_surface(canvas, hand, _as_bent(hand, hand.vertices), K, 0.75, SIDE_COLOURS[hand.side])
         _draw_skeleton(canvas, (hand.joints_2d + 0.5) * scale - 0.5, hand.joints[:, 2])
-    if not hands:
-        return _to_uint8(canvas)
-    sides = [height // len(hands) + (i < height % len(hands)) for i in range(len(hands))]
-    width = max(sides)
-    panels = [draw_turned(hand, width, side) for hand, side in zip(hands, sides, strict=True)]
-    return np.concatenate([_to_uint8(canvas), np.concatenate(panels)], axis=1)
+    drawn = _to_uint8(canvas)
+    for hand, label in zip(hands, labels or (), strict=labels is not None):
+        _draw_label(drawn, label, (hand.joints_2d[0] + 0.5) * scale - 0.5, SIDE_COLOURS[hand.side])
+    return drawn
+
+
+def _turned_views(hands: Sequence[HandPrediction], labels: Sequence[str] | None, height: int) -> np.ndarray:
+    """A turned view of each hand, in columns of at most three, or of more where that is less than a square: (height, W, 3)."""
+    rows = max(min(len(hands), 3), math.ceil(math.sqrt(len(hands))))
+    sides = [height // rows + (row < height % rows) for row in range(rows)]
+    columns = []
+    for start in range(0, len(hands), rows):
+        views = [_to_uint8(_background(max(sides), side)) for side in sides]
+        for row, hand in enumerate(hands[start : start + rows]):
+            views[row] = draw_turned(hand, max(sides), sides[row], SIDE_COLOURS[hand.side])
+            if labels is not None:
+                _draw_label(views[row], labels[start + row], np.zeros(2), SIDE_COLOURS[hand.side])
+        columns.append(np.concatenate(views))
+    return np.concatenate(columns, axis=1)
 
 
 def _as_bent(hand: HandPrediction, vertices: np.ndarray) -> np.ndarray:
@@ -76,10 +99,10 @@ class Posed(Protocol):
     def faces(self) -> np.ndarray | None: ...  # (F, 3)
 
 
-def draw_turned(hand: Posed, width: int, height: int) -> np.ndarray:
+def draw_turned(hand: Posed, width: int, height: int, colour: np.ndarray = SIDE_COLOURS["right"]) -> np.ndarray:
     """The hand as seen from the right of the picture, turned 90 degrees about the vertical: (height, width, 3) uint8.
 
-    What was near the camera is on the left. The view is from far away, so that sizes compare.
+    What was near the camera is on the left. The view is from far away, so that sizes compare. `colour` of the surface: RGB in 0..1.
     """
     # About the middle of the hand, not of the forearm: x becomes depth, depth becomes x.
     middle = (hand.joints.min(0) + hand.joints.max(0)) / 2
@@ -91,17 +114,24 @@ def draw_turned(hand: Posed, width: int, height: int) -> np.ndarray:
     K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     joints = joints + [0, 0, distance]
 
-    ramp = np.linspace(0, 1, height)[:, None, None]
-    canvas = np.broadcast_to(_PANEL[0] + ramp * (_PANEL[1] - _PANEL[0]), (height, width, 3)).astype(np.float32)
+    canvas = _background(width, height)
     if hand.vertices is not None and hand.faces is not None:
         vertices = (hand.vertices - middle) @ turn.T + [0, 0, distance]
-        _draw_surface(canvas, hand, vertices, K, opacity=0.92)
+        _draw_surface(canvas, hand, vertices, K, 0.92, colour)
     pixels = joints @ K.T
     _draw_skeleton(canvas, pixels[:, :2] / pixels[:, 2:], joints[:, 2])
     return _to_uint8(canvas)
 
 
-def _draw_surface(canvas: np.ndarray, hand: Posed, vertices: np.ndarray, K: np.ndarray, opacity: float) -> None:
+def _background(width: int, height: int) -> np.ndarray:
+    """Of a turned view: (height, width, 3) float32 in 0..255."""
+    ramp = np.linspace(0, 1, height)[:, None, None]
+    return np.broadcast_to(_PANEL[0] + ramp * (_PANEL[1] - _PANEL[0]), (height, width, 3)).astype(np.float32, order="C")
+
+
+def _draw_surface(
+    canvas: np.ndarray, hand: Posed, vertices: np.ndarray, K: np.ndarray, opacity: float, colour: np.ndarray
+) -> None:
     """Lay the shaded surface over the canvas (H, W, 3) in 0..255, in place; antialiased.
 
     `vertices` (V, 3) are where they are to be seen; `hand` says which of them are its forearm. The forearm fades out and must not hide
@@ -124,7 +154,7 @@ def _draw_surface(canvas: np.ndarray, hand: Posed, vertices: np.ndarray, K: np.n
     size = ((high - low) * s).tolist()
     more, lid = _lid(alone, vertices)
     points = torch.from_numpy(np.concatenate((vertices, more)) * ENLARGED).float()[None]
-    colours = _shaded(points, torch.from_numpy(np.concatenate((hand.faces, lid))))
+    colours = _shaded(points, torch.from_numpy(np.concatenate((hand.faces, lid))), colour)
     cover = torch.from_numpy(np.append(fade, np.ones(len(more)))).float()[None, :, None]
     rgba = torch.cat([colours, cover], dim=-1)  # (1, V, 4)
     fine = _painted(points, rgba, np.concatenate((faces, lid)), to_fine @ K, *size)
@@ -170,7 +200,7 @@ def _lid(faces: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.concatenate((vertices[rim], vertices[rim].mean(0)[None])), fan
 
 
-def _shaded(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+def _shaded(vertices: torch.Tensor, faces: torch.Tensor, colour: np.ndarray) -> torch.Tensor:
     """Colours (1, V, 3) in 0..1: a light from above left and before, an even one, and darker rims."""
     normals = vertex_normals(vertices, faces)
     key = torch.nn.functional.normalize(torch.tensor([-0.5, -0.7, -0.8]), dim=0)
@@ -178,7 +208,7 @@ def _shaded(vertices: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
     facing = torch.nn.functional.normalize(vertices, dim=-1).mul(normals).sum(-1).neg().clamp(0, 1)
     light = 0.30 + 0.55 * lambert + 0.20 * facing
     shine = 0.18 * lambert.pow(18)
-    return (light[..., None] * torch.from_numpy(_SURFACE).float() + shine[..., None]).clamp(0, 1)
+    return (light[..., None] * torch.from_numpy(colour).float() + shine[..., None]).clamp(0, 1)
 
 
 def _forearm_fade(hand: Posed) -> np.ndarray:
@@ -229,6 +259,22 @@ def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) ->
     share = (cover[..., None] / 255.0).astype(np.float32)
     colour = cv2.resize(np.minimum(ink, 255 * share), small, interpolation=cv2.INTER_AREA)
     _lay_over(canvas, low, high, colour, cv2.resize(share, small, interpolation=cv2.INTER_AREA), opacity=0.9)
+
+
+def _draw_label(picture: np.ndarray, label: str, place: np.ndarray, colour: np.ndarray) -> None:
+    """Write a label on a plate at a place (2,) in pixels, or as near as it is inside the picture (H, W, 3) uint8, in place."""
+    if not label or not np.isfinite(place).all():
+        return
+    size = max(min(picture.shape[:2]) / 1000, 0.4)
+    thickness = max(round(2 * size), 1)
+    (wide, high), below = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, size, thickness)
+    margin = round(6 * size)
+    plate = np.array([wide, high + below]) + 2 * margin
+    room = np.maximum(picture.shape[1::-1] - plate, 0)
+    x, y = np.clip(np.round(place - plate / 2), 0, room).astype(int).tolist()
+    cv2.rectangle(picture, (x, y), (x + int(plate[0]) - 1, y + int(plate[1]) - 1), (colour * 255).round().tolist(), -1)
+    start = (x + margin, y + margin + high)
+    cv2.putText(picture, label, start, cv2.FONT_HERSHEY_SIMPLEX, size, (20, 20, 20), thickness, cv2.LINE_AA)
 
 
 def _lay_over(
