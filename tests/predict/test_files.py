@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import trimesh
 
 from phalanx.core.errors import InputError
 from phalanx.data.camera_files import Calibration
@@ -19,15 +20,14 @@ from phalanx.predict.files import predict_files
 
 @pytest.fixture
 def job(oracle):
-    """predict_files with the oracle; returns summary, lines said, sentences complained."""
+    """predict_files with the oracle, by default of one hand and the whole picture; returns summary, lines said, sentences complained."""
     truth = oracle.truth()
 
     def run(paths, out, predictor=None, **options):
         said, complained = [], []
         predictor = predictor or oracle.predictor(truth)
-        summary = predict_files(
-            paths, out, predictor=predictor, say=said.append, complain=complained.append, **{"K": truth.K, **options}
-        )
+        options = {"K": truth.K, "box": "whole", **options}
+        summary = predict_files(paths, out, predictor=predictor, say=said.append, complain=complained.append, **options)
         return summary, said, complained
 
     run.truth = truth
@@ -112,6 +112,8 @@ def test_options_and_output_folder_are_checked_before_any_work(tmp_path, job, pl
         job([path], tmp_path / "out", K=np.zeros((3, 3)))
     with pytest.raises(InputError, match="^box: must have shape"):
         job([path], tmp_path / "out", box=(1, 2, 3))
+    with pytest.raises(InputError, match="^max_hands: must be"):
+        job([path], tmp_path / "out", max_hands=-1)
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -149,7 +151,46 @@ def test_a_second_run_overwrites_nothing_of_another_input(tmp_path, job, place_p
     assert len(os.listdir(out)) == 6
 
 
-def test_a_picture_without_a_possible_hand_is_passed_over(tmp_path, job, place_png):
+def test_several_hands_give_a_line_an_entry_and_a_node_each(tmp_path, job, place_png, oracle, claims):
+    path, out = place_png(tmp_path / "a.png"), tmp_path / "out"
+    truths = [oracle.truth(at=(0.15, 0.05, 0.6)), oracle.truth(flip=True, at=(0.15, 0.1, 0.7))]
+    truths.append(oracle.truth(at=(-0.1, -0.12, 1.0)))
+    claims += [oracle.claim(truth, score) for truth, score in zip(truths, (0.97, 0.8, 0.6), strict=True)]
+    summary, said, complained = job([path], out, oracle.predictor(*truths), box=None)
+    assert complained == [] and len(said) == 3 and len(summary.done[0]["hands"]) == 3
+    for line, start in zip(said, ("right hand 1, detected with 0.97", "left hand 1, ", "right hand 2, "), strict=True):
+        assert line.startswith(f"{path}: {start}") and line.endswith(f"-> {out / 'a_overlay.png'}")
+    listed = [HandPrediction.from_json(entry) for entry in json.loads((out / "a.json").read_text())["hands"]]
+    assert [(hand.side, hand.detection) for hand in listed] == [("right", 0.97), ("left", 0.8), ("right", 0.6)]
+    scene = trimesh.load(out / "a.glb", process=False)
+    assert set(scene.geometry) == {"right_1", "left_1", "right_2"}
+    for name, truth in zip(("right_1", "left_1", "right_2"), truths, strict=True):  # all before the same camera
+        middle = (np.asarray(scene.geometry[name].vertices) * [1, -1, -1]).mean(0)
+        assert np.linalg.norm(middle - truth.joints.mean(0)) < 0.12
+    _, said, _ = job([path], out, oracle.predictor(*truths), box=None, max_hands=2)
+    assert (
+        len(said) == 3 and said[-1] == f"{path}: these are the 2 surest hands, and there may be more; see --max-hands"
+    )
+
+
+def test_no_hand_is_an_answer(tmp_path, job, place_png, oracle, claims):
+    """A line, an empty list, the picture as overlay; and no surface, not even that of an earlier job on this picture."""
+    path, out = place_png(tmp_path / "a.png"), tmp_path / "out"
+    claims.append(oracle.claim(job.truth))
+    job([path], out, box=None)
+    assert (out / "a.glb").exists()
+    claims.clear()
+    summary, said, complained = job([path], out, box=None, K=None)
+    assert said == [f"{path}: no hand -> {out / 'a_overlay.png'}"] and complained == summary.skipped == []
+    assert summary.done[0]["hands"] == json.loads((out / "a.json").read_text())["hands"] == []
+    assert sorted(os.listdir(out)) == ["a.json", "a_overlay.png"]
+    assert summary.done[0]["outputs"] == [str(out / name) for name in ("a.json", "a_overlay.png")]
+    assert cv2.imread(str(out / "a_overlay.png")).shape == (540, 720, 3)
+    _, said, _ = job([path], out, box=None)
+    assert said == [f"{path}: no hand, or none that fits before the given camera -> {out / 'a_overlay.png'}"]
+
+
+def test_a_picture_without_a_possible_hand_says_so(tmp_path, job, place_png):
     paths = [place_png(tmp_path / f"{name}.png") for name in "ab"]
     looked = []
 
@@ -159,8 +200,21 @@ def test_a_picture_without_a_possible_hand_is_passed_over(tmp_path, job, place_p
             return []
 
     summary, said, complained = job(paths, tmp_path / "out", predictor=Blind())
-    assert len(looked) == 2 and summary.done == said == []
-    assert complained == [f"{path}: no hand is found: {BEHIND}" for path in paths]
+    assert len(looked) == len(summary.done) == 2 and complained == []
+    assert [line.split(" -> ")[0] for line in said] == [f"{path}: no hand: {BEHIND}" for path in paths]
+
+
+def test_a_damaged_detector_is_named_before_any_work(tmp_path, job, place_png, oracle):
+    predictor = oracle.predictor(job.truth)
+
+    def damaged():
+        raise InputError("detector.onnx: is damaged")
+
+    predictor.load_detector = damaged
+    with pytest.raises(InputError, match=r"^detector\.onnx: is damaged"):
+        job([place_png(tmp_path / "a.png")], tmp_path / "out", predictor, box=None)
+    summary, _, _ = job([tmp_path / "a.png"], tmp_path / "out", predictor)  # a box needs none
+    assert len(summary.done) == 1
 
 
 def test_the_focal_length_in_a_file_and_scaled_cameras_reach_the_prediction(tmp_path, job, place_png):

@@ -5,7 +5,6 @@ import sys
 from typing import Any
 
 from phalanx.cli.common import (
-    add_box,
     add_depth_camera,
     add_device,
     add_quiet,
@@ -13,6 +12,7 @@ from phalanx.cli.common import (
     add_weights,
     camera,
     complain,
+    numbers,
     sayer,
 )
 from phalanx.core.errors import InputError
@@ -20,20 +20,21 @@ from phalanx.core.errors import InputError
 _HELP = """\
 For photo.jpg it writes into the output folder
   photo.json          joints in pixels and metres, angles in degrees, camera (docs/prediction_schema.md)
-  photo_overlay.png   the surface and joints on the photo, and the hand from the side
-  photo.glb           the surface, in metres
+  photo_overlay.png   the surface and joints of each hand on the photo, and the hand from the side; right hands are blue, left orange
+  photo.glb           the surfaces of all hands in the camera's frame, in metres: nodes right_1, left_1, ...
 and for clip.mp4
   clip.json           the same of each frame, with its time; clip.csv time and angles as a table
   clip_overlay.mp4    the surface and joints on the frames
   clip.glb, clip.bvh  the hand in motion
-Inputs that cannot be read, and pictures in which no hand is found, are named and skipped.
+Inputs that cannot be read are named and skipped. A picture without hands gives a line, an empty list and no GLB.
 Results of another input of the same name stay: the new ones are photo_2.json and so on.
 
-There is no hand detector yet: the hand should fill a third of the picture or more, or give its place with --box.
+All hands are found. With --box, one hand is taken to be there, and should fill a third of it or more.
 
 examples:
   phalanx predict photo.jpg --out results
   phalanx predict photos/ clip.mp4 --side left
+  phalanx predict crowd.jpg --max-hands 20 --min-score 0.3
   phalanx predict photo.jpg --box 310,120,260,300 --K 1400,1400,959.5,539.5
   phalanx predict clip.mp4 --K camera_info.yaml
   phalanx predict frame.png --depth --camera sr305
@@ -44,7 +45,7 @@ Write a list that begins with a minus sign as --box=-20,40,300,300.
 
 def add(verbs: Any) -> None:
     """Add the verb."""
-    parser = add_verb(verbs, "predict", "find the hand in pictures, folders of pictures and videos", _HELP, job)
+    parser = add_verb(verbs, "predict", "find the hands in pictures, folders of pictures and videos", _HELP, job)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="picture, folder of pictures, or video file")
     parser.add_argument("--out", default="out", metavar="DIR", help="folder for the results (default: out)")
     parser.add_argument(
@@ -52,12 +53,24 @@ def add(verbs: Any) -> None:
         type=str.lower,
         choices=("left", "right", "auto"),
         default="auto",
-        help="which of the person's hands it is (default: auto, the one that the network is surer of; giving it is safer)",
+        help="which of the person's hands are wanted (default: auto, both, each judged by itself; giving it is safer)",
     )
     parser.add_argument(
         "--mirrored", action="store_true", help="the picture is a mirror image, as many front cameras make"
     )
-    add_box(parser)
+    parser.add_argument(
+        "--box",
+        type=_box,
+        metavar="X,Y,W,H",
+        help="where one hand is, in pixels, or the word whole for the whole picture (default: all hands are found)",
+    )
+    parser.add_argument("--max-hands", type=int, metavar="N", help="the most hands to find in a picture (default: 8)")
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="P",
+        help="confidence of the detector, 0 to 1, from which a hand is believed (default: 0.5)",
+    )
     parser.add_argument(
         "--K",
         type=camera,
@@ -104,11 +117,14 @@ def _predict_colour(args: argparse.Namespace) -> Any:
         raise InputError("--camera, --unit: are for depth frames (--depth); give a colour camera as --K")
     from phalanx.data.camera_files import as_calibration
     from phalanx.predict.files import predict_files
-    from phalanx.predict.inputs import check_options
+    from phalanx.predict.inputs import MAX_HANDS, MIN_SCORE, check_limits, check_options
     from phalanx.predict.predictor import Predictor
 
     K = None if args.K is None else as_calibration(args.K)
+    max_hands = MAX_HANDS if args.max_hands is None else args.max_hands
+    min_score = MIN_SCORE if args.min_score is None else args.min_score
     check_options(args.box, K, args.side, args.hand_length)
+    check_limits(max_hands, min_score)
     return predict_files(
         args.paths,
         args.out,
@@ -117,6 +133,8 @@ def _predict_colour(args: argparse.Namespace) -> Any:
         side=args.side,
         mirrored=args.mirrored,
         hand_length=args.hand_length,
+        max_hands=max_hands,
+        min_score=min_score,
         predictor=Predictor(args.weights, args.device),
         say=sayer(args.quiet),
         complain=complain,
@@ -126,6 +144,8 @@ def _predict_colour(args: argparse.Namespace) -> Any:
 def _predict_depth(args: argparse.Namespace) -> Any:
     if args.K or args.mirrored or args.hand_length:
         raise InputError("--K, --mirrored, --hand-length: are for pictures; depth frames take --camera")
+    if args.max_hands is not None or args.min_score is not None or isinstance(args.box, str):
+        raise InputError("--max-hands, --min-score, --box whole: are for pictures; a depth frame shows one hand")
     if not args.camera:
         raise InputError("--depth: give the --camera that took the frames")
     from phalanx.predict.depth import DepthPredictor
@@ -135,3 +155,8 @@ def _predict_depth(args: argparse.Namespace) -> Any:
     return predict_depth_files(
         args.paths, args.out, predictor, args.camera, args.unit, args.side, args.box, sayer(args.quiet), complain
     )
+
+
+def _box(text: str) -> list[float] | str:
+    """Numbers, or "whole", as the type of an option."""
+    return text if text == "whole" else numbers(text)

@@ -26,6 +26,7 @@ SAME_BOX = 0.15  # a closer crop that moves and grows by less than this share of
 SAME_ANGLE = 0.2  # and turns by less than this, in radians, is not worth another look
 UNSURE = 0.042  # expected error of a joint in crops (geometric mean) from which it is worth looking again,
 TURNS = (math.pi / 2, -math.pi / 2)  # from first crops turned by these, in radians
+MOST_CROPS = 64  # looked at in one batch: more only need more memory
 
 
 class _Size(Protocol):
@@ -140,9 +141,16 @@ def surest_of_each(views: Sequence[View]) -> list[View]:
 def see_all(
     estimator: CropEstimator, image: np.ndarray, looks: Sequence[Look], device: torch.device | str
 ) -> list[View]:
-    """The views of all looks at an image (H, W, 3), uint8 or float32 in [0, 1], in one call of the estimator."""
-    if not looks:
-        return []
+    """The views of all looks at an image (H, W, 3), uint8 or float32 in [0, 1]: one call of the estimator for each `MOST_CROPS`."""
+    views: list[View] = []
+    for start in range(0, len(looks), MOST_CROPS):
+        views += _see_batch(estimator, image, looks[start : start + MOST_CROPS], device)
+    return views
+
+
+def _see_batch(
+    estimator: CropEstimator, image: np.ndarray, looks: Sequence[Look], device: torch.device | str
+) -> list[View]:
     crops = [square_crop(image, look.square, estimator.config.size)[0] for look in looks]  # (S, S, 3) each
     batch = np.stack([crop[:, ::-1] if look.flip else crop for crop, look in zip(crops, looks, strict=True)])
     pixels = torch.from_numpy(batch).to(device)

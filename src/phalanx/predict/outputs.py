@@ -13,7 +13,7 @@ import numpy as np
 
 from phalanx.core.files import write_whole
 from phalanx.data.images import OVERLAY, real_path
-from phalanx.hand.prediction import HandPrediction
+from phalanx.hand.prediction import HandPrediction, hand_names
 
 PICTURE_SCHEMA = "phalanx.picture/1"
 VIDEO_SCHEMA = "phalanx.video/1"
@@ -93,17 +93,25 @@ def beside(target: Path, ending: str) -> Path:
     return target.with_name(target.name + ending)
 
 
-def describe(hand: HandPrediction) -> str:
-    """One line about a hand, for people."""
+def describe(hand: HandPrediction, number: int | None = None) -> str:
+    """One line about a hand, for people; `number` of a hand among several of its side."""
     bends = [
         f"{finger} {sum(hand.angles_degrees[f'{finger}_{joint}_flexion'] for joint in joints):.0f}"
         for finger, joints in (("thumb", ("mcp", "ip")), *((f, ("mcp", "pip", "dip")) for f in _LONG_FINGERS))
     ]
+    which = f"{hand.side} hand" if number is None else f"{hand.side} hand {number}"
+    detected = "" if hand.detection is None else f", detected with {hand.detection:.2f}"
+    hint = "" if hand.detection is not None else ": is there one hand, large enough? see --box"
+    doubt = f" (unsure{hint})" if hand.score < UNSURE else ""
     distance = f"{'about ' if hand.camera_source == 'assumed' else ''}{hand.joints[0, 2]:.2f} m away"
-    doubt = " (unsure: is there one hand, large enough? see --box)" if hand.score < UNSURE else ""
-    return (
-        f"{hand.side} hand, score {hand.score:.2f}{doubt}, {distance}, joints bent in sum (degrees) {', '.join(bends)}"
-    )
+    bent = f"joints bent in sum (degrees) {', '.join(bends)}"
+    return f"{which}{detected}, score {hand.score:.2f}{doubt}, {distance}, {bent}"
+
+
+def describe_all(hands: Sequence[HandPrediction]) -> list[str]:
+    """A line about each hand of a picture; several are numbered as `hand.prediction.hand_names` does."""
+    numbers = [int(name.split("_")[1]) if len(hands) > 1 else None for name in hand_names(hands)]
+    return [describe(hand, number) for hand, number in zip(hands, numbers, strict=True)]
 
 
 _LONG_FINGERS = ("index", "middle", "ring", "little")

@@ -30,6 +30,8 @@ from phalanx.hand.prediction import HandPrediction, Side
 from phalanx.methods.compact import load
 from phalanx.predict.detection import Detection, find_hands
 from phalanx.predict.inputs import (
+    MAX_HANDS,
+    MIN_SCORE,
     PictureCamera,
     as_box,
     as_photo,
@@ -44,9 +46,6 @@ from phalanx.predict.merge import different_hands, is_hand
 from phalanx.predict.posing import Fit, Found, pose_hands, score
 from phalanx.predict.sides import kinds_to_look_for, of_side
 from phalanx.predict.straight import StraightPicture, straighten
-
-MAX_HANDS = 8  # hands that a picture shows at most, where nobody says otherwise
-MIN_SCORE = 0.5  # confidence of the detector from which a hand is believed
 
 
 class Predictor:
@@ -133,7 +132,7 @@ class Predictor:
         picture, camera, given = self._open(image, K)
         height, width = picture.image.shape[:2]
         if box is None:
-            claims = find_hands(self._detector(), picture.image, max_hands, min_score)
+            claims = find_hands(self.load_detector(), picture.image, max_hands, min_score)
             seen = self._detected(picture.image, of_side(claims, side, mirrored), side, mirrored)
             found = [Found(view, side, hand_length, claim.score) for view, claim in seen]
         else:
@@ -151,7 +150,7 @@ class Predictor:
     ) -> list[Detection]:
         """Where hands are, without looking closer: at most `max_hands`, the surest first, none twice. Arguments as for a call."""
         check_limits(max_hands, min_score)
-        return find_hands(self._detector(), as_photo(image)[0], max_hands, min_score)
+        return find_hands(self.load_detector(), as_photo(image)[0], max_hands, min_score)
 
     @isolated
     def follow(
@@ -193,6 +192,14 @@ class Predictor:
         by_place = {view.look.place: hand for view, hand in zip(views, hands, strict=True)}
         return [by_place.get(place) for place in range(len(squares))]
 
+    def load_detector(self) -> Any:
+        """The detector; the one in the package is loaded with the first call. Raises InputError if its weights are damaged."""
+        if self.detector is None:
+            from phalanx.methods.detector import load as load_shipped
+
+            self.detector = load_shipped()
+        return self.detector
+
     def _open(
         self, image: np.ndarray | str | os.PathLike[str], K: Any
     ) -> tuple[StraightPicture, PictureCamera, tuple[int, int]]:
@@ -201,14 +208,6 @@ class Predictor:
         height, width = pixels.shape[:2]
         camera = picture_camera(camera_in_file(focal, width, height) if K is None else K, width, height)
         return straighten(pixels, camera), camera, (width, height)
-
-    def _detector(self) -> Any:
-        """The detector; the one in the package is loaded here, by whoever comes first."""
-        if self.detector is None:
-            from phalanx.methods.detector import load as load_detector
-
-            self.detector = load_detector()
-        return self.detector
 
     def _see(self, image: np.ndarray) -> See:
         return lambda looks: see_all(self.estimator, image, looks, self.device)
