@@ -97,7 +97,7 @@ class Scenes:
     squares: Tensor  # (B, N, 3) middle and side
     turns: Tensor  # (B, N, 2) cosine and sine of the squares' angle
     palms: Tensor  # (B, N, 3) unit vectors
-    mask: Tensor  # (B, S/4, S/4) share of hands in each cell
+    mask: Tensor  # (B, S/4, S/4) share of hands in each cell, -1: unknown
 
     def __len__(self) -> int:
         return len(self.image)
@@ -165,8 +165,9 @@ class Detector(Method):
             terms["square"] = weighted_mean(off + grown, weight)
             terms["turn"] = weighted_mean((said["turn"].movedim(1, -1) - turn).abs().sum(-1), weight)
             terms["palm"] = weighted_mean((said["palm"].movedim(1, -1) - palm).abs().sum(-1), weight)
-            hidden = functional.binary_cross_entropy_with_logits(said["mask"][:, 0], batch.mask, reduction="none")
-            terms["mask"] = weighted_mean(hidden, torch.ones_like(hidden))
+            known = batch.mask.clamp_min(0)
+            hidden = functional.binary_cross_entropy_with_logits(said["mask"][:, 0], known, reduction="none")
+            terms["mask"] = weighted_mean(hidden, (batch.mask >= 0).float())
         factors = asdict(self.config.weights)
         return {name: factors[name] * value for name, value in terms.items()}
 

@@ -1,7 +1,8 @@
 """From a picture to the hands in it: where each is, which it is, and the square that the estimator should look at.
 
 The detector (`methods.detector`) looks at the whole picture, shrunk until its longer side is `SIDES[0]` pixels, and at large pictures
-once more at each greater size of `SIDES` that they have. The peaks of all looks are hands; of those that name nearly the same box, the surest stays.
+once more at each greater size of `SIDES` that they have. The peaks of all looks are hands; of those that name nearly the same box, the
+surest stays.
 """
 
 from __future__ import annotations

@@ -61,6 +61,12 @@ def things(config: SynthConfig, licence: str) -> list[Source]:
     return [_of_folder("models of things about synthetic hands", config.things, count, licence)]
 
 
+def picture_folder(kind: str, folder: str | Path, licence: str = "") -> Source:
+    """Photographs of a folder that were learnt from without anybody's labels."""
+    found = [path for path in Path(folder).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES]
+    return _of_folder(kind, folder, {"pictures": len(found)}, licence)
+
+
 def recordings(folder: str | Path, frames: int, views: int, licence: str = "") -> Source:
     """Real frames that a network was fitted to without labels."""
     return _of_folder("recordings", folder, {"frames": frames, "views": views}, licence)

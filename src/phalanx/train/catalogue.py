@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.train import compact, hand_finder, sphere_fitting
+from phalanx.train import compact, detector, hand_finder, sphere_fitting
 from phalanx.train.run import Say
 
 
@@ -25,6 +25,7 @@ class Training:
 
 TRAININGS = {
     "compact": Training("the default estimator, for colour pictures", compact.CompactTraining, compact.run),
+    "detector": Training("where hands are in colour pictures", detector.DetectorTraining, detector.run),
     "hand_finder": Training("where hands are in depth frames", hand_finder.HandFinderTraining, hand_finder.run),
     "sphere_fitting": Training("spheres for depth frames", sphere_fitting.SphereFittingTraining, sphere_fitting.run),
 }
