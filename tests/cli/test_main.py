@@ -15,7 +15,7 @@ def test_interruption_is_130_and_leaves_nothing_half_written(run, photo, tmp_pat
         raise KeyboardInterrupt
 
     monkeypatch.setattr(phalanx.view.overlay, "draw_overlay", interrupted)
-    code, out, err = run(photo)
+    code, out, err = run(photo, "--box", "whole")
     assert (code, out, err) == (130, [], ["phalanx: interrupted"])
     assert os.listdir(tmp_path / "out") == []
 
@@ -28,7 +28,7 @@ def test_a_fault_of_the_program_is_not_dressed_up(run, photo, monkeypatch):
 
     monkeypatch.setattr(phalanx.view.overlay, "draw_overlay", broken)
     with pytest.raises(IndexError):
-        run(photo)
+        run(photo, "--box", "whole")
 
 
 def test_help_is_quick_and_teaches():

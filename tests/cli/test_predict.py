@@ -10,11 +10,49 @@ import pytest
 from command_line import one_sentence, python
 from PIL import Image
 
+from phalanx.geometry.crops import SquareBox
+from phalanx.predict.detection import Detection
+
+
+@pytest.fixture(autouse=True)
+def claims(monkeypatch):
+    """What the stand-in for a detector claims: by default one hand of unknown side all over the picture."""
+    made = [Detection((10.0, 10.0, 100.0, 100.0), 0.9, 0.5, SquareBox(79.5, 59.5, 130.0))]
+    monkeypatch.setattr("phalanx.predict.predictor.Predictor.load_detector", lambda predictor: "a stand-in")
+    monkeypatch.setattr("phalanx.predict.predictor.find_hands", lambda detector, image, most, least: made[:most])
+    monkeypatch.setattr(
+        "phalanx.predict.predictor.is_hand", lambda joints, score, square: True
+    )  # it has learnt nothing
+    return made
+
 
 def test_predict_prints_a_line_and_leaves_three_files(run, photo, tmp_path):
-    code, out, err = run(photo)
+    code, out, err = run(photo, "--side", "right")
     assert (code, err) == (0, []) and len(out) == 1 and "right hand" in out[0]
     assert sorted(os.listdir(tmp_path / "out")) == ["photo.glb", "photo.json", "photo_overlay.png"]
+
+
+def test_no_hand_is_no_error(run, photo, tmp_path, claims):
+    claims.clear()
+    code, out, err = run(photo, "--json", tmp_path / "all.json")
+    assert (code, out, err) == (0, [f"{photo}: no hand -> {tmp_path / 'out' / 'photo_overlay.png'}"], [])
+    data = json.loads((tmp_path / "all.json").read_text())
+    assert data["done"][0]["hands"] == [] and data["skipped"] == []
+
+
+def test_how_many_hands_and_how_sure(run, photo, monkeypatch):
+    asked = []
+    monkeypatch.setattr("phalanx.predict.predictor.find_hands", lambda *given: asked.append(given[2:]) or [])
+    assert run(photo)[0] == run(photo, "--max-hands", "20", "--min-score", "0.25")[0] == 0
+    assert asked == [(8, 0.5), (20, 0.25)]
+
+
+def test_box_may_be_the_whole_picture(run, photo, tmp_path, claims):
+    claims.clear()
+    code, out, err = run(photo, "--box", "whole", "--side", "right")
+    assert (code, err, len(out)) == (0, [], 1) and "right hand" in out[0]
+    hand = json.loads((tmp_path / "out" / "photo.json").read_text())["hands"][0]
+    assert "detection" not in hand
 
 
 def test_quiet_and_json(run, photo, tmp_path):
@@ -132,6 +170,15 @@ def test_bad_options(run, photo, tmp_path):
         (["--device", "toaster"], "'toaster' is not a device"),
         (["--weights", tmp_path / "none.safetensors"], "none.safetensors"),
         (["--colour", "red"], "--colour: there is no such option"),
+        (["--box", "all"], "argument --box: 'all' is not a list of numbers with commas between"),
+        (["--max-hands", "0"], "max_hands: must be a whole number of at least 1, not 0"),
+        (["--max-hands", "many"], "argument --max-hands: invalid int value: 'many'"),
+        (["--min-score", "7"], "min_score: must lie between 0 and 1, got 7"),
+        (
+            ["--depth", "--camera", "sr305", "--max-hands", "2"],
+            "--max-hands, --min-score, --box whole: are for pictures",
+        ),
+        (["--depth", "--camera", "sr305", "--box", "whole"], "--max-hands, --min-score, --box whole: are for pictures"),
         (["--json", tmp_path / "photo.jpg" / "a.json"], "cannot be written"),
         (["--json", tmp_path], "cannot be written: it is a folder"),
         (["--box", "1,2,3"], "box: must have shape (4,), has (3,)"),
@@ -185,7 +232,7 @@ def test_as_a_process(photo, weights, tmp_path, monkeypatch):
     """With a name that the terminal's encoding lacks."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii:strict")
     photo = photo.rename(tmp_path / "phot\N{LATIN SMALL LETTER E WITH ACUTE}.jpg")
-    options = ["--weights", str(weights), "--out", str(tmp_path / "out")]
+    options = ["--weights", str(weights), "--out", str(tmp_path / "out"), "--box", "whole"]
     result = python("-m", "phalanx", "predict", str(photo), str(tmp_path / "none.png"), *options)
     assert result.returncode == 2, result.stderr
     assert len(result.stdout.splitlines()) == 1 and "phot\\xe9.jpg" in result.stdout
