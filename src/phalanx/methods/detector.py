@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -261,8 +262,6 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Detec
     return network
 
 
-def _build(values: dict[str, object]) -> Detector:
-    known = dict(values)
-    known["weights"] = LossWeights(**known["weights"])  # type: ignore[arg-type]
-    known["calibration"] = tuple(known["calibration"])  # type: ignore[arg-type]
-    return Detector(DetectorConfig(**known))  # type: ignore[arg-type]
+def _build(values: dict[str, Any]) -> Detector:
+    known = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Detector(DetectorConfig(**known | {"weights": LossWeights(**known["weights"])}))
