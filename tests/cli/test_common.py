@@ -23,7 +23,7 @@ def options(verb, *words):
 
 def test_options_of_depth_frames_are_the_same_in_both_verbs():
     ours, theirs = options(predict, "predict"), options(adapt, "adapt", "depth")
-    for name in ("--camera", "--unit", "--box", "--weights", "--device", "--quiet"):
+    for name in ("--camera", "--unit", "--weights", "--device", "--quiet"):
         assert (ours[name].help, ours[name].type) == (theirs[name].help, theirs[name].type)
     assert theirs["--camera"].required and not ours["--camera"].required
 

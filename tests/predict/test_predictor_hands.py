@@ -153,7 +153,8 @@ def test_claims_that_are_no_hands_are_dropped(oracle, pair, claims):
     away = oracle.claim(pair[0])
     elsewhere = replace(away, square=replace(away.square, centre_x=30.0, centre_y=200.0, side=50.0))
     wrong_side = oracle.claim(pair[0], right=0.0)  # the oracle's expected error is then hopeless
-    claims += [elsewhere, wrong_side]
+    outside = replace(away, square=replace(away.square, centre_x=-300.0))
+    claims += [elsewhere, wrong_side, outside]
     assert predictor(oracle.picture(), K=pair[0].K) == []
     claims.append(oracle.claim(pair[0], 0.6))
     (hand,) = predictor(oracle.picture(), K=pair[0].K)

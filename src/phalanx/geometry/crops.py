@@ -63,6 +63,12 @@ class SquareBox:
         turned = half @ np.array([[cosine, sine], [-sine, cosine]])
         return turned + [self.centre_x, self.centre_y]
 
+    def overlaps(self, width: int, height: int) -> bool:
+        """Whether the upright rectangle around the box has a part in a picture of that size, as `square_crop` demands."""
+        corners = self.corners()
+        low, high = np.floor(corners.min(0)), np.ceil(corners.max(0)) + 1
+        return bool((high > 0).all() and low[0] < width and low[1] < height)
+
     def scaled(self, factor: float) -> "SquareBox":
         """The box about the same centre with `factor` times the side."""
         return SquareBox(self.centre_x, self.centre_y, self.side * factor, self.angle)
@@ -126,7 +132,7 @@ def square_crop(
     corners = box.corners()
     low = np.floor(corners.min(0)).astype(int)
     high = np.ceil(corners.max(0)).astype(int) + 1
-    if (high <= 0).any() or low[0] >= width or low[1] >= height:
+    if not box.overlaps(width, height):
         raise InputError(f"box: {box} lies outside the picture of {width}x{height} pixels")
     scale = box.side / size
     pre_shrink = max(int(scale / 2), 1)  # leaves a factor of 2 to 4 to the supersampled warp

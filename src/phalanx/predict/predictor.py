@@ -216,12 +216,14 @@ class Predictor:
         self, image: np.ndarray, claims: Sequence[Detection], side: Side | Literal["auto"], mirrored: bool
     ) -> list[tuple[View, Detection]]:
         """The surest view of each claim that is a hand, each hand once, with its claim."""
+        height, width = image.shape[:2]
+        claims = [claim for claim in claims if claim.square.overlaps(width, height)]
         looks = [
             Look(place, claim.square, *kind)
             for place, claim in enumerate(claims)
             for kind in kinds_to_look_for(side, mirrored, claim.right).items()
         ]
-        views = surest_views(self._see(image), looks, image.shape[1], image.shape[0])
+        views = surest_views(self._see(image), looks, width, height)
         hands = [
             (view, claim)
             for view, claim in zip(views, claims, strict=True)

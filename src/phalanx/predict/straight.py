@@ -50,7 +50,7 @@ class StraightPicture:
 
     def square(self, square: SquareBox) -> SquareBox | None:
         """The square, turned as it is, that holds what a turned `square` shows of the given picture; None where it shows nothing."""
-        if not _overlaps(square, self.given):
+        if not square.overlaps(self.given.width, self.given.height):
             return None
         if self.lens is None:
             return square
@@ -137,12 +137,6 @@ def _rim(box: SquareBox) -> np.ndarray:
     end = np.full_like(along, 0.5)
     sides = ((along, -end), (along, end), (-end, along), (end, along))
     return np.concatenate([np.stack(side, -1) for side in sides]) * box.side + [box.centre_x, box.centre_y]
-
-
-def _overlaps(square: SquareBox, camera: Camera[np.ndarray]) -> bool:
-    """Whether the upright rectangle around a square has a part in the picture, as `geometry.crops.square_crop` demands."""
-    low, high = np.floor(square.corners().min(0)), np.ceil(square.corners().max(0)) + 1
-    return bool((high > 0).all() and (low < [camera.width, camera.height]).all())
 
 
 def _clipped(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
