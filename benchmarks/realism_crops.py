@@ -53,10 +53,10 @@ def look(predictor: Predictor, path: Path, size: int) -> tuple[np.ndarray, HandP
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     image = cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)
-    hands = predictor(image)
+    hands = predictor(image, box="whole")
     if hands and hands[0].side == "left":
         image = np.ascontiguousarray(image[:, ::-1])
-        hands = predictor(image, side="right")
+        hands = predictor(image, box="whole", side="right")
     return image, hands[0] if hands else None
 
 
