@@ -39,6 +39,8 @@ def make_prediction(seed=0, mesh=True, **changes):
         distortion_model="fisheye" if seed % 2 else None,
         distortion=rng.normal(size=4) * 0.02 if seed % 2 else None,
         detection=rng.random() if seed % 4 else None,
+        id=seed % 5 if seed % 4 else None,
+        time=rng.random() * 9 if seed % 4 else None,
     )
     return HandPrediction(**{**values, **changes})
 
@@ -117,6 +119,9 @@ def test_json_files(tmp_path):
         ({"distortion_model": "tilted", "distortion": [0] * 4}, "distortion: the model must be one of"),
         ({"scale_source": "x"}, "scale_source: must be"),
         ({"side_source": "x"}, "side_source: must be"),
+        ({"id": -1}, "id: must be a whole number from 0 on, not -1"),
+        ({"id": 1.5}, "id: must be a whole number"),
+        ({"time": "now"}, "time: "),
         ({"width": None}, "width: must be a whole number of pixels, not None"),
         ({"height": -3}, "height: must be a whole number"),
         ({"height": 3.5}, "height: must be a whole number"),

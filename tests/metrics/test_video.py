@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phalanx.core.errors import InputError
-from phalanx.metrics.video import acceleration_errors, accelerations, jitter
+from phalanx.metrics.video import acceleration_errors, accelerations, jitter, lag
 
 seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=20, deadline=None)
@@ -78,3 +78,14 @@ def test_bad_input_is_refused():
     predicted[0, 0, 0] = np.inf
     with pytest.raises(InputError, match="not finite"):
         jitter(predicted, 30)
+
+
+@pytest.mark.parametrize("frames", [-1.5, 0.0, 0.7, 3.0])
+def test_lag_is_that_of_a_delayed_recording(frames):
+    def path(t):
+        return np.stack([np.sin(t / 5), np.cos(t / 8), t / 40], axis=-1)[:, None]  # (N, 1, 3)
+
+    time = np.arange(60.0)
+    assert lag(path(time - frames), path(time)) == pytest.approx(frames, abs=0.021)
+    with pytest.raises(InputError, match="at least 13 frames"):
+        lag(path(time[:12]), path(time[:12]))

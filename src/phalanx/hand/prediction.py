@@ -68,6 +68,8 @@ class HandPrediction:
         distortion: (C,) coefficients of the lens; or None.
         detection: 0 to 1, the detector's confidence that this is a hand, calibrated: a probability; or None where nothing was
             detected, because the place was given.
+        id: a whole number that stays with this hand from frame to frame of a video (`phalanx.Tracker`); or None.
+        time: seconds of this frame in its video; or None.
     """
 
     side: Side
@@ -95,6 +97,8 @@ class HandPrediction:
     distortion_model: LensModel | None = None
     distortion: np.ndarray | None = None
     detection: float | None = None
+    id: int | None = None
+    time: float | None = None
 
     def __post_init__(self) -> None:
         _check_choice(self.side, SIDES, "side")
@@ -115,6 +119,12 @@ class HandPrediction:
             object.__setattr__(self, "detection", float(as_array(self.detection, (), "detection")))
             if not 0 <= self.detection <= 1:
                 raise InputError(f"detection: must lie in [0, 1], not {self.detection:g}")
+        if self.id is not None:
+            if not isinstance(self.id, int | np.integer) or isinstance(self.id, bool) or self.id < 0:
+                raise InputError(f"id: must be a whole number from 0 on, not {self.id!r}")
+            object.__setattr__(self, "id", int(self.id))
+        if self.time is not None:
+            object.__setattr__(self, "time", float(as_array(self.time, (), "time")))
         for name in ("width", "height"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
@@ -268,6 +278,7 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
     "distortion": ((None,), 9),
 }
 _OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm", "distortion_model", "distortion", "detection"}
+_OPTIONAL |= {"id", "time"}
 
 
 def hand_names(hands: Sequence[HandPrediction]) -> list[str]:

@@ -43,6 +43,27 @@ def jitter(joints: ArrayLike, frames_per_second: float, valid: Valid = None) -> 
     return _lengths(points, 3, frames_per_second, mask)
 
 
+def lag(predicted: ArrayLike, true: ArrayLike, longest: float = 5.0) -> float:
+    """By how many frames a recording trails the truth: `(N, J, D) x 2`, in frames, to a fiftieth.
+
+    It is the shift s from -longest to longest by which the truth, delayed and interpolated linearly, is nearest to what was predicted:
+    the least of sum |predicted(t) - true(t - s)|^2 over the frames that all shifts have. Noise moves it where nothing else moves.
+    """
+    first, second, _ = checked_points(predicted, true, None)
+    margin = int(np.ceil(longest)) + 1
+    if len(first) <= 2 * margin:
+        raise InputError(f"joints: at least {2 * margin + 1} frames expected, got {len(first)}")
+    frames = np.arange(margin, len(first) - margin)
+    shifts = np.arange(-round(50 * longest), round(50 * longest) + 1) / 50
+    sums = []
+    for shift in shifts:
+        before = np.floor(frames - shift).astype(int)
+        share = (frames - shift - before)[:, None, None]
+        delayed = (1 - share) * second[before] + share * second[before + 1]
+        sums.append(np.square(first[frames] - delayed).sum())
+    return float(shifts[np.argmin(sums)])
+
+
 def _lengths(points: np.ndarray, order: int, frames_per_second: float, mask: np.ndarray | None) -> np.ndarray:
     if not np.isfinite(frames_per_second) or frames_per_second <= 0:
         raise InputError(f"frames_per_second: a positive number expected, got {frames_per_second}")
