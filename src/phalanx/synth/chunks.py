@@ -141,7 +141,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         sensed = _sense(front, ground, sensor, shot, skin, sensing)
 
     sample = _label(config, seed, index, shot)
-    sample.image, sample.sensed_depth = image, sensed
+    sample.image, sample.sensed_depth = image if config.colour else None, sensed
     if config.dense:
         sample.depth, sample.mask, sample.parts = picture.depth, picture.coverage, picture.parts
         sample.vertices = shot.surface.vertices
@@ -274,11 +274,17 @@ def _paint_things(
     return Layer(shade_solids(met, things, light, look, surroundings), met.coverage, met.depth)
 
 
-def _photograph_pairs(config: SynthConfig, domain: Domain, image: Tensor, generator: np.random.Generator) -> Tensor:
-    """What cameras make of developed pictures `(B, 3, S, S)` of people."""
+def _photograph_pairs(
+    config: SynthConfig, domain: Domain, image: Tensor | None, generator: np.random.Generator
+) -> Tensor | None:
+    """What cameras make of developed pictures `(B, 3, S, S)` of people; of none, none, with the same random choices."""
     camera = _choose_camera(config, domain, generator)
     if camera is None:
-        return apply_effects(image, draw_effects(generator, len(image), config.size, config.effects))
+        effects = draw_effects(generator, config.pictures, config.size, config.effects)
+        return None if image is None else apply_effects(image, effects)
+    if image is None:
+        draw_colour(generator, config.pictures, config.size, camera)
+        return None
     return _photograph(image, camera, generator)
 
 

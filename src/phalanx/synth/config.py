@@ -60,6 +60,9 @@ class SynthConfig:
     """Number of skin details kept in memory."""
     effects: float = 1.0
     """Strength of what camera and compression do; 1 is realistic, 0 leaves pictures almost as rendered."""
+    colour: bool = True
+    """Whether samples carry pictures. Without, full frames of people and arms are not painted, which saves half of the time; labels and
+    depth are the same."""
     dense: bool = True
     """Whether samples carry depth, mask, parts and vertices."""
 

@@ -96,7 +96,11 @@ def paint_crowd(
     domain = DOMAINS[config.domain]
     K = gathering.K.to(device)
     look = _draw_looks(config, domain, gathering, dressing)
-    behind, light = _surroundings(config, domain, gathering, look.skin, lighting, standing, device)
+    if config.colour:
+        behind, light = _surroundings(config, domain, gathering, look.skin, lighting, standing, device)
+    else:
+        behind = torch.zeros((len(gathering.K), 3, config.height, config.width), device=device)
+        light = domain.light(draw_light(lighting, len(gathering.K)))
     mean = behind.mean((2, 3))
     canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device))
     _put_tables(config, domain, canvas, gathering, K, light, lighting)
@@ -272,7 +276,7 @@ def _paint_bodies(
         map_fields(gathering.body, lambda value: value.to(device)),
         look.body,
         look.skin,
-        light[gathering.frame],
+        light[gathering.frame] if config.colour else None,
         gathering.K.to(device)[owner],
         config.height,
         config.width,
@@ -291,7 +295,7 @@ def _paint_hands(
     pose: HandPose = gathering.hands.map(lambda value: value.to(device))
     scale = torch.as_tensor(np.repeat(gathering.scale, 2), dtype=torch.float32, device=device)
     K = gathering.K.to(device)[owner]
-    own = mirrored(light[frame], left)
+    own = mirrored(light[frame], left) if config.colour else None
     return paint_crowd_hands(pose, scale, left, K, config.width, config.height, look.hands, own, mean[owner])
 
 

@@ -43,6 +43,8 @@ class FramesConfig:
     """Number of background tiles kept in memory."""
     skins: int = 16
     """Number of skin details of hands kept in memory."""
+    colour: bool = True
+    """Whether frames are painted; without, they are black, and labels and depth the same."""
     effects: float = 1.0
     """Strength of what camera and compression do; 1 is realistic, 0 leaves frames almost as rendered."""
 

@@ -34,12 +34,13 @@ def make_pairs(
     seed: int,
     index: int,
     device: torch.device,
-    photograph: Callable[[Tensor, np.random.Generator], Tensor],
+    photograph: Callable[[Tensor | None, np.random.Generator], Tensor | None],
 ) -> Sample:
     """Chunk `index` of the scenes with whole persons and pairs of arms.
 
     Args:
-        photograph: what the camera makes of developed pictures (2 B, 3, S, S), with a generator of its random choices.
+        photograph: what the camera makes of developed pictures (2 B, 3, S, S), with a generator of its random choices; of none, none,
+            but the choices are made.
     """
     scene, dressing, lighting, standing, sensing = (stream_generator(seed, index, _KEY, k) for k in range(5))
     domain = DOMAINS[config.domain]
@@ -59,10 +60,11 @@ def make_pairs(
         things=config.things,
         tiles=config.tiles,
         skins=config.skins,
+        colour=config.colour,
     )
     picture = paint_crowd(whole, gathering, dressing, lighting, standing, device)
     sample = _label(config, seed, index, gathering, picture)
-    sample.image = photograph(develop(_both_ways(picture.linear)), sensing)
+    sample.image = photograph(develop(_both_ways(picture.linear)) if config.colour else None, sensing)
     if sensor is not None and config.dense:
         sensed = sense_crowd(sensor, gathering, picture, sensing)
         sample.sensed_depth = _both_ways(sensed)

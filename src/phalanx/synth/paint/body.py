@@ -31,7 +31,7 @@ def paint_bodies(
     surface: BodySurface,
     look: BodyLook,
     skin: np.ndarray | Tensor,
-    light: LightDraw,
+    light: LightDraw | None,
     K: Tensor,
     height: int,
     width: int,
@@ -45,7 +45,7 @@ def paint_bodies(
         surface: P posed bodies in the frames of their cameras.
         look: how they look.
         skin: (P, 3, 6) colours of their skins, as `skin.skin_matrices` has them; those of their hands.
-        light: on each of them.
+        light: on each of them; none: they stay black.
         K: (P, 3, 3) of the cameras that see them.
         surroundings: (P, 3) mean linear colour of what lies behind them.
         picture: (P,) number of the picture that each is in; none: one picture each.
@@ -108,16 +108,19 @@ def _attributes(
     vertices: Tensor,
     surface: BodySurface,
     topology: BodyTopology,
-    light: LightDraw,
+    light: LightDraw | None,
     surroundings: Tensor,
 ) -> Tensor:
     """What is interpolated, `(P, W, C)` of the split vertices: light that arrives and is mirrored, 1 / depth, `place`, UV."""
     people, own = len(vertices), len(topology.rest)
-    normals = vertex_normals(vertices, topology.outer)
-    blocked = _blocked(surface, vertices, normals, topology, light)
-    diffuse, gloss = light_points(
-        vertices.permute(2, 1, 0).contiguous(), normals.permute(2, 1, 0).contiguous(), blocked, light, surroundings
-    )
+    if light is None:
+        diffuse = gloss = torch.zeros_like(vertices).permute(2, 1, 0)
+    else:
+        normals = vertex_normals(vertices, topology.outer)
+        blocked = _blocked(surface, vertices, normals, topology, light)
+        diffuse, gloss = light_points(
+            vertices.permute(2, 1, 0).contiguous(), normals.permute(2, 1, 0).contiguous(), blocked, light, surroundings
+        )
     values = [
         diffuse.permute(2, 1, 0),
         gloss.permute(2, 1, 0),
@@ -166,7 +169,7 @@ def _paint(
     topology: BodyTopology,
     look: BodyLook,
     skin: Tensor,
-    light: LightDraw,
+    light: LightDraw | None,
 ) -> _Drawn | None:
     left, top, columns, rows = box
     fine = K[person].clone()  # the camera of the box, with twice as many pixels: u' = 2 (u - left) + 0.5
@@ -183,6 +186,11 @@ def _paint(
     values = _interpolated(samples, vertices[person], fine, attributes[person], topology)
     cut = values[6] > 1.0 / _NEAREST
     depth, focal = 1.0 / values[6], float(K[person, 0, 0])
+    if light is None:
+        colour = torch.zeros_like(values[0:3])
+        if cut.any():
+            _cut_off(samples, colour, depth, cut)
+        return _resolved(samples, colour, depth, rows, columns)
     points = Points(
         section=topology.section.index_select(0, samples.face + 1),
         diffuse=values[0:3],

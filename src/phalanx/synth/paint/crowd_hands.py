@@ -17,7 +17,7 @@ from phalanx.synth.paint.canvas import window
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.dress import DressDraw, dress
 from phalanx.synth.paint.flesh import FleshDraw, flush, tendons
-from phalanx.synth.paint.light import LightDraw, light_vertices
+from phalanx.synth.paint.light import LightDraw, VertexLight, light_vertices
 from phalanx.synth.paint.shade import Look, render, texture_side
 from phalanx.synth.paint.skin import skin_bank
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
@@ -94,7 +94,7 @@ def paint_crowd_hands(
     width: int,
     height: int,
     look: HandsLook,
-    light: LightDraw,
+    light: LightDraw | None,
     surroundings: Tensor,
 ) -> tuple[list[PaintedHand], Tensor, Tensor]:
     """Render all hands that reach into their frames.
@@ -103,7 +103,7 @@ def paint_crowd_hands(
         pose: H right hands; left ones in their cameras' mirror images.
         scale: (H,) sizes; left: (H,) which are left ones.
         K: (H, 3, 3) cameras of the frames, not mirrored; all frames have `width` x `height` pixels.
-        light: of each hand, in the mirror for left ones.
+        light: of each hand, in the mirror for left ones; none: they stay black.
         surroundings: (H, 3) mean colour of what lies behind.
 
     Returns:
@@ -116,7 +116,7 @@ def paint_crowd_hands(
     vertices = scaled(tucked(vertices, surface, topology), pose.translation, scale)
     bare, joints = (scaled(value, pose.translation, scale) for value in (surface.vertices, surface.joints))
     surface = HandSurface(bare, joints, surface.transforms)
-    lit = light_vertices(surface, vertices, topology, light, surroundings)
+    lit = _dark(vertices) if light is None else light_vertices(surface, vertices, topology, light, surroundings)
     colours = torch.as_tensor(np.concatenate([look.colours, look.dress.colour], -1), device=device)
     whole = Look(
         lit,
@@ -125,8 +125,8 @@ def paint_crowd_hands(
         colours,
         torch.as_tensor(look.variant, device=device),
         look.dress,
-        flush(pose.rotations, look.flesh, None),
-        tendons(pose.rotations, look.flesh),
+        torch.zeros_like(cover) if light is None else flush(pose.rotations, look.flesh, None),
+        torch.zeros_like(cover) if light is None else tendons(pose.rotations, look.flesh),
     )
     sign = torch.as_tensor(np.where(left, -1.0, 1.0), dtype=torch.float32, device=device)
     seen = vertices.clone()
@@ -134,15 +134,23 @@ def paint_crowd_hands(
     squares = _squares(seen, K, width, height)
     inside = _inside(seen[:, model.parts != FOREARM], K, width, height)
     painted: list[PaintedHand] = []
+    skins = None if light is None else look.skins
     for side in sorted({square[2] for square in squares.values()}):
         chosen = [number for number, square in squares.items() if square[2] == side]
         step = max(1, _AT_ONCE // side**2)
         for start in range(0, len(chosen), step):
             rows = chosen[start : start + step]
-            painted += _render(rows, side, squares, vertices, K, left, whole, look, inside, width, height)
+            painted += _render(rows, side, squares, vertices, K, left, whole, skins, inside, width, height)
     joints = surface.joints.clone()
     joints[..., 0] *= sign[:, None]
     return painted, joints, surface.vertices
+
+
+def _dark(vertices: Tensor) -> VertexLight:
+    """No light at all on hands (H, V, 3)."""
+    hands, count, _ = vertices.shape
+    none = vertices.new_zeros(3, count, hands)
+    return VertexLight(none, none, none[:2])
 
 
 def _squares(vertices: Tensor, K: Tensor, width: int, height: int) -> dict[int, tuple[int, int, int]]:
@@ -179,7 +187,7 @@ def _render(
     K: Tensor,
     left: np.ndarray,
     look: Look,
-    drawn: HandsLook,
+    skins: int | None,
     inside: Tensor,
     width: int,
     height: int,
@@ -192,7 +200,7 @@ def _render(
         centre = cut[i, 0, 2] - x
         cut[i, 0, 2] = side - 1 - centre if left[number] else centre
         cut[i, 1, 2] -= y
-    bank = _bank(drawn.skins, texture_side(side), str(vertices.device))
+    bank = None if skins is None else _bank(skins, texture_side(side), str(vertices.device))
     picture = render(vertices[index], cut, side, topology, _rows(look, index, rows), bank)
     flip = torch.as_tensor(left[rows], device=vertices.device)
     picture = map_fields(

@@ -67,8 +67,8 @@ def texture_side(size: int) -> int:
     return side
 
 
-def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Look, bank: Tensor) -> Picture:
-    """Render posed surfaces `(B, V, 3)` seen by the cameras `K (B, 3, 3)` of `size`-pixel pictures."""
+def render(vertices: Tensor, K: Tensor, size: int, topology: Topology, look: Look, bank: Tensor | None) -> Picture:
+    """Render posed surfaces `(B, V, 3)` seen by the cameras `K (B, 3, 3)` of `size`-pixel pictures; black ones without a bank of skins."""
     batch, device = len(vertices), vertices.device
     fine = K.clone()  # the camera of twice as many pixels: u' = 2 u + 0.5
     fine[:, :2] *= 2.0
@@ -118,13 +118,14 @@ def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, r
 
 
 def _shade(
-    vertices: Tensor, K: Tensor, seen: Tensor, topology: Topology, look: Look, bank: Tensor, rows: slice
+    vertices: Tensor, K: Tensor, seen: Tensor, topology: Topology, look: Look, bank: Tensor | None, rows: slice
 ) -> Picture:
     """Shade the n pictures `rows` in which `seen (n, 2S, 2S)` faces are seen."""
     points = _points(seen, topology)
     values = _interpolate(points, _vertex_table(vertices, K, topology, look, rows), topology)
     grain = 2.0 * vertices[..., 2].mean(1) / K[:, 0, 0]
-    return _resolve(points, _colour(points, values, look, bank, rows, grain), 1.0 / values[10], seen)
+    colour = values.new_zeros(3, values.shape[1]) if bank is None else _colour(points, values, look, bank, rows, grain)
+    return _resolve(points, colour, 1.0 / values[10], seen)
 
 
 @dataclass
