@@ -1,5 +1,7 @@
 """Persons in full frames: mirror images that agree, boxes and masks that fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -62,3 +64,11 @@ def test_hands_are_where_a_depth_sensor_reads(scene):
     sample = make_chunk(SynthConfig(size=64, chunk=6, scene=scene, tiles=2, skins=1, depth_sensor="azure"), 1, 0)
     seen = sample.hand_masks[:, 0].flatten(1).sum(1) > 0
     assert seen.any() and sample.joints[seen][..., 2].min() > 0.5
+
+
+@pytest.mark.parametrize("scene", ["people", "arms"])
+def test_without_pictures_labels_and_depth_are_the_same(scene):
+    config = SynthConfig(size=64, chunk=4, scene=scene, tiles=2, skins=1, depth_sensor="kinect1")
+    painted, bare = make_chunk(config, 4, 1).present(), make_chunk(replace(config, colour=False), 4, 1).present()
+    assert set(painted) - set(bare) == {"image"}
+    assert all(torch.equal(value, painted[name]) for name, value in bare.items())
