@@ -8,8 +8,10 @@ pooled trunk the hand-model parameters. Everything is measured in *crop units*: 
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
 from phalanx.losses import heatmaps, regression
 from phalanx.methods.base import HandEstimator
-from phalanx.nets.blocks import inference_precision, make_ready
+from phalanx.nets.blocks import fold_batch_norm, inference_precision, make_ready
+from phalanx.nets.export import Stored, export_onnx
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
 from phalanx.nets.weights import load_network, shipped_weights, write_weights
@@ -257,14 +260,73 @@ def load(
             was trained for another hand model; or this CPU cannot compute in that precision.
     """
     dtype = inference_precision(precision)
-    meaning = (hand or HandModel.open_hand()).checksum()
-    network = load_network(
-        path or shipped_weights(METHOD), METHOD, meaning, lambda values: CompactEstimator(config_of(values))
-    )
+    network = load_trainable(path, hand)
     size = network.config.size
     make_ready(network, torch.zeros(1, 3, size, size, dtype=torch.float32), dtype)
     network.precision = dtype
     return network
+
+
+def load_trainable(path: str | Path | None = None, hand: HandModel | None = None) -> CompactEstimator:
+    """The network with the weights of `path`, as it was trained; arguments and errors as for `load`."""
+    meaning = (hand or HandModel.open_hand()).checksum()
+    return load_network(
+        path or shipped_weights(METHOD), METHOD, meaning, lambda values: CompactEstimator(config_of(values))
+    )
+
+
+def export(
+    network: CompactEstimator,
+    path: str | Path,
+    hand: HandModel,
+    stored: Stored = "float16",
+    pictures: Tensor | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the network as one ONNX file for prediction (`predict.runtime.load_estimator`).
+
+    Args:
+        network: as it was trained, which it stays: not one that `load` made ready.
+        path: of the file.
+        hand: the model that it was trained for.
+        stored: how the file keeps the weights, `nets.export.Stored`.
+        pictures: crops (N, 3, S, S) in [0, 1] of the kind to expect, S as in the configuration; int8 needs some.
+        card: what it was trained on.
+
+    Raises:
+        InputError: the file cannot be written, or there is no such way to keep weights.
+    """
+    plain = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    plain.precision = torch.float32
+    fold_batch_norm(plain)
+    example = torch.zeros(2, 3, plain.config.size, plain.config.size, dtype=torch.float32)
+    names, config = known(plain.evidence(example)), asdict(plain.config)
+    export_onnx(
+        _InOrder(plain).eval(), path, example, names, METHOD, config, hand.checksum(), card, stored, pictures, EXACT
+    )
+
+
+EXACT = tuple(
+    f"estimator.{name}.weight" for name in ("pyramid.stem.1.0", "pyramid.detail.1.0", "pyramid.detail.2.0", "maps")
+)
+"""Convolutions that stay in float32 where the others are in int8: the first, which see pixels, and the last."""
+
+
+class _InOrder(nn.Module):
+    """An estimator whose evidence is a tuple of what it knows, in the order of the fields of `Evidence`."""
+
+    def __init__(self, estimator: nn.Module) -> None:
+        super().__init__()
+        self.estimator = estimator
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        evidence = self.estimator(images)
+        return tuple(getattr(evidence, name) for name in known(evidence))
+
+
+def known(evidence: Evidence) -> list[str]:
+    """The names of what is there in `evidence`."""
+    return [field.name for field in fields(evidence) if getattr(evidence, field.name) is not None]
 
 
 def config_of(values: dict[str, Any]) -> CompactConfig:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,6 +94,11 @@ def about_model(path: str | Path, text: str, method: str | None, meaning: str | 
     if meaning is not None and made_for != meaning:
         raise InputError(f"{path}: the weights were trained for another hand model")
     return about
+
+
+def quiet_onnxruntime() -> None:
+    """Call before ONNX Runtime is imported: it reports its use to its makers, unless this is forbidden by then."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def _sealed(model: bytes) -> tuple[int, bytes]:

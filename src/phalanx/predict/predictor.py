@@ -27,7 +27,6 @@ from phalanx.fit.joints import fit_evidence
 from phalanx.geometry.crops import SquareBox, box_around_picture
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import HandPrediction, Side
-from phalanx.methods.compact import load
 from phalanx.predict.detection import Detection, find_hands
 from phalanx.predict.inputs import (
     MAX_HANDS,
@@ -44,6 +43,7 @@ from phalanx.predict.inputs import (
 from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, surest_of_each, surest_views
 from phalanx.predict.merge import different_hands, is_hand
 from phalanx.predict.posing import Fit, Found, pose_hands, score
+from phalanx.predict.runtime import estimator_for
 from phalanx.predict.sides import kinds_to_look_for, of_side
 from phalanx.predict.straight import StraightPicture, straighten
 
@@ -55,11 +55,12 @@ class Predictor:
     with one thread.
 
     Args:
-        estimator: what looks at crops; or a weights file of the default estimator. None takes those in the package.
+        estimator: what looks at crops; or a file of the default estimator: a model (.onnx), or weights for PyTorch (.safetensors).
+            None takes those in the package.
         device: where estimator and fit run, as PyTorch names it; estimator and model are moved there.
         model: the hand model that the estimator was trained for (default: the open hand).
         fit: how the hand model is posed on evidence (default: `fit.joints.fit_evidence`).
-        precision: of the default estimator on the CPU; auto is the faster one.
+        precision: auto is the fastest, on the CPU that of the model on ONNX Runtime; others are PyTorch's.
         detector: what finds hands (`methods.detector`). None takes the one in the package, when it is first needed.
 
     Raises:
@@ -81,7 +82,7 @@ class Predictor:
         self.fit = fit
         if estimator is None or isinstance(estimator, str | os.PathLike):
             path = None if estimator is None else os.fspath(estimator)
-            estimator = load(path, self.model, precision)
+            estimator = estimator_for(path, self.model, self.device, precision)
         if isinstance(estimator, nn.Module):
             estimator.to(self.device)
         self.estimator: CropEstimator = estimator

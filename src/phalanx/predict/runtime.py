@@ -12,17 +12,30 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import weakref
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+import torch
+from torch import Tensor
 
 from phalanx.core.errors import InputError
-from phalanx.nets.model_files import KEY, about_model, read_model
+from phalanx.core.precision import Precision
+from phalanx.fit.evidence import Evidence
+from phalanx.hand.model import HandModel
+from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, config_of
+from phalanx.methods.compact import load as load_torch
+from phalanx.nets.model_files import KEY, about_model, quiet_onnxruntime, read_model
 
 MOST_THREADS = 2
 """Threads of a session, where nothing else is asked for: our networks are small, and more of them wait for each other."""
+
+
+_opened: weakref.WeakSet[Session] = weakref.WeakSet()
+"""Sessions that must not end in a forked process."""
 
 
 class Session:
@@ -41,12 +54,14 @@ class Session:
 
     def __init__(self, model: bytes, threads: int, about: dict[str, Any] | None = None) -> None:
         self.about: dict[str, Any] = about or {}
-        self._model, self._threads = model, threads
+        self._model, self._threads, self._lock = model, threads, threading.Lock()
         self._start()
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         if self._process != os.getpid():
-            self._start_after_fork()
+            with self._lock:
+                if self._process != os.getpid():
+                    self._start(threads=1)  # a fork has none of the threads that the session counts on
         found: list[np.ndarray] = self._session.run(None, dict(zip(self.inputs, inputs, strict=True)))
         return found
 
@@ -55,26 +70,22 @@ class Session:
         return str(self._session.get_modelmeta().custom_metadata_map.get(KEY, ""))
 
     def _start(self, threads: int | None = None) -> None:
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or self._threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # what is wrong is raised, too
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
         self.inputs = [each.name for each in self._session.get_inputs()]
         self.outputs = [each.name for each in self._session.get_outputs()]
-        self._lock = threading.Lock()
+        _opened.add(self)
         self._process = os.getpid()
 
-    def _start_after_fork(self) -> None:
-        """A fork has none of the threads that the session counts on; one thread needs no others."""
-        with self._lock:
-            if self._process == os.getpid():
-                return
-            # Its end would wait for threads that are not there: it stays for ever, one reference too many.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session._sess))
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
-            self._start(threads=1)
+    def _stay(self) -> None:
+        """Never end: in a forked process the end would wait for threads that are not there."""
+        for each in (self._session, self._session._sess):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"model": self._model, "threads": self._threads, "about": self.about}
@@ -102,9 +113,79 @@ def open_session(
     try:
         session = Session(model, threads or usual_threads())
     except Exception as error:  # of many kinds, none of them public
-        raise InputError(f"{path}: not a model that ONNX Runtime {onnxruntime.__version__} can run") from error
+        version = _onnxruntime().__version__
+        raise InputError(f"{path}: not a model that ONNX Runtime {version} can run") from error
     session.about = about_model(path, session.metadata(), method, meaning)
     return session
+
+
+class OnnxEstimator:
+    """An estimator of crops on ONNX Runtime, with the evidence of the PyTorch network that it was exported from.
+
+    Attributes:
+        session: what computes.
+        config: of the network.
+    """
+
+    def __init__(self, session: Session, config: CompactConfig) -> None:
+        self.session, self.config = session, config
+
+    def evidence(self, batch: Tensor) -> Evidence:
+        """What it says of crops (B, 3, S, S) in [0, 1], S as in the configuration; tensors on the CPU in float32."""
+        found = self.session(np.ascontiguousarray(batch.numpy(), np.float32))
+        return Evidence(**dict(zip(self.session.outputs, map(torch.from_numpy, found), strict=True)))
+
+
+def load_estimator(
+    path: str | os.PathLike[str] | None = None, hand: HandModel | None = None, threads: int | None = None
+) -> OnnxEstimator:
+    """The default estimator from a file that `methods.compact.export` wrote (default: the one in the package).
+
+    Args:
+        path: of the file.
+        hand: the model that it must have been trained for (default: the open hand).
+        threads: to compute with (default: `usual_threads()`).
+
+    Raises:
+        InputError: the file is at fault, see `open_session`.
+    """
+    path = shipped_model(METHOD) if path is None else Path(path)
+    session = open_session(path, METHOD, (hand or HandModel.open_hand()).checksum(), threads)
+    try:
+        return OnnxEstimator(session, config_of(session.about["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the model's configuration is not one of {METHOD}") from error
+
+
+def estimator_for(
+    path: str | os.PathLike[str] | None, hand: HandModel, device: torch.device, precision: Precision = "auto"
+) -> OnnxEstimator | CompactEstimator:
+    """The default estimator from a file, as it is fastest: ONNX models on the CPU, weights (safetensors) with PyTorch anywhere.
+
+    Args:
+        path: of a model or of weights; None: those in the package, the model where it serves.
+        hand: the model that it must have been trained for.
+        device: where it will compute.
+        precision: other than auto it is PyTorch's.
+
+    Raises:
+        InputError: the file is at fault, or is a model and PyTorch is asked for.
+    """
+    torch_wanted = device.type != "cpu" or precision != "auto"
+    if path is None:
+        return load_torch(None, hand, precision) if torch_wanted else load_estimator(None, hand)
+    if Path(path).suffix.lower() != ".onnx":
+        return load_torch(path, hand, precision)
+    if torch_wanted:
+        raise InputError(
+            f"{path}: a model computes on the CPU in its own precision; give weights (.safetensors) instead"
+        )
+    return load_estimator(path, hand)
+
+
+def shipped_model(method: str) -> Path:
+    """The model of a method that comes with the package."""
+    return Path(str(resources.files("phalanx") / "predict" / "weights" / f"{method}.onnx"))
 
 
 def usual_threads() -> int:
@@ -112,3 +193,18 @@ def usual_threads() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(MOST_THREADS, cores, int(asked) if asked.isdecimal() else MOST_THREADS))
+
+
+@lru_cache
+def _onnxruntime() -> Any:
+    quiet_onnxruntime()
+    import onnxruntime
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_stay_after_fork)
+    return onnxruntime
+
+
+def _stay_after_fork() -> None:
+    for session in list(_opened):
+        session._stay()

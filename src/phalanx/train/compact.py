@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from phalanx.core.errors import InputError
+from phalanx.core.json_values import Json
 from phalanx.data.sample import Sample, concatenate
 from phalanx.geometry.rotations import rotmat_angle
 from phalanx.hand.model import HandModel
-from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, save_weights, targets
+from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, export, save_weights, targets
+from phalanx.nets.export import Stored
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import panoramas, photographs, synthesis, things
 from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
@@ -55,6 +57,8 @@ class CompactTraining:
     """Licence of the panoramas in `synth.panoramas`, for the card."""
     things_licence: str = ""
     """Licence of the models in `synth.things`, for the card."""
+    stored: Stored = "float16"
+    """How the model for prediction (compact.onnx) keeps its weights: float32, float16, or int8, calibrated on held-out pictures."""
     start_from: Path | None = None
     """Weights (or the checkpoint) of a smaller or equal network to begin with."""
 
@@ -91,6 +95,7 @@ def prepare(config: CompactTraining) -> Prepared:
         start=config.start_from,
         weights=f"{METHOD}.safetensors",
         save=_save,
+        export=partial(_export, config, pictures),
     )
 
 
@@ -158,3 +163,11 @@ def figures(network: nn.Module, sample: Sample) -> dict[str, float]:
 def _save(network: nn.Module, path: Path) -> None:
     assert isinstance(network, CompactEstimator)
     save_weights(network, path, HandModel.open_hand())
+
+
+def _export(
+    config: CompactTraining, pictures: Callable[[], Sample], network: nn.Module, path: Path, card: Mapping[str, Json]
+) -> None:
+    assert isinstance(network, CompactEstimator)
+    shown = resize(pictures(), network.config.size).image if config.stored == "int8" else None
+    export(network, path, HandModel.open_hand(), config.stored, shown, card)

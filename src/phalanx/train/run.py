@@ -51,12 +51,14 @@ class Prepared:
     """Name of the file of weights in the run's folder."""
     save: Callable[[nn.Module, Path], None]
     """Writes the trained network into that file."""
+    export: Callable[[nn.Module, Path, Mapping[str, Json]], None] | None = None
+    """Writes it, with its card, as a model for prediction, into a file beside that of weights that ends in `.onnx`; None: there is none."""
 
 
 def run(
     prepare: Callable[[Config], Prepared], config: Config, out: str | Path, resume: bool = False, report: Say = say
 ) -> Path:
-    """Train (or go on training) in the folder `out`; returns the file of weights, beside which lies their card.
+    """Train (or go on training) in the folder `out`; returns the file of weights, beside which lie their card and their model.
 
     Args:
         prepare: a function of a module, of `config`; called in every process.
@@ -80,7 +82,10 @@ def _carry_out(
     path = out / prepared.weights
     if fabric.global_rank == 0:
         prepared.save(average, path)
-        write_card(path.with_suffix(".json"), prepared.data, start, read_json(out / SETTINGS))
+        card = path.with_suffix(".json")
+        write_card(card, prepared.data, start, read_json(out / SETTINGS))
+        if prepared.export is not None:
+            prepared.export(average, path.with_suffix(".onnx"), read_json(card))
     return path
 
 
