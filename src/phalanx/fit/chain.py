@@ -85,6 +85,12 @@ def chain_of(model: HandModel) -> Chain[Tensor]:
         return _chain(model, model.rest_joints.device, model.rest_joints.dtype)
 
 
+@lru_cache(maxsize=8)
+def numpy_chain_of(model: HandModel) -> Chain[np.ndarray]:
+    """The chain of a model on the CPU in NumPy, kept for the next call."""
+    return build_chain(model.rest_joints.detach().numpy(), model.joint_basis.detach().numpy())
+
+
 def hinge_rotations(chain: Chain[Array], angles: Array) -> Array:
     """Rotation of each hinge (B, 5, 4, 3, 3) for angles (B, 20): Rodrigues' formula."""
     xp = namespace(angles)
