@@ -4,9 +4,10 @@ Umeyama, "Least-squares estimation of transformation parameters between two poin
 proper: a mirrored set is not mirrored back.
 """
 
-import roma
 import torch
 from torch import Tensor
+
+from phalanx.geometry.rotations import matrix_to_rotmat
 
 
 def rigid_alignment(source: Tensor, target: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -73,7 +74,7 @@ def _centred_alignment(source: Tensor, target: Tensor, weights: Tensor | None) -
     target_centred = target - target_mean[..., None, :]
     weighted_source = weight[..., None] * source_centred
     covariance = target_centred.mT @ weighted_source  # (..., 3, 3)
-    rotation = roma.special_procrustes(covariance)
+    rotation = matrix_to_rotmat(covariance)
     return rotation, covariance, source_mean, target_mean, source_centred, weighted_source
 
 

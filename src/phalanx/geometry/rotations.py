@@ -1,37 +1,76 @@
 """Rotations: 3x3 matrices inside the toolkit, other forms only at its borders.
 
-RoMa (Bregier, "Deep regression on manifolds", 3DV 2021) does the conversions; names carry both ends.
-Quaternions are XYZW. Everything is batched over leading dimensions and differentiable.
+Names carry both ends. Quaternions are XYZW. Everything is batched over leading dimensions and differentiable. RoMa (Bregier, "Deep
+regression on manifolds", 3DV 2021), to which the tests compare, finds nearest rotations; it is imported when the first is wanted,
+because that takes as long as PyTorch itself.
 """
 
 from functools import lru_cache
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
 from phalanx.core.arrays import Array, like, namespace, unit
 
+_SMALL = 1e-6
+"""Angles, in radians, below which a rotation is as good as linear."""
+
 
 def rotvec_to_rotmat(rotvec: Tensor) -> Tensor:
-    """Axis-angle vectors (..., 3) in radians to matrices (..., 3, 3)."""
-    return roma.rotvec_to_rotmat(rotvec)
+    """Axis-angle vectors (..., 3) in radians to matrices (..., 3, 3): Rodrigues."""
+    angle = torch.linalg.vector_norm(rotvec, dim=-1)
+    axis = rotvec / angle[..., None].clamp_min(_SMALL)  # clamped, or its derivative at zero would be no number
+    x, y, z = axis.unbind(-1)
+    sine, versine = torch.sin(angle), 1 - torch.cos(angle)
+    xs, ys, zs = x * sine, y * sine, z * sine
+    xy, xz, yz = x * y * versine, x * z * versine, y * z * versine
+    xx, yy, zz = x**2 * versine, y**2 * versine, z**2 * versine
+    turned = (1 - yy - zz, xy - zs, xz + ys, xy + zs, 1 - xx - zz, yz - xs, xz - ys, yz + xs, 1 - xx - yy)
+    x, y, z = rotvec.unbind(-1)
+    one = torch.ones_like(x)
+    linear = (one, -z, y, z, one, -x, -y, x, one)
+    small = (angle < _SMALL)[..., None]
+    return torch.where(small, torch.stack(linear, -1), torch.stack(turned, -1)).unflatten(-1, (3, 3))
 
 
 def rotmat_to_rotvec(rotmat: Tensor) -> Tensor:
     """Matrices (..., 3, 3) to axis-angle vectors (..., 3), of norm at most pi."""
-    return roma.rotmat_to_rotvec(rotmat)
+    quat = rotmat_to_quat(rotmat)
+    quat = torch.where(quat[..., 3:] > 0, quat, -quat)
+    sine = torch.linalg.vector_norm(quat[..., :3], dim=-1, keepdim=True)
+    small = sine < _SMALL
+    half = torch.atan2(sine, quat[..., 3:])
+    return quat[..., :3] * torch.where(small, 2.0, 2 * half / torch.where(small, 1.0, sine))
 
 
 def quat_to_rotmat(quat: Tensor) -> Tensor:
     """Quaternions (..., 4) XYZW, of any norm but zero, to matrices (..., 3, 3)."""
-    return roma.unitquat_to_rotmat(roma.quat_normalize(quat))
+    x, y, z, w = (quat / torch.linalg.vector_norm(quat, dim=-1, keepdim=True)).unbind(-1)
+    rows = (
+        (x * x - y * y - z * z + w * w, 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), y * y - x * x - z * z + w * w, 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), z * z - x * x - y * y + w * w),
+    )
+    return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
 def rotmat_to_quat(rotmat: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) to unit quaternions (..., 4) XYZW; the sign is arbitrary."""
-    return roma.rotmat_to_unitquat(rotmat)
+    """Matrices (..., 3, 3) to unit quaternions (..., 4) XYZW; the sign is arbitrary.
+
+    Markley, "Unit quaternion from rotation matrix", J. Guidance, Control and Dynamics 2008: of four multiples of it, the longest.
+    """
+    (a, b, c), (d, e, f), (g, h, i) = (row.unbind(-1) for row in rotmat.unbind(-2))
+    rows = (
+        (1 + a - e - i, b + d, c + g, h - f),
+        (b + d, 1 + e - a - i, f + h, c - g),
+        (c + g, f + h, 1 + i - a - e, d - b),
+        (h - f, c - g, d - b, 1 + a + e + i),
+    )  # 4 q q^T
+    multiples = torch.stack([torch.stack(row, -1) for row in rows], -2)
+    longest = multiples.diagonal(dim1=-2, dim2=-1).argmax(-1)
+    chosen = multiples.gather(-2, longest[..., None, None].expand(*longest.shape, 1, 4))[..., 0, :]
+    return chosen / torch.linalg.vector_norm(chosen, dim=-1, keepdim=True)
 
 
 def sixd_to_rotmat(sixd: Tensor) -> Tensor:
@@ -39,8 +78,11 @@ def sixd_to_rotmat(sixd: Tensor) -> Tensor:
 
     Zhou et al., "On the continuity of rotation representations in neural networks", CVPR 2019.
     """
-    columns = torch.stack((sixd[..., :3], sixd[..., 3:]), dim=-1)  # (..., 3, 2)
-    return roma.special_gramschmidt(columns, epsilon=1e-8)
+    first, second = sixd[..., :3], sixd[..., 3:]
+    x = first / torch.linalg.vector_norm(first, dim=-1, keepdim=True).clamp_min(1e-8)
+    y = second - (x * second).sum(-1, keepdim=True) * x
+    y = y / torch.linalg.vector_norm(y, dim=-1, keepdim=True).clamp_min(1e-8)
+    return torch.stack((x, y, torch.linalg.cross(x, y)), dim=-1)
 
 
 def rotmat_to_sixd(rotmat: Tensor) -> Tensor:
@@ -50,12 +92,15 @@ def rotmat_to_sixd(rotmat: Tensor) -> Tensor:
 
 def matrix_to_rotmat(matrix: Tensor) -> Tensor:
     """The rotations (..., 3, 3) nearest to any matrices (..., 3, 3) (orthogonal Procrustes, determinant +1)."""
+    import roma
+
     return roma.special_procrustes(matrix)
 
 
 def rotmat_angle(first: Tensor, second: Tensor) -> Tensor:
     """Angle (...) in radians of the rotation from `first` (..., 3, 3) to `second` (..., 3, 3), within [0, pi]."""
-    return roma.rotmat_geodesic_distance(first, second)
+    chord = torch.linalg.vector_norm(second - first, dim=(-2, -1))
+    return 2 * torch.asin((chord / 8**0.5).clamp_max(1.0))
 
 
 def ray_to_rotmat(direction: Array) -> Array:
