@@ -7,7 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phalanx.geometry.cubes import EXTENT, cube_maps, depth_to_points, nearest_hand
+from phalanx.geometry.cubes import (
+    EXTENT,
+    cube_maps,
+    depth_to_points,
+    maps_of_points,
+    nearest_hand,
+    places_on,
+    surface_points,
+    turned_maps,
+)
+from phalanx.geometry.rotations import rotvec_to_rotmat
 
 SIZE = 64
 
@@ -111,3 +121,36 @@ def test_the_middle_moves_with_the_hand():
     moved = second - first
     assert abs(float(moved[0]) - 0.06) < 0.01 and abs(float(moved[2]) - 0.1) < 0.005 and abs(float(moved[1])) < 0.003
     assert math.isfinite(float(moved.sum()))
+
+
+@pytest.mark.parametrize("focal", [90.0, 300.0])
+def test_turned_maps_are_those_of_turned_points(focal):
+    K = camera(focal)
+    depth = ball((0.05, -0.03, 0.6), 0.06, K)[0]
+    middles = torch.tensor([[0.05, -0.03, 0.55], [0.0, 0.0, 0.6], [2.0, 0.0, 0.6]])
+    turns = rotvec_to_rotmat(torch.tensor([[0.0, 0.0, 0.0], [0.2, -0.3, 0.4], [0.0, 0.0, 0.1]]))
+    pitch = EXTENT / SIZE
+    points = surface_points(depth, K[0], pitch)
+    maps = turned_maps(depth, K[0], middles, turns, SIZE, EXTENT, pitch)
+    for found, middle, turn in zip(maps, middles, turns, strict=True):
+        (wanted,) = maps_of_points((points - middle) @ turn.T, torch.zeros(1, 3), SIZE, EXTENT)
+        agree = (found - wanted).abs() < 0.004
+        assert agree.float().mean() > 0.98  # rims differ where readings are split
+        assert ((found < EXTENT / 2) == (wanted < EXTENT / 2)).float().mean() > 0.98
+    assert (maps[2] == EXTENT / 2).all() and (maps[:2] < EXTENT / 2).flatten(1).any(1).all()
+
+
+def test_the_same_points_are_seen_about_each_middle():
+    points = torch.tensor([[0.0, 0.0, 0.6], [0.1, 0.02, 0.65], [-0.4, 0.0, 0.6], [0.0, 0.0, 0.9]])
+    maps = maps_of_points(points, torch.tensor([[0.0, 0.0, 0.6], [-0.3, 0.0, 0.6]]), 30, EXTENT)
+    assert [(cells < EXTENT / 2).nonzero().tolist() for cells in maps] == [[[15, 15], [17, 25]], [[15, 5]]]
+
+
+def test_what_is_thick_is_looked_at_before_walls():
+    K = camera(size=160)
+    depth = ball((0.1, 0.05, 0.9), 0.05, K)[0]
+    depth = torch.where(depth > 0, depth, torch.tensor(1.2))
+    depth[:, :40] = 0.7  # a flat thing that is nearer
+    places = places_on(surface_points(depth, K[0], 0.01), 6)
+    assert len(places) == 6 and float((places - torch.tensor([0.1, 0.05, 0.87])).norm(dim=1).min()) < 0.06
+    assert not len(places_on(torch.zeros(0, 3)))

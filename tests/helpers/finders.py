@@ -8,7 +8,7 @@ LEAST = 8  # cells
 
 
 class Surface:
-    """Says `side` of every cube that shows something in its middle; a search asks four times, every other time of mirror images."""
+    """Says `side` of every cube that shows something in its middle; a search asks six times, every other time of mirror images."""
 
     def __init__(self, side="right"):
         self.config = HandFinderConfig(size=32)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -79,6 +81,20 @@ def test_weights_go_out_and_come_back(tmp_path):
         assert torch.allclose(first, second, atol=0.02)  # stored in half precision
     with pytest.raises(InputError, match="size: must be a multiple of 16"):
         HandFinderConfig(size=40)
+
+
+def test_wider_networks_begin_with_the_answers_of_narrower_ones():
+    torch.manual_seed(0)
+    narrow, wide = HandFinder(replace(TINY, context=4, hidden=16)), HandFinder(replace(TINY, context=8, hidden=24))
+    for value in narrow.state_dict().values():
+        if value.is_floating_point():
+            value.add_(0.1 * torch.rand_like(value))
+    wide.start_from(narrow.state_dict())
+    maps = cubes([NOTHING, RIGHT, LEFT]).maps
+    for first, second in zip(narrow.eval()(maps), wide.eval()(maps), strict=True):
+        assert torch.allclose(first, second, atol=1e-5)
+    with pytest.raises(InputError, match="no place for the weights"):
+        narrow.start_from(wide.state_dict())
 
 
 def test_both_cubes_lie_about_the_place():

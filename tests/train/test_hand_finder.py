@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, UNCLEAR, HandFinderConfig, load
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.train import hand_finder
@@ -20,12 +19,11 @@ from phalanx.train.hand_finder import (
     labels,
     prepare,
     run,
-    turned_map,
 )
 from phalanx.train.plan import LoopConfig
 from phalanx.train.run import starting_weights
 
-SYNTH = SynthConfig(size=128, chunk=4, tiles=1, skins=1, depth_sensor="kinect1", effects=0.0)
+SYNTH = SynthConfig(size=128, chunk=4, tiles=1, skins=1, depth_sensor="kinect1", effects=0.0, colour=False)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +64,13 @@ def test_cubes_are_the_same_for_the_same_sample_and_mirror_with_their_labels(arm
     assert torch.equal(made.joints[flipped, :, 0], -first["joints"][flipped, :, 0])
 
 
+def test_frames_that_show_two_hands_have_cubes_about_both(arms):
+    kinds = cut(arms, 32)["kind"].view(2, 2 * CUBES)
+    _, seen = both_hands(arms)
+    for row, shown in zip(kinds, seen[::2], strict=True):
+        assert [bool((row[:10] == side).any()) for side in (RIGHT, LEFT)] == shown.tolist()
+
+
 def test_hands_of_a_wrong_size_are_none(arms, monkeypatch):
     monkeypatch.setattr(hand_finder, "_WRONG", 1.0)
     assert (cut(arms, 32)["kind"] <= NOTHING).all()
@@ -77,18 +82,6 @@ def test_hands_of_a_wrong_size_are_none(arms, monkeypatch):
 def test_wrong_sizes_are_far_from_right_ones(seed):
     factor = hand_finder.wrong_size(np.random.default_rng(seed))
     assert 2.5 <= max(factor, 1 / factor) <= 8.0
-
-
-def test_maps_are_turned_about_their_places():
-    place, turn = torch.tensor([0.1, 0.0, 0.8]), rotvec_to_rotmat(torch.tensor([[0.1, -0.2, 0.3]]))[0]
-    offset = torch.tensor([0.05, -0.03, 0.02])
-    points = (place + offset)[None]
-    near, far = turned_map((points, points), place, turn, 60)[0]
-    for cells, extent in ((near, 0.3), (far, 1.2)):
-        column, row, depth = (turn @ offset).tolist()
-        (found,) = (cells < extent / 2).nonzero().tolist()
-        assert found == [int((row / extent + 0.5) * 60), int((column / extent + 0.5) * 60)]
-        assert cells[tuple(found)] == pytest.approx(depth, abs=1e-6)
 
 
 def test_a_run_leaves_weights_and_a_card(tmp_path):

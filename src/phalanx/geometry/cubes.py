@@ -23,10 +23,12 @@ EXTENT = 0.3
 _NEAR_LAYER = 0.12  # metres: how thick the layer from the nearest point on is that a hand is first looked for in
 _NEAREST_SHARE = 0.01  # of the readings; as many may be wrong and too near
 _FARTHEST = 1.2  # metres behind the nearest thing that a hand is looked for at the most
-_NEARER = 2.0  # neighbours that a metre of distance counts for
-_CELL = 0.1  # metres: side of the cells of space that are looked into
+_NEARER = 0.01  # metres of thickness that a metre of distance counts for
+_CELL = 0.12  # metres: side of the cells of space that are looked into
 _LEAST_POINTS = 12  # that a cell must have
+_ENOUGH = 16_384  # points that tell where cells are and how thick
 _ROUNDS = 6  # steps of the search for the middle
+_CLOSE_ENOUGH = 0.8  # of a cell's side: readings that lie no farther apart than that leave no holes
 
 
 def depth_to_points(depth: Tensor, K: Tensor) -> Tensor:
@@ -97,13 +99,7 @@ def surface_points(depth: Tensor, K: Tensor, pitch: float) -> Tensor:
 
     Readings that lie closer than `pitch` metres at the far end are thinned out; those that lie farther apart are split into four.
     """
-    read = depth[depth > 0]
-    if not len(read):
-        return depth.new_zeros(0, 3)
-    far = float(_near_end(read)) + _FARTHEST
-    apart = far / float(torch.minimum(K[0, 0], K[1, 1]))
-    step, split = max(1, int(pitch / apart)), 2 if apart > pitch else 1
-    depth, K = depth[::step, ::step], K.new_tensor([1 / step, 1 / step, 1.0])[:, None] * K
+    depth, K, far, split = _thinned(depth, K, pitch)
     if split > 1:
         depth = depth.repeat_interleave(split, 0).repeat_interleave(split, 1)
         K = K.new_tensor([float(split), float(split), 1.0])[:, None] * K
@@ -112,42 +108,91 @@ def surface_points(depth: Tensor, K: Tensor, pitch: float) -> Tensor:
     return points[(points[:, 2] > 0) & (points[:, 2] < far + 0.5 * EXTENT)]
 
 
+def _thinned(depth: Tensor, K: Tensor, pitch: float) -> tuple[Tensor, Tensor, float, int]:
+    """Every n-th reading of a depth map (H, W) with its camera, the distance of the far end, and into how many along each side to split."""
+    read = depth[depth > 0]
+    if not len(read):
+        return depth[:0], K, 0.0, 1
+    far = float(_near_end(read)) + _FARTHEST
+    apart = far / float(torch.minimum(K[0, 0], K[1, 1]))
+    step, split = max(1, int(pitch / apart)), 2 if apart > pitch else 1
+    return depth[::step, ::step], K.new_tensor([1 / step, 1 / step, 1.0])[:, None] * K, far, split
+
+
 def maps_of_points(points: Tensor, middles: Tensor, size: int, extent: float) -> Tensor:
     """What of the same points (P, 3) lies in each of the cubes about `middles` (C, 3): maps (C, size, size) as `cube_maps` gives them."""
     far = 0.5 * extent
     maps = points.new_full((len(middles), size * size), far)
-    for cells, middle in zip(maps, middles, strict=True):
-        local = points
-        for axis in (0, 1, 2):  # one after the other: few points are left for the second
-            local = local[(local[:, axis] - middle[axis]).abs() < far]
-        local = local - middle
-        column, row = ((local[:, :2] / extent + 0.5) * size).floor().clamp_(0, size - 1).long().unbind(1)
-        cells.scatter_reduce_(0, row * size + column, local[:, 2], "amin")
+    ordered = points.T.contiguous().index_select(1, points[:, 0].contiguous().argsort())
+    first = torch.searchsorted(ordered[0], middles[:, 0].contiguous() - far).tolist()
+    last = torch.searchsorted(ordered[0], middles[:, 0].contiguous() + far, right=True).tolist()
+    for cells, middle, begin, end in zip(maps, middles, first, last, strict=True):
+        some = ordered[:, begin:end]  # not far beside the middle: few, and at one place in memory
+        inside = (some[0] - middle[0]).abs() < far
+        for axis in (1, 2):
+            inside &= (some[axis] - middle[axis]).abs() < far
+        local = some.index_select(1, inside.nonzero()[:, 0]) - middle[:, None]
+        column, row = ((local[:2] / extent + 0.5) * size).floor_().clamp_(0, size - 1).long()
+        cells.scatter_reduce_(0, row * size + column, local[2], "amin")
     return _without_pinholes(maps.view(-1, size, size), far)
 
 
-def places_on(points: Tensor, most: int = 64) -> Tensor:
+def turned_maps(
+    depth: Tensor, K: Tensor, middles: Tensor, turns: Tensor, size: int, extent: float, pitch: float
+) -> Tensor:
+    """What of a depth map (H, W), 0 = no reading, lies in cubes about `middles` (C, 3), turned by `turns` (C, 3, 3): maps (C, size, size).
+
+    They are those of `maps_of_points` of turned `surface_points`, but for edges: readings are split only where cells would stay empty.
+    """
+    depth, K, end, split = _thinned(depth, K, pitch)
+    points = depth_to_points(depth[None], K[None]).flatten(0, 2)
+    read = points[(points[:, 2] > 0) & (points[:, 2] < end + 0.5 * EXTENT)].T.contiguous()  # (3, P)
+    far = 0.5 * extent
+    reach = far * turns.abs().sum(1)  # (C, 3) half the sides of the upright boxes that hold the cubes
+    beside = 0.25 / torch.stack([K[0, 0], K[1, 1]])  # of their depth lie split readings at the side
+    four = torch.cat([torch.tensor([[-1, -1, 1, 1], [-1, 1, -1, 1]]) * beside[:, None], beside.new_zeros(1, 4)])[
+        ..., None
+    ]
+    maps = points.new_full((len(middles), size * size), far)
+    for cells, middle, turn, half in zip(maps, middles, turns, reach, strict=True):
+        inside = (read[2] - middle[2]).abs() < half[2]
+        for axis in (0, 1):
+            inside &= (read[axis] - middle[axis]).abs() < half[axis]
+        near = read.index_select(1, inside.nonzero()[:, 0])
+        local = near - middle[:, None]
+        if split > 1 and float(middle[2] + half[2]) > _CLOSE_ENOUGH * pitch * float(torch.minimum(K[0, 0], K[1, 1])):
+            local = (local[:, None] + four * near[2]).flatten(1)
+        local = turn @ local
+        column, row = ((local[:2] / extent + 0.5) * size).floor_().clamp_(0, size - 1).long()
+        within = local.abs().amax(0) < far if local.numel() else local[0] < far
+        cells.scatter_reduce_(0, row * size + column, torch.where(within, local[2], far), "amin")
+    return _without_pinholes(maps.view(-1, size, size), far)
+
+
+def places_on(points: Tensor, most: int = 48) -> Tensor:
     """Points (C, 3) on what stands out among `points` (P, 3) in metres: where a hand may be.
 
-    Means of the points in cells of space that lie up to `_FARTHEST` behind what is nearest. Of more than `most` of them those with the
-    fewest neighbours at the side and in front, for hands are at ends of things, and the nearer ones.
+    Means of the points in cells of space that lie up to `_FARTHEST` behind what is nearest. Of more than `most` of them the thickest, and
+    the nearer ones: where a hand is, surface never lies in one plane, as walls, tables, trunks and thighs do within a cell.
     """
     if not len(points):
         return points
     points = points[points[:, 2] < _near_end(points[:, 2]) + _FARTHEST]
-    x, y, z = ((points / _CELL).round().long() + 512).clamp_(1, 1022).unbind(1)
+    step = len(points) // _ENOUGH + 1
+    points = points[::step]
+    middles = (points / _CELL).round()
+    x, y, z = (middles.long() + 512).clamp_(1, 1022).unbind(1)
     # One number a cell sorts faster than three.
-    cells, which, counts = ((x * 1024 + y) * 1024 + z).unique(return_inverse=True, return_counts=True)
-    means = points.new_zeros(len(cells), 3).index_add_(0, which, points) / counts[:, None]
-    around = points.new_zeros(len(cells))
-    for across in (-1, 0, 1):
-        for down in (-1, 0, 1):
-            for towards in (0, 1):
-                if (across, down, towards) != (0, 0, 0):
-                    around += torch.isin(cells + (across * 1024 + down) * 1024 - towards, cells)
-    enough = counts >= _LEAST_POINTS
-    order = (around + _NEARER * means[:, 2])[enough].argsort()
-    return means[enough][order[:most]]
+    _, which, counts = ((x * 1024 + y) * 1024 + z).unique(return_inverse=True, return_counts=True)
+    beside = points - _CELL * middles  # or squares would lose what tells planes from what is nearly plane
+    first, second = torch.tensor([0, 1, 2, 0, 0, 1]), torch.tensor([0, 1, 2, 1, 2, 2])
+    values = torch.cat([points, beside, beside[:, first] * beside[:, second]], 1)
+    enough = counts * step >= _LEAST_POINTS
+    means = values.new_zeros(len(counts), 12).index_add_(0, which, values)[enough] / counts[enough, None]
+    spread = means[:, 6:] - means[:, 3 + first] * means[:, 3 + second]
+    thickness = torch.linalg.eigvalsh(spread[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])[:, 0].clamp_min(0.0).sqrt()
+    order = (thickness - _NEARER * means[:, 2]).argsort(descending=True)
+    return means[order[:most], :3]
 
 
 def _near_end(distances: Tensor) -> Tensor:

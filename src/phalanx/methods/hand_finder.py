@@ -11,7 +11,7 @@ It is of no paper. It is trained on synthetic depth alone (`train.hand_finder`);
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from phalanx.core.errors import InputError
 from phalanx.core.records import map_fields
-from phalanx.geometry.cubes import maps_of_points, surface_points
+from phalanx.geometry.cubes import maps_of_points, surface_points, turned_maps
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import JOINT_NAMES
 from phalanx.losses.averages import weighted_mean
@@ -48,7 +48,11 @@ class HandFinderConfig:
     size: int = 64
     """Side of the maps, cells."""
     width: int = 32
-    """Channels at a quarter of that, of what sees the smaller cube; what sees the larger one has half of them."""
+    """Channels at a quarter of that, of what sees the smaller cube."""
+    context: int = 16
+    """The same of what sees the larger one."""
+    hidden: int = 128
+    """Width of the layer that joins the two."""
     joints: float = 8.0
     """Weight of the joints' error, in sides of the smaller cube, beside the classification."""
 
@@ -82,12 +86,12 @@ class HandFinder(Method):
     def __init__(self, config: HandFinderConfig | None = None) -> None:
         super().__init__()
         self.config = config or HandFinderConfig()
-        widths = (self.config.width, self.config.width // 2)
+        widths = (self.config.width, self.config.context)
         self.towers = nn.ModuleList(_tower(width) for width in widths)
         self.head = nn.Sequential(
-            nn.Linear(4 * sum(widths) * (self.config.size // 16) ** 2, 128),
+            nn.Linear(4 * sum(widths) * (self.config.size // 16) ** 2, self.config.hidden),
             nn.ReLU(inplace=True),
-            nn.Linear(128, 3 + 3 * JOINTS),
+            nn.Linear(self.config.hidden, 3 + 3 * JOINTS),
         )
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,6 +101,14 @@ class HandFinder(Method):
         ]
         answer = self.head(torch.cat(seen, 1)).float()
         return answer[:, :3], EXTENTS[0] * answer[:, 3:].unflatten(1, (JOINTS, 3))
+
+    def start_from(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the weights of an equal network, or of one that is narrower where it sees the larger cube or joins the two.
+
+        What is added begins as it would in a fresh network, and what was there does not heed it, so that the answers stay the same.
+        Raises InputError if `state` has weights that this network has no place for.
+        """
+        super().start_from({name: _widened(value, self.state_dict().get(name)) for name, value in state.items()})
 
     def losses(self, batch: Cubes) -> dict[str, Tensor]:
         """Cross-entropy of what is in the cubes, and the error of the joints of hands, in sides of the smaller cube."""
@@ -110,6 +122,18 @@ class HandFinder(Method):
             "kind": weighted_mean(surprise, clear),
             "joints": self.config.joints * weighted_mean(off.sum(2).mean(1), hand),
         }
+
+
+def _widened(value: Tensor, fresh: Tensor | None) -> Tensor:
+    """Weights in the first rows and columns of larger ones, whose other columns do not reach those rows; as they are if they do not fit."""
+    if fresh is None or fresh.ndim != value.ndim or any(a < b for a, b in zip(fresh.shape, value.shape, strict=True)):
+        return value
+    if fresh.shape == value.shape:
+        return value
+    wide = fresh.clone()
+    wide[: len(value)] = 0.0
+    wide[tuple(slice(side) for side in value.shape)] = value.to(wide.dtype)
+    return wide
 
 
 def _tower(width: int) -> nn.Sequential:
@@ -156,4 +180,16 @@ def maps_about(points: Sequence[Tensor], places: Tensor, size: int) -> Tensor:
     """What the network sees of `surfaces` about each of `places` (C, 3): maps (C, 2, size, size)."""
     return torch.stack(
         [maps_of_points(of, places, size, extent) for of, extent in zip(points, EXTENTS, strict=True)], 1
+    )
+
+
+def turned_maps_about(
+    depth: Tensor, K: Tensor, places: Tensor, turns: Tensor, size: int, coarseness: float = 1.0
+) -> Tensor:
+    """What the network sees of a depth frame (H, W) about `places` (C, 3), what is there turned by `turns` (C, 3, 3).
+
+    Maps (C, 2, size, size), with `coarseness` as `surfaces` has it.
+    """
+    return torch.stack(
+        [turned_maps(depth, K, places, turns, size, extent, coarseness * extent / size) for extent in EXTENTS], 1
     )

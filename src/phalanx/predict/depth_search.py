@@ -14,17 +14,19 @@ from torch import Tensor
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.geometry.cubes import EXTENT, nearest_hand, places_on
+from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.hand.prediction import SIDES, Side
 from phalanx.hand.spheres import RADII
-from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, HandFinderConfig, maps_about, surfaces
+from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, HandFinderConfig, maps_about, surfaces, turned_maps_about
 from phalanx.methods.sphere_fitting import SphereFittingConfig
 from phalanx.render.spheres import sphere_depth
 
 _NEAR = 0.01  # metres: drawn and read depth that agree
 _COARSE = 2.0  # times farther apart lie the points that are looked at first
 _MIRRORED = 12  # of them, the likeliest, are looked at in the mirror, too
-_AGAIN = 4  # places looked at a second time, moved to where the hand's middle is expected
-_AS_SURE = 0.9  # share of the best score from which the nearer of two hands is taken
+_AGAIN = 6  # places looked at a second and a third time, moved to where the hand's middle is expected
+_TURNS = (0.0, 0.25, -0.25)  # radians about the camera's axis by which what is there is turned in the third look
+_AS_SURE = 0.97  # share of the best score from which the nearer of two hands is taken
 _CUT = 0.05  # of its score keeps a hand that lies wholly beyond the frame's border
 _CLOSEST, _FARTHEST = 0.1, 3.0  # metres: hands beyond are not to be made out
 _FULL = 0.15  # share of a cube's cells,
@@ -123,8 +125,9 @@ def candidates(
 ) -> Candidates:
     """Where in a depth frame hands may be.
 
-    A look at coarse points about every place that stands out, then one at finer points where the likeliest hands are expected; of
-    likely places the mirror images, too, so that a frame and its mirror image are judged alike.
+    A look at coarse points about every place that stands out, then two at finer points where the likeliest hands are expected, in the
+    last of them turned a little, too, for what a single look says of the side is not steady. Of likely places the mirror images are
+    looked at, too, so that a frame and its mirror image are judged alike.
 
     Args:
         finder: on `device`.
@@ -144,7 +147,7 @@ def candidates(
         raise InputError("depth: nothing is read where the hand should be")
     if not _CLOSEST < distance < _FARTHEST:
         raise InputError(f"depth: {_too_far(distance)}")
-    coarse, fine = (surfaces(depth, K, size, factor) for factor in (_COARSE, 1.0))
+    coarse = surfaces(depth, K, size, _COARSE)
     on = coarse[0] if seen is depth else surfaces(seen, K, size, _COARSE)[0]
     columns = _columns(side)
 
@@ -156,6 +159,14 @@ def candidates(
         shares, joints = looked_at(maps.flip(-1))
         return shares[:, [NOTHING, LEFT, RIGHT]], joints * joints.new_tensor([-1.0, 1.0, 1.0])
 
+    def looked_at_again(places: Tensor, angles: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Shares (L, C, 3) and joints (L, C, 21, 3) that looks see, each turned by an angle and as it is or in the mirror."""
+        turns = rotvec_to_rotmat(torch.tensor([[0.0, 0.0, angle] for angle in angles]))
+        maps = turned_maps_about(depth, K, places.repeat(len(angles), 1), turns.repeat_interleave(len(places), 0), size)
+        shares, joints = (torch.cat(both) for both in zip(looked_at(maps), mirrored(maps), strict=True))
+        joints = joints.unflatten(0, (2, len(angles), len(places))) @ turns[:, None]
+        return shares.unflatten(0, (-1, len(places))), places[:, None] + joints.flatten(0, 1)
+
     places = torch.cat([nearest, places_on(on)])
     maps = maps_about(coarse, places, size)
     shares, joints = looked_at(maps)
@@ -163,10 +174,9 @@ def candidates(
     shares = shares[chosen] + mirrored(maps[chosen])[0]
     likeliest = shares[:, columns].sum(1).topk(min(_AGAIN, len(chosen))).indices
     places = (places + joints.mean(1))[chosen[likeliest]]
-    maps = maps_about(fine, places, size)
-    looks = zip(looked_at(maps), mirrored(maps), strict=True)
-    shares, joints = (0.5 * (look + in_mirror) for look, in_mirror in looks)
-    joints = places[:, None] + joints
+    shares, joints = looked_at_again(places, _TURNS[:1])
+    more, joints = looked_at_again(joints.mean((0, 2)), _TURNS)
+    shares, joints = torch.cat([shares, more]).mean(0), joints.mean(0)
     return Candidates(joints, shares, _inside(joints, K, depth))
 
 

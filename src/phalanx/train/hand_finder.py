@@ -1,14 +1,14 @@
 """Training `methods.hand_finder` on synthetic depth frames of arms, people, held things and hands alone.
 
-Of each frame eight cubes are kept: three about its right hand and two about the other (where they are seen), moved a little or by up
-to 12 cm, as the second and the first look of a search have it, and the rest about places where a hand would be looked for
-(`geometry.cubes.places_on`). What is in a cube is turned at random, and mirrored half of the time, which makes left hands of right ones.
+Cubes are kept about a frame's hands (where they are seen), moved a little or by up to 12 cm, as the second and the first look of a search
+have it, and about places where a hand would be looked for (`geometry.cubes.places_on`). What is in a cube is turned at random, and mirrored
+half of the time, which makes left hands of right ones.
 Some frames are made several times too near or too far, as readings in another unit are: what they show is no hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
@@ -22,7 +22,7 @@ from phalanx.core.parallel import ordered
 from phalanx.core.seeding import generator
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
-from phalanx.geometry.cubes import places_on
+from phalanx.geometry.cubes import places_on, surface_points
 from phalanx.geometry.rotations import rotvec_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.methods.hand_finder import (
@@ -35,9 +35,8 @@ from phalanx.methods.hand_finder import (
     Cubes,
     HandFinder,
     HandFinderConfig,
-    maps_about,
     save_weights,
-    surfaces,
+    turned_maps_about,
 )
 from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train.card import synthesis
@@ -47,10 +46,11 @@ from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
 
 CUBES = 8
-"""Kept of each frame."""
+"""Kept of each frame; of a frame and its mirror image twice as many, all of the first."""
+_ABOUT = (3, 5)  # of them about each hand that is seen, in frames that show one and in those that show two
+COARSE = 2.0  # times farther apart than at the end lie the points that a search looks at first
 SPREADS = (0.015, 0.06)  # metres by which cubes about hands are moved, standard deviation of each coordinate
 TURNS = (0.12, 0.12, 0.3)  # radians, standard deviations of turns about the camera's axes
-_CORNER = 0.87  # of a cube's side: from its middle to its corners
 _CLOSE, _APART = 0.12, 0.18  # metres: so near to a hand's middle a cube shows it, so far from all hands it shows none
 _SEEN = 0.5  # share of the joints within the frame from which a hand is seen
 _APART_SEEDS = 1_000  # between the streams of two scenes
@@ -71,9 +71,11 @@ class HandFinderTraining:
     )
     """Budget, schedule, optimiser; pictures are cubes here."""
     synth: SynthConfig = field(
-        default_factory=lambda: SynthConfig(size=256, chunk=16, tiles=1, skins=1, depth_sensor="domain", effects=0.0)
+        default_factory=lambda: SynthConfig(
+            size=256, chunk=16, tiles=1, skins=1, depth_sensor="domain", effects=0.0, colour=False
+        )
     )
-    """The frames; colour is not looked at, and the scene is each of `scenes`."""
+    """The frames; the scene is each of `scenes`."""
     scenes: dict[str, int] = field(
         default_factory=lambda: {"arms": 96, "people": 96, "egocentric": 24, "holding": 16, "hands": 24}
     )
@@ -84,10 +86,10 @@ class HandFinderTraining:
     """Of the streams of frames."""
     workers: int = 1
     """Processes that generate, for each scene."""
-    buffer: int = 512
-    """Frames of each scene generated at a time."""
+    buffer: int = 4096
+    """Frames generated at a time, of each scene as large a share as of the cubes."""
     start_from: Path | None = None
-    """Weights (or the checkpoint) of a network of the same size to begin with; none: none."""
+    """Weights (or the checkpoint) of a network of the same size, or a narrower one, to begin with; none: none."""
     held_out: int = 96
     """Frames of arms and of people to evaluate on."""
 
@@ -116,16 +118,21 @@ def cut(sample: Sample, size: int) -> dict[str, Tensor]:
     both, seen = both_hands(sample)
     random = generator(*sample.ids[0].tolist(), 11)
     parts: dict[str, list[Tensor]] = {"maps": [], "kind": [], "joints": []}
-    for depth, K, hands, visible in zip(sample.sensed_depth, sample.K, both, seen, strict=True):
+    step = 1 if sample.hand_masks is None else 2  # every second frame is the mirror image of the one before
+    for depth, K, hands, visible in zip(
+        *(of[::step] for of in (sample.sensed_depth, sample.K, both, seen)), strict=True
+    ):
         scale = wrong_size(random) if random.random() < _WRONG else 1.0
-        hands = scale * hands
-        points = surfaces(scale * depth, K, size, random.choice((1.0, 2.0)))  # a search looks at coarse points first
-        places = _places(points[0], hands.mean(1), visible, random)
+        hands, depth = scale * hands, scale * depth
+        places = _places(
+            surface_points(depth, K, COARSE * EXTENTS[0] / size), hands.mean(1), visible, step * CUBES, random
+        )
         kinds, joints = labels(places, hands, visible)
         if scale != 1:
             kinds[kinds > NOTHING] = NOTHING
         turns = rotvec_to_rotmat(torch.from_numpy(random.normal(0, TURNS, (len(places), 3))).to(places))
-        parts["maps"] += [turned_map(points, *about, size).half() for about in zip(places, turns, strict=True)]
+        coarseness = random.choice((1.0, COARSE))
+        parts["maps"].append(turned_maps_about(depth, K, places, turns, size, coarseness).half())
         parts["kind"].append(kinds)
         parts["joints"].append(joints @ turns.mT)
     return {name: torch.cat(values) for name, values in parts.items()}
@@ -137,22 +144,17 @@ def wrong_size(random: np.random.Generator) -> float:
     return factor if random.random() < 0.5 else 1 / factor
 
 
-def turned_map(points: Sequence[Tensor], place: Tensor, turn: Tensor, size: int) -> Tensor:
-    """Maps (1, 2, size, size) about a place (3,), what is there turned by `turn` (3, 3)."""
-    near = [
-        of[((of - place).abs() < _CORNER * extent).all(1)] - place for of, extent in zip(points, EXTENTS, strict=True)
+def _places(points: Tensor, middles: Tensor, visible: Tensor, count: int, random: np.random.Generator) -> Tensor:
+    """Middles `(count, 3)` of the cubes of a frame; `middles` (2, 3) are its hands'."""
+    about = [
+        middle + torch.from_numpy(random.normal(0, random.choice(SPREADS), 3)).to(middle)
+        for middle, shown in zip(middles, visible, strict=True)
+        for _ in range(_ABOUT[count > CUBES] * int(shown))
     ]
-    return maps_about([of @ turn.mT for of in near], torch.zeros_like(place)[None], size)
-
-
-def _places(points: Tensor, middles: Tensor, visible: Tensor, random: np.random.Generator) -> Tensor:
-    """Middles `(CUBES, 3)` of the cubes of a frame; `middles` (2, 3) are its hands'."""
-    wanted = [middles[0]] * 3 * int(visible[0]) + [middles[1]] * 2 * int(visible[1])
-    about = [middle + torch.from_numpy(random.normal(0, random.choice(SPREADS), 3)).to(middle) for middle in wanted]
     others = places_on(points)
     if not len(others):
         others = points.new_tensor([[0.0, 0.0, 0.6]])
-    picked = others[torch.from_numpy(random.integers(0, len(others), CUBES - len(about)))]
+    picked = others[torch.from_numpy(random.integers(0, len(others), count - len(about)))]
     moved = picked + torch.from_numpy(random.normal(0, 0.02, picked.shape)).to(picked)
     return torch.cat([*(place[None] for place in about), moved])
 
@@ -204,7 +206,10 @@ def synthetic_feed(config: HandFinderTraining) -> _Joined:
         def open_stream(start: int) -> Iterator[dict[str, np.ndarray]]:
             return ordered(partial(_cut_chunk, synth, seed, config.model.size), config.workers, start)
 
-        return BufferFeed(open_stream, max(1, config.buffer // synth.pictures), config.seed, _as_tensors, finish)
+        share = config.scenes[scene] / sum(config.scenes.values())
+        return BufferFeed(
+            open_stream, max(1, round(share * config.buffer / synth.pictures)), config.seed, _as_tensors, finish
+        )
 
     return _Joined(
         MixedFeed({scene: of_scene(number, scene) for number, scene in enumerate(config.scenes)}, config.scenes)
