@@ -1,5 +1,7 @@
 """Users' own things: what can be used is, and what cannot is named in one sentence."""
 
+import json
+
 import numpy as np
 import pytest
 import trimesh
@@ -63,6 +65,40 @@ def test_a_broken_texture_leaves_a_thing_in_one_colour(tmp_path, capsys):
     (tmp_path / "crate.png").write_bytes(whole[: len(whole) // 2])  # the head is right, pixels are missing
     assert {len(patch) for patch in read_model(path).patches} == {1}
     assert "crate.obj: its texture is damaged" in capsys.readouterr().err
+
+
+def test_files_that_a_model_asks_for_and_that_are_missing_are_named(tmp_path, capsys):
+    shape = "v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nv 0 0 0.1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+    (tmp_path / "crate.obj").write_text("mtllib paints.mtl\nusemtl wood\n" + shape)
+    assert {len(patch) for patch in read_model(tmp_path / "crate.obj").patches} == {1}
+    assert capsys.readouterr().err.count("crate.obj: paints.mtl is not beside it") == 1
+    box = trimesh.creation.box((0.1, 0.06, 0.05))
+    box.visual = trimesh.visual.TextureVisuals(uv=box.vertices[:, :2], image=Image.new("RGB", (8, 8)))
+    whole = box.export(file_type="glb")
+    end = 20 + int.from_bytes(whole[12:16], "little")
+    document = json.loads(whole[20:end])
+    document["images"] = [{"uri": "red%20paint.png"}]
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    length = (20 + len(text) + len(whole) - end).to_bytes(4, "little")
+    (tmp_path / "box.glb").write_bytes(
+        whole[:8] + length + len(text).to_bytes(4, "little") + whole[16:20] + text + whole[end:]
+    )
+    assert {len(patch) for patch in read_model(tmp_path / "box.glb").patches} == {1}
+    assert capsys.readouterr().err.count("box.glb: red paint.png is not beside it") == 1
+
+
+def test_a_flat_model_is_held_like_a_box(tmp_path):
+    (tmp_path / "card.obj").write_text("v 0 0 0\nv 0.1 0 0\nv 0 0.06 0\nv 0.1 0.06 0\nf 1 2 3\nf 2 4 3\n")
+    assert read_model(tmp_path / "card.obj").kind.tolist() == [BOX]
+
+
+def test_of_too_many_models_it_is_said_how_many_are_used(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("phalanx.synth.things.folder.MOST", 2)
+    for number in range(3):
+        cube(tmp_path / f"{number}.ply", (0.1, 0.06, 0.05))
+    assert list(read_folder(tmp_path)) == ["0.ply", "2.ply"]
+    assert "has 3 models, of which 2 are used" in capsys.readouterr().err
 
 
 def test_a_model_of_many_triangles_becomes_coarser_and_a_million_are_too_many(tmp_path, monkeypatch):

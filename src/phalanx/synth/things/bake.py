@@ -241,7 +241,7 @@ def solids_of(
 def outside(kind: int, half: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Metres (N,) by which points (N, 3) in a solid's own axes stand out of it, at most; negative inside."""
     if kind == ELLIPSOID:
-        return (np.linalg.norm(own / half, axis=1) - 1.0) * half.min()
+        return (np.linalg.norm(own / np.maximum(half, 1e-9), axis=1) - 1.0) * half.min()
     if kind == BOX:
         return (np.abs(own) - half).max(1)
     across = np.linalg.norm(own[:, :2], axis=1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -38,6 +40,7 @@ _UNITS = (("metres", 1.0, 0.008, 3.0), ("centimetres", 0.01, 3.0, 300.0), ("mill
 _STL_UNITS = (("metres", 1.0, 0.008, 1.0), ("millimetres", 0.001, 1.0, 3000.0))
 """The same of STL, which machines that make things write in millimetres."""
 _FITS = 0.003  # metres: hands take things that are as near as this to a box, a cylinder or a ball
+_THINNEST = 0.0003  # metres: half of the thickness that a sheet has
 _HELD = 0.3  # metres: nobody holds things larger than this
 
 
@@ -53,14 +56,17 @@ def model_files(folder: Path) -> list[Path]:
 def read_folder(folder: Path) -> dict[str, Model]:
     """The things of a folder by the names of their files; of those that cannot be used, and of units that were guessed, a note.
 
-    Of more than `MOST` models every so manieth is used.
+    Of more than `MOST` models every so manieth is used, and a note says so.
 
     Raises:
         InputError: there is no such folder, or nothing in it can be used.
     """
     files = model_files(folder)
     models = {}
-    for path in files[:: -(-len(files) // MOST)]:
+    used = files[:: -(-len(files) // MOST)]
+    if len(used) < len(files):
+        note(f"{folder}: has {len(files)} models, of which {len(used)} are used, spread evenly; at most {MOST} are")
+    for path in used:
         try:
             models[path.relative_to(folder).as_posix()] = read_model(path)
         except InputError as error:
@@ -137,6 +143,7 @@ def _read_parts(path: Path) -> list[Part]:
             number = sum(len(mesh.faces) for mesh in meshes)
             if number > _MOST_FACES - 1:
                 raise InputError(f"{path}: has {number} triangles, a million or more")
+            _note_missing(path)
             parts = [_part(path, mesh) for mesh in meshes]
     except InputError:
         raise
@@ -182,6 +189,30 @@ def _mend_textures(path: Path, mesh: Any) -> None:
             setattr(material, name, Image.new("RGB", (1, 1), (150, 150, 150)))
 
 
+def _note_missing(path: Path) -> None:
+    """Name files beside a model that it asks for and that are not there: materials of OBJ, pictures of GLB."""
+    if path.suffix.lower() == ".obj":
+        lines = path.read_text(encoding="utf-8", errors="ignore").splitlines()
+        wanted = [
+            line.split(None, 1)[1].strip()
+            for line in lines
+            if line.lower().startswith("mtllib ") and len(line.split()) > 1
+        ]
+    elif path.suffix.lower() == ".glb":
+        data = path.read_bytes()
+        images = json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")]).get("images", [])
+        wanted = [
+            unquote(str(image["uri"]))
+            for image in images
+            if "uri" in image and not str(image["uri"]).startswith("data:")
+        ]
+    else:
+        return
+    missing = sorted({name for name in wanted if not (path.parent / name).is_file()})
+    if missing:
+        note(f"{path}: {', '.join(missing)} is not beside it; what needs that is painted in one colour")
+
+
 def _names_texture(path: Path) -> bool:
     """Whether a material beside an OBJ names a texture."""
     beside = path.parent.glob("*.mtl") if path.suffix.lower() == ".obj" else ()
@@ -207,4 +238,7 @@ def _solids(vertices: np.ndarray, faces: np.ndarray) -> SolidArrays | None:
         away = np.percentile(np.abs(outside(kind, half, (points - centre) @ turn)), 95)
         if away < _FITS and (best is None or away < best[0]):
             best = (away, solids)
-    return None if best is None else best[1]
+    if best is None:
+        return None
+    kinds, halves, turns, centres = best[1]
+    return kinds, halves.clip(_THINNEST), turns, centres
