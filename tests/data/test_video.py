@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.data.video import frames_per_second, read_frames, timed_frames, write_video
+from phalanx.data.video import frames_per_second, frames_stated, read_frames, timed_frames, write_video
 
 
 def write(path, frames, rate=12.0):
@@ -156,3 +156,63 @@ def test_without_times_frames_come_at_the_rate(tmp_path, monkeypatch, stated):
     monkeypatch.setattr(cv2, "VideoCapture", Timeless)
     times = [time for time, _ in timed_frames(tmp_path / "a.mp4")]
     np.testing.assert_allclose(times, np.arange(4) / 20, atol=1e-9)
+
+
+def write_mjpeg(path, *frames, rate=10.0):
+    """An AVI of JPEG frames that OpenCV writes: cut anywhere, what came before can be read."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), rate, frames[0].shape[1::-1])
+    assert writer.isOpened()
+    for frame in frames:
+        writer.write(frame[..., ::-1])
+    writer.release()
+
+
+def test_a_video_that_ends_in_the_middle_is_read_up_to_there(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), dtype=np.uint8)
+    write_mjpeg(tmp_path / "a.avi", *noise)
+    said = []
+    assert len(list(timed_frames(tmp_path / "a.avi", said.append))) == 20 and said == []
+    assert frames_stated(tmp_path / "a.avi") == 20
+    content = (tmp_path / "a.avi").read_bytes()
+    (tmp_path / "b.avi").write_bytes(content[: len(content) // 2])
+    read = list(timed_frames(tmp_path / "b.avi", said.append))
+    assert 5 <= len(read) <= 12
+    assert said == [f"{tmp_path / 'b.avi'}: the video ends in the middle: {len(read)} of 20 frames can be read"]
+    assert len(list(timed_frames(tmp_path / "b.avi"))) == len(read)
+
+
+def test_frames_of_changing_size(tmp_path, monkeypatch):
+    """Pictures one after the other, as some cameras send them. OpenCV 5 scales later ones to the first; where one comes as it is, the
+    video ends."""
+    import cv2
+
+    content = b""
+    for side in (64, 64, 64, 32, 32):
+        content += cv2.imencode(".jpg", np.full((48, side, 3), 90, np.uint8))[1].tobytes()
+    path = tmp_path / "a.mjpeg"
+    path.write_bytes(content)
+    said = []
+    shapes = {frame.shape for _, frame in timed_frames(path, said.append)}
+    assert shapes == {(48, 64, 3)} and len(said) <= 1
+
+    class Changing:
+        def __init__(self, *args):
+            self.capture, self.count = capture(*args), 0
+
+        def read(self):
+            ok, frame = self.capture.read()
+            self.count += 1
+            return ok, frame if self.count <= 3 or frame is None else frame[:, :32]
+
+        def __getattr__(self, name):
+            return getattr(self.capture, name)
+
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Changing)
+    said.clear()
+    assert [frame.shape for _, frame in timed_frames(path, said.append)] == [(48, 64, 3)] * 3
+    assert said == [f"{path}: frame 3 has 32x48 pixels, those before it 64x48; the video is read up to there"]
+    with pytest.raises(InputError, match="frame 3 has 32x48"):
+        list(timed_frames(path))

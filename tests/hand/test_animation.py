@@ -1,6 +1,7 @@
 """Animated GLB files, read back by a reader of their own."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,14 +52,14 @@ class Player:
         for channel in animation["channels"]:
             sampler = animation["samplers"][channel["sampler"]]
             times, values = self.values(sampler["input"])[:, 0], self.values(sampler["output"])
-            time = float(np.clip(time, times[0], times[-1]))
+            at = float(np.clip(time, times[0], times[-1]))
             if channel["target"]["path"] == "weights":
                 values = values.reshape(len(times), -1)
             if channel["target"]["path"] == "rotation":
                 turns = Rotation.from_quat(values)
-                value = values[0] if len(times) == 1 else Slerp(times, turns)(time).as_quat()
+                value = values[0] if len(times) == 1 else Slerp(times, turns)(at).as_quat()
             else:
-                value = np.array([np.interp(time, times, column) for column in values.T])
+                value = np.array([np.interp(at, times, column) for column in values.T])
             nodes[channel["target"]["node"]][channel["target"]["path"]] = value
         return nodes
 
@@ -80,10 +81,11 @@ class Player:
             walk(root, np.eye(4))
         return world
 
-    def joints(self, time: float) -> np.ndarray:
+    def joints(self, time: float, hand: int = 0) -> np.ndarray:
+        first = self.document["scenes"][0]["nodes"][hand]
         names = [node["name"] for node in self.document["nodes"]]
         world = self.places(time)
-        return np.stack([world[names.index(name)][:3, 3] for name in JOINT_NAMES])
+        return np.stack([world[names.index(name, first)][:3, 3] for name in JOINT_NAMES])
 
     def vertices(self, time: float) -> np.ndarray:
         skin = self.document["skins"][0]
@@ -141,3 +143,20 @@ def test_one_frame_is_an_animation_too(recorded, tmp_path):
     take = recorded("right", frames=1)
     save_animation(tmp_path / "a.glb", take)
     np.testing.assert_allclose(Player(tmp_path / "a.glb").joints(0), take.joints[0] * Y_UP, atol=1e-5)
+
+
+def test_hands_that_were_seen_together_share_a_clock(recorded, tmp_path):
+    """The left one comes in two frames later, and stands still until then."""
+    right, left = recorded("right"), recorded("left", vary=0.5)
+    left = replace(left, times=left.times + 2 / 15)
+    save_animation(tmp_path / "a.glb", [right, left], names=["first", "second"])
+    player = Player(tmp_path / "a.glb")
+    roots = player.document["scenes"][0]["nodes"]
+    assert [player.document["nodes"][root]["name"] for root in roots] == ["first", "second"]
+    for hand, take in enumerate((right, left)):
+        for place in range(len(take)):
+            found = player.joints(take.times[place] - right.times[0], hand)
+            np.testing.assert_allclose(found, take.joints[place] * Y_UP, atol=1e-5)
+    np.testing.assert_allclose(player.joints(0, 1), left.joints[0] * Y_UP, atol=1e-5)
+    scene = trimesh.load(tmp_path / "a.glb", process=False)
+    assert len(scene.geometry) == 2

@@ -1,5 +1,6 @@
 import csv
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import trimesh
 from phalanx.core.errors import InputError
 from phalanx.hand.anatomy import ANGLE_NAMES
 from phalanx.hand.model import HandModel
-from phalanx.hand.recording import posed_surfaces, save_angles, save_recording
+from phalanx.hand.recording import posed_surfaces, save_angles, save_recording, write_hands
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -43,6 +44,25 @@ def test_tables_have_times_and_angles(recorded, tmp_path):
     assert float(rows[1]["time"]) == pytest.approx(3 + 1 / 15, abs=1e-5)
     assert float(rows[3]["ring_pip_flexion"]) == pytest.approx(np.degrees(0.9), abs=2e-3)
     assert list(rows[0]) == ["frame", "time", *ANGLE_NAMES]
+
+
+def test_a_table_of_hands_has_a_row_for_each_hand_and_frame(tmp_path):
+    angles = {name: float(k) for k, name in enumerate(ANGLE_NAMES)}
+    joints = np.arange(63.0).reshape(21, 3) / 100
+    hand = SimpleNamespace(time=0.25, id=3, side="left", score=0.5, angles_degrees=angles, joints=joints)
+    with write_hands(tmp_path / "a.csv") as append:
+        append(7, hand)
+        append(8, replace_in(hand, time=None, id=None))
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["frame"] for row in rows] == ["7", "8"] and [row["id"] for row in rows] == ["3", ""]
+    assert (rows[0]["time"], rows[0]["side"], rows[0]["score"]) == ("0.250000", "left", "0.5000")
+    assert float(rows[0][ANGLE_NAMES[5]]) == 5.0 and float(rows[0]["little_tip_z"]) == pytest.approx(0.62)
+    assert list(rows[0])[-63:-60] == ["wrist_x", "wrist_y", "wrist_z"] and len(rows[0]) == 5 + 23 + 63
+
+
+def replace_in(hand, **changes):
+    return SimpleNamespace(**{**vars(hand), **changes})
 
 
 @pytest.mark.parametrize(

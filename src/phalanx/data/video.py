@@ -36,36 +36,73 @@ def read_frames(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
         yield frame
 
 
-def timed_frames(path: str | os.PathLike[str]) -> Iterator[tuple[float, np.ndarray]]:
+def timed_frames(
+    path: str | os.PathLike[str], notice: Callable[[str], object] | None = None
+) -> Iterator[tuple[float, np.ndarray]]:
     """Yield the frames of a video one by one, upright, as (H, W, 3) uint8 RGB, each with its time in seconds from the beginning.
 
     Times are those that the file states, as far as they go up from frame to frame; else a frame comes one period of the frame rate
     after the one before it.
 
+    Args:
+        path: of the video.
+        notice: called with one sentence, beginning with the path, where frames are missing at the end of the file, and where they
+            change their size, before which the video ends then.
+
     Raises:
-        InputError: the file is missing, a URL, empty, no video, or holds no frame that can be decoded. One sentence, beginning
-            with the path.
+        InputError: the file is missing, a URL, empty, no video, or holds no frame that can be decoded; or, without `notice`, its frames
+            change their size. One sentence, beginning with the path.
     """
     import cv2
 
     check_local(path)
     path = Path(path)
     before: float | None = None
+    size: tuple[int, int] | None = None
+    count = 0
     with _opened(path) as capture:
-        period = 1 / _rate(capture)
+        period, stated = 1 / _rate(capture), frame_count(capture)
         while True:
             ok, frame = capture.read()  # (H, W, 3) BGR
             if not ok:
                 break
+            height, width = frame.shape[:2]
+            if size not in (None, (width, height)):
+                assert size is not None
+                sentence = f"{path}: frame {count} has {width}x{height} pixels, those before it {size[0]}x{size[1]}"
+                if notice is None:
+                    raise InputError(sentence)
+                notice(f"{sentence}; the video is read up to there")
+                return
             time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
             if before is None:
                 time = time if np.isfinite(time) and time > 0 else 0.0
             elif not (np.isfinite(time) and time > before):
                 time = before + period
-            before = time
+            before, size, count = time, (width, height), count + 1
             yield float(time), cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
     if before is None:
         raise InputError(f"{path}: the video has no frame that can be decoded")
+    if notice is not None and stated is not None and count < FEWEST * stated - 2:
+        notice(f"{path}: the video ends in the middle: {count} of {stated} frames can be read")
+
+
+FEWEST = 0.97
+"""Share of the frames that a file states below which it is not whole: some containers state a guess."""
+
+
+def frame_count(capture: Any) -> int | None:
+    """How many frames the head of an opened video states, or None."""
+    import cv2
+
+    count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    return round(count) if np.isfinite(count) and 0 < count < 1e8 else None
+
+
+def frames_stated(path: str | os.PathLike[str]) -> int | None:
+    """How many frames the head of a video states, or None. Raises InputError as `read_frames`."""
+    with _opened(Path(path)) as capture:
+        return frame_count(capture)
 
 
 @contextlib.contextmanager

@@ -1,14 +1,15 @@
-"""A recording of a hand as an animated GLB (glTF 2.0): the mesh of its mean shape, a skeleton that it hangs on, and its motion.
+"""Recordings of hands as an animated GLB (glTF 2.0): of each the mesh of its mean shape, a skeleton that it hangs on, and its motion.
 
 One node for each joint, named as in `skeleton.JOINT_NAMES`, and `forearm`; vertices hang on at most four of them. Each joint's
 rotation is animated, and the wrist's place. Where the shape differs between frames, so do the places of the others, so that all joints
 are where they were found. How the rest surface changes with the pose (`HandModel.pose_basis`) is in up to `MORPHS` morph targets.
-The root node turns the camera's axes (y down) to those of glTF (y up).
+The root node of each hand turns the camera's axes (y down) to those of glTF (y up).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -28,59 +29,107 @@ MORPHS = 8
 """Morph targets at most: as many as every player can draw. Where fewer leave less than 0.1 mm, there are fewer."""
 
 
-def save_animation(path: str | os.PathLike[str], recording: HandRecording, model: HandModel | None = None) -> None:
-    """Write a recording to a GLB file, whole or not at all. `model` is the hand that was posed; None: the open hand."""
+def save_animation(
+    path: str | os.PathLike[str],
+    recordings: HandRecording | Sequence[HandRecording],
+    model: HandModel | None = None,
+    names: Sequence[str] | None = None,
+) -> None:
+    """Write a recording, or several of hands that were seen together, to a GLB file, whole or not at all.
+
+    Several have one clock, which begins with the first frame of all; a hand that is not seen yet, or no more, stands still.
+
+    Args:
+        path: of the file.
+        recordings: one hand or several; at least one.
+        model: the hand that was posed; None: the open hand.
+        names: of the hands, for their root nodes; None: `right_hand` and `left_hand`.
+    """
     model = HandModel.open_hand() if model is None else model
-    shape = torch.from_numpy(recording.shape).to(model.rest_joints)
-    mean = shape.mean(0, keepdim=True)
-    rest = model.joint_positions(mean)[0].numpy() * recording.mirror  # (21, 3)
+    hands = [recordings] if isinstance(recordings, HandRecording) else list(recordings)
+    names = [f"{hand.side}_hand" for hand in hands] if names is None else names
     buffer = Buffer()
-    targets, amounts = _morphs(model, recording)
-    mesh = _mesh(buffer, model, mean, recording, targets)
-    if len(targets):
-        mesh["weights"] = amounts[0].tolist()
-    bind = np.tile(np.eye(4), (len(_JOINTS), 1, 1))
-    bind[:, :3, 3] = -rest[[0 if joint is None else joint for joint in _JOINTS]]
-    skin: dict[str, Json] = {"joints": list(range(2, 2 + len(_JOINTS))), "skeleton": 2}
-    skin["inverseBindMatrices"] = buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), FLOAT)
-    own = model.joint_positions(shape).numpy() * recording.mirror  # (T, 21, 3)
+    nodes: list[dict[str, Json]] = []
+    meshes: list[dict[str, Json]] = []
+    skins: list[dict[str, Json]] = []
+    roots: list[int] = []
+    motion = _Motion(buffer, min(float(hand.times[0]) for hand in hands))
+    for recording, name in zip(hands, names, strict=True):
+        first = len(nodes)
+        shape = torch.from_numpy(recording.shape).to(model.rest_joints)
+        mean = shape.mean(0, keepdim=True)
+        rest = model.joint_positions(mean)[0].numpy() * recording.mirror  # (21, 3)
+        targets, amounts = _morphs(model, recording)
+        mesh = _mesh(buffer, model, mean, recording, targets)
+        if len(targets):
+            mesh["weights"] = amounts[0].tolist()
+        bind = np.tile(np.eye(4), (len(_JOINTS), 1, 1))
+        bind[:, :3, 3] = -rest[[0 if joint is None else joint for joint in _JOINTS]]
+        skin: dict[str, Json] = {
+            "joints": list(range(first + 2, first + 2 + len(_JOINTS))),
+            "skeleton": first + 2,
+            "inverseBindMatrices": buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), FLOAT),
+        }
+        own = model.joint_positions(shape).numpy() * recording.mirror  # (T, 21, 3)
+        roots.append(first)
+        nodes += _nodes(rest, recording, name, first, len(meshes))
+        meshes.append(mesh)
+        skins.append(skin)
+        _animate(motion, first, recording, own, amounts)
     document: dict[str, Json] = {
         "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": _nodes(rest, recording),
-        "meshes": [mesh],
+        "scenes": [{"nodes": roots}],
+        "nodes": nodes,
+        "meshes": meshes,
         "materials": [skin_material()],
-        "skins": [skin],
-        "animations": [_animation(buffer, recording, own, amounts)],
+        "skins": skins,
+        "animations": [{"name": "recording", "samplers": motion.samplers, "channels": motion.channels}],
     }
     with write_whole(path) as part:
         part.write_bytes(glb(document, buffer))
+
+
+class _Motion:
+    """The channels of the one animation, and what is sampled for them. `start`: seconds at which its clock begins."""
+
+    def __init__(self, buffer: Buffer, start: float) -> None:
+        self.buffer, self.start = buffer, start
+        self.samplers: list[dict[str, Json]] = []
+        self.channels: list[dict[str, Json]] = []
+
+    def clock(self, times: np.ndarray) -> int:
+        return self.buffer.add(times - self.start, FLOAT, bounds=True)
+
+    def add(self, clock: int, node: int, path: str, values: np.ndarray) -> None:
+        self.channels.append({"sampler": len(self.samplers), "target": {"node": node, "path": path}})
+        output = self.buffer.add(values, FLOAT)
+        self.samplers.append({"input": clock, "output": output, "interpolation": "LINEAR"})
 
 
 _JOINTS: tuple[int | None, ...] = (0, None, *(joint for finger in FINGERS for joint in finger[:3]))
 """For each segment of the model the joint that it turns about; None: the forearm."""
 
 
-def _nodes(rest: np.ndarray, recording: HandRecording) -> list[dict[str, Json]]:
-    """Root, mesh, the 17 segments and the five tips, posed as in the first frame."""
-    number = {joint: 2 + place for place, joint in enumerate(_JOINTS) if joint is not None}
-    number |= {tip: 2 + len(_JOINTS) + place for place, tip in enumerate(TIPS)}
+def _nodes(rest: np.ndarray, recording: HandRecording, name: str, first: int, which: int) -> list[dict[str, Json]]:
+    """Root, mesh, the 17 segments and the five tips, posed as in the first frame; `first` is the root's number."""
+    number = {joint: first + 2 + place for place, joint in enumerate(_JOINTS) if joint is not None}
+    number |= {tip: first + 2 + len(_JOINTS) + place for place, tip in enumerate(TIPS)}
     names = ["forearm" if joint is None else JOINT_NAMES[joint] for joint in _JOINTS]
     nodes: list[dict[str, Json]] = [
-        {"name": f"{recording.side}_hand", "rotation": [1.0, 0.0, 0.0, 0.0], "children": [1, 2]},
-        {"name": "surface", "mesh": 0, "skin": 0},
+        {"name": name, "rotation": [1.0, 0.0, 0.0, 0.0], "children": [first + 1, first + 2]},
+        {"name": "surface", "mesh": which, "skin": which},
     ]
     children: dict[int, list[int]] = {}
     for joint, parent in enumerate(PARENTS):
         if parent >= 0:
             children.setdefault(parent, []).append(number[joint])
     turns = _quaternions(recording)[0]
-    for place, (pivot, name) in enumerate(zip(_JOINTS, names, strict=True)):
-        node: dict[str, Json] = {"name": name, "rotation": turns[place].tolist()}
+    for place, (pivot, joint_name) in enumerate(zip(_JOINTS, names, strict=True)):
+        node: dict[str, Json] = {"name": joint_name, "rotation": turns[place].tolist()}
         below = [] if pivot is None else list(children.get(pivot, []))
         if pivot == 0:
             node["translation"] = recording.joints[0, 0].tolist()
-            below.append(2 + FOREARM)
+            below.append(first + 2 + FOREARM)
         elif pivot is not None:
             node["translation"] = (rest[pivot] - rest[PARENTS[pivot]]).tolist()
         if below:
@@ -132,29 +181,21 @@ def _mesh(
     return {"name": "hand", "primitives": [primitive]}
 
 
-def _animation(buffer: Buffer, recording: HandRecording, own: np.ndarray, amounts: np.ndarray) -> dict[str, Json]:
+def _animate(motion: _Motion, first: int, recording: HandRecording, own: np.ndarray, amounts: np.ndarray) -> None:
     """Rotations of all segments, the wrist's place, how much of each morph target (`amounts` (T, K)), and where the shape changes
-    (`own` (T, 21, 3), at rest) the places of the others."""
-    times = buffer.add(recording.times - recording.times[0], FLOAT, bounds=True)
-    samplers: list[dict[str, Json]] = []
-    channels: list[dict[str, Json]] = []
-
-    def animate(node: int, path: str, values: np.ndarray) -> None:
-        channels.append({"sampler": len(samplers), "target": {"node": node, "path": path}})
-        samplers.append({"input": times, "output": buffer.add(values, FLOAT), "interpolation": "LINEAR"})
-
+    (`own` (T, 21, 3), at rest) the places of the others. `first` is the number of the hand's root."""
+    clock = motion.clock(recording.times)
     turns = _quaternions(recording)
     for place in range(len(_JOINTS)):
-        animate(2 + place, "rotation", turns[:, place])
-    animate(2, "translation", recording.joints[:, 0])
+        motion.add(clock, first + 2 + place, "rotation", turns[:, place])
+    motion.add(clock, first + 2, "translation", recording.joints[:, 0])
     if amounts.shape[1]:
-        animate(1, "weights", amounts.reshape(-1))  # glTF wants them frame by frame in one row
+        motion.add(clock, first + 1, "weights", amounts.reshape(-1))  # glTF wants them frame by frame in one row
     if np.ptp(own, axis=0).max() > 1e-5:
         places = [(2 + place, joint) for place, joint in enumerate(_JOINTS) if joint]
         places += [(2 + len(_JOINTS) + place, tip) for place, tip in enumerate(TIPS)]
         for node, joint in places:
-            animate(node, "translation", own[:, joint] - own[:, PARENTS[joint]])
-    return {"name": "recording", "samplers": samplers, "channels": channels}
+            motion.add(clock, first + node, "translation", own[:, joint] - own[:, PARENTS[joint]])
 
 
 def _quaternions(recording: HandRecording) -> np.ndarray:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
 from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.model import HandModel, HandPose
-from phalanx.hand.prediction import SIDES, Side
+from phalanx.hand.prediction import SIDES, HandPrediction, Side
+from phalanx.hand.skeleton import JOINT_NAMES
 
 SCHEMA = "phalanx.recording/1"
 PART = 512
@@ -148,3 +150,25 @@ def save_angles(path: str | os.PathLike[str], recording: HandRecording) -> None:
         table.writerow((int(frame), f"{seconds:.6f}", *(f"{angle:.3f}" for angle in row)))
     with write_whole(path) as part:
         Path(part).write_text(text.getvalue(), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def write_hands(path: str | os.PathLike[str]) -> Iterator[Callable[[int, HandPrediction], None]]:
+    """Yield a function that appends a hand and the number of its frame to a table (CSV); the file appears whole, or not at all.
+
+    A row has the frame's number and its time in seconds, the hand's id, side and score, the 23 angles in degrees, and the 21 joints in
+    metres, camera frame (`wrist_x`, `wrist_y`, `wrist_z`, ...). Rows go to the disk as they come.
+    """
+    with write_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        joints = (f"{name}_{axis}" for name in JOINT_NAMES for axis in "xyz")
+        table.writerow(("frame", "time", "id", "side", "score", *ANGLE_NAMES, *joints))
+
+        def append(frame: int, hand: HandPrediction) -> None:
+            angles = (f"{hand.angles_degrees[name]:.3f}" for name in ANGLE_NAMES)
+            places = (f"{value:.6f}" for value in hand.joints.reshape(-1).tolist())
+            time = "" if hand.time is None else f"{hand.time:.6f}"
+            number = "" if hand.id is None else hand.id
+            table.writerow((frame, time, number, hand.side, f"{hand.score:.4f}", *angles, *places))
+
+        yield append
