@@ -60,7 +60,7 @@ def surface(
     """
     attributes: dict[str, Json] = {
         "POSITION": buffer.add(vertices, FLOAT, VERTICES, bounds=True),
-        "NORMAL": buffer.add(_normals(vertices, faces), FLOAT, VERTICES),
+        "NORMAL": buffer.add(vertex_normals(vertices, faces), FLOAT, VERTICES),
         **(others or {}),
     }
     return {"attributes": attributes, "indices": buffer.add(faces.reshape(-1), UINT32, INDICES), "material": 0}
@@ -95,7 +95,7 @@ def glb(document: dict[str, Json], buffer: Buffer) -> bytes:
     return b"glTF" + (2).to_bytes(4, "little") + (12 + len(chunks)).to_bytes(4, "little") + chunks
 
 
-def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals: those of the faces around, by area."""
     corners = vertices[faces]
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -6,20 +6,18 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-import torch
 
-from phalanx.core.isolated import isolated
+from phalanx.hand.gltf import vertex_normals
 from phalanx.hand.prediction import HandPrediction, hand_names
 from phalanx.hand.skeleton import BONES, FINGERS
-from phalanx.render.mesh import barycentrics, interpolate, vertex_normals
-from phalanx.render.visibility import visibility
 
 LONG_SIDE = (720, 1080)  # pixels; photos are brought to between these for drawing
 SUPERSAMPLING = 2
-ENLARGED = (
-    10.0  # hands are drawn so much larger, which looks the same, for `visibility` leaves out what is nearer than 5 cm:
-)
-NEAREST = 0.05 / ENLARGED  # metres before the eye within which nothing is drawn
+NEAREST = 0.005  # metres before the eye within which nothing is drawn
+_SIDE = 8.0  # pixels, before they are shrunk, of a side of a triangle of one colour; larger ones are split,
+_STEP = 16.0  # if the colours of their corners differ by more than this, levels of 255,
+_SPLITS = 3  # in four, up to so many times
+_SHIFT = 4  # OpenCV's fixed point: positions to 1/16 pixel
 
 FINGER_COLOURS = np.array(
     [[239, 83, 80], [255, 179, 0], [102, 187, 106], [41, 182, 246], [186, 104, 200]], np.float64
@@ -29,7 +27,6 @@ SIDE_COLOURS = {"right": np.array([0.66, 0.80, 0.96]), "left": np.array([0.98, 0
 _PANEL = (np.array([250, 250, 252.0]), np.array([222, 226, 232.0]))  # background of the turned view, top to bottom
 
 
-@isolated
 def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarray:
     """The photo with each hand's surface and joints, and beside it a turned view of each hand.
 
@@ -46,7 +43,6 @@ def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarr
     return np.concatenate([photo, _turned_views(hands, labels, photo.shape[0])], axis=1) if hands else photo
 
 
-@isolated
 def draw_hands(image: np.ndarray, hands: Sequence[HandPrediction], labels: Sequence[str] | None = None) -> np.ndarray:
     """The photo with each hand's surface and joints, and `labels` at the wrists; arguments and size as for `draw_overlay`."""
     photo, scale = _at_drawing_size(image)
@@ -153,20 +149,19 @@ def _draw_surface(
     to_fine = np.array([[s, 0, (s - 1) / 2 - s * low[0]], [0, s, (s - 1) / 2 - s * low[1]], [0, 0, 1.0]])
     size = ((high - low) * s).tolist()
     more, lid = _lid(alone, vertices)
-    points = torch.from_numpy(np.concatenate((vertices, more)) * ENLARGED).float()[None]
-    colours = _shaded(points, torch.from_numpy(np.concatenate((hand.faces, lid))), colour)
-    cover = torch.from_numpy(np.append(fade, np.ones(len(more)))).float()[None, :, None]
-    rgba = torch.cat([colours, cover], dim=-1)  # (1, V, 4)
+    points = np.concatenate((vertices, more))
+    colours = _shaded(points, np.concatenate((hand.faces, lid)), colour)
+    rgba = np.c_[colours, np.append(fade, np.ones(len(more)))]  # (V, 4)
     fine = _painted(points, rgba, np.concatenate((faces, lid)), to_fine @ K, *size)
-    rows, columns = np.nonzero((fine[..., 3] > 0) & (fine[..., 3] < 1))
+    rows, columns = np.nonzero((fine[..., 3] > 0) & (fine[..., 3] < 255))
     if len(rows):  # the hand alone, where the forearm may hide it
         top, left = rows.min(), columns.min()
         part = fine[top : rows.max() + 1, left : columns.max() + 1]
         to_part = np.array([[1.0, 0, -left], [0, 1, -top], [0, 0, 1]]) @ to_fine
         hidden = _painted(points, rgba, np.concatenate((alone, lid)), to_part @ K, part.shape[1], part.shape[0])
-        part += (1 - part[..., 3:]) * hidden
-    layer = cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA)
-    _lay_over(canvas, low, high, layer[..., :3] * 255, layer[..., 3:], opacity)
+        part += (hidden * (1 - part[..., 3:] / np.float32(255))).astype(np.uint8)
+    layer = cv2.resize(fine, tuple((high - low).tolist()), interpolation=cv2.INTER_AREA).astype(np.float32)
+    _lay_over(canvas, low, high, layer[..., :3], layer[..., 3:] / 255, opacity)
 
 
 def _before(faces: np.ndarray, vertices: np.ndarray) -> np.ndarray:
@@ -175,14 +170,43 @@ def _before(faces: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 
 
 def _painted(
-    points: torch.Tensor, rgba: torch.Tensor, faces: np.ndarray, K: np.ndarray, width: int, height: int
+    points: np.ndarray, rgba: np.ndarray, faces: np.ndarray, K: np.ndarray, width: int, height: int
 ) -> np.ndarray:
-    """Colour in 0..1, premultiplied, and opacity (H, W, 4) of the outside of a surface (1, V, 3) as camera K sees it."""
-    shown, camera = torch.from_numpy(faces), torch.from_numpy(K).float()[None]
-    seen = visibility(points, shown, camera, height, width, back_faces=False)
-    fine = interpolate(rgba, shown, seen, barycentrics(points, shown, camera, seen))[0].numpy()  # 0 where nothing is
-    fine[..., :3] *= fine[..., 3:]
-    return fine
+    """Premultiplied colour and opacity (H, W, 4) uint8 of the outside of a surface (V, 3) as camera K sees it; `rgba` (V, 4) in 0..1.
+
+    Small triangles of one colour each, the farthest first: for hands as good as a depth buffer and smooth shading, and quicker.
+    """
+    canvas = np.zeros((height, width, 4), np.uint8)
+    faces = _before(faces, points)
+    pixels = points @ K.T
+    corners = (pixels[:, :2] / np.where(pixels[:, 2:] > 0, pixels[:, 2:], 1))[faces]  # (F, 3, 2)
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    outside = first[:, 0] * second[:, 1] < first[:, 1] * second[:, 0]  # y points down
+    low, high = corners.min(1), corners.max(1)
+    shown = outside & (high > -1).all(1) & (low < [width, height]).all(1) & (np.abs(corners) < 1e5).all((1, 2))
+    # Each corner: x and y in pixels, depth, premultiplied colour, opacity.
+    colours = np.c_[rgba[:, :3] * rgba[:, 3:], rgba[:, 3]] * 255
+    corners = np.concatenate((corners, points[faces][..., 2:], colours[faces]), axis=2)[shown]  # (F, 3, 7)
+    corners = _split(corners.astype(np.float32))
+    corners = corners[np.argsort(-corners[..., 2].mean(1))]
+    spots = np.round(corners[..., :2] * (1 << _SHIFT)).astype(np.int32)
+    for spot, flat in zip(spots, np.round(corners[..., 3:].mean(1)).tolist(), strict=True):
+        cv2.fillConvexPoly(canvas, spot, flat, cv2.LINE_8, _SHIFT)
+    return canvas
+
+
+def _split(corners: np.ndarray) -> np.ndarray:
+    """Triangles (F, 3, 7) in four, and in four again, until they are small or their corners have nearly one colour."""
+    small: list[np.ndarray] = []
+    for _ in range(_SPLITS):
+        sides = np.linalg.norm(corners[..., :2] - np.roll(corners[..., :2], 1, axis=1), axis=2)
+        large = (sides.max(1) > _SIDE) & (np.ptp(corners[..., 3:], axis=1).max(1) > _STEP)
+        small.append(corners[~large])
+        a, b, c = corners[large].swapaxes(0, 1)
+        ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
+        parts = ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))
+        corners = np.concatenate([np.stack(part, axis=1) for part in parts])
+    return np.concatenate((*small, corners))
 
 
 def _lid(faces: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,15 +224,15 @@ def _lid(faces: np.ndarray, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.concatenate((vertices[rim], vertices[rim].mean(0)[None])), fan
 
 
-def _shaded(vertices: torch.Tensor, faces: torch.Tensor, colour: np.ndarray) -> torch.Tensor:
-    """Colours (1, V, 3) in 0..1: a light from above left and before, an even one, and darker rims."""
+def _shaded(vertices: np.ndarray, faces: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Colours (V, 3) in 0..1: a light from above left and before, an even one, and darker rims."""
     normals = vertex_normals(vertices, faces)
-    key = torch.nn.functional.normalize(torch.tensor([-0.5, -0.7, -0.8]), dim=0)
-    lambert = (normals @ key).clamp_min(0)
-    facing = torch.nn.functional.normalize(vertices, dim=-1).mul(normals).sum(-1).neg().clamp(0, 1)
+    key = np.array([-0.5, -0.7, -0.8]) / np.linalg.norm([-0.5, -0.7, -0.8])
+    lambert = np.clip(normals @ key, 0, None)
+    away = vertices / np.linalg.norm(vertices, axis=1, keepdims=True).clip(1e-12)
+    facing = np.clip(-(away * normals).sum(1), 0, 1)
     light = 0.30 + 0.55 * lambert + 0.20 * facing
-    shine = 0.18 * lambert.pow(18)
-    return (light[..., None] * torch.from_numpy(colour).float() + shine[..., None]).clamp(0, 1)
+    return np.clip(light[:, None] * colour + 0.18 * lambert[:, None] ** 18, 0, 1)
 
 
 def _forearm_fade(hand: Posed) -> np.ndarray:
@@ -237,8 +261,7 @@ def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) ->
     shape = ((high[1] - low[1]) * s, (high[0] - low[0]) * s)
     ink, cover = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     fine = (pixels + 0.5 - low) * s - 0.5
-    shift = 4  # OpenCV's fixed point: positions to 1/16 pixel
-    spots = [tuple(int(v) for v in np.round(p * (1 << shift))) for p in fine]
+    spots = [tuple(int(v) for v in np.round(p * (1 << _SHIFT))) for p in fine]
 
     finger = {joint: k for k, joints in enumerate(FINGERS) for joint in joints}
     marks = [(depth[[a, b]].mean(), (a, b)) for a, b in BONES] + [(depth[j] - 1e-4, (j,)) for j in range(21)]
@@ -247,13 +270,13 @@ def _draw_skeleton(canvas: np.ndarray, pixels: np.ndarray, depth: np.ndarray) ->
         if len(joints) == 2:
             wide = max(round(thickness * s), 1)
             for target, value in ((ink, colour), (cover, 255)):
-                cv2.line(target, spots[joints[0]], spots[joints[1]], value, wide, cv2.LINE_AA, shift)
+                cv2.line(target, spots[joints[0]], spots[joints[1]], value, wide, cv2.LINE_AA, _SHIFT)
         else:
-            radius = round(1.35 * thickness * s * (1 << shift))
-            rim = radius + round(0.5 * thickness * s * (1 << shift))
+            radius = round(1.35 * thickness * s * (1 << _SHIFT))
+            rim = radius + round(0.5 * thickness * s * (1 << _SHIFT))
             for target, outer, inner in ((ink, (255, 255, 255), colour), (cover, 255, 255)):
-                cv2.circle(target, spots[joints[0]], rim, outer, -1, cv2.LINE_AA, shift)
-                cv2.circle(target, spots[joints[0]], radius, inner, -1, cv2.LINE_AA, shift)
+                cv2.circle(target, spots[joints[0]], rim, outer, -1, cv2.LINE_AA, _SHIFT)
+                cv2.circle(target, spots[joints[0]], radius, inner, -1, cv2.LINE_AA, _SHIFT)
     small = tuple((high - low).tolist())
     # Premultiplied, so that the black around the lines does not bleed into their edges.
     share = (cover[..., None] / 255.0).astype(np.float32)
