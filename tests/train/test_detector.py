@@ -163,6 +163,50 @@ def test_photographs_are_labelled_where_the_estimator_is_sure(tmp_path):
         labelled_photographs(tmp_path, lambda image, box: [])
 
 
+def photographs(count=4):
+    """Rows of photographs of a bright square for a hand, with joints in it."""
+    draw = np.random.default_rng(5)
+    image = np.full((count, 3, 128, 128), 40, np.uint8)
+    image[:, :, 40:90, 40:90] = 250
+    cover = np.zeros((count, 128, 128), np.uint8)
+    cover[:, 40:90, 40:90] = 255
+    joints = draw.uniform(42, 87, (count, 1, 21, 2)).astype(np.float32)
+    return {
+        "image": image,
+        "cover": cover,
+        "there": np.ones((count, 1), bool),
+        "right": np.ones((count, 1), bool),
+        "boxes": module._about(joints, 128, 128),
+        "share": np.ones((count, 1), np.float32),
+        "joints_2d": joints,
+        "palms": np.tile(np.array([0, 0, -1], np.float32), (count, 1, 1)),
+    }
+
+
+def test_hands_of_photographs_are_put_where_their_labels_say(tmp_path):
+    cv2.imwrite(str(tmp_path / "room.png"), np.full((240, 320, 3), 20, np.uint8))
+    rooms = module.handless_pictures(tmp_path)
+    row = {name: values[0] for name, values in photographs().items()}
+    for seed in range(20):
+        picture = np.full((96, 96, 3), 10, np.uint8)
+        put = module._put(picture, row, [], 96, np.random.default_rng(seed))
+        if not put.present[0]:
+            continue
+        left, top, right, lower = put.boxes[0].round().astype(int)
+        inside = np.zeros((96, 96), bool)
+        inside[max(top - 4, 0) : lower + 4, max(left - 4, 0) : right + 4] = True
+        bright = picture.mean(-1) > 12
+        assert bright[top:lower, left:right].mean() > 0.45, seed  # a turned square fills at least half of its box
+        assert (bright & ~inside).sum() < 0.5 * (bright & inside).sum(), seed
+        assert module._put(picture, row, [put.boxes[0]], 96, np.random.default_rng(seed)) is None  # the place is taken
+    tensors = {name: torch.from_numpy(values) for name, values in photographs().items()}
+    batch = module.finish_photographs(lambda: rooms, tensors, 96, torch.Generator().manual_seed(2))
+    assert batch.image.shape == (4, 3, 96, 96) and batch.present.shape == (4, 9) and batch.present.any()
+    assert not finish_frames(module._as_tensors(rooms), 96, torch.Generator().manual_seed(1)).present.any()
+    with pytest.raises(InputError, match="holds no pictures"):
+        module.handless_pictures(tmp_path / "nothing")
+
+
 def labelled(boxes, size=100):
     """Frames (1) with hands at boxes x, y, width, height."""
     count = len(boxes)

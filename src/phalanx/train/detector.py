@@ -4,19 +4,22 @@ What is learnt from is a square window of a picture, drawn anew each time: a par
 and more, at any scale, mirrored half of the time; what the window cuts off is no longer seen. Crops of one hand, and photographs, are
 shown alone or as a grid of several, each with a window of its own, which makes small hands of large ones.
 
-Photographs (`photographs`: a folder of pictures of one hand each) have no labels: the default estimator gives box, side and joints, and
-only those are kept of which it is sure. After training, the confidences are calibrated on frames of another stream.
+Photographs (`photographs`: a folder of pictures of one hand each, before plain backgrounds) have no labels: the default estimator gives
+box, side and joints, and only those are kept of which it is sure. Where there are pictures without hands, too (`handless`), most hands
+of photographs are cut out and put before them, at any size and turn; these pictures alone say what is no hand. After training, the
+confidences are calibrated on frames of another stream.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -38,6 +41,7 @@ from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.frames import FramesConfig, make_frames
 from phalanx.train.augment import augment
 from phalanx.train.card import Source, picture_folder, synthesis
+from phalanx.train.cutouts import cut_out
 from phalanx.train.feed import BufferFeed, MixedFeed
 from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
@@ -80,6 +84,12 @@ class DetectorTraining:
     """Folder of photographs of one hand each, searched recursively; none: none."""
     photographs_licence: str = ""
     """Their licence, for the card."""
+    handless: Path | None = None
+    """Folder of pictures without hands; none: none."""
+    handless_licence: str = ""
+    """Their licence, for the card."""
+    handless_in_step: int = 2
+    """Pictures without hands in a step, where there are any."""
     phases: list[Phase] = field(
         default_factory=lambda: [Phase(0.45, 128, 32, 6), Phase(0.8, 160, 32, 5), Phase(1.0, 224, 32, 4)]
     )
@@ -99,7 +109,11 @@ class DetectorTraining:
 def batches(config: DetectorTraining) -> dict[str, int]:
     """Pictures of each kind in a step."""
     counts = {"frames": config.frames_in_step, **config.crop_scenes}
-    return counts | ({"photographs": config.photographs_in_step} if config.photographs else {})
+    if config.photographs:
+        counts["photographs"] = config.photographs_in_step
+    if config.handless:
+        counts["handless"] = config.handless_in_step
+    return counts
 
 
 def kept_of_frames(frames: Frames) -> dict[str, np.ndarray]:
@@ -170,6 +184,7 @@ def _of_photograph(image: np.ndarray, joints_2d: np.ndarray, right: bool, joints
     own = (joints_2d - to_image[:2, 2]) / to_image[0, 0]
     return {
         "image": square.transpose(2, 0, 1),
+        "cover": cut_out(square, own),
         "there": np.array([True]),
         "right": np.array([right]),
         "boxes": _about(own, _PHOTOGRAPH, _PHOTOGRAPH)[None],
@@ -179,12 +194,38 @@ def _of_photograph(image: np.ndarray, joints_2d: np.ndarray, right: bool, joints
     }
 
 
-def _about(joints: np.ndarray, width: int, height: int) -> np.ndarray:
+def _about(joints: np.ndarray, width: int, height: int, low_edge: int = 0) -> np.ndarray:
     """Edges (..., 4) of boxes about joints (..., 21, 2) and the flesh on them, within the picture."""
     low, high = joints.min(-2) + 0.5, joints.max(-2) + 0.5
     margin = _FLESH * (high - low).max(-1, keepdims=True)
     edges = np.concatenate([low - margin, high + margin], -1)
-    return np.clip(edges, 0, [width, height, width, height]).astype(np.float32)
+    return np.clip(edges, low_edge, [width, height, width, height]).astype(np.float32)
+
+
+_HANDLESS = (320, 240)  # width and height of pictures without hands as they are kept
+
+
+def handless_pictures(folder: Path) -> dict[str, np.ndarray]:
+    """Pictures without hands, as `kept_of_frames` has frames.
+
+    Raises:
+        InputError: there are none.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    if not paths:
+        raise InputError(f"{folder}: holds no pictures")
+    count = len(paths)
+    shown = [cv2.resize(read_photo(path)[0], _HANDLESS, interpolation=cv2.INTER_AREA) for path in paths]
+    return {
+        "image": np.stack(shown).transpose(0, 3, 1, 2),
+        "mask": np.zeros((count, _HANDLESS[1] // STRIDE, _HANDLESS[0] // STRIDE), np.uint8),
+        "there": np.zeros((count, 1), bool),
+        "right": np.zeros((count, 1), bool),
+        "boxes": np.zeros((count, 1, 4), np.float32),
+        "share": np.zeros((count, 1), np.float32),
+        "joints_2d": np.zeros((count, 1, 21, 2), np.float32),
+        "palms": np.zeros((count, 1, 3), np.float32),
+    }
 
 
 @dataclass
@@ -228,6 +269,102 @@ def finish_crops(kept: dict[str, Tensor], size: int, random: torch.Generator) ->
             parts.append(_view(row, _crop_window(row, draw), side, bool(draw.random() < 0.5)))
         views.append(_grid(parts, along, side, size))
     return _scenes(views, random)
+
+
+def finish_photographs(
+    rooms: Callable[[], dict[str, np.ndarray]], kept: dict[str, Tensor], size: int, random: torch.Generator
+) -> Scenes:
+    """As `finish_crops`; but most hands are cut out and put before pictures without hands, one to `_MOST_PUT` together."""
+    draw = _numpy(random)
+    rows, behind = _arrays(kept), rooms()
+    count = len(rows["image"])
+    views = []
+    for i in range(count):
+        if draw.random() < _PLAIN:
+            alone = {name: values[i] for name, values in rows.items()}
+            part = _view(alone, _crop_window(alone, draw), size, bool(draw.random() < 0.5))
+            views.append(_grid([part], 1, size, size))
+            continue
+        room = {name: values[int(draw.integers(len(behind["image"])))] for name, values in behind.items()}
+        picture = _view(room, _frame_window(room, size, draw), size, bool(draw.random() < 0.5)).image.copy()
+        parts: list[_View] = []
+        for k in range(int(draw.integers(1, _MOST_PUT + 1))):
+            row = {name: values[i if k == 0 else int(draw.integers(count))] for name, values in rows.items()}
+            put = _put(picture, row, [part.boxes[0] for part in parts], size, draw)
+            parts += [] if put is None else [put]
+        views.append(_filled_up(picture, parts, size))
+    return _scenes(views, random)
+
+
+_PLAIN = 0.25  # share of photographs that are shown as they are
+_MOST_PUT = 3
+_TURN = 0.5  # radians, standard deviation of turns of hands that are put before others
+_ANY_TURN = 0.25  # share of them that are turned anyhow
+
+
+def _put(
+    picture: np.ndarray, row: dict[str, np.ndarray], taken: list[np.ndarray], size: int, draw: np.random.Generator
+) -> _View | None:
+    """Put the hand of a photograph into a picture (S, S, 3), in place; None, and nothing done, where another one is."""
+    joints = row["joints_2d"][0].astype(np.float64)
+    extent = float(np.ptp(joints, axis=0).max())
+    scale = float(np.exp(draw.uniform(np.log(11.0), np.log(0.9 * size)))) / extent
+    angle = draw.uniform(-np.pi, np.pi) if draw.random() < _ANY_TURN else draw.normal(0, _TURN)
+    flip = bool(draw.random() < 0.5)
+    goal = draw.uniform(0.02, 0.98, 2) * size
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([-1.0 if flip else 1.0, 1.0])
+    offset = goal - linear @ (0.5 * (joints.min(0) + joints.max(0)))
+    moved = joints @ linear.T + offset
+    box = _about(moved, size, size)
+    if any(overlap(_corner(box), _corner(other)) > 0.05 for other in taken):
+        return None
+    shrink = max(int(1 / scale), 1)  # so that nothing aliases
+    sides = [max(extent // shrink, 1) for extent in row["image"].shape[:0:-1]]
+    small, cover = (
+        cv2.resize(np.ascontiguousarray(values), sides, interpolation=cv2.INTER_AREA)
+        for values in (row["image"].transpose(1, 2, 0), row["cover"])
+    )
+    ratio = row["image"].shape[2] / sides[0]
+    there = np.concatenate([linear * ratio, (offset + linear @ np.full(2, 0.5 * (ratio - 1)))[:, None]], 1)
+    hand = cv2.warpAffine(small, there, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    share = cv2.warpAffine(cover, there, (size, size), flags=cv2.INTER_LINEAR)[..., None] / np.float32(255)
+    around = picture.mean(dtype=np.float64) / max(hand.mean(dtype=np.float64), 1.0)
+    gain = np.clip(around**0.35 * np.exp(draw.normal(0, 0.2)) * np.exp(draw.normal(0, 0.06, 3)), 0.2, 2.5)
+    lit = np.clip(hand * gain.astype(np.float32), 0, 255)
+    picture[:] = (share * lit + (1 - share) * picture).round().astype(np.uint8)
+    whole = _about(moved, 10**6, 10**6, -(10**6))
+    seen = np.prod(box[2:] - box[:2]) / max(float(np.prod(whole[2:] - whole[:2])), 1e-6)
+    squares, turns = _squares(moved[None], size)
+    facing = row["palms"].copy()
+    facing[:, 0] *= -1 if flip else 1
+    facing[:, :2] = facing[:, :2] @ (np.array([[cosine, -sine], [sine, cosine]]) / scale).T
+    present = np.array([seen > _LEAST_SHARE and (box[2:] - box[:2]).max() >= _LEAST])
+    unclear = ~present & (seen > _GONE)
+    right = row["right"].astype(np.float32)
+    blank = np.full((size // STRIDE, size // STRIDE), -255, np.int16)
+    right = 1 - right if flip else right
+    return _View(picture, blank, present, unclear, right, box[None], squares, turns, facing.astype(np.float32))
+
+
+def _corner(box: np.ndarray) -> tuple[float, float, float, float]:
+    """x, y, width, height of edges."""
+    return (float(box[0]), float(box[1]), float(box[2] - box[0]), float(box[3] - box[1]))
+
+
+def _filled_up(picture: np.ndarray, parts: list[_View], size: int) -> _View:
+    """One view of all hands that were put into a picture."""
+    if parts:
+        whole = _grid([replace(part, image=picture) for part in parts[:1]], 1, size, size)
+        for n, part in enumerate(parts[1:], 1):
+            for name in ("present", "unclear", "right", "boxes", "squares", "turns", "palms"):
+                getattr(whole, name)[n] = getattr(part, name)[0]
+        return whole
+    most = _GRIDS[-1] ** 2
+    blank = np.zeros((most, 4), np.float32)
+    none = np.zeros(most, bool)
+    mask = np.zeros((size // STRIDE, size // STRIDE), np.int16)
+    return _View(picture, mask, none, none, blank[:, 0], blank, blank[:, :3], blank[:, :2], blank[:, :3])
 
 
 def _frame_window(row: dict[str, np.ndarray], size: int, draw: np.random.Generator) -> SquareBox:
@@ -400,11 +537,17 @@ def feed(config: DetectorTraining) -> _Joined:
         )
     if config.photographs:
         photographs = cache(partial(labelled_photographs, config.photographs))
-        feeds["photographs"] = BufferFeed(partial(_again, photographs), 1, config.seed, _as_tensors, finish_crops)
+        finish = finish_crops
+        if config.handless:
+            finish = partial(finish_photographs, cache(partial(handless_pictures, config.handless)))
+        feeds["photographs"] = BufferFeed(partial(_again, photographs), 1, config.seed, _as_tensors, finish)
+    if config.handless:
+        pictures = cache(partial(handless_pictures, config.handless))
+        feeds["handless"] = BufferFeed(partial(_again, pictures), 1, config.seed, _as_tensors, finish_frames)
     return _Joined(MixedFeed(feeds, counts))
 
 
-def _again(photographs: partial[dict[str, np.ndarray]], start: int) -> Iterator[dict[str, np.ndarray]]:
+def _again(photographs: Callable[[], dict[str, np.ndarray]], start: int) -> Iterator[dict[str, np.ndarray]]:
     while True:
         yield photographs()
 
@@ -531,6 +674,8 @@ def prepare(config: DetectorTraining) -> Prepared:
     data += [synthesis(replace(config.crops, scene=scene), "masks, joints") for scene in config.crop_scenes]
     if config.photographs:
         data.append(picture_folder("photographs of hands", config.photographs, config.photographs_licence))
+    if config.handless:
+        data.append(picture_folder("pictures without hands", config.handless, config.handless_licence))
     return Prepared(
         network,
         [Stage("synthesis", config.loop, phases, partial(feed, config), lambda n, size: figures(n, frames()))],
