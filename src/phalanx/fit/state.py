@@ -74,7 +74,7 @@ def pose_hands(chain: Chain[Array], state: State[Array]) -> PosedHands[Array]:
     moving[..., TURN] = cross_matrix(-fingers)  # d(w x p) / dw = -[p]x
     # Hinges move their own finger only: the blocks on the diagonal of (finger, finger), which comes last.
     blocks = moving[..., ANGLES].reshape(batch, 5, 4, 3, 5, 4)  # a view
-    diagonal(blocks, 1, 4)[...] = namespace(fingers).moveaxis(by_angle, 1, -1)
+    diagonal(blocks, 1, 4)[...] = by_angle.swapaxes(1, 2).swapaxes(2, 3).swapaxes(3, 4)  # fingers last
     moving[..., SHAPE] = by_shape
     moving[..., -1] = fingers
     turned = state.orientation[:, None] @ local  # (B, 21, 3, 37)

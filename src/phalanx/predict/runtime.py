@@ -75,6 +75,7 @@ class Session:
         options.intra_op_num_threads = threads or self._threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what is wrong is raised, too
+        options.enable_cpu_mem_arena = False  # as quick without, and 5 MB less are held
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
         self.inputs = [each.name for each in self._session.get_inputs()]
