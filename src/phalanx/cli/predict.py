@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import Any
 
 from phalanx.cli.common import (
@@ -13,6 +14,7 @@ from phalanx.cli.common import (
     camera,
     complain,
     numbers,
+    progress_bar,
     sayer,
 )
 from phalanx.core.errors import InputError
@@ -23,9 +25,10 @@ For photo.jpg it writes into the output folder
   photo_overlay.png   the surface and joints of each hand on the photo, and the hand from the side; right hands are blue, left orange
   photo.glb           the surfaces of all hands in the camera's frame, in metres: nodes right_1, left_1, ...
 and for clip.mp4
-  clip.json           the same of each frame, with its time; clip.csv time and angles as a table
+  clip.json           the same of each frame, with its time, and each hand with an id that stays with it
+  clip.csv            a row for each hand and frame: time, id, angles in degrees, joints in metres
   clip_overlay.mp4    the surface and joints on the frames
-  clip.glb, clip.bvh  the hand in motion
+  clip.glb            all hands in motion; clip_hand0.bvh, clip_hand1.bvh, ... each by itself
 Inputs that cannot be read are named and skipped. A picture without hands gives a line, an empty list and no GLB.
 Results of another input of the same name stay: the new ones are photo_2.json and so on.
 
@@ -84,6 +87,11 @@ def add(verbs: Any) -> None:
         metavar="METRES",
         help="from the wrist to the tip of the stretched middle finger; sets the scale (default: the likeliest for the model)",
     )
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="smooth videos as a whole, without any lag, instead of filtering frame by frame",
+    )
     add_weights(parser)
     parser.add_argument(
         "--depth", action="store_true", help="inputs are depth frames, of a folder all of one hand; needs --camera"
@@ -116,6 +124,7 @@ def _predict_colour(args: argparse.Namespace) -> Any:
     if args.camera or args.unit:
         raise InputError("--camera, --unit: are for depth frames (--depth); give a colour camera as --K")
     from phalanx.data.camera_files import as_calibration
+    from phalanx.data.images import is_video
     from phalanx.predict.files import predict_files
     from phalanx.predict.inputs import MAX_HANDS, MIN_SCORE, check_limits, check_options
     from phalanx.predict.predictor import Predictor
@@ -125,20 +134,24 @@ def _predict_colour(args: argparse.Namespace) -> Any:
     min_score = MIN_SCORE if args.min_score is None else args.min_score
     check_options(args.box, K, args.side, args.hand_length)
     check_limits(max_hands, min_score)
-    return predict_files(
-        args.paths,
-        args.out,
-        box=args.box,
-        K=K,
-        side=args.side,
-        mirrored=args.mirrored,
-        hand_length=args.hand_length,
-        max_hands=max_hands,
-        min_score=min_score,
-        predictor=Predictor(args.weights, args.device),
-        say=sayer(args.quiet),
-        complain=complain,
-    )
+    videos = any(is_video(Path(path)) for path in args.paths)
+    with progress_bar(args.quiet or not videos) as progress:
+        return predict_files(
+            args.paths,
+            args.out,
+            box=args.box,
+            K=K,
+            side=args.side,
+            mirrored=args.mirrored,
+            hand_length=args.hand_length,
+            max_hands=max_hands,
+            min_score=min_score,
+            predictor=Predictor(args.weights, args.device),
+            say=sayer(args.quiet),
+            complain=complain,
+            offline=args.offline,
+            progress=progress,
+        )
 
 
 def _predict_depth(args: argparse.Namespace) -> Any:

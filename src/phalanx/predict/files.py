@@ -32,14 +32,17 @@ def predict_files(
     predictor: Predictor | None = None,
     say: Callable[[str], None] = print,
     complain: Callable[[str], object] = print,
+    offline: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Predict pictures, folders of them and videos, and write what is found into the folder `out`.
 
     For a picture `name.jpg`: `name.json` (schema `phalanx.picture/1`), `name_overlay.png` and `name.glb`; for a video `name.json`
-    (`phalanx.video/1`), `name_overlay.mp4`, and where it shows a hand `name.csv` (angles), `name.glb` and `name.bvh`. Where a file of
-    such a name is there and not of an earlier job on the same input, and for inputs of the same name, it is `name_2`, `name_3` and so
-    on. Every file appears whole or not at all. The GLB has a node for each hand, named as `hand.prediction.hand_names` does; a picture
-    without hands has none. An input at fault is complained about and passed over; the others are done.
+    (`phalanx.video/1`), `name_overlay.mp4`, `name.csv` (angles and joints), and where it shows hands `name.glb` and `name_hand0.bvh`,
+    `name_hand1.bvh` and so on (`predict.videos`). Where a file of such a name is there and not of an earlier job on the same input,
+    and for inputs of the same name, it is `name_2`, `name_3` and so on. Every file appears whole or not at all. A picture's GLB has a
+    node for each hand, named as `hand.prediction.hand_names` does; a picture without hands has none. An input at fault is complained
+    about and passed over; the others are done.
 
     Args:
         paths: files and folders.
@@ -48,6 +51,8 @@ def predict_files(
         predictor: None makes the default one.
         say: called with one line for each hand found, each picture without one, and each video.
         complain: called with one sentence for each input that is passed over.
+        offline: smooth videos as a whole, without lag, instead of filtering them frame by frame.
+        progress: called with the number of frames of a video that are done, and how many there are.
 
     Raises:
         InputError: before any work: the options are at fault, there are no paths, the weights are damaged, or `out`
@@ -81,9 +86,12 @@ def predict_files(
         predictor.load_detector()
     for path, stem in zip(inputs.values(), output_stems(list(inputs.values()), out), strict=True):
         assert predictor is not None
-        job = predict_video if is_video(path) else _predict_picture
         try:
-            summary.done.append(job(predictor, path, out / stem, options, say))
+            if is_video(path):
+                done = predict_video(predictor, path, out / stem, options, say, offline, progress)
+            else:
+                done = _predict_picture(predictor, path, out / stem, options, say)
+            summary.done.append(done)
         except InputError as error:
             skip(path, error if str(path) in str(error) else InputError(f"{path}: {error}"))
     return summary

@@ -1,133 +1,297 @@
-"""Predicting a video: which hand it shows, then frame by frame, each looked at where the hand was in the one before."""
+"""Predicting a video: its hands tracked from frame to frame, and what is written of them.
+
+Frames go through a `Tracker` and onto the disk one by one, so that long videos need no more memory than short ones; only what the
+animations are made of is kept, two kilobytes a hand and frame. Where the video is smoothed as a whole it is read twice.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from phalanx.core.files import write_json
-from phalanx.data.camera_files import Calibration
+from phalanx.core.files import write_whole
 from phalanx.data.images import OVERLAY
-from phalanx.data.video import frames_per_second, read_frames, timed_frames, write_video
+from phalanx.data.video import frames_per_second, frames_stated, timed_frames, write_video
 from phalanx.hand.animation import save_animation
 from phalanx.hand.bvh import save_bvh
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
-from phalanx.hand.recording import HandRecording, save_angles
+from phalanx.hand.recording import HandRecording, write_hands
+from phalanx.predict.filters import HandState, smooth_track, with_states
 from phalanx.predict.inputs import scaling
 from phalanx.predict.outputs import UNSURE, VIDEO_SCHEMA, beside, heading
 from phalanx.predict.predictor import Predictor
+from phalanx.predict.tracker import Tracker
 
-FRAMES_FOR_SIDE = 9
-"""Frames with a hand that decide which one a video shows."""
+SHORTEST = 3
+"""Frames that a hand must be seen in to be written as an animation."""
 
-PATIENCE, LONGEST_STRIDE = 30, 16
-"""Looks without a hand after which every second frame is passed over, then three of four, and so on; frames from one look to the next at
-most: half a second or so."""
-
-TRACKED = 0.3
-"""Score above which the next frame of a video is looked at where the hand was."""
+Frame = tuple[int, float, np.ndarray, list[HandPrediction]]
+"""The number of a frame, its time in seconds, the frame, and the hands in it."""
 
 
 def predict_video(
-    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], say: Callable[[str], None]
+    predictor: Predictor,
+    path: Path,
+    target: Path,
+    options: dict[str, Any],
+    say: Callable[[str], None],
+    offline: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Predict a video and write its JSON and its overlay beside `target`; `options` as the predictor takes them.
+    """Track the hands of a video and write beside `target` what was found.
 
-    Where frames show a hand, its recording (`recording_of`) is written, too: a table of angles, and the hand in motion as GLB and BVH.
+    The files are NAME.json (`phalanx.video/1`), NAME.csv (a row a hand and frame), NAME_overlay.mp4, and where hands were seen long
+    enough NAME.glb (all of them in motion) and NAME_hand0.bvh, NAME_hand1.bvh, ... by their ids. Where the video cannot be read to its
+    end, what could be read is kept, and said.
+
+    Args:
+        options: as `Tracker` takes them.
+        say: called with lines for people.
+        offline: smooth the whole video without lag, instead of filtering it as it comes (`predict.filters`).
+        progress: called with the number of frames that are done and of those that the file states, if it does.
+
     Returns what `Summary.done` lists. Raises InputError as `data.video.read_frames` and the predictor do.
     """
-    from phalanx.view.overlay import draw_overlay
+    from phalanx.view.overlay import draw_hands
 
-    outputs = [beside(target, ending) for ending in (".json", f"{OVERLAY}.mp4")]
-    rate = frames_per_second(path)
-    frames: list[dict[str, Any]] = []
-    sure: list[tuple[int, float, HandPrediction]] = []
-    scores: list[float] = []
-    box, scaled = options["box"], ""
-    side_source: Literal["given", "guessed"] = "guessed" if options["side"] == "auto" else "given"
-    if side_source == "guessed":
-        options = {**options, "side": side_of_video(lambda image: predictor(image, **options), read_frames(path))}
-    with write_video(outputs[1], rate) as append:
-        for number, (time, image) in enumerate(timed_frames(path)):
-            found = predictor(image, **{**options, "box": box})
-            hands = [replace(hand, side_source=side_source) for hand in found]
-            box = next((hand.box for hand in hands if hand.score > TRACKED), options["box"])
-            sure += [(number, time, hand) for hand in hands[:1] if hand.score >= UNSURE]
-            options = with_same_camera(options, hands)
-            scores += [hand.score for hand in hands]
-            scaled = scaling(options["K"], image.shape[1], image.shape[0])
-            listed = [hand.to_json(mesh=False) for hand in hands]
-            frames.append({"frame": number, "time": round(time, 6), "hands": listed})
-            append(draw_overlay(image, hands))
-    write_json(outputs[0], {**heading(VIDEO_SCHEMA, path), "frames_per_second": rate, "frames": frames})
-    if sure:
-        recording, model = recording_of(sure), deepcopy(predictor.model).cpu()
-        for ending in (".csv", ".glb", ".bvh"):
-            outputs.append(beside(target, ending))
-        save_angles(outputs[2], recording)
-        save_animation(outputs[3], recording, model)
-        save_bvh(outputs[4], recording, model)
-    mean = f", mean score {np.mean(scores):.2f}" if scores else ""
-    say(f"{path}: {len(frames)} frames, {options['side']} hand{mean}{scaled} -> {outputs[1]}")
-    return {"input": str(path), "outputs": [str(p) for p in outputs], "frames": len(frames)}
-
-
-def recording_of(frames: Sequence[tuple[int, float, HandPrediction]]) -> HandRecording:
-    """The recording of a hand: numbers of frames, their times in seconds, and what was predicted there.
-
-    It is the real hand's, also of mirrored pictures, and has the model's size, at the distance where it looks as large as the
-    predicted one.
-    """
-    numbers, times, hands = zip(*frames, strict=True)
-    joints = [hand.joints / hand.scale * [-1 if hand.mirrored else 1, 1, 1] for hand in hands]
-    rotations, orientation, shape = (
-        np.array([getattr(hand, name) for hand in hands]) for name in ("rotations", "orientation", "shape")
-    )
-    filled = np.zeros((len(hands), 21), bool)
-    return HandRecording(
-        hands[0].side, np.array(numbers), np.array(times), np.array(joints), rotations, orientation, shape, filled
-    )
+    files = {ending: beside(target, ending) for ending in (".json", ".csv", f"{OVERLAY}.mp4", ".glb")}
+    rate, stated = frames_per_second(path), frames_stated(path)
+    notes: list[str] = []
+    tremor, filtered = Tremor(), Tremor()
+    taken: dict[int, Take] = {}
+    count, size = 0, (0, 0)
+    read = _smoothed_frames if offline else _tracked_frames
+    with contextlib.ExitStack() as stack:
+        add_frame = stack.enter_context(_write_frames(files[".json"], path, rate, notes))
+        add_row = stack.enter_context(write_hands(files[".csv"]))
+        add_picture = stack.enter_context(_in_time(files[f"{OVERLAY}.mp4"], rate))
+        for number, time, image, hands in read(predictor, path, options, notes, tremor):
+            count, size = number + 1, (image.shape[1], image.shape[0])
+            filtered.add(number, hands)
+            add_frame(number, time, hands)
+            for hand in hands:
+                add_row(number, hand)
+                taken.setdefault(hand.id or 0, Take()).add(number, hand)
+            add_picture(time, draw_hands(image, hands, [f"{hand.side} {hand.id}" for hand in hands]))
+            if progress is not None and stated is not None:
+                progress(min(number + 1, stated), stated)
+    hands_seen = {id: take for id, take in sorted(taken.items()) if take.is_sure}
+    written = [files[".json"], files[f"{OVERLAY}.mp4"], files[".csv"]]
+    if hands_seen:
+        written += _write_motion(predictor, target, files[".glb"], hands_seen)
+    for old in {files[".glb"], *_motions(target)} - set(written):  # of an earlier job on the same video
+        old.unlink(missing_ok=True)
+    listed = ", ".join(f"{take.side} hand {id} in {len(take)}" for id, take in hands_seen.items())
+    say(f"{path}: {count} frames, {listed or 'no hand'}{scaling(options['K'], *size)} -> {files[f'{OVERLAY}.mp4']}")
+    if filtered.mean is not None and tremor.mean is not None:
+        how = "smoothed" if offline else "filtered"
+        say(
+            f"{path}: joints, relative to the wrist, accelerate by {filtered.mean:.1f} mm/frame^2 on average {how}, "
+            f"{tremor.mean:.1f} as predicted"
+        )
+    for note in notes:
+        say(note)
+    done = {"input": str(path), "outputs": [str(file) for file in written], "frames": count}
+    return {**done, "note": "; ".join(notes)} if notes else done
 
 
-def side_of_video(predict: Callable[[np.ndarray], list[HandPrediction]], frames: Iterator[np.ndarray]) -> Side:
-    """The side that frames with a hand speak for, weighted by score: one video shows one hand, which must not change sides.
+class Tremor:
+    """Mean acceleration of joints relative to the wrist, mm a frame squared, over all hands that are seen three frames in a row."""
 
-    Frames are looked at until `FRAMES_FOR_SIDE` have shown a hand, after a while and until one does ever fewer. If none ever does, all
-    that were looked at have a say.
-    """
-    sure, unsure = dict.fromkeys(SIDES, 0.0), dict.fromkeys(SIDES, 0.0)
-    seen = looked = 0
-    stride, following = 1, 0
-    for number, image in enumerate(frames):
-        if number < following:
-            continue
-        hands = predict(image)
-        looked += 1
-        shown = [hand for hand in hands if hand.score >= UNSURE]
+    def __init__(self) -> None:
+        self._last: dict[int, list[tuple[int, np.ndarray]]] = {}
+        self._sum, self._count = 0.0, 0
+
+    @property
+    def mean(self) -> float | None:
+        """None where there is none."""
+        return self._sum / self._count if self._count else None
+
+    def add(self, number: int, hands: Sequence[HandPrediction]) -> None:
+        """Take in the hands of frame `number`."""
+        kept = {}
         for hand in hands:
-            unsure[hand.side] += hand.score
-        for hand in shown:
-            sure[hand.side] += hand.score
-        seen += bool(shown)
-        if seen == FRAMES_FOR_SIDE:
-            break
-        if shown:
-            stride = 1
-        elif looked % PATIENCE == 0:
-            stride = min(2 * stride, LONGEST_STRIDE)
-        following = number + stride
-    votes = sure if seen else unsure
-    return max(SIDES, key=lambda side: votes[side])
+            past = [each for each in self._last.get(hand.id or 0, []) if each[0] >= number - 2]
+            past.append((number, hand.joints_relative))
+            if len(past) == 3:
+                change = past[0][1] - 2 * past[1][1] + past[2][1]
+                self._sum += 1e3 * float(np.linalg.norm(change[1:], axis=1).mean())
+                self._count += 1
+            kept[hand.id or 0] = past
+        self._last = kept
 
 
-def with_same_camera(options: dict[str, Any], hands: list[HandPrediction]) -> dict[str, Any]:
-    """Options for the next frame: a camera that was assumed stays, for a video has one; it becomes longer where a hand demands it."""
-    for hand in hands:
-        if hand.camera_source == "assumed" and hand.score >= UNSURE:
-            return {**options, "K": Calibration(hand.K, (hand.width, hand.height), source="assumed")}
-    return options
+@dataclass
+class Take:
+    """What an animation needs of one hand: the numbers of its frames, and the hand in each, without its surface."""
+
+    frames: list[int] = field(default_factory=list)
+    hands: list[_Pose] = field(default_factory=list)
+
+    def add(self, number: int, hand: HandPrediction) -> None:
+        """Append a frame."""
+        self.frames.append(number)
+        self.hands.append(_Pose.of(hand))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is long and clear enough to be shown."""
+        return len(self) >= SHORTEST and float(np.mean([hand.score for hand in self.hands])) >= UNSURE
+
+    @property
+    def side(self) -> Side:
+        """That of most frames: in the first ones it may not be decided yet."""
+        return max(SIDES, key=lambda side: sum(hand.side == side for hand in self.hands))
+
+    def recording(self) -> HandRecording:
+        """The frames of its side."""
+        chosen = [k for k, hand in enumerate(self.hands) if hand.side == self.side]
+        hands = [self.hands[k] for k in chosen]
+        joints, rotations, orientation, shape = (
+            np.array([getattr(hand, name) for hand in hands], np.float64)
+            for name in ("joints", "rotations", "orientation", "shape")
+        )
+        return HandRecording(
+            self.side,
+            np.array([self.frames[k] for k in chosen]),
+            np.array([hand.time for hand in hands]),
+            joints,
+            rotations,
+            orientation,
+            shape,
+            np.zeros((len(hands), 21), bool),
+        )
+
+
+@dataclass
+class _Pose:
+    """A hand as `HandRecording` has it: the real one's, also of mirrored pictures, and of the model's size, at the distance where it
+    looks as large as the predicted one."""
+
+    side: Side
+    score: float
+    time: float
+    joints: np.ndarray
+    rotations: np.ndarray
+    orientation: np.ndarray
+    shape: np.ndarray
+
+    @staticmethod
+    def of(hand: HandPrediction) -> _Pose:
+        joints = hand.joints / hand.scale * [-1 if hand.mirrored else 1, 1, 1]
+        values = (joints, hand.rotations, hand.orientation, hand.shape)
+        return _Pose(hand.side, hand.score, hand.time or 0.0, *(value.astype(np.float32) for value in values))
+
+
+def _tracked_frames(
+    predictor: Predictor, path: Path, options: dict[str, Any], notes: list[str], tremor: Tremor
+) -> Iterator[Frame]:
+    """The hands of each frame, filtered as they come."""
+    tracker = Tracker(predictor, **options)
+    for number, (time, image) in enumerate(timed_frames(path, notes.append)):
+        hands = tracker(image, time)
+        tremor.add(number, tracker.unfiltered)
+        yield number, time, image, hands
+
+
+def _smoothed_frames(
+    predictor: Predictor, path: Path, options: dict[str, Any], notes: list[str], tremor: Tremor
+) -> Iterator[Frame]:
+    """The hands of each frame, smoothed over the whole video, which is read once to predict and once to yield its frames."""
+    tracker = Tracker(predictor, **options, filtered=False)
+    found: dict[int, list[tuple[int, HandPrediction]]] = {}
+    for number, (time, image) in enumerate(timed_frames(path, notes.append)):
+        hands = tracker(image, time)
+        tremor.add(number, hands)
+        for hand in hands:
+            found.setdefault(hand.id or 0, []).append((number, replace(hand, vertices=None, faces=None)))
+    frames: dict[int, list[tuple[HandPrediction, HandState, np.ndarray]]] = {}
+    for _, take in sorted(found.items()):
+        side = max(SIDES, key=lambda side: sum(hand.side == side for _, hand in take))
+        take = [
+            (number, hand) for number, hand in take if hand.side == side
+        ]  # in its first frames it may not be decided
+        states, shape = smooth_track(predictor.model, [hand for _, hand in take])
+        for (number, hand), state in zip(take, states, strict=True):
+            frames.setdefault(number, []).append((hand, state, shape))
+    for number, (time, image) in enumerate(timed_frames(path, lambda note: None)):
+        posed = frames.get(number, [])
+        columns = ([each[column] for each in posed] for column in range(3))
+        yield number, time, image, with_states(predictor.model, *columns)
+
+
+@contextlib.contextmanager
+def _write_frames(
+    path: Path, video: Path, rate: float, notes: list[str]
+) -> Iterator[Callable[[int, float, list[HandPrediction]], None]]:
+    """Yield a function that appends a frame to the JSON of a video; what `notes` hold at the end is in it, too."""
+    with write_whole(path) as part, part.open("w", encoding="utf-8") as file:
+        head = json.dumps({**heading(VIDEO_SCHEMA, video), "frames_per_second": rate}, allow_nan=False)
+        file.write(head[:-1] + ', "frames": [')
+        between = ""
+
+        def append(number: int, time: float, hands: list[HandPrediction]) -> None:
+            nonlocal between
+            listed = [hand.to_json(mesh=False) for hand in hands]
+            text = json.dumps({"frame": number, "time": round(time, 6), "hands": listed}, allow_nan=False)
+            file.write(between + text)
+            between = ", "
+
+        yield append
+        file.write("]" + "".join(f', "note": {json.dumps(note)}' for note in ["; ".join(notes)] if note) + "}\n")
+
+
+@contextlib.contextmanager
+def _in_time(path: Path, rate: float) -> Iterator[Callable[[float, np.ndarray], None]]:
+    """Yield a function that appends a picture and its time to a video of a fixed rate, so that both play at the same speed.
+
+    A picture stays until the next one comes; of several in one period of the rate the first is shown.
+    """
+    with write_video(path, rate) as write:
+        shown = 0
+        start: float | None = None
+        last: np.ndarray | None = None
+
+        def append(time: float, picture: np.ndarray) -> None:
+            nonlocal shown, start, last
+            start = time if start is None else start
+            due = round((time - start) * rate)
+            while last is not None and shown < due:
+                write(last)
+                shown += 1
+            if shown == due:
+                write(picture)
+                shown += 1
+            last = picture
+
+        yield append
+
+
+def _write_motion(predictor: Predictor, target: Path, glb: Path, takes: dict[int, Take]) -> list[Path]:
+    """The hands in motion: one GLB, and a BVH each."""
+    model = deepcopy(predictor.model).cpu()
+    recordings = {id: take.recording() for id, take in takes.items()}
+    names = [f"{recording.side}_hand_{id}" for id, recording in recordings.items()]
+    save_animation(glb, list(recordings.values()), model, names)
+    files = [glb]
+    for id, recording in recordings.items():
+        files.append(beside(target, f"_hand{id}.bvh"))
+        save_bvh(files[-1], recording, model)
+    return files
+
+
+def _motions(target: Path) -> list[Path]:
+    """The BVH files that are there of this target."""
+    name = re.compile(re.escape(target.name) + r"_hand\d+\.bvh")
+    return [file for file in target.parent.glob("*_hand*.bvh") if name.fullmatch(file.name)]
