@@ -18,6 +18,7 @@ from phalanx.methods.detector import (
     DetectorConfig,
     Scenes,
     boxes_of,
+    export,
     load,
     middles,
     save_weights,
@@ -25,6 +26,7 @@ from phalanx.methods.detector import (
     squares_of,
 )
 from phalanx.predict.detection import find_hands, overlap
+from phalanx.predict.runtime import load_detector
 
 SMALL = DetectorConfig(widths=(8, 12, 12, 12), depths=(0, 1, 1, 1), top_down=(12, 12, 12))
 
@@ -196,3 +198,14 @@ def test_weights_survive_and_are_named_for_what_they_are(tmp_path):
     assert torch.allclose(again(images), network(images), atol=0.02)  # half precision
     with pytest.raises(InputError, match="there is no such weights file"):
         load(tmp_path / "none.safetensors")
+
+
+def test_the_model_file_says_what_the_network_says_whatever_the_size(tmp_path):
+    torch.manual_seed(3)
+    network = Detector(DetectorConfig(SMALL.widths, SMALL.depths, SMALL.top_down, calibration=(0.7, -0.2))).eval()
+    export(network, tmp_path / "detector.onnx", HandModel.open_hand(), "float32")
+    opened = load_detector(tmp_path / "detector.onnx", threads=1)
+    assert opened.config == network.config
+    for shape in ((1, 3, 64, 96), (2, 3, 96, 32)):
+        images = np.random.default_rng(1).random(shape, dtype=np.float32)
+        assert np.allclose(opened.maps(images), network.maps(images), atol=1e-4)

@@ -15,7 +15,9 @@ All positions are in pixels from the picture's edge, so that the middle of the f
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from phalanx.hand.model import HandModel
 from phalanx.losses.averages import weighted_mean
 from phalanx.methods.base import Method
 from phalanx.nets.blocks import ConvUnit, fold_batch_norm
+from phalanx.nets.export import Stored, export_onnx
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.weights import load_network, shipped_weights, write_weights
 
@@ -256,12 +259,45 @@ def load(path: str | Path | None = None, hand: HandModel | None = None) -> Detec
         InputError: the file is at fault (`nets.weights.read_weights`), or its weights do not fit the network it names.
     """
     meaning = (hand or HandModel.open_hand()).checksum()
-    network = load_network(path or shipped_weights(METHOD), METHOD, meaning, _build)
+    network = load_network(path or shipped_weights(METHOD), METHOD, meaning, lambda values: Detector(config_of(values)))
     network.eval().requires_grad_(False)
     fold_batch_norm(network)
     return network
 
 
-def _build(values: dict[str, Any]) -> Detector:
+def export(
+    network: Detector,
+    path: str | Path,
+    hand: HandModel,
+    stored: Stored = "float16",
+    pictures: Tensor | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the network as one ONNX file for prediction (`predict.runtime.load_detector`); it takes pictures of any size.
+
+    Args:
+        network: as it was trained, which it stays: not one that `load` made ready.
+        path: of the file.
+        hand: the model that it was trained for.
+        stored: how the file keeps the weights, `nets.export.Stored`.
+        pictures: (N, 3, H, W) in [0, 1] of the kind to expect; int8 needs some.
+        card: what it was trained on.
+
+    Raises:
+        InputError: the file cannot be written, or there is no such way to keep weights.
+    """
+    plain = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    fold_batch_norm(plain)
+    example = torch.zeros(1, 3, 64, 96, dtype=torch.float32)
+    config, varying = asdict(plain.config), {0: "batch", 2: "height", 3: "width"}
+    export_onnx(plain, path, example, ["maps"], METHOD, config, hand.checksum(), card, stored, pictures, EXACT, varying)
+
+
+EXACT = ("pyramid.stem.1.0.weight", "head.1.weight")
+"""Convolutions that stay in float32 where the others are in int8: the first, which sees pixels, and the last."""
+
+
+def config_of(values: Mapping[str, Any]) -> DetectorConfig:
+    """The configuration in a file."""
     known = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return Detector(DetectorConfig(**known | {"weights": LossWeights(**known["weights"])}))
+    return DetectorConfig(**known | {"weights": LossWeights(**known["weights"])})

@@ -40,6 +40,7 @@ def export_onnx(
     stored: Stored = "float32",
     pictures: Tensor | None = None,
     exact: Sequence[str] = (),
+    varying: Mapping[int, str] | None = None,
 ) -> None:
     """Write a network as one file that prediction opens (`predict.runtime.open_session`).
 
@@ -52,6 +53,7 @@ def export_onnx(
         stored: how it keeps its weights.
         pictures: inputs (N, ...) of the kind to expect, which int8 is calibrated on.
         exact: int8 spares convolutions whose weights have these names.
+        varying: names, by number, of the dimensions of inputs and outputs that may have any size (default: the first).
 
     Raises:
         InputError: the file cannot be written, or there is no such way to keep weights.
@@ -60,7 +62,7 @@ def export_onnx(
         raise InputError(f"stored: must be 'float32', 'float16' or 'int8', not {stored!r}")
     import onnx
 
-    model = onnx.load_from_string(traced(network, example, outputs))
+    model = onnx.load_from_string(traced(network, example, outputs, varying))
     if stored == "int8":
         if pictures is None:
             raise ValueError("export_onnx: int8 needs pictures to calibrate on")
@@ -71,11 +73,14 @@ def export_onnx(
     write_model(path, model.SerializeToString())
 
 
-def traced(network: nn.Module, example: Tensor, outputs: Sequence[str]) -> bytes:
+def traced(
+    network: nn.Module, example: Tensor, outputs: Sequence[str], varying: Mapping[int, str] | None = None
+) -> bytes:
     """The network as serialised ONNX in float32, its input named `images`."""
     assert not network.training
-    buffer = io.BytesIO()
-    axes = {name: {0: "batch"} for name in ("images", *outputs)}
+    buffer: Any = io.BytesIO()
+    dimensions = {0: "batch"} if varying is None else dict(varying)
+    axes = {name: {i: f"{of}_of_{name}" if i else of for i, of in dimensions.items()} for name in ("images", *outputs)}
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracing exporter is the old one; the new one needs seconds and onnxscript
         torch.onnx.export(

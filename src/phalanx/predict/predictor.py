@@ -43,7 +43,7 @@ from phalanx.predict.inputs import (
 from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, surest_of_each, surest_views
 from phalanx.predict.merge import different_hands, is_hand
 from phalanx.predict.posing import Fit, Found, pose_hands, score
-from phalanx.predict.runtime import estimator_for
+from phalanx.predict.runtime import estimator_for, load_detector
 from phalanx.predict.sides import kinds_to_look_for, of_side
 from phalanx.predict.straight import StraightPicture, straighten
 
@@ -196,9 +196,7 @@ class Predictor:
     def load_detector(self) -> Any:
         """The detector; the one in the package is loaded with the first call. Raises InputError if its weights are damaged."""
         if self.detector is None:
-            from phalanx.methods.detector import load as load_shipped
-
-            self.detector = load_shipped()
+            self.detector = load_detector(None, self.model)
         return self.detector
 
     def _open(

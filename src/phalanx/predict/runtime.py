@@ -26,8 +26,10 @@ from phalanx.core.errors import InputError
 from phalanx.core.precision import Precision
 from phalanx.fit.evidence import Evidence
 from phalanx.hand.model import HandModel
+from phalanx.methods import detector
 from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, config_of
 from phalanx.methods.compact import load as load_torch
+from phalanx.methods.detector import DetectorConfig
 from phalanx.nets.model_files import KEY, about_model, quiet_onnxruntime, read_model
 
 MOST_THREADS = 2
@@ -158,6 +160,34 @@ def load_estimator(
         raise InputError(f"{path}: the model's configuration is not one of {METHOD}") from error
 
 
+class OnnxDetector:
+    """The detector of hands on ONNX Runtime (`predict.detection.HandDetector`).
+
+    Attributes:
+        session: what computes.
+        config: of the network, with the calibration of its confidences.
+    """
+
+    def __init__(self, session: Session, config: DetectorConfig) -> None:
+        self.session, self.config = session, config
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """The maps (B, 15, H/4, W/4) of pictures (B, 3, H, W), float32 RGB in [0, 1]."""
+        return self.session(images)[0]
+
+
+def load_detector(
+    path: str | os.PathLike[str] | None = None, hand: HandModel | None = None, threads: int | None = None
+) -> OnnxDetector:
+    """The detector from a file that `methods.detector.export` wrote (default: the one in the package); as `load_estimator`."""
+    path = shipped_model(detector.METHOD) if path is None else Path(path)
+    session = open_session(path, detector.METHOD, (hand or HandModel.open_hand()).checksum(), threads)
+    try:
+        return OnnxDetector(session, detector.config_of(session.about["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: the model's configuration is not one of {detector.METHOD}") from error
+
+
 def estimator_for(
     path: str | os.PathLike[str] | None, hand: HandModel, device: torch.device, precision: Precision = "auto"
 ) -> OnnxEstimator | CompactEstimator:
@@ -176,7 +206,7 @@ def estimator_for(
     if path is None:
         return load_torch(None, hand, precision) if torch_wanted else load_estimator(None, hand)
     if Path(path).suffix.lower() != ".onnx":
-        return load_torch(path, hand, precision)
+        return load_torch(Path(path), hand, precision)
     if torch_wanted:
         raise InputError(
             f"{path}: a model computes on the CPU in its own precision; give weights (.safetensors) instead"
