@@ -15,15 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 
-from phalanx.fit.chain import chain_of, hand_length
+from phalanx.fit.chain import Chain, build_chain, hand_length
 from phalanx.geometry.camera import Camera
-from phalanx.hand.anatomy import LIMITS, angles_to_rotations, rotations_to_angles
+from phalanx.hand.anatomy import ANGLE_NAMES, LIMITS, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import HandPrediction
 from phalanx.predict.assemble import assemble_hands
@@ -58,7 +59,9 @@ TREND = 0.9
 """Share of its speed that a value is taken to go on with until the next frame: with all of it, movements that end overshoot more."""
 
 REACH = 0.2
-"""Seconds to either side that the smoother looks at."""
+"""Seconds to either side that the smoother looks at,"""
+LEAST_REACH = 3.5
+"""and frames at least, by the median of their distances."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +164,17 @@ class HandFilter:
 def smooth_states(
     states: Sequence[HandState], times: Sequence[float] | np.ndarray, reach: float = REACH
 ) -> list[HandState]:
-    """States at increasing `times` (seconds), each from those up to `reach` seconds before and after it; no lag.
+    """States at increasing `times` (seconds), each from those less than `reach` seconds before and after it; no lag.
+
+    Where frames come seldom, three of them to either side count, as long as they come evenly.
 
     Angles keep the limits of the joints.
     """
     times = np.asarray(times, np.float64)
     numbers = np.array([[*state.bearing, math.log(state.depth), *state.angles] for state in states])  # (T, 26)
     low, high = LIMITS.numpy().T
+    if len(times) > 1:
+        reach = max(reach, LEAST_REACH * float(np.median(np.diff(times))))
     result = []
     for number, state in enumerate(states):
         away = times - times[number]
@@ -199,7 +206,7 @@ def state_of(model: HandModel, hand: HandPrediction, shape: np.ndarray) -> HandS
     A longer hand is as much farther away, so that it looks as large; but where its size was given or measured, its distance stays.
     """
     joints = hand.joints * _mirror(hand)
-    angles = rotations_to_angles(torch.from_numpy(hand.rotations)[None])[0].numpy()
+    angles = np.radians([hand.angles_degrees[name] for name in ANGLE_NAMES])
     depth = float(joints[0, 2])
     if hand.scale_source == "prior":
         now, before = lengths_of(model, [shape, hand.shape])
@@ -209,10 +216,14 @@ def state_of(model: HandModel, hand: HandPrediction, shape: np.ndarray) -> HandS
 
 def lengths_of(model: HandModel, shapes: Sequence[np.ndarray]) -> list[float]:
     """Metres from the wrist to the tip of the stretched middle finger, of each shape (10,)."""
-    with torch.inference_mode():
-        rows = torch.from_numpy(np.stack(shapes)).to(model.rest_joints)
-        lengths: list[float] = hand_length(chain_of(model), rows)[0].tolist()
+    lengths: list[float] = hand_length(_chain(model), np.stack(shapes).astype(np.float64))[0].tolist()
     return lengths
+
+
+@lru_cache(maxsize=8)
+def _chain(model: HandModel) -> Chain[np.ndarray]:
+    """In NumPy, which is quicker for one hand."""
+    return build_chain(*(basis.double().cpu().numpy() for basis in (model.rest_joints, model.joint_basis)))
 
 
 def with_states(
