@@ -4,8 +4,9 @@
 
 Half of the frames are of the scene `arms`, half of `people`, 256 x 256, each by one of all sensors; in each at least one hand is seen:
 more than half of its joints lie within the frame, and 60 readings on it. Nothing is given. Counted: the middle that is found lies within
-5 cm of the middle (mean of the joints) of one of the two hands, and the side is that hand's. The median time of a frame is that of the
-search alone, one frame at a time.
+5 cm of the middle (mean of the joints) of one of the two hands, and the side is that hand's; the same where the hands' middles are 12 cm
+apart or more, for of hands that touch either may be meant, and by how many readings are on the hand that is seen best. The median CPU time of a
+frame is that of the search alone, one frame at a time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,18 @@ from phalanx.train.hand_finder import both_hands
 from phalanx.view.samples import depth_picture, draw_joints, sheet, write_sheet
 
 WITHIN = 0.05  # metres
+APART = 0.12  # metres between the middles of hands that do not touch
+READINGS = (60, 300, 600, 1500)
+
+
+def summary(found: np.ndarray, sides: np.ndarray) -> dict[str, float]:
+    """Of frames (N,) in which the hand was found, and its side, too: how many there are, and the shares in percent."""
+    return {
+        "frames": len(found),
+        "found_percent": 100 * float(found.mean()),
+        "side_percent": 100 * float(sides.sum()) / max(1, int(found.sum())),
+        "both_percent": 100 * float(sides.mean()),
+    }
 
 
 def main() -> None:
@@ -40,33 +53,42 @@ def main() -> None:
     finder = load(arguments.weights)
     report, wrong = {}, []
     for scene in ("arms", "people"):
-        config = SynthConfig(size=256, chunk=16, tiles=1, skins=1, scene=scene, depth_sensor="domain", effects=0.0)
-        found, sides, seconds, index = [], [], [], 0
+        config = SynthConfig(
+            size=256, chunk=16, tiles=1, skins=1, scene=scene, depth_sensor="domain", effects=0.0, colour=False
+        )
+        found, sides, seconds, apart, readings, index = [], [], [], [], [], 0
         while len(found) < arguments.frames // 2:
             sample = make_chunk(config, arguments.seed, index)
             index += 1
             joints, seen = both_hands(sample)
-            for frame, K, hands, visible in zip(sample.sensed_depth, sample.K, joints.mean(2), seen, strict=True):
+            shown = ((sample.hand_masks > 0.5) & (sample.sensed_depth > 0)[:, None]).flatten(2).sum(-1) * seen
+            rows = zip(sample.sensed_depth, sample.K, joints.mean(2), seen, shown.amax(1), strict=True)
+            for frame, K, hands, visible, count in rows:
                 if not visible.any() or len(found) == arguments.frames // 2:
                     continue
-                started = time.perf_counter()
+                started = time.process_time()
                 place = find_hand(finder, frame, K)
-                seconds.append(time.perf_counter() - started)
+                seconds.append(time.process_time() - started)
                 off = (hands - place.middle).norm(dim=1)
                 found.append(float(off.min()) < WITHIN)
-                if found[-1]:
-                    sides.append(place.side == ("right", "left")[int(off.argmin())])
-                elif len(wrong) < 24:
+                sides.append(found[-1] and place.side == ("right", "left")[int(off.argmin())])
+                apart.append(float((hands[0] - hands[1]).norm()) >= APART)
+                readings.append(int(count))
+                if not found[-1] and len(wrong) < 24:
                     pixel = (K @ place.middle)[:2] / place.middle[2]
                     wrong.append(draw_joints(depth_picture(frame.numpy()), pixel.expand(21, 2).numpy(), 2))
-        report[scene] = {
-            "frames": len(found),
-            "found_percent": 100 * float(np.mean(found)),
-            "side_percent": 100 * float(np.mean(sides)),
-            "both_percent": 100 * float(np.sum(sides)) / len(found),
-            "ms_median": 1000 * float(np.median(seconds)),
+        report[scene] = summary(np.array(found), np.array(sides)) | {"ms_median": 1000 * float(np.median(seconds))}
+        touching = ~np.array(apart)
+        parts = {"apart": ~touching, "touching": touching}
+        for low, high in zip(READINGS, (*READINGS[1:], np.inf), strict=True):
+            parts[f"{low}_readings"] = (np.array(readings) >= low) & (np.array(readings) < high)
+        parts = {
+            name: summary(np.array(found)[rows], np.array(sides)[rows]) for name, rows in parts.items() if rows.any()
         }
         print(scene, " ".join(f"{name} {value:.1f}" for name, value in report[scene].items()), flush=True)
+        for name, figures in parts.items():
+            print(f"  {name}:", " ".join(f"{key} {value:.1f}" for key, value in figures.items()), flush=True)
+        report[scene]["parts"] = parts
     if arguments.worst and wrong:
         write_sheet(arguments.worst, sheet(wrong, 6))
     if arguments.json:

@@ -25,8 +25,9 @@ _NEAR = 0.01  # metres: drawn and read depth that agree
 _COARSE = 2.0  # times farther apart lie the points that are looked at first
 _MIRRORED = 12  # of them, the likeliest, are looked at in the mirror, too
 _AGAIN = 6  # places looked at a second and a third time, moved to where the hand's middle is expected
+_ALIKE = 0.05  # metres between the middles of what is the same hand
 _TURNS = (0.0, 0.25, -0.25)  # radians about the camera's axis by which what is there is turned in the third look
-_AS_SURE = 0.97  # share of the best score from which the nearer of two hands is taken
+_AS_SURE = 0.9  # share of the best score from which the nearer of two hands is taken
 _CUT = 0.05  # of its score keeps a hand that lies wholly beyond the frame's border
 _CLOSEST, _FARTHEST = 0.1, 3.0  # metres: hands beyond are not to be made out
 _FULL = 0.15  # share of a cube's cells,
@@ -89,10 +90,17 @@ class Candidates:
     """(C, 3) how likely nothing, a right and a left hand are there."""
     inside: Tensor
     """(C,) share of the joints that the frame shows."""
+    votes: Tensor
+    """(C,) how many of the first looks, at places nearby, expect a hand there: the sum of what they say."""
 
     def best(self, side: Side | Literal["auto"] = "auto") -> Place:
-        """Of several hands, the nearest that is about as sure as any; cut ones count less, and those of the other `side` not at all."""
-        sure = self.shares[:, _columns(side)].sum(1) * self.inside.clamp_min(_CUT)
+        """Of several hands, the nearest that is about as sure as any; cut ones count less, and those of the other `side` not at all.
+
+        Looks from several places seldom err alike: what is seen as a hand from one place alone counts half. Hands count more whose side
+        is clear.
+        """
+        hands = self.shares[:, _columns(side)]
+        sure = (hands.sum(1) * hands.amax(1)).sqrt() * self.inside.clamp_min(_CUT) * self.votes / (1.0 + self.votes)
         best = int(torch.where(sure >= _AS_SURE * sure.max(), self.joints.mean(1)[:, 2], torch.inf).argmin())
         found = {each: float(self.shares[best, column]) for each, column in COLUMNS.items()}
         return Place(self.joints[best], max(SIDES, key=lambda each: found[each]) if side == "auto" else side, found)
@@ -170,14 +178,16 @@ def candidates(
     places = torch.cat([nearest, places_on(on)])
     maps = maps_about(coarse, places, size)
     shares, joints = looked_at(maps)
-    chosen = shares[:, columns].sum(1).topk(min(_MIRRORED, len(places))).indices
+    hands, expected = shares[:, columns].sum(1), places + joints.mean(1)
+    chosen = hands.topk(min(_MIRRORED, len(places))).indices
     shares = shares[chosen] + mirrored(maps[chosen])[0]
     likeliest = shares[:, columns].sum(1).topk(min(_AGAIN, len(chosen))).indices
-    places = (places + joints.mean(1))[chosen[likeliest]]
+    places = expected[chosen[likeliest]]
     shares, joints = looked_at_again(places, _TURNS[:1])
     more, joints = looked_at_again(joints.mean((0, 2)), _TURNS)
     shares, joints = torch.cat([shares, more]).mean(0), joints.mean(0)
-    return Candidates(joints, shares, _inside(joints, K, depth))
+    alike = torch.cdist(joints.mean(1), expected) < _ALIKE
+    return Candidates(joints, shares, _inside(joints, K, depth), (alike * hands).sum(1))
 
 
 def _inside(joints: Tensor, K: Tensor, depth: Tensor) -> Tensor:
