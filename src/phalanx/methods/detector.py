@@ -208,14 +208,14 @@ def middles(boxes: Tensor, height: int, width: int) -> Tensor:
 
 def boxes_of(maps: Tensor) -> Tensor:
     """Boxes (B, h, w, 4), edges in pixels, of maps (B, 4, h, w)."""
-    x, y = cells(*maps.shape[-2:], maps.device)
+    x, y = cells(maps.shape[-2], maps.shape[-1], maps.device)
     left, top, right, lower = _lengths(maps).unbind(1)
     return torch.stack([x - left, y - top, x + right, y + lower], -1)
 
 
 def squares_of(maps: Tensor) -> Tensor:
     """Squares (B, h, w, 3), middle and side in pixels, of maps (B, 3, h, w)."""
-    x, y = cells(*maps.shape[-2:], maps.device)
+    x, y = cells(maps.shape[-2], maps.shape[-1], maps.device)
     side = _lengths(maps[:, 2])
     return torch.stack([x + UNIT * maps[:, 0], y + UNIT * maps[:, 1], side], -1)
 
@@ -299,5 +299,5 @@ EXACT = ("pyramid.stem.1.0.weight", "head.1.weight")
 
 def config_of(values: Mapping[str, Any]) -> DetectorConfig:
     """The configuration in a file."""
-    known = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return DetectorConfig(**known | {"weights": LossWeights(**known["weights"])})
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return DetectorConfig(**known | {"weights": LossWeights(**values["weights"])})

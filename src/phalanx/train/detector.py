@@ -13,7 +13,7 @@ confidences are calibrated on frames of another stream.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phalanx.core.errors import InputError
+from phalanx.core.json_values import Json
 from phalanx.core.parallel import ordered
 from phalanx.data.frames import Frames, concatenate
 from phalanx.data.images import PICTURE_SUFFIXES, read_photo
@@ -33,7 +34,7 @@ from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
 from phalanx.geometry.crops import SquareBox, square_crop
 from phalanx.hand.model import HandModel
-from phalanx.methods.detector import METHOD, STRIDE, Detector, DetectorConfig, Scenes, save_weights
+from phalanx.methods.detector import METHOD, STRIDE, Detector, DetectorConfig, Scenes, export, save_weights
 from phalanx.predict.detection import find_hands, overlap
 from phalanx.predict.looks import CROP_FACTOR
 from phalanx.predict.predictor import Predictor
@@ -599,8 +600,8 @@ def claims_of(detector: Detector, frames: Frames, least: float = 0.02) -> Claims
         boxes = [tuple(box) for box in frames.boxes[i].tolist()]
         taken: set[int] = set()
         for claim in find_hands(detector, image, 64, least):
-            best = max(range(len(boxes)), key=lambda n: overlap(claim.box, boxes[n]))  # type: ignore[arg-type]
-            there = bool(frames.present[i, best]) and overlap(claim.box, boxes[best]) > _HIT  # type: ignore[arg-type]
+            best = max(range(len(boxes)), key=lambda n: overlap(claim.box, boxes[n]))
+            there = bool(frames.present[i, best]) and overlap(claim.box, boxes[best]) > _HIT
             if there and not bool(wanted[i, best]):
                 rows.append((claim.score, False, False, False))
                 continue
@@ -684,6 +685,7 @@ def prepare(config: DetectorTraining) -> Prepared:
         start=config.start_from,
         weights=f"{METHOD}.safetensors",
         save=lambda network, path: _save(network, path, frames()),
+        export=_export,
     )
 
 
@@ -701,6 +703,11 @@ def _save(network: nn.Module, path: Path, frames: Frames) -> None:
     network.eval()
     network.config.calibration = calibration_of(network, frames)
     save_weights(network, path, HandModel.open_hand())
+
+
+def _export(network: nn.Module, path: Path, card: Mapping[str, Json]) -> None:
+    assert isinstance(network, Detector)
+    export(network, path, HandModel.open_hand(), card=card)
 
 
 def frames_source(config: FramesConfig) -> Source:
