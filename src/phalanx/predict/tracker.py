@@ -310,7 +310,12 @@ class Tracker:
 
     def _look_into_box(self, image: np.ndarray, time: float) -> None:
         """Where the box is given: look for the hand there, as in a picture by itself."""
-        options = {"K": self.K, "side": self.side, "mirrored": self.mirrored, "hand_length": self.hand_length}
+        options: dict[str, Any] = {
+            "K": self.K,
+            "side": self.side,
+            "mirrored": self.mirrored,
+            "hand_length": self.hand_length,
+        }
         hands = self.predictor(image, box=self.box, **options)
         self._keep_camera(hands)
         if not hands and self._tracks:
