@@ -7,7 +7,8 @@ every second photo is taken, alone, and pasted at a fifth and at a tenth of the 
 by the photo's number); of `photos_digits` all are taken, and every second one is pasted. `scenes` are synthetic frames of one to eight
 people, of a seed that no training uses.
 
-Found: the middle of a claimed hand (of its box; for MediaPipe that of its joints' box) lies in the box of a hand, a hand once. Beside: the
+`detector` is what our detector claims alone, `phalanx` what `Predictor` gives, which looks at every claim, as MediaPipe does. Found: the
+middle of a hand (of its joints' box; of `detector` of its own) lies in the box of a true one, a hand once. Beside: the
 other claims. Both look with their usual threshold; of the scenes the recall at one false hand a picture is printed, too, and of those of
 the domain `field` how many of the claims with a confidence of 0.75 to 0.85 are hands.
 """
@@ -31,9 +32,11 @@ from phalanx.data.frames import Frames, concatenate
 from phalanx.data.images import read_photo
 from phalanx.data.public.photos3d import read_photos3d
 from phalanx.methods.detector import load
-from phalanx.predict.detection import find_hands
+from phalanx.predict.detection import HandDetector, find_hands
+from phalanx.predict.predictor import Predictor
+from phalanx.predict.runtime import load_detector
 from phalanx.synth.frames import FramesConfig, make_frames
-from phalanx.train.detector import claims_of, clear_hands, figures
+from phalanx.train.detector import claims_of, clear_hands, figures_of
 from phalanx.view.samples import sheet, write_sheet
 
 WORKER = Path(__file__).with_name("mediapipe_hands_worker.py")
@@ -78,9 +81,9 @@ class Tally:
         )
 
 
-def phalanx(weights: str | None) -> Finder:
-    """Our detector alone."""
-    detector = load(weights)
+def detector_alone(weights: str | None) -> Finder:
+    """What our detector claims."""
+    detector = opened(weights)
 
     def find(image: np.ndarray) -> tuple[list[Claim], float]:
         start = time.perf_counter()
@@ -89,6 +92,30 @@ def phalanx(weights: str | None) -> Finder:
         return [Claim(each.box, "right" if each.right > 0.5 else "left") for each in found], ms
 
     return find
+
+
+def phalanx(weights: str | None) -> Finder:
+    """What we predict, whose estimator has looked at every claim; as for MediaPipe, the box is that of the joints."""
+    predictor = Predictor(detector=opened(weights))
+
+    def find(image: np.ndarray) -> tuple[list[Claim], float]:
+        start = time.perf_counter()
+        found = predictor(image, max_hands=HANDS)
+        ms = 1000 * (time.perf_counter() - start)
+        return [Claim(around(hand.joints_2d), hand.side) for hand in found], ms
+
+    return find
+
+
+def opened(weights: str | None) -> HandDetector:
+    """A detector from weights or a model."""
+    return load(weights) if weights and Path(weights).suffix == ".safetensors" else load_detector(weights)
+
+
+def around(joints: np.ndarray) -> Box:
+    """The box of joints (21, 2)."""
+    low, high = joints.min(0), joints.max(0)
+    return (*low.tolist(), *(high - low).tolist())
 
 
 def mediapipe(python: str) -> tuple[Finder, Child]:
@@ -100,9 +127,7 @@ def mediapipe(python: str) -> tuple[Finder, Child]:
         answer = child.ask(size, np.ascontiguousarray(image).tobytes())
         claims = []
         for hand in answer["hands"]:
-            joints = np.array(hand["joints_2d"])
-            low, high = joints.min(0), joints.max(0)
-            claims.append(Claim((*low.tolist(), *(high - low).tolist()), hand["side"]))
+            claims.append(Claim(around(np.array(hand["joints_2d"])), hand["side"]))
         return claims, answer["ms"]
 
     return find, child
@@ -226,7 +251,7 @@ def main() -> None:
         "--misses", type=Path, help="folder for pictures in which our detector missed something, or claimed too much"
     )
     arguments = parser.parse_args()
-    finders = {"phalanx": phalanx(arguments.weights)}
+    finders = {"detector": detector_alone(arguments.weights), "phalanx": phalanx(arguments.weights)}
     child = None
     if arguments.mediapipe_python:
         finders["mediapipe"], child = mediapipe(arguments.mediapipe_python)
@@ -271,8 +296,8 @@ def main() -> None:
             arguments.misses.mkdir(parents=True, exist_ok=True)
             write_sheet(arguments.misses / f"{name.replace(' ', '_')}.png", sheet(wrong, 6))
     if drawn:
-        detector = load(arguments.weights)
-        own = figures(detector, concatenate(drawn))
+        detector = opened(arguments.weights)
+        own = figures_of(claims_of(detector, concatenate(drawn)))
         print("scenes, by confidence:", " ".join(f"{name} {value:.1f}" for name, value in own.items()))
         claims = claims_of(detector, concatenate(list(scenes(arguments.scenes, "field"))))
         near = claims.asked & (claims.score > 0.75) & (claims.score < 0.85)

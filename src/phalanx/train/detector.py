@@ -35,7 +35,7 @@ from phalanx.data.sample import Sample
 from phalanx.geometry.crops import SquareBox, square_crop
 from phalanx.hand.model import HandModel
 from phalanx.methods.detector import METHOD, STRIDE, Detector, DetectorConfig, Scenes, export, save_weights
-from phalanx.predict.detection import find_hands, overlap
+from phalanx.predict.detection import HandDetector, find_hands, overlap
 from phalanx.predict.looks import CROP_FACTOR
 from phalanx.predict.predictor import Predictor
 from phalanx.synth import SynthConfig, make_chunk
@@ -591,7 +591,7 @@ class Claims:
     frames: int
 
 
-def claims_of(detector: Detector, frames: Frames, least: float = 0.02) -> Claims:
+def claims_of(detector: HandDetector, frames: Frames, least: float = 0.02) -> Claims:
     """What the detector claims, each claim matched to the hand that it overlaps most, the surest first, a hand once."""
     rows: list[tuple[float, bool, bool, bool]] = []
     wanted = clear_hands(frames)
@@ -622,9 +622,13 @@ def clear_hands(frames: Frames) -> Tensor:
 
 @torch.no_grad()
 def figures(network: nn.Module, frames: Frames) -> dict[str, float]:
-    """Recall at half a false hand a frame and at one, average precision, and the share of found hands whose side is right, per cent."""
+    """What `figures_of` says of a network's claims."""
     assert isinstance(network, Detector)
-    claims = claims_of(network, frames)
+    return figures_of(claims_of(network, frames))
+
+
+def figures_of(claims: Claims) -> dict[str, float]:
+    """Recall at half a false hand a frame and at one, average precision, and the share of found hands whose side is right, per cent."""
     score, hit, side = (values[claims.asked] for values in (claims.score, claims.hit, claims.side))
     order = np.argsort(-score, kind="stable")
     hit, side = hit[order], side[order]
