@@ -84,6 +84,7 @@ def test_masks_agree_with_all_hands_drawn_at_once():
         generator(11, 2, 10, 0), body("cpu")[0], hand("cpu")[0], 8, config.people, 192, 128, grasps=grasps
     )
     model = hand("cpu")[0]
+    drawn = drawn.kept_away(model, 0.12, 192, 128)
     posed = model(drawn.hands)
     wrist = drawn.hands.translation[:, None]
     size = torch.as_tensor(drawn.scale, dtype=torch.float32).repeat_interleave(2)[:, None, None]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phalanx.core.records import index_fields, map_fields
+from phalanx.core.records import map_fields
 from phalanx.hand.model import HandPose
 from phalanx.synth.body.model import JOINT, SIDES
 from phalanx.synth.frames_config import FramesConfig
@@ -25,19 +25,21 @@ from phalanx.synth.paint.details import draw_details, gloved_in_pairs
 from phalanx.synth.paint.dress import draw_dress
 from phalanx.synth.paint.flesh import draw_flesh
 from phalanx.synth.paint.ground import draw_ground, scene_depth, spots
-from phalanx.synth.paint.light import LightDraw, draw_light, light_on_planes, mirrored
+from phalanx.synth.paint.light import Balls, LightDraw, draw_light, light_on_planes, mirrored
 from phalanx.synth.paint.panorama import panorama_bank
 from phalanx.synth.paint.rooms import draw_room, paint_room
+from phalanx.synth.paint.shadows import about_people, light_on_table
 from phalanx.synth.paint.skin import skin_matrices
 from phalanx.synth.paint.standpoint import draw_standpoints, exposed, exposures, look_around, stand_in, to_frame
+from phalanx.synth.paint.surface import hand
 from phalanx.synth.paint.table import paint_table
 from phalanx.synth.scene.domains import DOMAINS, Domain
-from phalanx.synth.scene.gathering import Gathering
+from phalanx.synth.scene.gathering import MIRROR, Gathering
 from phalanx.synth.sense.depth_noise import draw_depth_noise
 from phalanx.synth.sense.depth_sensor import sense_depth
 from phalanx.synth.sense.sensors import DEPTH_SENSORS, DepthSensor
 from phalanx.synth.things.models import things_bank
-from phalanx.synth.things.paint import paint_things
+from phalanx.synth.things.paint import painted_singly
 
 _FACING = np.array([[0.0, 0.0, -1.0], [0.8, 0.0, -0.6], [-0.8, 0.0, -0.6]])  # normals of faces that cameras expose for
 _TABLES = np.array(
@@ -55,6 +57,7 @@ _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _SHOWN, _USUAL = 0.24, 0.3  # linear values that cameras give faces of the reflectance `_USUAL`
 _SITTING = 0.75  # cosine of the angle between thighs and the vertical, below which people sit
 _GLOVED = 0.03  # share of the people who wear gloves
+_WHITEST = 0.65  # mean linear value of a background, beyond which cameras expose for faces no more
 _DIMMEST = 0.1  # mean linear value of a background
 _COARSE = 200  # pixels: up to this size backgrounds are painted pixel by pixel
 
@@ -102,10 +105,15 @@ def paint_crowd(
         behind = torch.zeros((len(gathering.K), 3, config.height, config.width), device=device)
         light = domain.light(draw_light(lighting, len(gathering.K)))
     mean = behind.mean((2, 3))
-    canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device))
-    _put_tables(config, domain, canvas, gathering, K, light, lighting)
+    surface, joints = (
+        map_fields(gathering.body, lambda value: value.to(device)),
+        gathering.hand_joints(hand("cpu")[0]).to(device),
+    )
+    on_bodies, on_hands = about_people(surface, body(str(device))[1], joints, gathering.frame)
+    canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device, on_bodies))
+    _put_tables(config, domain, canvas, gathering, K, light, lighting, on_hands)
     _put_things(config, canvas, gathering, K, light, mean)
-    hands, joints, vertices = _paint_hands(config, gathering, look, light, mean, device)
+    hands, joints, vertices = _paint_hands(config, gathering, look, light, mean, device, on_hands)
     for each in hands:
         canvas.put(int(gathering.frame[each.hand // 2]), each.layer, each.left, each.top, 1 + each.hand, each.bare)
     linear = behind.mul_(1.0 - canvas.layer.coverage[:, None]).add_(canvas.layer.colour)
@@ -129,14 +137,21 @@ def _surroundings(
     width, height = config.width // step, config.height // step
     frames, side = len(gathering.K), max(width, height)
     tiles = _tiles(config, domain, device)
-    square = backgrounds(draw_backgrounds(generator, frames, config.tiles), tiles, side).square_()
-    _mute(square, generator)
     light = domain.light(draw_light(generator, frames))
-    inside = np.zeros(frames, bool)
     off = np.exp(generator.normal(0.0, 0.25, frames))
+    draw, inside = None, np.zeros(frames, bool)
     if domain.panoramas and config.panorama_share > 0:
         bank = panorama_bank(config.panoramas, str(device))
         draw = draw_standpoints(standing, frames, config.panorama_share, len(bank), (0.0, 0.0))
+        inside, off = draw.inside, np.where(draw.inside, draw.exposure, off)
+    in_room = ~inside & (generator.random(frames) < config.room_share) & domain.panoramas
+    tiled = np.flatnonzero(~in_room)
+    square = torch.zeros((frames, 3, side, side), device=device)
+    if len(tiled):
+        painted = backgrounds(draw_backgrounds(generator, len(tiled), config.tiles), tiles, side).square_()
+        _mute(painted, generator)
+        square.index_copy_(0, torch.as_tensor(tiled, device=device), painted)
+    if draw is not None:
         to_camera = to_frame(gathering.down, draw.heading)
         light = stand_in(light, draw, bank, to_camera, np.zeros(frames, bool))
         K = gathering.K.to(device).clone()  # the frame lies in the middle of a square
@@ -144,29 +159,26 @@ def _surroundings(
         K[:, :2] /= step
         K[:, 0, 2] += (side - width) // 2 - 0.5
         K[:, 1, 2] += (side - height) // 2 - 0.5
-        distance = _distances(gathering)
-        look_around(square, draw, bank, light, to_camera, K, distance)
+        look_around(square, draw, bank, light, to_camera, K, _distances(gathering))
         factor = exposures(square, light, draw)
         square.mul_(torch.as_tensor(factor, device=device)[:, :, None, None])
         light = exposed(light, factor)
-        inside, off = draw.inside, np.where(draw.inside, draw.exposure, off)
     top, left = (side - height) // 2, (side - width) // 2
     behind = square[:, :, top : top + height, left : left + width]
-    rooms = np.flatnonzero(~inside & (generator.random(frames) < config.room_share)) if domain.panoramas else []
-    for i in rooms:
+    for i in np.flatnonzero(in_room):
         behind[i] = _room(gathering, int(i), tiles, light, generator, (height, width), step)
     factor = np.where(inside[:, None], 1.0, _white(light, generator.uniform(0.3, 1.0, frames)))
-    factor = factor * _for_faces(exposed(light, factor), skin, gathering.frame, off)[:, None]
+    brighter = _for_faces(exposed(light, factor), skin, gathering.frame, off)
+    whitest = _WHITEST / behind.mean((1, 2, 3)).clamp_min(1e-3).cpu().numpy()
+    factor = factor * np.minimum(brighter, np.maximum(whitest, 1.0))[:, None]
     light = exposed(light, factor.astype(np.float32))
-    tiled = ~(
-        np.isin(np.arange(frames), rooms) | inside
-    )  # tiles are as bright as they are painted, none so dark that cameras expose longer
+    tiled = ~in_room & ~inside  # tiles are as bright as they are painted, none so dark that cameras expose longer
     painted = (_DIMMEST / behind[tiled].mean((1, 2, 3)).clamp_min(1e-3)).clamp(1.0, 5.0).cpu().numpy()
     factor[tiled] = painted[:, None]
     behind = behind * torch.as_tensor(factor, dtype=torch.float32, device=device)[:, :, None, None]
     if step > 1:
         behind = F.interpolate(behind, scale_factor=step, mode="bilinear", align_corners=False)
-    return behind.contiguous(), light
+    return behind, light
 
 
 def _mute(pictures: Tensor, generator: np.random.Generator) -> None:
@@ -189,7 +201,8 @@ def _room(
     heading = generator.normal(0, 0.3, 1) + generator.choice([0.0, 0.0, 0.8])
     turn = to_frame(gathering.down[frame : frame + 1], heading)[0]
     joints = gathering.body.joints[torch.as_tensor(gathering.frame == frame)].double().numpy()
-    room = draw_room(generator, turn, joints.reshape(-1, 3), len(tiles))
+    feet = joints[:, [JOINT[f"{side}_ankle"] for side in SIDES]].reshape(-1, 3)
+    room = draw_room(generator, turn, joints.reshape(-1, 3), feet, len(tiles))
     K = gathering.K[frame].to(tiles.device).clone()
     K[:2, 2] += 0.5
     K[:2] /= step
@@ -269,7 +282,13 @@ def _sitting(gathering: Gathering) -> np.ndarray:
 
 
 def _paint_bodies(
-    config: FramesConfig, gathering: Gathering, look: _Looks, light: LightDraw, mean: Tensor, device: torch.device
+    config: FramesConfig,
+    gathering: Gathering,
+    look: _Looks,
+    light: LightDraw,
+    mean: Tensor,
+    device: torch.device,
+    others: Balls,
 ) -> Layer:
     owner = torch.as_tensor(gathering.frame, device=device)
     return paint_bodies(
@@ -283,11 +302,18 @@ def _paint_bodies(
         mean[owner],
         gathering.frame,
         len(gathering.K),
+        others,
     )
 
 
 def _paint_hands(
-    config: FramesConfig, gathering: Gathering, look: _Looks, light: LightDraw, mean: Tensor, device: torch.device
+    config: FramesConfig,
+    gathering: Gathering,
+    look: _Looks,
+    light: LightDraw,
+    mean: Tensor,
+    device: torch.device,
+    others: Balls,
 ) -> tuple[list[PaintedHand], Tensor, Tensor]:
     frame = np.repeat(gathering.frame, 2)
     left = gathering.left
@@ -296,7 +322,9 @@ def _paint_hands(
     scale = torch.as_tensor(np.repeat(gathering.scale, 2), dtype=torch.float32, device=device)
     K = gathering.K.to(device)[owner]
     own = mirrored(light[frame], left) if config.colour else None
-    return paint_crowd_hands(pose, scale, left, K, config.width, config.height, look.hands, own, mean[owner])
+    flip = torch.as_tensor(np.where(left[:, None, None], MIRROR.numpy(), 1.0), dtype=torch.float32, device=device)
+    others = Balls(others.centres * flip, others.radii)
+    return paint_crowd_hands(pose, scale, left, K, config.width, config.height, look.hands, own, mean[owner], others)
 
 
 def _put_things(
@@ -313,9 +341,8 @@ def _put_things(
     frame = np.repeat(gathering.frame, 2)[rows]
     grasps = bank.usable[gathering.held[rows]]
     placed = placed_in_hands(bank, grasps, frame, pose, scale, gathering.left[rows], things.centre[:, 0])
-    layer = paint_things(placed, things, K, config.height, config.width, light, mean)
-    for i in np.unique(frame):
-        canvas.put(int(i), index_fields(layer, slice(i, i + 1)), 0, 0)
+    for i, left, top, layer in painted_singly(placed, things, K, config.height, config.width, light, mean):
+        canvas.put(i, layer, left, top)
 
 
 def _put_tables(
@@ -326,8 +353,9 @@ def _put_tables(
     K: Tensor,
     light: LightDraw,
     generator: np.random.Generator,
+    balls: Balls,
 ) -> None:
-    """Tables before people, in place."""
+    """Tables before people, in place; `balls (2 P, S)` shade them."""
     tiles = _tiles(config, domain, K.device)
     for i, table in enumerate(gathering.tables):
         chosen, metres = int(generator.integers(len(tiles))), float(generator.uniform(0.4, 1.2))
@@ -337,13 +365,20 @@ def _put_tables(
         )
         if table is None:
             continue
-        lit = light_on_planes(light[np.array([i])], table.normal[None].astype(np.float32))[0]
-        texture = tiles.tiles(np.array([chosen]))[0].float().div(255.0).square()
+        texture = tiles.tiles(np.array([0 if plain else chosen]))[0].float().div(255.0).square()
         if plain:
             grain = texture.mean(0, keepdim=True)
             paint = torch.as_tensor(np.clip(colour, 0.04, 0.95) ** 2.2, dtype=torch.float32, device=K.device)
             texture = paint[:, None, None] * (0.9 + 0.1 * grain / grain.mean().clamp_min(1e-3))
-        canvas.put(i, paint_table(table, K[i], config.height, config.width, lit, texture, metres), 0, 0)
+        left, top, width, height = table.window(gathering.K[i], config.width, config.height)
+        if width and height:
+            shifted = K[i].clone()
+            shifted[0, 2] -= left
+            shifted[1, 2] -= top
+            own = torch.as_tensor(np.repeat(gathering.frame, 2) == i, device=K.device)
+            about = Balls(balls.centres[own].flatten(0, 1)[None], balls.radii[own].flatten(0, 1)[None])
+            lit = light_on_table(table, shifted, height, width, light[np.array([i])], about)
+            canvas.put(i, paint_table(table, shifted, height, width, lit, texture, metres), left, top)
 
 
 def chosen_sensor(name: str | None, domain: Domain, generator: np.random.Generator) -> DepthSensor | None:

@@ -28,6 +28,7 @@ __all__ = ["FramesConfig", "make_frames", "stream_frames"]
 
 _KEY = 10  # of all generators of frames
 _LEAST_SEEN = 6  # pixels of a hand, below which it is not there
+_NEAREST = 0.12  # metres: no hand comes nearer to the camera, or to a sensor than it can see
 _SHARPNESS = 160  # side in pixels of the pictures whose blur frames have
 
 
@@ -87,11 +88,13 @@ def _make(config: FramesConfig, seed: int, index: int, device: torch.device) -> 
         domain.build,
         grasps=grasps.angles[grasps.usable],
     )
+    sensor = chosen_sensor(config.depth_sensor, domain, stream_generator(seed, index, _KEY, 5))
+    nearest = max(_NEAREST, 0.0 if sensor is None else sensor.nearest)
+    gathering = gathering.kept_away(hand("cpu")[0], nearest, config.width, config.height)
     picture = paint_crowd(config, gathering, dressing, lighting, standing, device)
     effects = draw_effects(sensing, config.chunk, _SHARPNESS, config.effects)
     frames = _label(config, gathering, picture)
     frames.image = apply_effects(develop(picture.linear), effects)
-    sensor = chosen_sensor(config.depth_sensor, domain, sensing)
     if sensor is not None:
         frames.sensed_depth = sense_crowd(sensor, gathering, picture, sensing)
     frames.ids = torch.tensor([[seed, index, i] for i in range(config.chunk)], device=device)

@@ -3,14 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import ConvexHull
 
 from phalanx.core.records import index_fields
-from phalanx.render.mesh import barycentrics, depth
+from phalanx.render.mesh import barycentrics, depth, vertex_normals
 from phalanx.render.visibility import visibility
 from phalanx.synth.body.model import BodyPose, BodySurface
 from phalanx.synth.paint.body import paint_bodies
-from phalanx.synth.paint.body_dress import covers
-from phalanx.synth.paint.body_look import CAP, JACKET, TOP, BodyLook, draw_body_looks, femininity, match_sleeves
+from phalanx.synth.paint.body_dress import covers, dress_bodies
+from phalanx.synth.paint.body_look import CAP, JACKET, SHOES, TOP, BodyLook, draw_body_looks, femininity, match_sleeves
 from phalanx.synth.paint.body_surface import HEAD, REACH, body
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.dress import draw_dress
@@ -90,6 +91,31 @@ def test_a_lighter_skin_is_lighter():
         skin = skin_matrices(np.random.default_rng(0), 1, (tone, tone))
         shown.append(float(paint(surface, naked(looks(1)), skin).colour.sum()))
     assert shown[0] > 1.5 * shown[1] > 2.0 * shown[2]
+
+
+def test_shoes_show_no_toes():
+    """The fronts of feet in shoes are convex: most of a bare foot's lie up to a centimetre inside their hull."""
+    topology = body("cpu")[1]
+    for toes, caps in zip(topology.toes, topology.toe_caps, strict=True):
+        bare, shod = topology.rest[toes].numpy(), (topology.rest[toes] + caps).numpy()
+        hull = ConvexHull(bare)
+        tips = bare[:, 2] < bare[:, 2].min() + 0.05
+        inside = [-(points[tips] @ hull.equations[:, :3].T + hull.equations[:, 3]).max(1) for points in (bare, shod)]
+        assert inside[0].max() > 0.004 and (np.abs(inside[1]) < 1e-4).mean() > 0.9
+    surface = standing([(0.0, -0.5, 2.0)])
+    look = naked(looks(1))
+    worn = look.worn.copy()
+    worn[:, SHOES] = True
+    shod = dress_bodies(surface, *_dressed(surface, replace(look, worn=worn)), replace(look, worn=worn))
+    plain = dress_bodies(surface, *_dressed(surface, look), look)
+    moved = (shod - plain)[0].norm(dim=1)
+    assert moved[topology.toes].max() > 0.004 and moved[: len(topology.rest)][topology.place[4] > 0.3].max() < 1e-6
+
+
+def _dressed(surface: BodySurface, look: BodyLook) -> tuple:
+    topology = body("cpu")[1]
+    normals = vertex_normals(surface.vertices, topology.faces[: topology.body])
+    return normals, covers(topology.place, look), topology
 
 
 def test_eyes_are_painted_where_eyes_are():

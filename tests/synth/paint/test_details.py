@@ -6,7 +6,7 @@ import torch
 
 from phalanx.core.seeding import generator
 from phalanx.synth.paint.coats import heights
-from phalanx.synth.paint.details import draw_details
+from phalanx.synth.paint.details import draw_details, gloved_in_pairs
 from phalanx.synth.paint.dress import draw_dress
 from phalanx.synth.paint.gloves import _DESIGNS, KINDS, Glove
 from phalanx.synth.paint.jewellery import Bandage, Ring, Wristband
@@ -36,6 +36,16 @@ def test_most_hands_are_bare():
     assert (draw.edge < 1.0).all()  # gloves are no sleeves that never end
     gloved = {owner for owner, item in draw.items if isinstance(item, Glove)}
     assert not gloved & {owner for owner, item in draw.items if isinstance(item, (Ring, Bandage))}
+
+
+def test_people_wear_gloves_on_both_hands():
+    drawn = draw_details(generator(0, 8), draw_dress(generator(0), 2000))
+    draw = gloved_in_pairs(generator(1), drawn, 0.1)
+    gloves = {owner: item for owner, item in draw.items if isinstance(item, Glove)}
+    assert 140 < len(gloves) < 260
+    assert all(gloves[owner ^ 1] is glove for owner, glove in gloves.items())
+    assert not set(gloves) & {owner for owner, item in draw.items if isinstance(item, (Ring, Bandage))}
+    assert len([item for _, item in draw.items if isinstance(item, Ring)]) > 150
 
 
 def test_details_leave_what_is_drawn_after_clothes_as_it_is():

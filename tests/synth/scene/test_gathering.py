@@ -51,6 +51,22 @@ def test_forearms_of_bodies_turn_with_their_hands(gathering):
         assert (frame - own).abs().max() < 0.15  # which leaves builds out of account
 
 
+def test_cameras_move_back_from_hands_that_are_near(gathering):
+    model = hand("cpu")[0]
+    moved = gathering.kept_away(model, 1.0, 640, 480)
+    joints = moved.hand_joints(model)
+    pixels = joints @ moved.K[np.repeat(moved.frame, 2)].mT
+    at = pixels[..., :2] / pixels[..., 2:].clamp_min(0.01)
+    inside = ((at > 0) & (at < torch.tensor([640, 480]))).all(-1) & (joints[..., 2] > 0)
+    assert joints[inside.any(1)][..., 2].min() > 0.99
+    step = moved.body.joints - gathering.body.joints
+    assert (step[..., 2] > 0.05).any() and step[..., :2].abs().max() < 1e-6
+    wrists = joints[0::2, 0] - moved.body.joints[:, JOINT["right_wrist"]]
+    assert wrists.norm(dim=1).max() < 2e-3
+    same = gathering.kept_away(model, 0.0, 640, 480)
+    assert same is gathering
+
+
 def test_feet_stand_on_one_floor():
     trunks = draw_trunks(generator(2), body("cpu")[0], np.array([False, True, False]))
     assert 1.1 < trunks.floor[0] < 1.7 and trunks.floor[1] < trunks.floor[0] - 0.2

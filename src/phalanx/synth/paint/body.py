@@ -19,10 +19,11 @@ from phalanx.synth.paint.body_skin import Points, paint_skin
 from phalanx.synth.paint.body_surface import BodyTopology, body
 from phalanx.synth.paint.body_textures import body_textures
 from phalanx.synth.paint.compose import Layer
-from phalanx.synth.paint.light import LIGHTS, LightDraw, light_points, occlusion
+from phalanx.synth.paint.light import LIGHTS, Balls, LightDraw, light_points, occlusion
+from phalanx.synth.paint.shadows import body_balls
 
 _NEAREST = (
-    0.11  # metres: what is nearer is cut off; faces are longer than from there to `NEAR`, where they would be left out
+    0.17  # metres: what is nearer is cut off; no face is longer than from there to `NEAR`, where they would be left out
 )
 _HIDDEN = 0.02  # metres by which whole pixels of others must be nearer than all of a person to hide it
 
@@ -38,6 +39,7 @@ def paint_bodies(
     surroundings: Tensor,
     picture: np.ndarray | None = None,
     pictures: int | None = None,
+    others: Balls | None = None,
 ) -> Layer:
     """Pictures of people without their hands; the nearer in front.
 
@@ -50,6 +52,7 @@ def paint_bodies(
         surroundings: (P, 3) mean linear colour of what lies behind them.
         picture: (P,) number of the picture that each is in; none: one picture each.
         pictures: how many pictures there are; none: P.
+        others: what else keeps light from each of them.
     """
     device = surface.vertices.device
     topology = body(str(device))[1]
@@ -67,7 +70,7 @@ def paint_bodies(
     cover = covers(topology.place, look)
     naked = vertex_normals(surface.vertices, topology.faces[: topology.body])
     vertices = dress_bodies(surface, naked, cover, topology, look)
-    attributes = _attributes(vertices, surface, topology, light, surroundings)
+    attributes = _attributes(vertices, surface, topology, light, surroundings, others)
     for person in surface.joints[:, 0, 2].argsort().tolist():  # the nearest first: they hide others
         box = _box(vertices[person], K[person], height, width)
         if box is None:
@@ -110,6 +113,7 @@ def _attributes(
     topology: BodyTopology,
     light: LightDraw | None,
     surroundings: Tensor,
+    others: Balls | None,
 ) -> Tensor:
     """What is interpolated, `(P, W, C)` of the split vertices: light that arrives and is mirrored, 1 / depth, `place`, UV."""
     people, own = len(vertices), len(topology.rest)
@@ -117,7 +121,7 @@ def _attributes(
         diffuse = gloss = torch.zeros_like(vertices).permute(2, 1, 0)
     else:
         normals = vertex_normals(vertices, topology.outer)
-        blocked = _blocked(surface, vertices, normals, topology, light)
+        blocked = _blocked(surface, vertices, normals, topology, light, others)
         diffuse, gloss = light_points(
             vertices.permute(2, 1, 0).contiguous(), normals.permute(2, 1, 0).contiguous(), blocked, light, surroundings
         )
@@ -132,16 +136,22 @@ def _attributes(
 
 
 def _blocked(
-    surface: BodySurface, vertices: Tensor, normals: Tensor, topology: BodyTopology, light: LightDraw
+    surface: BodySurface,
+    vertices: Tensor,
+    normals: Tensor,
+    topology: BodyTopology,
+    light: LightDraw,
+    others: Balls | None,
 ) -> list[Tensor]:
-    """Shares `(V + X + Y, P)` of the sky, and of each light, that the body keeps from its vertices."""
+    """Shares `(V + X + Y, P)` of the sky, and of each light, that the body and others keep from its vertices."""
     device, own = vertices.device, len(topology.rest)
-    a, b = surface.joints[:, topology.ball_joints].unbind(2)
-    centres = torch.lerp(a, b, topology.ball_share[:, None])
+    own_balls = body_balls(surface, topology)
+    balls = own_balls if others is None else own_balls.with_(others)
     lights = torch.as_tensor(light.direction, device=device)
     softness = torch.as_tensor(light.softness, device=device)
     coarse = topology.coarse
-    found = occlusion(vertices[:, coarse], normals[:, coarse], centres, topology.ball_radius, lights, softness)
+    radii = topology.ball_radius if others is None else balls.radii[:, None]
+    found = occlusion(vertices[:, coarse], normals[:, coarse], balls.centres, radii, lights, softness)
     flat = found.permute(2, 1, 0).flatten(1)  # (C, (1 + L) P)
     spread = F.embedding_bag(topology.spread, flat, mode="sum", per_sample_weights=topology.spread_weights)
     shares = F.pad(spread.unflatten(1, (1 + LIGHTS, -1)), (0, 0, 0, 0, 0, vertices.shape[1] - own))

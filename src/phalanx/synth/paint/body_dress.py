@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from phalanx.synth.body.model import JOINT, SIDES, BodySurface
-from phalanx.synth.paint.body_look import CAP, TOP, BodyLook
+from phalanx.synth.paint.body_look import CAP, SHOES, TOP, BodyLook
 from phalanx.synth.paint.body_surface import CURTAIN, REACH, TUBE, BodyTopology
 
 _FAR = 1.0  # metres
@@ -108,6 +108,12 @@ def dress_bodies(
     off = off + lift * grown * (2.0 - grown)
     off = off + on(look.beard[:, 1:2]) * ((beard + on(look.beard[:, 2:])) / 6.0).clamp(0.0, 1.0)
     bodies = surface.vertices + off[..., None] * normals
+    shod = cover[SHOES]
+    if shod is not None:
+        for side, toes, caps in zip(SIDES, topology.toes, topology.toe_caps, strict=True):
+            turn = surface.transforms[:, JOINT[f"{side}_ankle"], :3, :3]
+            share = (shod[:, toes] / _SOFT).clamp(0.0, 1.0)[..., None]
+            bodies[:, toes] = bodies[:, toes] + share * (caps @ turn.mT)
     return torch.cat([bodies, _long_hair(surface, topology, look), _skirts(surface, look)], 1)
 
 

@@ -43,6 +43,7 @@ class BodyTopology:
         eyes: (2, 3) middles of the right and the left eyeball at rest.
         locks: (X, 3) rest vertices of long hair of no length; scalp: (X,) the body's vertex nearest to each; fall: (X,) share of length.
         round_legs: (Y, 2) of each vertex of a skirt: angle, share of its length.
+        toes: (2, T) vertices of the right and of the left foot that shoes bring to one form; toe_caps: (2, T, 3) by how much, at rest.
     """
 
     faces: Tensor
@@ -67,6 +68,8 @@ class BodyTopology:
     scalp: Tensor
     fall: Tensor
     round_legs: Tensor
+    toes: Tensor
+    toe_caps: Tensor
 
 
 @lru_cache(maxsize=4)
@@ -91,6 +94,7 @@ def body(device: str) -> tuple[BodyModel, BodyTopology]:
     coarse, spread, weights = coarse_points(rest, normals, _COARSE)
     ends, share, radius = _ball_proxies(rest, joints, model.parts.numpy())
     hair, beard = _grown(faces, uv, arm)
+    toes, caps = _toe_caps(rest)
 
     def tensor(array: np.ndarray) -> Tensor:
         kind = torch.int64 if np.issubdtype(np.asarray(array).dtype, np.integer) else torch.float32
@@ -119,6 +123,8 @@ def body(device: str) -> tuple[BodyModel, BodyTopology]:
         scalp=tensor(((locks[:, None] - rest[None]) ** 2).sum(-1).argmin(1)),
         fall=tensor(fall),
         round_legs=tensor(round_legs),
+        toes=tensor(toes),
+        toe_caps=tensor(caps),
     )
 
 
@@ -175,6 +181,29 @@ def _closed(rest: np.ndarray, normals: np.ndarray, area: np.ndarray) -> np.ndarr
     other = (rest @ normals.T - along[None]).clip(0)
     share = own * other / squared * area / (np.pi * squared + area)
     return share.sum(1).clip(0, 0.9)
+
+
+def _toe_caps(rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`toes` and `toe_caps` of `BodyTopology`: out to the convex hull of the front of the foot."""
+    from scipy.spatial import ConvexHull  # here, because importing SciPy is slow
+
+    found, moves = [], []
+    for sign in (-1.0, 1.0):  # the right foot is at -x
+        foot = np.flatnonzero((rest[:, 1] > rest[:, 1].max() - 0.09) & (sign * rest[:, 0] > 0))
+        tip, long = rest[foot, 2].min(), np.ptp(rest[foot, 2])
+        front = foot[rest[foot, 2] < tip + 0.46 * long]
+        points = rest[front]
+        hull, middle = ConvexHull(points), points.mean(0)
+        along = (points - middle) @ hull.equations[:, :3].T  # (T, facets)
+        room = -(hull.equations[:, 3] + hull.equations[:, :3] @ middle)
+        reach = np.where(along > 1e-9, room / np.maximum(along, 1e-9), np.inf).min(1).clip(1.0, 8.0)
+        share = ((tip + 0.44 * long - points[:, 2]) / (0.12 * long)).clip(0.0, 1.0)
+        found.append(front)
+        moves.append((share * (reach - 1.0))[:, None] * (points - middle))
+    most = max(len(front) for front in found)
+    toes = np.stack([np.pad(front, (0, most - len(front)), mode="edge") for front in found])
+    caps = np.stack([np.pad(move, ((0, most - len(move)), (0, 0)), mode="edge") for move in moves])
+    return toes, caps
 
 
 def _ball_proxies(rest: np.ndarray, joints: np.ndarray, parts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

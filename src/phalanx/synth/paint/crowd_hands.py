@@ -17,7 +17,7 @@ from phalanx.synth.paint.canvas import window
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.dress import DressDraw, dress
 from phalanx.synth.paint.flesh import FleshDraw, flush, tendons
-from phalanx.synth.paint.light import LightDraw, VertexLight, light_vertices
+from phalanx.synth.paint.light import Balls, LightDraw, VertexLight, light_vertices
 from phalanx.synth.paint.shade import Look, render, texture_side
 from phalanx.synth.paint.skin import skin_bank
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
@@ -96,6 +96,7 @@ def paint_crowd_hands(
     look: HandsLook,
     light: LightDraw | None,
     surroundings: Tensor,
+    others: Balls | None = None,
 ) -> tuple[list[PaintedHand], Tensor, Tensor]:
     """Render all hands that reach into their frames.
 
@@ -105,6 +106,7 @@ def paint_crowd_hands(
         K: (H, 3, 3) cameras of the frames, not mirrored; all frames have `width` x `height` pixels.
         light: of each hand, in the mirror for left ones; none: they stay black.
         surroundings: (H, 3) mean colour of what lies behind.
+        others: what else keeps light from each hand, in the mirror for left ones.
 
     Returns:
         The hands seen; joints (H, 21, 3) in the cameras' frames; vertices (H, V, 3) of bare skin, left ones in the mirror.
@@ -116,7 +118,7 @@ def paint_crowd_hands(
     vertices = scaled(tucked(vertices, surface, topology), pose.translation, scale)
     bare, joints = (scaled(value, pose.translation, scale) for value in (surface.vertices, surface.joints))
     surface = HandSurface(bare, joints, surface.transforms)
-    lit = _dark(vertices) if light is None else light_vertices(surface, vertices, topology, light, surroundings)
+    lit = _dark(vertices) if light is None else light_vertices(surface, vertices, topology, light, surroundings, others)
     colours = torch.as_tensor(np.concatenate([look.colours, look.dress.colour], -1), device=device)
     whole = Look(
         lit,

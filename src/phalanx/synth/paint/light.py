@@ -40,6 +40,18 @@ class LightDraw:
 
 
 @dataclass
+class Balls:
+    """Balls that keep light from each of B things: `centres (B, S, 3)` in the camera's frame, `radii (B, S)`, 0 for none."""
+
+    centres: Tensor
+    radii: Tensor
+
+    def with_(self, others: Balls) -> Balls:
+        """These and others."""
+        return Balls(torch.cat([self.centres, others.centres], 1), torch.cat([self.radii, others.radii], 1))
+
+
+@dataclass
 class VertexLight:
     """Light at V vertices of B hands, linear; components first, pictures last.
 
@@ -141,7 +153,7 @@ def occlusion(
 
     Args:
         points, normals: `(B, C, 3)`.
-        centres: `(B, S, 3)`; radii: `(S,)`.
+        centres: `(B, S, 3)`; radii: `(S,)`, or `(B, 1, S)`.
         lights: `(B, L, 3)` unit vectors towards the lights; softness: `(B, L)`, tangent of their angular radius.
 
     Returns:
@@ -171,7 +183,12 @@ def occlusion(
 
 
 def light_vertices(
-    surface: HandSurface, vertices: Tensor, topology: Topology, draw: LightDraw, surroundings: Tensor
+    surface: HandSurface,
+    vertices: Tensor,
+    topology: Topology,
+    draw: LightDraw,
+    surroundings: Tensor,
+    others: Balls | None = None,
 ) -> VertexLight:
     """Light that arrives at each vertex, and that it mirrors.
 
@@ -179,13 +196,14 @@ def light_vertices(
         surface: the posed hand (for its ball proxies).
         vertices: `(B, V, 3)` what is rendered (sleeves may stand off), camera frame.
         surroundings: `(B, 3)` mean linear colour of the background.
+        others: what else keeps light from each hand.
     """
     device = vertices.device
     place = vertices.permute(2, 1, 0).contiguous()  # (3, V, B): components first, pictures last
     edges = face_edges(place, topology)
     normals = vertex_normals(*edges, topology)
     direction = torch.as_tensor(draw.direction, device=device)
-    blocked = _blocked(surface, place, normals, topology, draw)
+    blocked = _blocked(surface, place, normals, topology, draw, others)
     diffuse, gloss = light_points(place, normals, blocked, draw, surroundings)
     relief = _relief(*edges, direction[:, 0], topology) * torch.as_tensor(draw.bump, device=device)
     return VertexLight(diffuse, gloss, relief)
@@ -214,20 +232,29 @@ def light_points(
 
 
 def _blocked(
-    surface: HandSurface, place: Tensor, normals: Tensor, topology: Topology, draw: LightDraw
+    surface: HandSurface,
+    place: Tensor,
+    normals: Tensor,
+    topology: Topology,
+    draw: LightDraw,
+    others: Balls | None = None,
 ) -> tuple[Tensor, ...]:
     """What balls keep from vertices at `place (3, V, B)`, as `occlusion` has it: `(V, B)` of the sky, then of each light."""
     device, batch = place.device, place.shape[-1]
     block = _CPU_BLOCK if device.type == "cpu" else batch
+    centres, radii = balls(surface, topology), topology.ball_radius.expand(batch, 1, -1)
+    if others is not None:
+        centres, radii = torch.cat([centres, others.centres], 1), torch.cat([radii, others.radii[:, None]], 2)
     arguments = (
         place[:, topology.coarse].permute(2, 1, 0),
         normals[:, topology.coarse].permute(2, 1, 0),
-        balls(surface, topology),
+        centres,
+        radii,
         torch.as_tensor(draw.direction, device=device),
         torch.as_tensor(draw.softness, device=device),
     )
     parts = zip(*(argument.split(block) for argument in arguments), strict=True)
-    coarse = torch.cat([occlusion(p, n, c, topology.ball_radius, *lights) for p, n, c, *lights in parts])
+    coarse = torch.cat([occlusion(*part) for part in parts])
     coarse = coarse.permute(2, 1, 0).flatten(1)  # (C, (1 + L) B) of (B, 1 + L, C)
     spread = F.embedding_bag(topology.spread, coarse, mode="sum", per_sample_weights=topology.spread_weights)
     return spread.unflatten(1, (1 + LIGHTS, -1)).unbind(1)

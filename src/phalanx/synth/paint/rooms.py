@@ -63,6 +63,7 @@ class Room:
         low, high: (3,) metres from the camera to its sides.
         colours: (6, 3) linear reflectance of its sides.
         brick: (4,) width and height of bricks or planks of the wall ahead, and how much they show; 0: plain, their shift.
+        feet: (F, 2) metres to the right and ahead, where people stand.
         planks: width of the floor's boards, 0: none.
         lamp: (3,) metres: where the light is strongest; fall: metres over which it falls off.
         tile, grain: a tile for pictures and grain, and how much grain there is.
@@ -74,6 +75,7 @@ class Room:
     high: np.ndarray
     colours: np.ndarray
     brick: np.ndarray
+    feet: np.ndarray
     planks: float
     lamp: np.ndarray
     fall: float
@@ -86,12 +88,14 @@ def _linear(colour: np.ndarray) -> np.ndarray:
     return np.clip(colour, 0.03, 0.95) ** 2.2
 
 
-def draw_room(generator: np.random.Generator, turn: np.ndarray, points: np.ndarray, tiles: int) -> Room:
+def draw_room(
+    generator: np.random.Generator, turn: np.ndarray, points: np.ndarray, feet: np.ndarray, tiles: int
+) -> Room:
     """A room that holds a camera and people.
 
     Args:
         turn: (3, 3) from the room's axes to the camera's frame.
-        points: (N, 3) joints of the people, camera frame.
+        points: (N, 3) joints of the people, camera frame; feet: (F, 3) those that are ankles.
         tiles: how many tiles there are.
     """
     own = np.concatenate([points @ turn, np.zeros((1, 3))])
@@ -122,6 +126,7 @@ def draw_room(generator: np.random.Generator, turn: np.ndarray, points: np.ndarr
         high,
         _linear(walls),
         brick,
+        (feet @ turn)[:, [0, 2]],
         float(generator.uniform(0.08, 0.2)) * (generator.random() < 0.5),
         lamp,
         float(generator.uniform(1.5, 6.0)),
@@ -225,77 +230,119 @@ def paint_room(room: Room, K: Tensor, height: int, width: int, light: LightDraw,
 
     x = (torch.arange(width, device=device) - K[0, 2]) / K[0, 0]
     y = (torch.arange(height, device=device) - K[1, 2]) / K[1, 1]
-    turn = on(room.turn)
-    ray = [turn[0, i] * x[None] + (turn[1, i] * y + turn[2, i])[:, None] for i in range(3)]
-    low, high = on(room.low), on(room.high)
+    turn, low, high = on(room.turn), room.low.tolist(), room.high.tolist()
+    ray = [(turn[0, i] * x[None] + (turn[1, i] * y + turn[2, i])[:, None]).flatten() for i in range(3)]
     ray = [torch.where(r.abs() < 1e-5, 1e-5, r) for r in ray]
     step = [torch.where(r > 0, high[i], low[i]) / r for i, r in enumerate(ray)]
     far, axis = torch.stack(step).min(0)
-    at = [far * r for r in ray]
-    side = 2 * axis + torch.stack(ray).gather(0, axis[None])[0].lt(0)
-    pixel = far / K[0, 0]  # metres, about
-    u = torch.where(axis == 2, at[0], torch.where(axis == 1, at[0], at[2]))
-    v = torch.where(axis == 1, at[2], high[1] - at[1])
     normals = _NORMALS @ room.turn.T
     lit = light_on_planes(_repeated(light, 6), normals.astype(np.float32))
     lit = 0.45 * lit + 0.55 * lit.mean(0, keepdims=True)
-    found = F.grid_sample(
-        tile[None],
-        torch.stack([folded(u), folded(v)], -1)[None],
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )[0]
-    tone = found.mean(0)
-    grain = 1.0 + room.grain * (tone / tone.mean().clamp_min(1e-3) - 1.0).clamp(-1.0, 1.5)
-    if room.planks:
-        boards = (u / room.planks).floor()
-        own = (torch.sin(boards * 12.9898) * 43758.5453).frac()
-        line = _stripe((u / room.planks).frac().abs() * room.planks, 0.004, pixel)
-        grain = torch.where(side == _FLOOR, (1.0 + 0.2 * own) * (1.0 - 0.4 * line), grain)
-    if room.brick[0] > 0:
+    picture = torch.empty((3, height * width), device=device)
+    positive = torch.stack(ray).gather(0, axis[None])[0] > 0
+    for side in range(6):
+        chosen = ((axis == side // 2) & (positive == (side % 2 == 0))).nonzero()[:, 0]
+        if len(chosen):
+            depth = far.index_select(0, chosen)
+            at = [r.index_select(0, chosen).mul_(depth) for r in ray]
+            picture.index_copy_(
+                1, chosen, _paint_side(room, side, at, depth / K[0, 0], on(lit[side]), float(lit.mean()), tile)
+            )
+    return picture.view(3, height, width)
+
+
+def _paint_side(
+    room: Room, side: int, at: list[Tensor], pixel: Tensor, lit: Tensor, level: float, tile: Tensor
+) -> Tensor:
+    """`(3, N)` of points of a side.
+
+    Args:
+        at: their places, three times (N,); pixel: (N,) metres that a pixel spans there.
+        lit: (3,) light that falls on the side; level: of light in the room.
+    """
+
+    def on(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.asarray(array), dtype=torch.float32, device=pixel.device)[:, None]
+
+    axis, low, high = side // 2, room.low.tolist(), room.high.tolist()
+    u = at[2] if axis == 0 else at[0]
+    v = at[2] if axis == 1 else high[1] - at[1]
+    grain = torch.ones_like(u)
+    if room.planks and side == _FLOOR:
+        place = u / room.planks
+        grain = (1.0 + 0.2 * _any(place.floor(), 0.0)) * (
+            1.0 - 0.4 * _stripe(place.remainder(1.0) * room.planks, 0.004, pixel)
+        )
+    elif room.brick[0] > 0 and axis != 1:
         wide, tall, depth, _ = room.brick.tolist()
         row = (v / tall).floor()
-        across = (u / wide + 0.5 * (row % 2)).remainder(1.0) * wide
-        joint = torch.maximum(_stripe(across, 0.01, pixel), _stripe(v.remainder(tall), 0.01, pixel))
-        own = (torch.sin(row * 12.9898 + (u / wide + 0.5 * (row % 2)).floor() * 78.233) * 43758.5453).frac()
-        grain = torch.where(axis != 1, grain * (1.0 + depth * own) * (1.0 - depth * joint), grain)
-    colour = on(room.colours.T)[:, side] * grain
-    glow = torch.zeros_like(far)
+        place = u / wide + 0.5 * row.remainder(2.0)
+        joint = torch.maximum(
+            _stripe(place.remainder(1.0) * wide, 0.01, pixel), _stripe(v.remainder(tall), 0.01, pixel)
+        )
+        grain = (1.0 + depth * _any(row, place.floor())) * (1.0 - depth * joint)
+    elif room.grain > 0.03:
+        tone = _at_tile(tile.mean(0, keepdim=True), u, v)[0]
+        grain = 1.0 + room.grain * (tone / tone.mean().clamp_min(1e-3) - 1.0).clamp_(-1.0, 1.5)
+    colour = on(room.colours[side]) * grain
+    lamp = room.lamp.tolist()
+    away = (at[0] - lamp[0]).square_() + (at[1] - lamp[1]).square_() + (at[2] - lamp[2]).square_()
+    others = [torch.minimum(at[i] - low[i], high[i] - at[i]) for i in range(3) if i != axis]
+    shade = (0.5 + 0.8 / (1.0 + away / room.fall**2)) * (1.0 - 0.3 * torch.exp(torch.minimum(*others) / -0.18))
+    if side == _FLOOR:
+        for x, z in room.feet.tolist():
+            shade = shade * (1.0 - 0.45 * torch.exp(((u - x).square() + (v - z).square()) / -0.03))
+    colour *= shade
+    colour *= lit[:, None]
+    u_low, u_high, v_low, v_high = (float(value) for value in (*u.aminmax(), *v.aminmax()))
     for patch in room.patches:
-        here = side == patch.side
         u0, u1, v0, v1 = (float(value) for value in patch.box)
+        if patch.side != side or u1 < u_low or u0 > u_high or v1 < v_low or v0 > v_high:
+            continue
         inside = torch.minimum(torch.minimum(u - u0, u1 - u), torch.minimum(v - v0, v1 - v))
-        cover = (inside / pixel + 0.5).clamp(0.0, 1.0) * here
-        if patch.kind == _TILE:
-            inner = found * 0.7 + 0.1
-        else:
-            inner = on(patch.colour)[:, None, None].expand_as(colour)
-        if patch.kind == _SHELF:
-            level = ((v - v0) / 0.36).frac()
-            books = (torch.sin((u / 0.045).floor() * 12.9898 + ((v - v0) / 0.36).floor() * 78.233) * 43758.5453).frac()
-            filled = (level < 0.62 + 0.12 * books) & (level > 0.06)
-            inner = torch.where(level < 0.06, inner, torch.where(filled, 0.25 + 0.22 * books, 0.06))
-        elif patch.kind == _BARS:
-            inner = inner * (0.7 + 0.3 * ((v / 0.055).frac() > 0.4))
-        framed = (inside < patch.rim) if patch.rim > 0 else None
-        if framed is not None:
-            inner = torch.where(framed, on(patch.frame)[:, None, None], inner)
-        colour = torch.lerp(colour, inner, cover)
+        near = (inside > -0.5 * pixel).nonzero()[:, 0]
+        if not len(near):
+            continue
+        inside, step = inside.index_select(0, near), pixel.index_select(0, near)
+        inner = _in_patch(patch, u.index_select(0, near), v.index_select(0, near), tile)
+        bright = shade.index_select(0, near) * lit[:, None]
         if patch.kind in (_GLOW, _BARS):
-            own = cover if framed is None else cover * ~framed
-            glow = torch.lerp(glow, torch.ones_like(glow), own)
-        elif cover.max() > 0:
-            glow = glow * (1.0 - cover)
-    lamp = on(room.lamp)
-    away = sum((at[i] - lamp[i]).square() for i in range(3))
-    fall = 0.5 + 0.8 / (1.0 + away / room.fall**2)
-    corner = torch.stack([torch.minimum(at[i] - low[i], high[i] - at[i]) for i in range(3)])
-    nearest = corner.sort(0).values[1]  # metres to the next side
-    shade = fall * (1.0 - 0.3 * torch.exp(-nearest / 0.18))
-    incoming = on(lit.T)[:, side] * shade
-    level = float(lit.mean())
-    return colour * torch.lerp(incoming, torch.full_like(incoming, level), glow)
+            bright = torch.where(inside < patch.rim, bright, level)
+        if patch.rim > 0:
+            inner = torch.where(inside < patch.rim, on(patch.frame), inner)
+        cover = (inside / step + 0.5).clamp_(0.0, 1.0)
+        colour.index_copy_(1, near, torch.lerp(colour.index_select(1, near), inner * bright, cover))
+    return colour
+
+
+def _in_patch(patch: Patch, u: Tensor, v: Tensor, tile: Tensor) -> Tensor:
+    """Reflectance `(3, N)` or `(3, 1)` at points of a patch."""
+    colour = torch.as_tensor(patch.colour, dtype=torch.float32, device=u.device)[:, None]
+    if patch.kind == _TILE:
+        return _at_tile(tile, u, v) * 0.7 + 0.1
+    if patch.kind == _BARS:
+        return colour * torch.where((v / 0.055).remainder(1.0) > 0.4, 1.0, 0.7)
+    if patch.kind == _SHELF:
+        board = (v - patch.box[2]) / 0.36
+        level, number = board.remainder(1.0), board.floor()
+        books = _any((u / 0.045).floor(), number)
+        filled = torch.where(level < 0.75 + 0.12 * books, 0.25 + 0.22 * books, 0.05)
+        paint = colour * 0.5 + 0.5 * torch.stack([_any((u / 0.045).floor() + 7.0 * k, number) for k in range(3)]).mul_(
+            0.15
+        ).add_(0.25)
+        return torch.where(level < 0.07, colour, filled * paint * 2.5)
+    return colour
+
+
+def _any(first: Tensor, second: Tensor | float) -> Tensor:
+    """Numbers between -1 and 1 that depend on two whole ones."""
+    return (torch.sin(first * 12.9898 + second * 78.233) * 43758.5453).frac()
+
+
+def _at_tile(tile: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Values (C, N) of a tile (C, S, S) that lies two metres wide beside itself."""
+    grid = torch.stack([folded(u), folded(v)], -1)[None, None]
+    return F.grid_sample(tile[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0]
 
 
 def _stripe(place: Tensor, wide: float, pixel: Tensor) -> Tensor:

@@ -62,6 +62,48 @@ class Gathering:
             self.held[pairs.numpy()],
         )
 
+    def hand_joints(self, model: HandModel) -> Tensor:
+        """Joints (2 P, 21, 3) of all hands, in the cameras' frames."""
+        size = torch.as_tensor(np.repeat(self.scale, 2), dtype=torch.float32)[:, None, None]
+        wrist = self.hands.translation[:, None]
+        joints = wrist + (model.joints(self.hands) - wrist) * size
+        joints[1::2] *= MIRROR
+        return joints
+
+    def kept_away(self, model: HandModel, nearest: float, width: int, height: int) -> Gathering:
+        """The same people, but before cameras that stand so far back that no hand in their frames is nearer than `nearest` metres."""
+        moved = self
+        for _ in range(3):
+            joints = moved.hand_joints(model)
+            pixels = joints @ moved.K[torch.as_tensor(np.repeat(self.frame, 2))].mT
+            at = pixels[..., :2] / pixels[..., 2:].clamp_min(0.01)
+            inside = ((at > 0) & (at < at.new_tensor([width, height]))).all(-1) & (joints[..., 2] > 0)
+            near = torch.where(inside.any(1), joints[..., 2].amin(1), torch.inf).double().numpy()
+            step = np.zeros(len(self.K))
+            np.maximum.at(step, np.repeat(self.frame, 2), nearest + 0.005 - near)
+            if not (step > 0).any():
+                break
+            moved = moved._moved_back(step)
+        return moved
+
+    def _moved_back(self, step: np.ndarray) -> Gathering:
+        away = torch.zeros((len(self.frame), 3))
+        away[:, 2] = torch.as_tensor(step[self.frame], dtype=torch.float32)
+        rigid = self.body.transforms.clone()
+        rigid[..., :3, 3] += away[:, None]
+        body = replace(
+            self.body,
+            vertices=self.body.vertices + away[:, None],
+            joints=self.body.joints + away[:, None],
+            transforms=rigid,
+        )
+        hands = replace(self.hands, translation=self.hands.translation + away.repeat_interleave(2, 0))
+        tables = [
+            None if table is None else replace(table, point=table.point + [0.0, 0.0, far])
+            for table, far in zip(self.tables, step, strict=True)
+        ]
+        return replace(self, body=body, hands=hands, tables=tables)
+
     @property
     def left(self) -> np.ndarray:
         """Which of the 2 P hands are left ones."""

@@ -161,6 +161,8 @@ def on_hip(generator: np.random.Generator, body: Anchors) -> Target:
 
 
 def on_lap(generator: np.random.Generator, body: Anchors) -> Target:
+    if body.table is not None:  # it would be hidden
+        return on_table(generator, body)
     if not body.sitting:  # folded before the belly
         point = body.surface(body.pelvis + [0.0, generator.uniform(-0.1, 0.08), 0.0], np.array([0.0, 0.0, -1.0]), 0)
         palm = frame(_about(generator, (0.8, 0.6, 0.0), 0.2), _about(generator, (0.1, 0.0, 1.0), 0.15))
@@ -326,11 +328,11 @@ def upon(generator: np.random.Generator, point: np.ndarray, normal: np.ndarray, 
 SHARES: dict[str, dict[Draw, float]] = {
     "webcam": {
         shown: 0.3, beside_face: 0.22, at_face: 0.1, gesturing: 0.08, to_camera: 0.06, on_table: 0.06,
-        hanging: 0.1, raised: 0.03, crossed: 0.02, on_lap: 0.02, hidden: 0.02,
+        hanging: 0.1, raised: 0.03, crossed: 0.02, on_lap: 0.02, hidden: 0.01,
     },
     "group": {
         hanging: 0.26, on_hip: 0.1, on_lap: 0.12, on_table: 0.08, at_face: 0.08, beside_face: 0.07, gesturing: 0.1,
-        raised: 0.06, pointing: 0.04, to_camera: 0.02, crossed: 0.04, hidden: 0.03,
+        raised: 0.06, pointing: 0.04, to_camera: 0.02, crossed: 0.04, hidden: 0.015,
     },
     "desk": {on_table: 0.48, at_face: 0.16, beside_face: 0.1, gesturing: 0.14, hanging: 0.04, pointing: 0.04, crossed: 0.04},
     "own_eyes": {gesturing: 0.62, on_table: 0.14, on_lap: 0.08, pointing: 0.08, beside_face: 0.0, hanging: 0.08},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -82,8 +83,22 @@ def paint_things(
         torch.zeros(batch, 3, height, width, device=device),
         *(torch.zeros(batch, height, width, device=device) for _ in range(2)),
     )
+    for picture, left, top, drawn in painted_singly(placed, things, K, height, width, light, surroundings):
+        part = slice(top, top + drawn.depth.shape[1]), slice(left, left + drawn.depth.shape[2])
+        under = _part(layer, picture, *part)
+        both = drawn.over(under)
+        for field in ("colour", "coverage", "depth"):
+            getattr(under, field).copy_(getattr(both, field))
+    return layer
+
+
+def painted_singly(
+    placed: Placed, things: Things, K: Tensor, height: int, width: int, light: LightDraw, surroundings: Tensor
+) -> Iterator[tuple[int, int, int, Layer]]:
+    """The things of `paint_things` one by one: the picture, first column and row of the window that one is in, and it `(1, ..., h, w)`."""
+    device = K.device
     if not len(placed):
-        return layer
+        return
     placed = placed.to(device)
     corners, normals = (array[placed.thing].flatten(1, 2) for array in (things.corners, things.normals))
     corners = (corners @ placed.matrix.mT + placed.shift[:, None]).unflatten(1, (-1, 3))
@@ -111,14 +126,12 @@ def paint_things(
             power[chosen.picture],
         )
         for i, (picture, (x, y)) in enumerate(zip(chosen.picture.tolist(), boxes[rows].int().tolist(), strict=True)):
-            window = (slice(picture, picture + 1), slice(y, min(y + side, height)), slice(x, min(x + side, width)))
-            part = (slice(i, i + 1), slice(0, min(height - y, side)), slice(0, min(width - x, side)))
-            under = Layer(layer.colour[window[0], :, window[1], window[2]], layer.coverage[window], layer.depth[window])
-            over = Layer(drawn.colour[part[0], :, part[1], part[2]], drawn.coverage[part], drawn.depth[part])
-            both = over.over(under)
-            layer.colour[window[0], :, window[1], window[2]] = both.colour
-            layer.coverage[window], layer.depth[window] = both.coverage, both.depth
-    return layer
+            yield picture, x, y, _part(drawn, i, slice(0, min(height - y, side)), slice(0, min(width - x, side)))
+
+
+def _part(layer: Layer, picture: int, rows: slice, columns: slice) -> Layer:
+    """A part of one picture of a layer, in place."""
+    return map_fields(layer, lambda value: value[picture : picture + 1, ..., rows, columns])
 
 
 def _windows(corners: Tensor, inside: Tensor, K: Tensor, height: int, width: int) -> tuple[Tensor, list[int]]:
