@@ -113,7 +113,7 @@ def test_wheel_holds_every_module_and_every_asset(wheel):
 
 
 def test_wheel_is_small(wheel):
-    assert wheel.stat().st_size < 30e6
+    assert wheel.stat().st_size < 45e6  # weights for training on, and models of the same networks for prediction
 
 
 def test_make_names_the_fault_of_an_old_python(tmp_path):

@@ -33,15 +33,17 @@ def depth_frame():
 
 
 class Job:
-    """What a worker is asked: joints in a picture and in a depth frame."""
+    """What a worker is asked: joints in a picture, by PyTorch and by ONNX Runtime, and in a depth frame."""
 
     def __init__(self, frame):
         self.picture, self.depth = Predictor(precision="float32"), DepthPredictor(precision="float32")
+        self.model = Predictor()
         self.frame = frame
 
     def __call__(self, number=0):
         return (
             self.picture(PICTURE, box="whole", side="right")[0].joints,
+            self.model(PICTURE, box="whole", side="right")[0].joints,
             self.depth(self.frame, K[0].double().numpy(), "right").joints,
         )
 
@@ -150,4 +152,4 @@ def test_default_dtype_from_the_start(job, wanted, tmp_path):
     arguments = [str(Path(__file__).parent), str(tmp_path / "found.npz"), str(tmp_path / "frame.npy")]
     subprocess.run([sys.executable, "-c", SCRIPT, *arguments], check=True, timeout=300)
     with np.load(tmp_path / "found.npz") as found:
-        same([found["arr_0"], found["arr_1"]], wanted)
+        same([found[name] for name in ("arr_0", "arr_1", "arr_2")], wanted)

@@ -167,7 +167,9 @@ def joints_and_derivatives(chain: Chain[Array], angles: Array, shape: Array) -> 
     joints = turned[..., 0] + (by_shape @ shape[:, None, None, :, None])[..., 0]  # (B, 5, 4, 3)
     pivots = xp.concatenate((joints[:, :, :1], joints[:, :, :3]), axis=2)  # (B, 5, 4, 3) where the hinges sit
     lever = (joints[:, :, None] - pivots[:, :, :, None]) * chain.reach  # (B, 5, hinge, joint, 3)
-    by_angle = lever @ cross_matrix(axes).swapaxes(-1, -2)  # as `cross` and `moveaxis`, which take NumPy four times as long
+    by_angle = lever @ cross_matrix(axes).swapaxes(
+        -1, -2
+    )  # as `cross` and `moveaxis`, which take NumPy four times as long
     return joints, by_angle.swapaxes(2, 4).swapaxes(2, 3), by_shape
 
 

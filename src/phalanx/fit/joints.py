@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -125,17 +126,17 @@ def _fit_with_numpy(
     config: FitConfig | None,
 ) -> HandPose:
     """`fit_evidence` without 3D joints on the CPU: for few hands NumPy takes two thirds of PyTorch's time, all of it overhead."""
-    chain = numpy_chain_of(model)
+    chain: Any = numpy_chain_of(model)  # `solve_evidence` is written for tensors and serves arrays
 
-    def plain(values: Tensor) -> np.ndarray:
+    def plain(values: Any) -> Any:
         return values.detach().numpy().astype(chain.bones.dtype, copy=False)
 
-    known = evidence.map(plain)  # type: ignore[arg-type]
+    known = evidence.map(plain)
     length = plain(hand_length) if isinstance(hand_length, Tensor) else hand_length
     with np.errstate(all="ignore"):  # as PyTorch: a hand whose evidence is no number gets a pose that is none
-        state = solve_evidence(chain, known, None if K is None else plain(K), size, length, config)  # type: ignore[type-var]
-        pose = pose_of_state(chain, state, None if known.rotations is None else known.rotations[:, 0])  # type: ignore[type-var]
-    return pose.map(lambda values: torch.from_numpy(np.ascontiguousarray(values)))  # type: ignore[arg-type, call-overload]
+        state = solve_evidence(chain, known, None if K is None else plain(K), size, length, config)
+        pose = pose_of_state(chain, state, None if known.rotations is None else known.rotations[:, 0])
+    return pose.map(lambda values: torch.from_numpy(np.ascontiguousarray(values)))
 
 
 def fit_joints(

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,6 +25,10 @@ Stored = Literal["float32", "float16", "int8"]
 OPSET = 17
 """Version of ONNX's operators."""
 
+MOST_PICTURES = 64
+"""What int8 is calibrated on: the histograms of more need more memory."""
+
+_PERCENTILE = 99.99  # of a map's values that its scale spans: the largest of all are few, and would coarsen the others
 _LARGE = 1024  # elements of a weight that is worth halving
 
 
@@ -51,7 +55,7 @@ def export_onnx(
         outputs: their names.
         method, config, meaning, card: what the file says of itself (`nets.model_files.metadata`).
         stored: how it keeps its weights.
-        pictures: inputs (N, ...) of the kind to expect, which int8 is calibrated on.
+        pictures: inputs (N, ...) of the kind to expect, on the first `MOST_PICTURES` of which int8 is calibrated.
         exact: int8 spares convolutions whose weights have these names.
         varying: names, by number, of the dimensions of inputs and outputs that may have any size (default: the first).
 
@@ -66,7 +70,7 @@ def export_onnx(
     if stored == "int8":
         if pictures is None:
             raise ValueError("export_onnx: int8 needs pictures to calibrate on")
-        model = _quantised(model, pictures.numpy(), exact)
+        model = _quantised(model, pictures[:MOST_PICTURES].numpy(), exact)
     if stored == "float16":
         _halve(model)
     onnx.helper.set_model_props(model, {KEY: metadata(method, json.loads(json.dumps(config)), meaning, stored, card)})
@@ -111,7 +115,7 @@ def _quantised(model: Any, pictures: np.ndarray, exact: Sequence[str]) -> Any:
             return None if picture is None else {"images": picture[None]}
 
     spared = [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] in exact]
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), _quiet():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), redirect_stdout(None), _quiet():
         warnings.simplefilter("ignore")
         source, result = Path(folder) / "whole.onnx", Path(folder) / "int8.onnx"
         onnx.save(model, source)
@@ -126,7 +130,8 @@ def _quantised(model: Any, pictures: np.ndarray, exact: Sequence[str]) -> Any:
             weight_type=q.QuantType.QInt8,
             op_types_to_quantize=["Conv"],
             nodes_to_exclude=spared,
-            calibrate_method=q.CalibrationMethod.MinMax,
+            calibrate_method=q.CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": _PERCENTILE},
         )
         return onnx.load(result)
 
