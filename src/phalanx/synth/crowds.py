@@ -172,9 +172,11 @@ def _surroundings(
     whitest = _WHITEST / behind.mean((1, 2, 3)).clamp_min(1e-3).cpu().numpy()
     factor = factor * np.minimum(brighter, np.maximum(whitest, 1.0))[:, None]
     light = exposed(light, factor.astype(np.float32))
-    tiled = ~in_room & ~inside  # tiles are as bright as they are painted, none so dark that cameras expose longer
-    painted = (_DIMMEST / behind[tiled].mean((1, 2, 3)).clamp_min(1e-3)).clamp(1.0, 5.0).cpu().numpy()
-    factor[tiled] = painted[:, None]
+    before_tiles = (
+        ~in_room & ~inside
+    )  # tiles are as bright as they are painted, none so dark that cameras expose longer
+    lifted = (_DIMMEST / behind[before_tiles].mean((1, 2, 3)).clamp_min(1e-3)).clamp(1.0, 5.0).cpu().numpy()
+    factor[before_tiles] = lifted[:, None]
     behind = behind * torch.as_tensor(factor, dtype=torch.float32, device=device)[:, :, None, None]
     if step > 1:
         behind = F.interpolate(behind, scale_factor=step, mode="bilinear", align_corners=False)
