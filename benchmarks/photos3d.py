@@ -143,7 +143,9 @@ def show_times(photos: Photos3D, mediapipe: MediaPipe | None, count: int, ways: 
                 rows[name].append(answer)
     table: dict[str, dict[str, float]] = {}
     for name, answers_of in rows.items():
-        parts = [part for part in ("network", "fit", "mesh", "rest", "crops") if part in answers_of[0]]
+        parts = [
+            part for part in ("network", "fit", "mesh", "rest", "crops") if any(part in each for each in answers_of)
+        ]
         table[name] = {
             "median ms": float(np.median([each["ms"] for each in answers_of])),
             "mean ms": float(np.mean([each["ms"] for each in answers_of])),
