@@ -5,8 +5,8 @@
 Half of the frames are of the scene `arms`, half of `people`, 256 x 256, each by one of all sensors; in each at least one hand is seen:
 more than half of its joints lie within the frame, and 60 readings on it. Nothing is given. Counted: the middle that is found lies within
 5 cm of the middle (mean of the joints) of one of the two hands, and the side is that hand's; the same where the hands' middles are 12 cm
-apart or more, for of hands that touch either may be meant, and by how many readings are on the hand that is seen best. The median CPU time of a
-frame is that of the search alone, one frame at a time.
+apart or more, for of hands that touch either may be meant, and by how many readings are on the hand that is seen best. The median CPU time
+of a frame is that of the search alone, one frame at a time.
 """
 
 from __future__ import annotations

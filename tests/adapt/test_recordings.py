@@ -150,7 +150,7 @@ def test_the_side_is_the_one_that_frames_speak_for_and_what_is_unsure_is_left_ou
         write_depth(tmp_path / f"{number}.png", sample.depth[0])
     files = RecordingFiles(tmp_path, camera_text(sample.K[0]), UNIT)
     finder = Surface("left")
-    assert read_recording(files, network, finder).side == "left" and finder.calls == 3 * 4  # each is searched once
+    assert read_recording(files, network, finder).side == "left" and finder.calls == 3 * 6  # each is searched once
     recording = read_recording(files, network, Surface())
     assert recording.side == "right" and recording.unsure == 0
     assert recording.guesses.shape == (3, 1, 21, 3) and float(recording.guesses.mean(2).abs().max()) < 1e-6

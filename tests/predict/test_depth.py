@@ -76,13 +76,14 @@ def test_a_left_hand_is_the_mirror_image(monkeypatch, sample):
 
 
 def test_box_and_mask_say_where_the_hand_is(sphere_weights, sample):
-    depth, K = sample.depth[1].numpy().copy(), sample.K[1].numpy()
-    depth[:30, :30] = 0.3  # something nearer
-    alone = np.where(depth == 0.3, 0, depth)
+    K = sample.K[1].numpy()
+    depth = np.zeros((96, 96), np.float32)
+    depth[30:66, 50:86] = 0.6
     made = DepthPredictor(sphere_weights, finder=Surface())
-    wanted = made.find(alone, K, "right").middle
+    wanted = made.find(depth, K, "right").middle
+    depth[30:70, 2:42] = 0.4  # something nearer
     assert (made.find(depth, K, "right").middle - wanted).norm() > 0.1
-    for given in ({"box": (30, 0, 66, 96)}, {"mask": depth > 0.31}):
+    for given in ({"box": (45, 0, 51, 96)}, {"mask": depth > 0.41}):
         assert (made.find(depth, K, "right", **given).middle - wanted).norm() < 0.02
 
 

@@ -40,7 +40,7 @@ class Wavering(Surface):
     """Says left of every third search, the first included, and right of the others, and is surer of these."""
 
     def __call__(self, maps):
-        self.side = "left" if self.calls // 4 % 3 == 0 else "right"
+        self.side = "left" if self.calls // 6 % 3 == 0 else "right"
         logits, joints = super().__call__(maps)
         if self.side == "left":
             logits[:, [RIGHT, LEFT]] *= 0.5
@@ -76,7 +76,7 @@ def test_frames_that_vote_are_read_and_searched_once(tmp_path, job, sample, monk
     finder = Surface()
     summary, _, complained = job([tmp_path / "in"], tmp_path / "out", finder, camera_text(sample.K[0]), UNIT)
     assert len(summary.done) == 3 and len(complained) == 1 and "3.png: is empty" in complained[0]
-    assert sorted(read) == ["0.png", "1.png", "2.png", "3.png"] and finder.calls == 3 * 4
+    assert sorted(read) == ["0.png", "1.png", "2.png", "3.png"] and finder.calls == 3 * 6
 
 
 def test_a_missing_unit_is_said_once_and_urls_are_named(tmp_path, job, sample):
