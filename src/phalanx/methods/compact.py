@@ -306,10 +306,12 @@ def export(
     )
 
 
-EXACT = tuple(
-    f"estimator.{name}.weight" for name in ("pyramid.stem.1.0", "pyramid.detail.1.0", "pyramid.detail.2.0", "maps")
+_EXACT = ("stem.1.0", "detail.1.0", "detail.2.0", "lateral.2.0", "reduce.2.0", "merge.2.0") + tuple(
+    f"stages.3.{name}.0" for name in ("0.first", "0.second", "0.shortcut.1", "1.first", "1.second")
 )
-"""Convolutions that stay in float32 where the others are in int8: the first, which see pixels, and the last."""
+EXACT = ("estimator.maps.weight", *(f"estimator.pyramid.{name}.weight" for name in _EXACT))
+"""Convolutions that stay in float32 where the others are in int8: the first, which see pixels, the last, which maps
+are read from, and the coarsest, which the orientation is read from."""
 
 
 class _InOrder(nn.Module):

@@ -20,7 +20,8 @@ from phalanx.core.errors import InputError
 from phalanx.nets.model_files import KEY, metadata, quiet_onnxruntime, write_model
 
 Stored = Literal["float32", "float16", "int8"]
-"""How a model keeps its weights. It computes float16 ones in float32; int8 ones, and what lies between, in eight bits."""
+"""How a model keeps its weights. It computes float16 ones in float32; int8 ones, and what lies between, in eight bits, but for
+convolutions that are spared, whose weights are kept in float16."""
 
 OPSET = 17
 """Version of ONNX's operators."""
@@ -71,7 +72,7 @@ def export_onnx(
         if pictures is None:
             raise ValueError("export_onnx: int8 needs pictures to calibrate on")
         model = _quantised(model, pictures[:MOST_PICTURES].numpy(), exact)
-    if stored == "float16":
+    if stored != "float32":
         _halve(model)
     onnx.helper.set_model_props(model, {KEY: metadata(method, json.loads(json.dumps(config)), meaning, stored, card)})
     write_model(path, model.SerializeToString())
