@@ -1,7 +1,8 @@
-"""Which views of a picture are hands, and which of them are the same hand."""
+"""Which views of a picture are hands, how surely, and which of them are the same hand."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,29 @@ INSIDE = 0.5
 
 HOPELESS = 0.1
 """Score of an estimator below which what a detector claimed is taken for no hand."""
+
+
+FAINT = 0.12
+"""Confidence of a detector from which the estimator looks at a claim: where it sees a hand clearly, the claim gains."""
+
+WEIGHT, OFFSET = 0.95, 0.9
+"""Of the estimator's log-odds beside those of the detector, and what is added (`benchmarks/belief.py`)."""
+
+
+def belief(detection: float, score: float) -> float:
+    """How surely there is a hand, 0 to 1: of the hands so believed, the share that are there.
+
+    Args:
+        detection: the detector's confidence.
+        score: of the estimator that looked there.
+    """
+    odds = _log_odds(detection) + WEIGHT * _log_odds(score) + OFFSET
+    return 1 / (1 + math.exp(-odds))
+
+
+def _log_odds(p: float) -> float:
+    p = min(max(p, 1e-3), 1 - 1e-3)
+    return math.log(p / (1 - p))
 
 
 def is_hand(joints: np.ndarray, score: float, square: SquareBox) -> bool:

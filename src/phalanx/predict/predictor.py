@@ -41,11 +41,14 @@ from phalanx.predict.inputs import (
     picture_camera,
 )
 from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, surest_of_each, surest_views
-from phalanx.predict.merge import different_hands, is_hand
+from phalanx.predict.merge import FAINT, belief, different_hands, is_hand
 from phalanx.predict.posing import Fit, Found, pose_hands, score
 from phalanx.predict.runtime import estimator_for, load_detector
 from phalanx.predict.sides import kinds_to_look_for, of_side
 from phalanx.predict.straight import StraightPicture, straighten
+
+MAX_CLAIMS = 8
+"""Claims of the detector that are looked at beyond as many as hands are wanted."""
 
 
 class Predictor:
@@ -117,10 +120,10 @@ class Predictor:
             hand_length: metres from the wrist to the tip of the stretched middle finger, where known. It settles the
                 metric size, for which the model's likeliest is taken otherwise.
             max_hands: the most to find, at least 1.
-            min_score: the detector's confidence, 0 to 1, from which a hand is believed.
+            min_score: how surely a hand must be there, 0 to 1 (`predict.merge.belief`: detector and estimator together).
 
         Returns:
-            The hands found, the detector's surest first; none is an answer. A hand is left out if the estimator sees none
+            The hands found, the surest first; none is an answer. A hand is left out if the estimator sees none
             where it was detected (`predict.merge`), and if no hand before the camera looks like it: it would reach behind it. Where
             the camera was assumed, longer lenses are tried before that (`cameras_to_try`).
 
@@ -133,9 +136,9 @@ class Predictor:
         picture, camera, given = self._open(image, K)
         height, width = picture.image.shape[:2]
         if box is None:
-            claims = find_hands(self.load_detector(), picture.image, max_hands, min_score)
+            claims = find_hands(self.load_detector(), picture.image, MAX_CLAIMS + max_hands, min(min_score, FAINT))
             seen = self._detected(picture.image, of_side(claims, side, mirrored), side, mirrored)
-            found = [Found(view, side, hand_length, claim.score) for view, claim in seen]
+            found = [Found(view, side, hand_length, sure) for view, sure in seen if sure >= min_score][:max_hands]
         else:
             first = box_around_picture(width, height) if isinstance(box, str) else picture.box(as_box(box, *given))
             looks = [Look(0, first, *kind) for kind in kinds_to_look_for(side, mirrored).items()]
@@ -213,8 +216,8 @@ class Predictor:
 
     def _detected(
         self, image: np.ndarray, claims: Sequence[Detection], side: Side | Literal["auto"], mirrored: bool
-    ) -> list[tuple[View, Detection]]:
-        """The surest view of each claim that is a hand, each hand once, with its claim."""
+    ) -> list[tuple[View, float]]:
+        """The surest view of each claim that is a hand, each hand once, and how surely it is one, surest first."""
         height, width = image.shape[:2]
         claims = [claim for claim in claims if claim.square.overlaps(width, height)]
         looks = [
@@ -224,10 +227,10 @@ class Predictor:
         ]
         views = surest_views(self._see(image), looks, width, height)
         hands = [
-            (view, claim)
+            (view, belief(claim.score, score(view.sigma)))
             for view, claim in zip(views, claims, strict=True)
             if is_hand(view.joints, score(view.sigma), claim.square)
         ]
         joints, flips = [view.joints for view, _ in hands], [view.look.flip for view, _ in hands]
-        sure = [claim.score * score(view.sigma) for view, claim in hands]
-        return [hands[number] for number in different_hands(joints, flips, sure)]
+        kept = [hands[number] for number in different_hands(joints, flips, [sure for _, sure in hands])]
+        return sorted(kept, key=lambda hand: -hand[1])
