@@ -8,7 +8,7 @@ import pytest
 
 from phalanx.hand.model import HandModel
 from phalanx.predict.looks import box_around_joints
-from phalanx.predict.merge import HOPELESS, different_hands, is_hand
+from phalanx.predict.merge import HOPELESS, OFFSET, belief, different_hands, is_hand
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +50,9 @@ def test_a_hand_is_where_it_was_detected(joints):
     assert not is_hand(turned(joints, 0.7) + [120, 0], 0.9, square)
     assert not is_hand(joints, 0.9, replace(square, side=square.side / 4, centre_x=square.centre_x + 60))
     assert not is_hand(turned(joints, 0.7), 0.99 * HOPELESS, square)
+
+
+def test_estimator_and_detector_agree_or_not():
+    assert 0 < belief(0.0, 0.0) < belief(0.1, 0.5) < belief(0.5, 0.5) < belief(0.5, 0.9) < belief(1.0, 1.0) < 1
+    assert belief(0.5, 0.5) == pytest.approx(1 / (1 + math.exp(-OFFSET)))  # neither says anything
+    assert belief(0.9, 0.05) < 0.9 < belief(0.9, 0.9)

@@ -14,6 +14,7 @@ from phalanx.geometry.camera import Camera
 from phalanx.geometry.crops import SquareBox
 from phalanx.geometry.distortion import Lens
 from phalanx.predict.looks import box_around_joints
+from phalanx.predict.merge import belief
 from phalanx.predict.predictor import Predictor
 
 RIGHT, LEFT = (
@@ -40,7 +41,9 @@ def test_all_hands_in_one_look(oracle, pair, claims):
     claims += [oracle.claim(pair[0], 0.95), oracle.claim(pair[1], 0.7)]
     right, left = predictor(oracle.picture(), K=pair[0].K)
     assert (right.side, left.side) == ("right", "left")
-    assert (right.detection, left.detection) == (0.95, 0.7) and right.side_source == "guessed"
+    assert right.side_source == "guessed"
+    assert right.detection == pytest.approx(belief(0.95, right.score))
+    assert left.detection == pytest.approx(belief(0.7, left.score))
     same_hand(right, pair[0])
     same_hand(left, pair[1])
     assert predictor.estimator.calls == [2]
@@ -117,7 +120,10 @@ def test_no_hand_twice(oracle, pair, claims):
     near = oracle.claim(pair[0], 0.8, side=0.7 * size)
     claims += [oracle.claim(pair[1], 0.9), near, oracle.claim(pair[0], 0.85)]
     hands = oracle.predictor(*pair)(oracle.picture(), K=pair[0].K)
-    assert [(hand.side, hand.detection) for hand in hands] == [("left", 0.9), ("right", 0.85)]
+    assert [hand.side for hand in hands] == ["left", "right"]
+    assert [hand.detection for hand in hands] == pytest.approx(
+        [belief(0.9, hands[0].score), belief(0.85, hands[1].score)]
+    )
 
 
 @pytest.mark.parametrize("roll", [0.0, math.pi])
@@ -158,15 +164,15 @@ def test_claims_that_are_no_hands_are_dropped(oracle, pair, claims):
     assert predictor(oracle.picture(), K=pair[0].K) == []
     claims.append(oracle.claim(pair[0], 0.6))
     (hand,) = predictor(oracle.picture(), K=pair[0].K)
-    assert hand.detection == 0.6
+    assert hand.detection == pytest.approx(belief(0.6, hand.score))
 
 
 def test_max_hands_and_min_score_reach_the_detector(oracle, pair, claims):
     claims += [oracle.claim(pair[0], 0.95), oracle.claim(pair[1], 0.3)]
     predictor = oracle.predictor(*pair)
-    assert len(predictor(oracle.picture())) == 1
-    assert len(predictor(oracle.picture(), min_score=0.2)) == 2
-    assert len(predictor(oracle.picture(), min_score=0.2, max_hands=1)) == 1
+    assert len(predictor(oracle.picture())) == 2  # of the second the estimator is sure
+    assert len(predictor(oracle.picture(), min_score=0.98)) == 1
+    assert len(predictor(oracle.picture(), max_hands=1)) == 1
     assert predictor.detect(oracle.picture(), min_score=0.2) == claims
     assert predictor.detect(oracle.picture(), max_hands=1, min_score=0.2) == claims[:1]
 
