@@ -5,7 +5,8 @@ Shape is no part of it: a person's hand has one. Times need not be even.
 
 One-Euro (Casiez, Roussel and Vogel, "1 Euro filter", CHI 2012) is a low pass whose cutoff rises with speed: slow movements, in which
 trembling is seen, are smoothed, and quick ones, in which lag is seen, are followed. Here the speed, which it knows anyway, also says
-where the hand has got to since the frame before (a damped linear trend, as Holt's), so that a steady movement has hardly any lag.
+where the hand has got to since the frame before (a damped linear trend, as Holt's), so that a steady movement has hardly any lag; and
+the palm's turn and the joint angles go through two mild filters in a row, which take out more trembling than a strong one of the same lag.
 The smoother fits a parabola to the frames around each one, near ones weighing more (Savitzky and Golay 1964, for uneven times by
 Cleveland 1979), so it sees as far ahead as back.
 """
@@ -49,13 +50,13 @@ class FilterConfig:
     """Where the hand is seen, tangents of angles."""
     depth: Cutoff = field(default=Cutoff(0.8, 6.0, 1.5))
     """Logarithm of the wrist's distance."""
-    orientation: Cutoff = field(default=Cutoff(1.0, 1.0))
-    """Of the palm, radians."""
-    angles: Cutoff = field(default=Cutoff(1.5, 2.0, 2.0))
-    """Of the joints, radians, each by itself."""
+    orientation: Cutoff = field(default=Cutoff(1.7, 1.8, 2.0))
+    """Of the palm, radians; of each of two filters in a row."""
+    angles: Cutoff = field(default=Cutoff(2.4, 3.2, 2.5))
+    """Of the joints, radians, each by itself; of each of two filters in a row."""
 
 
-TREND = 0.9
+TREND = 0.85
 """Share of its speed that a value is taken to go on with until the next frame: with all of it, movements that end overshoot more."""
 
 REACH = 0.2
@@ -148,17 +149,16 @@ class HandFilter:
         config = FilterConfig() if config is None else config
         self.bearing = OneEuro(config.bearing)
         self.depth = OneEuro(config.depth)
-        self.orientation = OneEuro(config.orientation, minus=rotation_difference, plus=rotation_sum)
-        self.angles = OneEuro(config.angles, apart=True)
+        self.orientation = [OneEuro(config.orientation, False, rotation_difference, rotation_sum) for _ in range(2)]
+        self.angles = [OneEuro(config.angles, apart=True) for _ in range(2)]
 
     def __call__(self, state: HandState, time: float) -> HandState:
         """`time` in seconds must come after the one before."""
-        return HandState(
-            self.bearing(state.bearing, time),
-            float(np.exp(self.depth(np.log([state.depth]), time)[0])),
-            self.orientation(state.orientation, time),
-            self.angles(state.angles, time),
-        )
+        orientation, angles = state.orientation, state.angles
+        for turns, bends in zip(self.orientation, self.angles, strict=True):
+            orientation, angles = turns(orientation, time), bends(angles, time)
+        bearing = self.bearing(state.bearing, time)
+        return HandState(bearing, float(np.exp(self.depth(np.log([state.depth]), time)[0])), orientation, angles)
 
 
 def smooth_states(

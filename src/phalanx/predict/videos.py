@@ -227,8 +227,8 @@ def _smoothed_frames(
             frames.setdefault(number, []).append((hand, state, shape))
     for number, (time, image) in enumerate(timed_frames(path, lambda note: None)):
         posed = frames.get(number, [])
-        columns = ([each[column] for each in posed] for column in range(3))
-        yield number, time, image, with_states(predictor.model, *columns)
+        hands, states, shapes = ([each[0] for each in posed], [each[1] for each in posed], [each[2] for each in posed])
+        yield number, time, image, with_states(predictor.model, hands, states, shapes)
 
 
 @contextlib.contextmanager
