@@ -2,7 +2,7 @@
 
     python scripts/draw_people.py examples [--frame SEED INDEX] [--clip SEED]
 
-It writes `people.jpg` and `people.mp4`. Both are renderings: nobody's consent is needed.
+It writes `people.jpg` and `clip.mp4`. Both are renderings: nobody's consent is needed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.gathering import Gathering, draw_gathering
 
 RATE = 24  # frames a second
-SECONDS = 5.0
+SECONDS = 4.0
 WRIST = 3  # angles before those of the fingers
 
 
@@ -35,9 +35,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder")
     parser.add_argument(
-        "--frame", type=int, nargs=2, default=[3, 0], metavar=("SEED", "INDEX"), help="of the frame of several people"
+        "--frame", type=int, nargs=2, default=[2, 0], metavar=("SEED", "INDEX"), help="of the frame of several people"
     )
-    parser.add_argument("--clip", type=int, default=1, metavar="SEED", help="of the clip")
+    parser.add_argument("--clip", type=int, default=14, metavar="SEED", help="of the clip")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of the clip")
     parser.add_argument("--size", type=int, nargs=2, default=[640, 480], metavar=("WIDTH", "HEIGHT"))
     arguments = parser.parse_args()
@@ -46,7 +46,7 @@ def main() -> None:
     config = FramesConfig(width=width, height=height, chunk=1, people=(3, 5), effects=0.3)
     frame = make_frames(config, seed, index).image[0].permute(1, 2, 0).numpy()
     cv2.imwrite(str(arguments.out / "people.jpg"), pixels(frame), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    file = arguments.out / "people.mp4"
+    file = arguments.out / "clip.mp4"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"mp4v"), RATE, (width, height))
     for picture in clip(replace(config, people=(2, 2)), arguments.clip, arguments.seconds):
         writer.write(pixels(picture))

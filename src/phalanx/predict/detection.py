@@ -25,6 +25,7 @@ STRIDE = 4  # pixels of a cell of its maps
 UNIT = 64.0  # pixels, of its distances (`methods.detector.UNIT`)
 LARGEST = math.log(6.0)
 SAME = 0.5  # overlap (intersection over union) of two boxes from which they are one hand's
+INSIDE = 0.7  # share of the smaller of two boxes that lies in the other, from which two hands of one side are one
 SAME_CENTRE = 0.12  # of its size, nearer than which two middles are one hand's
 FAINTEST = 0.02  # confidence below which peaks are not looked at
 MOST_PEAKS = 100
@@ -138,15 +139,17 @@ def _peaks(
 
 
 def _none_twice(found: list[Detection]) -> list[Detection]:
-    """Surest first; without those whose box, or middle, is nearly that of a surer one."""
+    """Surest first; without those whose box, or middle, is nearly that of a surer one, or that lie in one of the same side."""
     kept: list[Detection] = []
     for each in sorted(found, key=lambda one: -one.score):
-        if not any(_same(each.box, other.box) for other in kept):
+        if not any(_same(each.box, other.box, (each.right > 0.5) == (other.right > 0.5)) for other in kept):
             kept.append(each)
     return kept
 
 
-def _same(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _same(a: tuple[float, float, float, float], b: tuple[float, float, float, float], one_side: bool) -> bool:
+    if one_side and _shared(a, b) > INSIDE * min(a[2] * a[3], b[2] * b[3]):
+        return True
     apart = math.hypot(a[0] + a[2] / 2 - b[0] - b[2] / 2, a[1] + a[3] / 2 - b[1] - b[3] / 2)
     sizes = math.sqrt(a[2] * a[3]), math.sqrt(b[2] * b[3])
     return overlap(a, b) > SAME or (apart < SAME_CENTRE * max(sizes) and min(sizes) > 0.5 * max(sizes))
@@ -154,7 +157,12 @@ def _same(a: tuple[float, float, float, float], b: tuple[float, float, float, fl
 
 def overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
     """Intersection over union of two boxes x, y, width, height."""
+    both = _shared(a, b)
+    return both / max(a[2] * a[3] + b[2] * b[3] - both, 1e-9)
+
+
+def _shared(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """Area of the intersection of two boxes."""
     across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    both = max(across, 0.0) * max(down, 0.0)
-    return both / max(a[2] * a[3] + b[2] * b[3] - both, 1e-9)
+    return max(across, 0.0) * max(down, 0.0)
