@@ -44,7 +44,7 @@ from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, sures
 from phalanx.predict.merge import FAINT, belief, different_hands, is_hand
 from phalanx.predict.posing import Fit, Found, pose_hands, score
 from phalanx.predict.runtime import estimator_for, load_detector
-from phalanx.predict.sides import kinds_to_look_for, of_side
+from phalanx.predict.sides import kinds_to_look_for, side_of
 from phalanx.predict.straight import StraightPicture, straighten
 
 MAX_CLAIMS = 8
@@ -113,8 +113,8 @@ class Predictor:
             K: camera of the whole picture: (3, 3), (3, 4), nine numbers, (fx, fy, cx, cy), or a camera's file, with its lens
                 (`data.camera_files`). None takes the focal length in the picture's file, and where there is none assumes 60 degrees
                 across the longer side.
-            side: which of the person's hands are wanted; "auto" takes either, and judges each (`predict.sides`). Where a box is given,
-                or all hands look like the other side, `side` is believed.
+            side: which of the person's hands are wanted; "auto" takes either. Each hand is judged (`predict.sides`), and those of the
+                other side are left out. Where a box is given, or all hands look like the other side, `side` is believed.
             mirrored: the picture is a mirror image, as front cameras often show: a left hand in it looks like a right
                 one. Results hold for the picture as given (`HandPrediction.mirrored`).
             hand_length: metres from the wrist to the tip of the stretched middle finger, where known. It settles the
@@ -137,7 +137,10 @@ class Predictor:
         height, width = picture.image.shape[:2]
         if box is None:
             claims = find_hands(self.load_detector(), picture.image, MAX_CLAIMS + max_hands, min(min_score, FAINT))
-            seen = self._detected(picture.image, of_side(claims, side, mirrored), side, mirrored)
+            seen = [hand for hand in self._detected(picture.image, claims, "auto", mirrored) if hand[1] >= min_score]
+            if side != "auto":  # where there is none of it, who gave it knows better
+                own = [hand for hand in seen if side_of(hand[0].look.flip, mirrored) == side]
+                seen = own or self._detected(picture.image, claims, side, mirrored)
             found = [Found(view, side, hand_length, sure) for view, sure in seen if sure >= min_score][:max_hands]
         else:
             first = box_around_picture(width, height) if isinstance(box, str) else picture.box(as_box(box, *given))

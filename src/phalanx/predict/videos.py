@@ -89,7 +89,11 @@ def predict_video(
         written += _write_motion(predictor, target, files[".glb"], hands_seen)
     for old in {files[".glb"], *_motions(target)} - set(written):  # of an earlier job on the same video
         old.unlink(missing_ok=True)
-    listed = ", ".join(f"{take.side} hand {id} in {len(take)}" for id, take in hands_seen.items())
+    listed = ", ".join(
+        f"{take.side} hand {id} in {len(take)}" + ("" if take.is_sure else " (unsure: not among those in motion)")
+        for id, take in sorted(taken.items())
+        if len(take) >= SHORTEST
+    )
     say(f"{path}: {count} frames, {listed or 'no hand'}{scaling(options['K'], *size)} -> {files[f'{OVERLAY}.mp4']}")
     if filtered.mean is not None and tremor.mean is not None:
         how = "smoothed" if offline else "filtered"
