@@ -12,6 +12,8 @@ from PIL import Image
 
 from phalanx.geometry.crops import SquareBox
 from phalanx.predict.detection import Detection
+from phalanx.predict.merge import FAINT
+from phalanx.predict.predictor import MAX_CLAIMS
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,7 @@ def test_how_many_hands_and_how_sure(run, photo, monkeypatch):
     asked = []
     monkeypatch.setattr("phalanx.predict.predictor.find_hands", lambda *given: asked.append(given[2:]) or [])
     assert run(photo)[0] == run(photo, "--max-hands", "20", "--min-score", "0.25")[0] == 0
-    assert asked == [(8, 0.5), (20, 0.25)]
+    assert asked == [(8 + MAX_CLAIMS, FAINT), (20 + MAX_CLAIMS, FAINT)]
 
 
 def test_box_may_be_the_whole_picture(run, photo, tmp_path, claims):

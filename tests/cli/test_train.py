@@ -67,7 +67,7 @@ def test_help_of_train_says_what_every_setting_means(capsys, method):
     assert f"usage: phalanx train {method or 'compact'} " in shown and "examples:" in shown
     assert all(f"{name} {training.about}" in shown for name, training in TRAININGS.items())
     parts = nested_settings(TRAININGS[method or "compact"].config)
-    assert {"", "loop", "model", "synth"} <= parts.keys()
+    assert {"", "loop", "model"} <= parts.keys()
     for part in parts.values():
         described = field_descriptions(part)
         assert described.keys() == {field.name for field in fields(part)}
@@ -85,7 +85,7 @@ def test_help_of_train_says_what_every_setting_means(capsys, method):
         (["--out", "a", "--colour", "red"], "recognized arguments: --colour"),
         (
             ["depth", "--out", "a"],
-            "depth: is none of the methods compact, hand_finder, sphere_fitting; see phalanx train --help",
+            "depth: is none of the methods compact, detector, hand_finder, sphere_fitting; see phalanx train --help",
         ),
         (["sphere_fitting", "--out", "a", "--loop.minutes", "soon"], "see phalanx train sphere_fitting --help"),
         (["--out", "a", "--synth.size", "3"], "size: must be a multiple of 16"),

@@ -15,6 +15,7 @@ from phalanx.geometry.camera import Camera
 from phalanx.hand.prediction import HandPrediction
 from phalanx.predict.assemble import BEHIND
 from phalanx.predict.files import predict_files
+from phalanx.predict.merge import belief
 
 
 @pytest.fixture
@@ -157,10 +158,12 @@ def test_several_hands_give_a_line_an_entry_and_a_node_each(tmp_path, job, place
     claims += [oracle.claim(truth, score) for truth, score in zip(truths, (0.97, 0.8, 0.6), strict=True)]
     summary, said, complained = job([path], out, oracle.predictor(*truths), box=None)
     assert complained == [] and len(said) == 3 and len(summary.done[0]["hands"]) == 3
-    for line, start in zip(said, ("right hand 1, detected with 0.97", "left hand 1, ", "right hand 2, "), strict=True):
+    for line, start in zip(said, ("right hand 1, detected with 1.00", "left hand 1, ", "right hand 2, "), strict=True):
         assert line.startswith(f"{path}: {start}") and line.endswith(f"-> {out / 'a_overlay.png'}")
     listed = [HandPrediction.from_json(entry) for entry in json.loads((out / "a.json").read_text())["hands"]]
-    assert [(hand.side, hand.detection) for hand in listed] == [("right", 0.97), ("left", 0.8), ("right", 0.6)]
+    assert [hand.side for hand in listed] == ["right", "left", "right"]
+    wanted = [belief(score, hand.score) for score, hand in zip((0.97, 0.8, 0.6), listed, strict=True)]
+    assert [hand.detection for hand in listed] == pytest.approx(wanted)
     scene = trimesh.load(out / "a.glb", process=False)
     assert set(scene.geometry) == {"right_1", "left_1", "right_2"}
     for name, truth in zip(("right_1", "left_1", "right_2"), truths, strict=True):  # all before the same camera

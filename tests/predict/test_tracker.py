@@ -8,6 +8,7 @@ from scripted_hands import ScriptedHand, ScriptedPredictor, frame
 
 import phalanx
 from phalanx.core.errors import InputError
+from phalanx.predict.merge import belief
 from phalanx.predict.tracker import EVERY, Tracker
 
 
@@ -36,7 +37,11 @@ def test_two_hands_keep_their_numbers_and_the_detector_rests():
     assert {hands[0].side for hands in frames} == {"right"} and {hands[1].side for hands in frames} == {"left"}
     assert predictor.detected == list(range(0, 50, EVERY))
     last = frames[-1][0]
-    assert last.time == pytest.approx(49 / 30) and last.detection == 0.9 and last.side_source == "guessed"
+    assert (
+        last.time == pytest.approx(49 / 30)
+        and last.detection == pytest.approx(belief(0.9, last.score))
+        and last.side_source == "guessed"
+    )
     np.testing.assert_allclose(last.joints, predictor.truth(predictor.hands[0], 49).joints, atol=0.01)
 
 

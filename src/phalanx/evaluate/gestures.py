@@ -123,7 +123,10 @@ def evaluate_gestures(name: str, folder: str | Path, steps: Steps = STEPS, whole
 
         def visit(sample: Sample) -> None:
             assert sample.image is not None
-            hands = predictor(image_bytes(sample.image[0]))
+            picture = image_bytes(sample.image[0])
+            hands = predictor(
+                picture, box=(0.0, 0.0, float(picture.shape[1]), float(picture.shape[0]))
+            )  # one hand fills it
             found.append(pose_features(hands[0]) if hands else None)
 
         truth = read_gestures(name, dataset, visit, steps.progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from phalanx.methods import compact, hand_finder, sphere_fitting
+from phalanx.methods import compact, detector, hand_finder, sphere_fitting
 from phalanx.methods.base import Method
 
 
@@ -30,6 +30,12 @@ METHODS: dict[str, Entry] = {
         compact.CompactConfig,
         compact.load,
         "one colour picture to joints, rotations and shape; trained on labelled pictures",
+    ),
+    detector.METHOD: Entry(
+        detector.Detector,
+        detector.DetectorConfig,
+        detector.load,
+        "whole colour pictures to where hands are and which; trained on synthetic frames and photographs without labels",
     ),
     hand_finder.METHOD: Entry(
         hand_finder.HandFinder,

@@ -169,7 +169,7 @@ def candidates(
 
     def looked_at_again(places: Tensor, angles: Sequence[float]) -> tuple[Tensor, Tensor]:
         """Shares (L, C, 3) and joints (L, C, 21, 3) that looks see, each turned by an angle and as it is or in the mirror."""
-        turns = rotvec_to_rotmat(torch.tensor([[0.0, 0.0, angle] for angle in angles]))
+        turns = rotvec_to_rotmat(torch.tensor([[0.0, 0.0, angle] for angle in angles], dtype=places.dtype))
         maps = turned_maps_about(depth, K, places.repeat(len(angles), 1), turns.repeat_interleave(len(places), 0), size)
         shares, joints = (torch.cat(both) for both in zip(looked_at(maps), mirrored(maps), strict=True))
         joints = joints.unflatten(0, (2, len(angles), len(places))) @ turns[:, None]

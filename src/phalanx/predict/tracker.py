@@ -24,7 +24,7 @@ from phalanx.predict.detection import Detection
 from phalanx.predict.filters import FilterConfig, HandFilter, state_of, with_states
 from phalanx.predict.inputs import MAX_HANDS, MIN_SCORE, as_photo, check_limits, check_options
 from phalanx.predict.looks import box_around_joints
-from phalanx.predict.merge import SAME_HAND, is_hand
+from phalanx.predict.merge import FAINT, SAME_HAND, belief, is_hand
 from phalanx.predict.predictor import Predictor
 from phalanx.predict.sides import is_flipped, of_side
 
@@ -41,8 +41,10 @@ DOUBTFUL = 0.3
 """Score of the estimator below which a hand is doubtful."""
 BELIEVED = 0.5
 """Score from which a hand says which camera an unknown one is."""
-KEPT = 0.5
-"""Share of the confidence that a new hand needs with which the detector still confirms one that is known."""
+KEPT = 0.36
+"""Share of the sureness that a new hand needs with which the detector still confirms one that is known."""
+SPARE = 2
+"""Claims beyond as many as hands are wanted that the estimator looks at."""
 UNCONFIRMED = 3
 """Looks of the detector in turn that do not confirm a hand, after which even one that the estimator is sure of is lost."""
 
@@ -278,23 +280,24 @@ class Tracker:
         if self.box is not None:
             self._look_into_box(image, time)
             return
-        claims = self.predictor.detect(image, self.max_hands, self.min_score * KEPT)
+        claims = self.predictor.detect(image, self.max_hands + SPARE, min(self.min_score * KEPT, FAINT))
         claims = of_side(claims, self.side, self.mirrored)
-        matched = self._matched(claims, time)
+        matched = self._matched([claim for claim in claims if claim.score >= self.min_score * KEPT], time)
         again: list[tuple[_Track, Detection]] = []
         for track in self._tracks:
             claim = matched.get(id(track))
             if claim is None:
                 track.unconfirmed += 1
                 continue
-            track.sure, track.unconfirmed, track.detection = time, 0, claim.score
+            track.sure, track.unconfirmed = time, 0
+            track.detection = claim.score if track.hand is None else belief(claim.score, track.hand.score)
             track.votes.hear_detector(1 - claim.right if self.mirrored else claim.right)
             if track.is_doubtful:
                 again.append((track, claim))
         used = {id(claim) for claim in matched.values()}
         free = self.max_hands - sum(track.hand is not None or id(track) in matched for track in self._tracks)
-        new = [claim for claim in claims if id(claim) not in used and claim.score >= self.min_score]
-        for claim in new[: max(free, 0)]:
+        new = [claim for claim in claims if id(claim) not in used] if free > 0 else []
+        for claim in new[: free + SPARE]:
             track = _Track(np.zeros((21, 2)), time, detection=claim.score, sure=time)
             track.votes.hear_detector(1 - claim.right if self.mirrored else claim.right)
             track.side = track.votes.decision() if self.side == "auto" else self.side
@@ -305,8 +308,11 @@ class Tracker:
             if hand is not None and is_hand(hand.joints_2d, hand.score, claim.square):
                 track.hand, track.square = hand, claim.square
                 if not any(track is known for known in self._tracks):
-                    track.joints = hand.joints_2d
-                    self._tracks.append(track)
+                    track.detection = belief(claim.score, hand.score)
+                    if track.detection >= self.min_score and free > 0:
+                        free -= 1
+                        track.joints = hand.joints_2d
+                        self._tracks.append(track)
 
     def _look_into_box(self, image: np.ndarray, time: float) -> None:
         """Where the box is given: look for the hand there, as in a picture by itself."""
