@@ -177,6 +177,10 @@ def test_bad_options(run, photo, tmp_path):
         (["--max-hands", "many"], "argument --max-hands: invalid int value: 'many'"),
         (["--min-score", "7"], "min_score: must lie between 0 and 1, got 7"),
         (
+            ["--box", "whole", "--max-hands", "2"],
+            "--max-hands, --min-score: are for finding hands; with --box there is one",
+        ),
+        (
             ["--depth", "--camera", "sr305", "--max-hands", "2"],
             "--max-hands, --min-score, --box whole: are for pictures",
         ),

@@ -123,6 +123,8 @@ def job(args: argparse.Namespace) -> int:
 def _predict_colour(args: argparse.Namespace) -> Any:
     if args.camera or args.unit:
         raise InputError("--camera, --unit: are for depth frames (--depth); give a colour camera as --K")
+    if args.box is not None and (args.max_hands is not None or args.min_score is not None):
+        raise InputError("--max-hands, --min-score: are for finding hands; with --box there is one, where it says")
     from phalanx.data.camera_files import as_calibration
     from phalanx.data.images import is_video
     from phalanx.predict.files import predict_files
