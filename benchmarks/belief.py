@@ -15,15 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
+from detection import opened
 
-from phalanx.data.images import PICTURE_SUFFIXES, read_photo
-from phalanx.methods.detector import load
+from phalanx.data.images import PICTURE_SUFFIXES, image_bytes, read_photo
 from phalanx.predict.detection import find_hands, overlap
 from phalanx.predict.predictor import Predictor
-from phalanx.predict.runtime import load_detector
 from phalanx.synth.frames import FramesConfig, make_frames
-from phalanx.train.detector import clear_hands
+from phalanx.train.detector_claims import clear_hands
 
 SEED = 880_001
 FAINT = 0.08
@@ -54,7 +52,7 @@ def of_frames(predictor: Predictor, count: int) -> Iterator[Row]:
         frames = make_frames(config, SEED, index)
         wanted = clear_hands(frames)
         for i in range(len(frames)):
-            image = (frames.image[i] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+            image = image_bytes(frames.image[i])
             boxes = [tuple(box) for box in frames.boxes[i].tolist()]
             taken: set[int] = set()
             for box, confidence, score in looked_at(predictor, image):
@@ -73,9 +71,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=150, help="of them")
     parser.add_argument("--weights", help="of the detector (default: those in the package)")
     arguments = parser.parse_args()
-    weights = arguments.weights
-    detector = load(weights) if weights and Path(weights).suffix == ".safetensors" else load_detector(weights)
-    predictor = Predictor(detector=detector)
+    predictor = Predictor(detector=opened(arguments.weights))
     rows: list[Row] = list(of_frames(predictor, arguments.frames))
     if arguments.handless:
         paths = sorted(path for path in arguments.handless.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)

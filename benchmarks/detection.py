@@ -25,18 +25,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from child import Child
 
 from phalanx.data.frames import Frames, concatenate
-from phalanx.data.images import read_photo
+from phalanx.data.images import image_bytes, read_photo
 from phalanx.data.public.photos3d import read_photos3d
 from phalanx.methods.detector import load
 from phalanx.predict.detection import HandDetector, find_hands
 from phalanx.predict.predictor import Predictor
 from phalanx.predict.runtime import load_detector
 from phalanx.synth.frames import FramesConfig, make_frames
-from phalanx.train.detector import claims_of, clear_hands, figures_of
+from phalanx.train.detector_claims import claims_of, clear_hands, figures_of
 from phalanx.view.samples import sheet, write_sheet
 
 WORKER = Path(__file__).with_name("mediapipe_hands_worker.py")
@@ -165,8 +164,7 @@ def photos_3d(folder: Path) -> Iterator[Labelled]:
     for i in range(0, len(photos), 2):
         joints = photos.joints[i] @ photos.K[i].T
         pixels = joints[:, :2] / joints[:, 2:]
-        low, high = pixels.min(0), pixels.max(0)
-        yield photos.image(i), [(*low.tolist(), *(high - low).tolist())], [photos.side]
+        yield photos.image(i), [around(pixels)], [photos.side]
 
 
 def photos_digits(folder: Path) -> Iterator[Labelled]:
@@ -211,7 +209,7 @@ def labelled(frames: Frames) -> Iterator[Labelled]:
     """The same with the hands that can be asked for."""
     wanted = clear_hands(frames)
     for i in range(len(frames)):
-        image = (frames.image[i] * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+        image = image_bytes(frames.image[i])
         chosen = wanted[i].nonzero()[:, 0].tolist()
         boxes = [tuple(frames.boxes[i, n].tolist()) for n in chosen]
         yield image, boxes, ["right" if int(frames.side[i, n]) == 0 else "left" for n in chosen]

@@ -10,8 +10,10 @@ import pytest
 from command_line import one_sentence, python
 from PIL import Image
 
+from phalanx.cli import main
 from phalanx.geometry.crops import SquareBox
 from phalanx.predict.detection import Detection
+from phalanx.predict.inputs import MAX_HANDS, MIN_SCORE
 from phalanx.predict.merge import FAINT
 from phalanx.predict.predictor import MAX_CLAIMS
 
@@ -246,3 +248,11 @@ def test_as_a_process(photo, weights, tmp_path, monkeypatch):
         result.stderr.splitlines()[0] == f"phalanx: {tmp_path / 'none.png'}: cannot be read: no such file or directory"
     )
     assert (tmp_path / "out" / "phot\N{LATIN SMALL LETTER E WITH ACUTE}.json").exists()
+
+
+@pytest.mark.parametrize("verb", ["predict", "live"])
+def test_help_names_the_limits_that_are_taken(capsys, verb):
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {MAX_HANDS})" in shown and f"0 to 1 (default: {MIN_SCORE:g})" in shown

@@ -16,25 +16,21 @@ from phalanx.core.errors import InputError
 from phalanx.data.frames import Frames
 from phalanx.geometry.crops import SquareBox
 from phalanx.hand.model import HandModel
-from phalanx.methods.detector import DetectorConfig, load
+from phalanx.methods.detector import Detector, DetectorConfig, load
 from phalanx.predict.detection import Detection
 from phalanx.predict.looks import box_around_joints
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.synth.frames import FramesConfig, make_frames
-from phalanx.train import detector as module
-from phalanx.train.detector import (
-    DetectorTraining,
-    calibration_of,
-    claims_of,
-    clear_hands,
-    figures,
+from phalanx.train import detector_claims, detector_windows
+from phalanx.train.detector import DetectorTraining, run
+from phalanx.train.detector_claims import calibration_of, claims_of, clear_hands, figures
+from phalanx.train.detector_windows import (
     finish_crops,
     finish_frames,
     kept_of_crops,
     kept_of_frames,
     labelled_photographs,
     palms,
-    run,
 )
 from phalanx.train.plan import LoopConfig, Phase
 
@@ -71,11 +67,11 @@ def test_what_is_kept_of_frames_are_their_hands(frames):
 def test_a_window_of_the_whole_frame_changes_nothing(frames):
     row = row_of(kept_of_frames(frames), 0)
     row["image"], row["mask"] = row["image"][:, :, :144], row["mask"][:, :36]
-    view = module._view(row, SquareBox(71.5, 71.5, 144), 144, False)
+    view = detector_windows._view(row, SquareBox(71.5, 71.5, 144), 144, False)
     assert np.array_equal(view.image, row["image"].transpose(1, 2, 0))
     inside = row["boxes"][:, 2] <= 144
     assert np.allclose(view.boxes[inside], row["boxes"][inside])
-    mirrored = module._view(row, SquareBox(71.5, 71.5, 144), 144, True)
+    mirrored = detector_windows._view(row, SquareBox(71.5, 71.5, 144), 144, True)
     assert np.array_equal(mirrored.image, view.image[:, ::-1]) and np.array_equal(mirrored.mask, view.mask[:, ::-1])
     assert np.allclose(mirrored.boxes[:, [0, 2]], 144 - view.boxes[:, [2, 0]], atol=1e-4)
     assert np.array_equal(mirrored.right, 1 - view.right)
@@ -95,7 +91,7 @@ def test_hands_that_a_window_cuts_off_are_unclear_or_gone():
         "joints_2d": np.random.default_rng(1).uniform(0, 100, (4, 21, 2)).astype(np.float32),
         "palms": np.tile(np.array([0, 0, -1], np.float32), (4, 1)),
     }
-    view = module._view(row, SquareBox(77.5, 77.5, 44), 88, False)  # from 56 to 100, twice as large
+    view = detector_windows._view(row, SquareBox(77.5, 77.5, 44), 88, False)  # from 56 to 100, twice as large
     assert view.present.tolist() == [True, False, False, False]
     assert view.unclear.tolist() == [False, True, False, True]
     assert view.boxes[0] == pytest.approx([8, 8, 48, 48]) and view.boxes[1] == pytest.approx([0, 8, 8, 48])
@@ -105,7 +101,7 @@ def test_hands_that_a_window_cuts_off_are_unclear_or_gone():
 @given(st.integers(0, 10_000))
 def test_squares_are_those_that_the_predictor_looks_at(seed):
     joints = np.random.default_rng(seed).uniform(-20, 220, (1, 21, 2))
-    squares, turns = module._squares(joints, 200)
+    squares, turns = detector_windows._squares(joints, 200)
     wanted = box_around_joints(joints[0] - 0.5, 200, 200)
     # the predictor clips to the middles of the outer pixels, half a pixel within the edge
     assert squares[0] == pytest.approx([wanted.centre_x + 0.5, wanted.centre_y + 0.5, wanted.side], abs=2.0)
@@ -176,7 +172,7 @@ def photographs(count=4):
         "cover": cover,
         "there": np.ones((count, 1), bool),
         "right": np.ones((count, 1), bool),
-        "boxes": module._about(joints, 128, 128),
+        "boxes": detector_windows._about(joints, 128, 128),
         "share": np.ones((count, 1), np.float32),
         "joints_2d": joints,
         "palms": np.tile(np.array([0, 0, -1], np.float32), (count, 1, 1)),
@@ -185,11 +181,11 @@ def photographs(count=4):
 
 def test_hands_of_photographs_are_put_where_their_labels_say(tmp_path):
     cv2.imwrite(str(tmp_path / "room.png"), np.full((240, 320, 3), 20, np.uint8))
-    rooms = module.handless_pictures(tmp_path)
+    rooms = detector_windows.handless_pictures(tmp_path)
     row = {name: values[0] for name, values in photographs().items()}
     for seed in range(20):
         picture = np.full((96, 96, 3), 10, np.uint8)
-        put = module._put(picture, row, [], 96, np.random.default_rng(seed))
+        put = detector_windows._put(picture, row, [], 96, np.random.default_rng(seed))
         if not put.present[0]:
             continue
         left, top, right, lower = put.boxes[0].round().astype(int)
@@ -198,13 +194,17 @@ def test_hands_of_photographs_are_put_where_their_labels_say(tmp_path):
         bright = picture.mean(-1) > 12
         assert bright[top:lower, left:right].mean() > 0.45, seed  # a turned square fills at least half of its box
         assert (bright & ~inside).sum() < 0.5 * (bright & inside).sum(), seed
-        assert module._put(picture, row, [put.boxes[0]], 96, np.random.default_rng(seed)) is None  # the place is taken
+        assert (
+            detector_windows._put(picture, row, [put.boxes[0]], 96, np.random.default_rng(seed)) is None
+        )  # the place is taken
     tensors = {name: torch.from_numpy(values) for name, values in photographs().items()}
-    batch = module.finish_photographs(lambda: rooms, tensors, 96, torch.Generator().manual_seed(2))
+    batch = detector_windows.finish_photographs(lambda: rooms, tensors, 96, torch.Generator().manual_seed(2))
     assert batch.image.shape == (4, 3, 96, 96) and batch.present.shape == (4, 9) and batch.present.any()
-    assert not finish_frames(module._as_tensors(rooms), 96, torch.Generator().manual_seed(1)).present.any()
+    assert not finish_frames(
+        {name: torch.from_numpy(values) for name, values in rooms.items()}, 96, torch.Generator().manual_seed(1)
+    ).present.any()
     with pytest.raises(InputError, match="holds no pictures"):
-        module.handless_pictures(tmp_path / "nothing")
+        detector_windows.handless_pictures(tmp_path / "nothing")
 
 
 def labelled(boxes, size=100):
@@ -238,7 +238,7 @@ def test_claims_are_matched_once_and_unclear_hands_are_not_asked(monkeypatch):
         claim([60, 60, 28, 28], 0.7, 0.1),
         claim([80, 5, 2, 2], 0.6),
     ]
-    monkeypatch.setattr(module, "find_hands", lambda *_: [*said, claim([0, 80, 9, 9], 0.5)])
+    monkeypatch.setattr(detector_claims, "find_hands", lambda *_: [*said, claim([0, 80, 9, 9], 0.5)])
     claims = claims_of(None, frames)
     assert claims.hit.tolist() == [True, False, True, False, False] and claims.hands == 2
     assert claims.side.tolist() == [True, False, False, False, False]
@@ -247,12 +247,16 @@ def test_claims_are_matched_once_and_unclear_hands_are_not_asked(monkeypatch):
 
 def test_figures_of_what_finds_all_and_of_what_finds_none(monkeypatch):
     frames = labelled([[10, 10, 30, 30], [60, 60, 30, 30]])
-    network = module.Detector(SMALL)
-    monkeypatch.setattr(module, "find_hands", lambda *_: [claim([10, 10, 30, 30], 0.9), claim([60, 60, 30, 30], 0.8)])
+    network = Detector(SMALL)
+    monkeypatch.setattr(
+        detector_claims, "find_hands", lambda *_: [claim([10, 10, 30, 30], 0.9), claim([60, 60, 30, 30], 0.8)]
+    )
     assert figures(network, frames) == pytest.approx(
         {"recall_half_percent": 100, "recall_one_percent": 100, "precision_percent": 100, "side_percent": 100}
     )
-    monkeypatch.setattr(module, "find_hands", lambda *_: [claim([0, 80, 9, 9], 0.9), claim([10, 10, 30, 30], 0.8, 0.2)])
+    monkeypatch.setattr(
+        detector_claims, "find_hands", lambda *_: [claim([0, 80, 9, 9], 0.9), claim([10, 10, 30, 30], 0.8, 0.2)]
+    )
     assert figures(network, frames) == pytest.approx(
         {"recall_half_percent": 0, "recall_one_percent": 50, "precision_percent": 25, "side_percent": 0}
     )
@@ -263,9 +267,9 @@ def test_confidences_are_calibrated(monkeypatch):
     logit = draw.normal(0, 2, 20_000)
     hit = draw.random(20_000) < 1 / (1 + np.exp(-(0.6 * logit + 0.4)))
     every = np.ones(20_000, bool)
-    claims = module.Claims(1 / (1 + np.exp(-logit)), hit, hit, every, 10_000, 5_000)
-    monkeypatch.setattr(module, "claims_of", lambda *_: claims)
-    slope, offset = calibration_of(module.Detector(SMALL), None)
+    claims = detector_claims.Claims(1 / (1 + np.exp(-logit)), hit, hit, every, 10_000, 5_000)
+    monkeypatch.setattr(detector_claims, "claims_of", lambda *_: claims)
+    slope, offset = calibration_of(Detector(SMALL), None)
     assert slope == pytest.approx(0.6, abs=0.05) and offset == pytest.approx(0.4, abs=0.08)
 
 

@@ -107,6 +107,14 @@ def add_side(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Of the hands that are found; None where they are not given (`predict.inputs` has what is taken then)."""
+    parser.add_argument("--max-hands", type=int, metavar="N", help="the most hands to find in a picture (default: 8)")
+    parser.add_argument(
+        "--min-score", type=float, metavar="P", help="how surely a hand must be there, 0 to 1 (default: 0.7)"
+    )
+
+
 def add_box(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--box", type=numbers, metavar="X,Y,W,H", help="where the hand is, in pixels (default: found by itself)"

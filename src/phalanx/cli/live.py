@@ -2,7 +2,7 @@
 
 import argparse
 
-from phalanx.cli.common import Verbs, add_device, add_quiet, add_verb, add_weights, camera, sayer
+from phalanx.cli.common import Verbs, add_device, add_limits, add_quiet, add_verb, add_weights, camera, sayer
 from phalanx.core.errors import InputError
 
 _HELP = """\
@@ -42,10 +42,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--mirrored", action="store_true", help="the camera gives mirror images, as many front cameras do"
     )
-    parser.add_argument("--max-hands", type=int, metavar="N", help="the most hands to track (default: 8)")
-    parser.add_argument(
-        "--min-score", type=float, metavar="P", help="confidence, 0 to 1, from which a hand is believed (default: 0.5)"
-    )
+    add_limits(parser)
     parser.add_argument("--K", type=camera, metavar="CAMERA", help="of the camera, as for phalanx predict")
     parser.add_argument(
         "--hand-length",

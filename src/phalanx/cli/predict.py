@@ -8,6 +8,7 @@ from typing import Any
 from phalanx.cli.common import (
     add_depth_camera,
     add_device,
+    add_limits,
     add_quiet,
     add_verb,
     add_weights,
@@ -67,13 +68,7 @@ def add(verbs: Any) -> None:
         metavar="X,Y,W,H",
         help="where one hand is, in pixels, or the word whole for the whole picture (default: all hands are found)",
     )
-    parser.add_argument("--max-hands", type=int, metavar="N", help="the most hands to find in a picture (default: 8)")
-    parser.add_argument(
-        "--min-score",
-        type=float,
-        metavar="P",
-        help="confidence of the detector, 0 to 1, from which a hand is believed (default: 0.5)",
-    )
+    add_limits(parser)
     parser.add_argument(
         "--K",
         type=camera,

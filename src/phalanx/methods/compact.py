@@ -8,7 +8,6 @@ pooled trunk the hand-model parameters. Everything is measured in *crop units*: 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -28,7 +27,7 @@ from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
 from phalanx.losses import heatmaps, regression
 from phalanx.methods.base import HandEstimator
-from phalanx.nets.blocks import fold_batch_norm, inference_precision, make_ready
+from phalanx.nets.blocks import folded_copy, inference_precision, make_ready
 from phalanx.nets.export import Stored, export_onnx
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.readout import read_under, soft_argmax
@@ -296,9 +295,8 @@ def export(
     Raises:
         InputError: the file cannot be written, or there is no such way to keep weights.
     """
-    plain = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    plain = folded_copy(network)
     plain.precision = torch.float32
-    fold_batch_norm(plain)
     example = torch.zeros(2, 3, plain.config.size, plain.config.size, dtype=torch.float32)
     names, config = known(plain.evidence(example)), asdict(plain.config)
     export_onnx(

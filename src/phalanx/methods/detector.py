@@ -15,7 +15,6 @@ All positions are in pixels from the picture's edge, so that the middle of the f
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -31,7 +30,7 @@ from phalanx.core.records import map_fields
 from phalanx.hand.model import HandModel
 from phalanx.losses.averages import weighted_mean
 from phalanx.methods.base import Method
-from phalanx.nets.blocks import ConvUnit, fold_batch_norm
+from phalanx.nets.blocks import ConvUnit, fold_batch_norm, folded_copy
 from phalanx.nets.export import Stored, export_onnx
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.weights import load_network, shipped_weights, write_weights
@@ -286,8 +285,7 @@ def export(
     Raises:
         InputError: the file cannot be written, or there is no such way to keep weights.
     """
-    plain = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
-    fold_batch_norm(plain)
+    plain = folded_copy(network)
     example = torch.zeros(1, 3, 64, 96, dtype=torch.float32)
     config, varying = asdict(plain.config), {0: "batch", 2: "height", 3: "width"}
     export_onnx(plain, path, example, ["maps"], METHOD, config, hand.checksum(), card, stored, pictures, EXACT, varying)

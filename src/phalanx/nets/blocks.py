@@ -6,9 +6,10 @@ Shapes are `(B, C, H, W)`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from torch.nn import functional
 from phalanx.core.errors import InputError
 from phalanx.core.isolated import settle_after_fork
 from phalanx.core.precision import check_precision, faster_precision
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class ConvUnit(nn.Sequential):
@@ -69,6 +72,13 @@ def fold_batch_norm(module: nn.Module) -> None:
         if isinstance(unit, ConvUnit) and isinstance(unit[1], nn.BatchNorm2d):
             unit[0] = nn.utils.fusion.fuse_conv_bn_eval(unit[0], unit[1])  # type: ignore[type-var]
             unit[1] = nn.Identity()
+
+
+def folded_copy(network: Network) -> Network:
+    """A copy on the CPU in float32 for inference, batch normalisation folded; the network stays as it was trained."""
+    plain = copy.deepcopy(network).cpu().float().eval().requires_grad_(False)
+    fold_batch_norm(plain)
+    return plain
 
 
 @lru_cache

@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 
 from phalanx.geometry.crops import SquareBox
+from phalanx.methods.detector import LARGEST as LARGEST_LENGTH
+from phalanx.methods.detector import STRIDE, UNIT
 
 SIDES = (256, 512)
 """Longer sides, in pixels, at which a picture is looked at: the first always, the others where the picture has as much."""
 WORTH = 1.4  # times the look before, that a picture must have for another
 MULTIPLE = 32  # of the sides that the network takes
-STRIDE = 4  # pixels of a cell of its maps
-UNIT = 64.0  # pixels, of its distances (`methods.detector.UNIT`)
-LARGEST = math.log(6.0)
+LARGEST = math.log(LARGEST_LENGTH)
 SAME = 0.5  # overlap (intersection over union) of two boxes from which they are one hand's
 INSIDE = 0.7  # share of the smaller of two boxes that lies in the other, from which two hands of one side are one
 SAME_CENTRE = 0.12  # of its size, nearer than which two middles are one hand's

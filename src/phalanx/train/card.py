@@ -41,8 +41,7 @@ def photographs(config: SynthConfig, licence: str) -> list[Source]:
     """The photographs behind synthetic hands, if a folder of them is given; their licence as the user gave it."""
     if config.backgrounds is None or config.photograph_share <= 0:
         return []
-    found = [path for path in Path(config.backgrounds).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES]
-    return [_of_folder("photographs behind synthetic hands", config.backgrounds, {"pictures": len(found)}, licence)]
+    return [picture_folder("photographs behind synthetic hands", config.backgrounds, licence)]
 
 
 def panoramas(config: SynthConfig, licence: str) -> list[Source]:
@@ -62,7 +61,7 @@ def things(config: SynthConfig, licence: str) -> list[Source]:
 
 
 def picture_folder(kind: str, folder: str | Path, licence: str = "") -> Source:
-    """Photographs of a folder that were learnt from without anybody's labels."""
+    """The pictures in a folder, which came without labels."""
     found = [path for path in Path(folder).rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES]
     return _of_folder(kind, folder, {"pictures": len(found)}, licence)
 

@@ -166,6 +166,23 @@ class MixedFeed:
             feed.close()
 
 
+class JoinedFeed(Generic[Batch]):
+    """A feed whose batches are those of several kinds in one.
+
+    Args:
+        feed: of all kinds.
+        join: `join(parts)` makes one batch of a batch of each kind.
+    """
+
+    def __init__(self, feed: MixedFeed, join: Callable[[list[Any]], Batch]) -> None:
+        self._feed, self._join = feed, join
+        self.state, self.restore, self.close = feed.state, feed.restore, feed.close
+
+    def next(self, batch: int, size: int, reuse: int) -> Batch:
+        """The next batch."""
+        return self._join(list(self._feed.next(batch, size, reuse).parts.values()))
+
+
 def pack(sample: Sample) -> dict[str, Tensor]:
     """What training keeps of a sample: picture and mask as bytes, labels as they are."""
     assert sample.image is not None

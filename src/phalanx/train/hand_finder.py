@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from phalanx.core.parallel import ordered
 from phalanx.core.seeding import generator
-from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
 from phalanx.geometry.cubes import places_on, surface_points
 from phalanx.geometry.rotations import rotvec_to_rotmat
@@ -40,7 +39,7 @@ from phalanx.methods.hand_finder import (
 )
 from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train.card import synthesis
-from phalanx.train.feed import BufferFeed, MixedFeed
+from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed
 from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
@@ -182,21 +181,11 @@ def finish(kept: dict[str, Tensor], size: int, random: torch.Generator) -> Cubes
     return Cubes(maps, kind, joints)
 
 
-class _Joined:
-    """A feed whose batches are those of several scenes in one."""
-
-    def __init__(self, feed: MixedFeed) -> None:
-        self._feed = feed
-        self.state, self.restore, self.close = feed.state, feed.restore, feed.close
-
-    def next(self, batch: int, size: int, reuse: int) -> Cubes:
-        """The next batch."""
-        mixed: Mixture = self._feed.next(batch, size, reuse)
-        parts = list(mixed.parts.values())
-        return Cubes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("maps", "kind", "joints")))
+def _joined(parts: list[Cubes]) -> Cubes:
+    return Cubes(*(torch.cat([getattr(part, name) for part in parts]) for name in ("maps", "kind", "joints")))
 
 
-def synthetic_feed(config: HandFinderTraining) -> _Joined:
+def synthetic_feed(config: HandFinderTraining) -> JoinedFeed[Cubes]:
     """Endless cubes as `config` has them."""
 
     def of_scene(number: int, scene: str) -> BufferFeed[Cubes]:
@@ -211,8 +200,9 @@ def synthetic_feed(config: HandFinderTraining) -> _Joined:
             open_stream, max(1, round(share * config.buffer / synth.pictures)), config.seed, _as_tensors, finish
         )
 
-    return _Joined(
-        MixedFeed({scene: of_scene(number, scene) for number, scene in enumerate(config.scenes)}, config.scenes)
+    return JoinedFeed(
+        MixedFeed({scene: of_scene(number, scene) for number, scene in enumerate(config.scenes)}, config.scenes),
+        _joined,
     )
 
 
