@@ -257,7 +257,7 @@ def _put(
     hand = cv2.warpAffine(small, there, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     share = cv2.warpAffine(cover, there, (size, size), flags=cv2.INTER_LINEAR)[..., None] / np.float32(255)
     around = picture.mean(dtype=np.float64) / max(hand.mean(dtype=np.float64), 1.0)
-    gain = np.clip(around**0.35 * np.exp(draw.normal(0, 0.2)) * np.exp(draw.normal(0, 0.06, 3)), 0.2, 2.5)
+    gain = np.clip(around**0.35 * np.exp(draw.normal(0, 0.35)) * np.exp(draw.normal(0, 0.08, 3)), 0.15, 2.5)
     lit = np.clip(hand * gain.astype(np.float32), 0, 255)
     picture[:] = (share * lit + (1 - share) * picture).round().astype(np.uint8)
     whole = _about(moved, 10**6, 10**6, -(10**6))

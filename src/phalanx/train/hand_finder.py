@@ -56,7 +56,7 @@ _APART_SEEDS = 1_000  # between the streams of two scenes
 _LEAST = 60  # readings on a hand
 WRONG_SIZES = (2.5, 8.0)
 """So many times too large or too small hands are none."""
-_WRONG = 0.12  # share of the frames of a wrong size
+_WRONG = 0.2  # share of the frames of a wrong size
 
 
 @dataclass
