@@ -124,3 +124,21 @@ def test_the_card_names_the_weights_that_the_run_began_from(tmp_path):
     again = json.loads((tmp_path / "second" / "compact.json").read_text())
     assert again["start"] == began["start"] and again["start"]["file"] == "start.safetensors"
     assert again["config"]["loop"]["precision"] in ("float32", "bfloat16")
+
+
+def test_scenes_share_the_steps():
+    config = tiny()
+    config.scenes = {"hands": 6, "holding": 2}
+    feed = training.synthetic_feed(config)
+    batch = feed.next(8, 32, 1)
+    state = feed.state()
+    after = feed.next(8, 32, 1)
+    feed.close()
+    assert len(batch) == 8
+    again = training.synthetic_feed(config)
+    again.restore(state)
+    assert torch.equal(again.next(8, 32, 1).image, after.image)
+    again.close()
+    data = training.prepare(config).data
+    assert [source["scene"] for source in data[:2]] == ["hands", "holding"]
+    assert len(training.held_out(config)) == 8

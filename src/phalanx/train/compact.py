@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, exp
 from phalanx.nets.export import Stored
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import panoramas, photographs, synthesis, things
-from phalanx.train.feed import BufferFeed, finish_pictures, pack, resize
-from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
+from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed, finish_pictures, pack, resize
+from phalanx.train.plan import APART_SEEDS, HELD_OUT_SEED, Feed, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
 
@@ -41,6 +42,8 @@ class CompactTraining:
     """Budget, schedule, optimiser."""
     synth: SynthConfig = field(default_factory=SynthConfig)
     """The pictures."""
+    scenes: dict[str, int] = field(default_factory=dict)
+    """Pictures of each scene in a step, whatever the batches of `phases`; none: those of `synth` alone."""
     phases: list[Phase] = field(default_factory=default_phases)
     """Picture sizes over the run."""
     seed: int = 1
@@ -67,7 +70,10 @@ def prepare(config: CompactTraining) -> Prepared:
     """A run of `phalanx train compact`. Raises InputError if its settings or the weights to begin with are at fault."""
     if config.workers < 1 or config.buffer < config.synth.chunk:
         raise InputError("train: needs at least one worker, and a buffer of at least one chunk")
-    check_config(config.loop, config.phases, config.seed)  # before the minutes that pictures take
+    phases = config.phases
+    if config.scenes:
+        phases = [replace(phase, batch=sum(config.scenes.values())) for phase in phases]
+    check_config(config.loop, phases, config.seed)  # before the minutes that pictures take
     torch.manual_seed(config.loop.seed)
     model = CompactEstimator(config.model)
     if config.start_from is not None:
@@ -80,14 +86,14 @@ def prepare(config: CompactTraining) -> Prepared:
             Stage(
                 "synthesis",
                 config.loop,
-                config.phases,
+                phases,
                 partial(synthetic_feed, config),
                 lambda network, size: figures(network, resize(pictures(), size)),
             )
         ],
-        fixed={name: settings[name] for name in ("model", "synth", "seed", "buffer")},
+        fixed={name: settings[name] for name in ("model", "synth", "scenes", "seed", "buffer")},
         data=[
-            synthesis(config.synth, "all"),
+            *(synthesis(synth, "all") for synth in _syntheses(config).values()),
             *photographs(config.synth, config.photographs_licence),
             *panoramas(config.synth, config.panoramas_licence),
             *things(config.synth, config.things_licence),
@@ -108,20 +114,35 @@ def run(config: CompactTraining, out: str | Path, resume: bool = False, report: 
     return carry_out(prepare, config, out, resume, report)
 
 
-def synthetic_feed(config: CompactTraining) -> BufferFeed[Sample]:
+def synthetic_feed(config: CompactTraining) -> Feed:
     """Endless pictures as `config` has them."""
+    feeds: dict[str, Feed] = {}
+    for number, (scene, synth) in enumerate(_syntheses(config).items()):
+        share = config.scenes[scene] / sum(config.scenes.values()) if config.scenes else 1.0
+        chunks = max(1, math.ceil(share * config.buffer / synth.chunk))
+        open_stream = partial(stream, synth, config.seed + APART_SEEDS * number, config.workers)
+        feeds[scene] = BufferFeed(open_stream, chunks, config.seed, pack, finish_pictures)
+    if not config.scenes:
+        return next(iter(feeds.values()))
+    return JoinedFeed(MixedFeed(feeds, config.scenes), concatenate)
 
-    def open_stream(start: int) -> Iterator[Sample]:
-        return stream(config.synth, config.seed, config.workers, start)
 
-    return BufferFeed(open_stream, max(1, config.buffer // config.synth.chunk), config.seed, pack, finish_pictures)
+def _syntheses(config: CompactTraining) -> dict[str, SynthConfig]:
+    """What each scene is made with."""
+    if not config.scenes:
+        return {config.synth.scene: config.synth}
+    return {scene: replace(config.synth, scene=scene) for scene in config.scenes}
 
 
 def held_out(config: CompactTraining) -> Sample:
-    """The pictures that a run is evaluated on: of its synthesis, but of another stream."""
-    count = max(1, config.held_out // config.synth.chunk)
-    with closing(stream(config.synth, config.seed + HELD_OUT_SEED, config.workers, 0)) as source:
-        return concatenate([_without_surface(next(source)) for _ in range(count)])
+    """The pictures that a run is evaluated on: of its synthesis, but of another stream; of several scenes as many each."""
+    parts: list[Sample] = []
+    syntheses = _syntheses(config)
+    for synth in syntheses.values():
+        with closing(stream(synth, config.seed + HELD_OUT_SEED, config.workers, 0)) as source:
+            count = max(1, config.held_out // (len(syntheses) * synth.chunk))
+            parts += [_without_surface(next(source)) for _ in range(count)]
+    return concatenate(parts)
 
 
 def _without_surface(sample: Sample) -> Sample:

@@ -40,11 +40,9 @@ from phalanx.train.detector_windows import (
     labelled_photographs,
 )
 from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed
-from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
+from phalanx.train.plan import APART_SEEDS, HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
-
-_APART_SEEDS = 1_000  # between streams
 
 
 @dataclass
@@ -133,20 +131,18 @@ def feed(config: DetectorTraining) -> JoinedFeed[Scenes]:
     }
     for number, scene in enumerate(config.crop_scenes, 1):
         synth = replace(config.crops, scene=scene)
-        seed = config.seed + _APART_SEEDS * number
+        seed = config.seed + APART_SEEDS * number
         chunks = max(1, math.ceil(config.buffer * share[scene] / synth.pictures))
         make = partial(_crops, synth, seed)
         feeds[scene] = BufferFeed(
             partial(ordered, make, min(config.workers, 1)), chunks, config.seed, _as_tensors, finish_crops
         )
+    pictures = cache(partial(handless_pictures, config.handless)) if config.handless else None
     if config.photographs:
         photographs = cache(partial(labelled_photographs, config.photographs))
-        finish = finish_crops
-        if config.handless:
-            finish = partial(finish_photographs, cache(partial(handless_pictures, config.handless)))
+        finish = partial(finish_photographs, pictures) if pictures else finish_crops
         feeds["photographs"] = BufferFeed(partial(_again, photographs), 1, config.seed, _as_tensors, finish)
-    if config.handless:
-        pictures = cache(partial(handless_pictures, config.handless))
+    if pictures:
         feeds["handless"] = BufferFeed(partial(_again, pictures), 1, config.seed, _as_tensors, finish_frames)
     return JoinedFeed(MixedFeed(feeds, counts), _joined)
 

@@ -40,7 +40,7 @@ from phalanx.methods.hand_finder import (
 from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train.card import synthesis
 from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed
-from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
+from phalanx.train.plan import APART_SEEDS, HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
 
@@ -52,7 +52,6 @@ SPREADS = (0.015, 0.06)  # metres by which cubes about hands are moved, standard
 TURNS = (0.12, 0.12, 0.3)  # radians, standard deviations of turns about the camera's axes
 _CLOSE, _APART = 0.12, 0.18  # metres: so near to a hand's middle a cube shows it, so far from all hands it shows none
 _SEEN = 0.5  # share of the joints within the frame from which a hand is seen
-_APART_SEEDS = 1_000  # between the streams of two scenes
 _LEAST = 60  # readings on a hand
 WRONG_SIZES = (2.5, 8.0)
 """So many times too large or too small hands are none."""
@@ -190,7 +189,7 @@ def synthetic_feed(config: HandFinderTraining) -> JoinedFeed[Cubes]:
 
     def of_scene(number: int, scene: str) -> BufferFeed[Cubes]:
         synth = replace(config.synth, scene=scene)
-        seed = config.seed + _APART_SEEDS * number  # or scenes would show the same hands
+        seed = config.seed + APART_SEEDS * number
 
         def open_stream(start: int) -> Iterator[dict[str, np.ndarray]]:
             return ordered(partial(_cut_chunk, synth, seed, config.model.size), config.workers, start)

@@ -17,6 +17,9 @@ from phalanx.methods.base import Player
 HELD_OUT_SEED = 1_000_003
 """Added to the training stream's seed for the held-out one."""
 
+APART_SEEDS = 1_000
+"""Between the seeds of the streams of one run, or two scenes would show the same hands."""
+
 
 @dataclass
 class Phase:
