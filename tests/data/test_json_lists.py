@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
-from phalanx.data.json_lists import entry_ends, read_entries, read_entry, read_surface
+from phalanx.data.json_lists import entry_ends, read_entries, read_entry, read_surface, read_with_lines
 
 HANDS = np.random.default_rng(0).normal(size=(4, 5, 3)) * 0.05
 
@@ -39,3 +39,29 @@ def test_faults_are_named_with_their_entry(tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError, match=message):
             entry_ends(path)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_entries_of_outermost_lists_have_lines(tmp_path, indent):
+    path = tmp_path / "a.json"
+    content = {"about": {"lists": [1]}, "first": [[1, 2], {"a": ["\n"]}], "empty": [], "second": ["x"], "number": 3}
+    path.write_text("\n" + json.dumps(content, indent=indent))
+    read, lines = read_with_lines(path)
+    assert read == content and set(lines) == {"first", "empty", "second"}
+    text = path.read_text().splitlines()
+    if indent:
+        assert text[lines["first"][0] - 1].strip() == "[" and text[lines["first"][1] - 1].strip() == "{"
+        assert text[lines["second"][0] - 1].strip() == '"x"'
+    else:
+        assert lines == {"first": [2, 2], "empty": [], "second": [2]}
+    path.write_text("[1,\n\n2]\n")
+    assert read_with_lines(path) == ([1, 2], {"": [1, 3]})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [('{"a": [1,\n2', 2), ("[1,\n2]\n3", 3), ('{"a" 1}', 1), ("[1 2]", 1), ("{", 1)]
+)
+def test_a_cut_text_is_named_with_its_line(tmp_path, text, line):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match=rf"a\.json: line {line}: is cut short or not JSON"):
+        read_with_lines(tmp_path / "a.json")
