@@ -38,7 +38,7 @@ def test_rule_is_that_of_its_slow_twin():
     found = readings_of_hands(depth, joints, root_depth, scale, K)
     for b in range(2):
         torch.testing.assert_close(found[b], slowly(depth[b], joints[b], root_depth[b], scale[b], K[b]))
-    assert 0.01 < float((found > 0).double().mean()) < float((depth > 0).double().mean()) / 2
+    assert 5 < int((found > 0).sum()) < int((depth > 0).sum()) - 5
 
 
 @pytest.fixture(scope="module")
