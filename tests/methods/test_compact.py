@@ -99,12 +99,20 @@ def test_perfect_output_has_the_least_loss(hand):
     sample = labelled(hand)
     made = network()
     want = targets(sample)
-    evidence, logits, _ = made._read(sample.image)
-    plain = made._joint_losses(evidence, logits, want)
-    evidence.joints_2d, evidence.depth = want.joints_2d, want.depth
-    perfect = made._joint_losses(evidence, logits, want)
+    reading = made.read(sample.image)
+    plain = made.losses_of(reading, sample)
+    reading.evidence.joints_2d, reading.evidence.depth = want.joints_2d, want.depth
+    perfect = made.losses_of(reading, sample)
     for name in ("coordinates", "depth", "directions"):
         assert float(perfect[name].detach()) < 1e-3 < float(plain[name].detach())
+
+
+def test_losses_of_a_part_of_what_was_read(hand):
+    sample = labelled(hand)
+    made = network()
+    whole = made.read(sample.image)
+    for name, value in made.losses_of(whole[:1], sample[:1]).items():
+        torch.testing.assert_close(value, made.losses(sample[:1])[name], atol=1e-4, rtol=1e-4)
 
 
 def test_losses_train_and_absent_labels_are_left_out(hand):

@@ -100,6 +100,18 @@ class Targets:
     mask: Tensor | None = None  # (B, H, W)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What the network says of pictures, and the maps that losses are on."""
+
+    evidence: Evidence
+    logits: Tensor  # (B, 21, h, w) of the heat maps
+    mask: Tensor  # (B, h, w) logits
+
+    def __getitem__(self, rows: slice) -> Reading:
+        return Reading(self.evidence.map(lambda values: values[rows]), self.logits[rows], self.mask[rows])
+
+
 def centre_ray(K: Tensor, size: int) -> Tensor:
     """Unit viewing ray (B, 3) through the centre of a size x size crop with camera K (B, 3, 3)."""
     middle = K.new_tensor([(size - 1) / 2, (size - 1) / 2, 1.0])
@@ -148,7 +160,7 @@ class CompactEstimator(HandEstimator):
         self.precision = torch.float32  # of the pyramid on the CPU; `load` may lower it
 
     def forward(self, images: Tensor) -> Evidence:
-        return self._read(images)[0]
+        return self.read(images).evidence
 
     @torch.no_grad()
     def evidence(self, batch: Tensor) -> Evidence:
@@ -156,8 +168,8 @@ class CompactEstimator(HandEstimator):
         evidence: Evidence = self(batch)
         return evidence
 
-    def _read(self, images: Tensor) -> tuple[Evidence, Tensor, Tensor]:
-        """Evidence, heat-map logits (B, 21, h, w), mask logits (B, h, w)."""
+    def read(self, images: Tensor) -> Reading:
+        """What it says of square crops `(B, 3, S, S)` in [0, 1], with gradients."""
         images = (images - 0.45) * 4.0
         features, pooled = self.pyramid(images.to(self.precision) if images.device.type == "cpu" else images)
         maps = self.maps(features.to(images.dtype)).float()  # (B, 85, S/4, S/4)
@@ -181,21 +193,25 @@ class CompactEstimator(HandEstimator):
             orientation=rotations[:, 16],
             shape=head[:, 17 * 6 :],
         )
-        return evidence, logits, maps[:, 84]
+        return Reading(evidence, logits, maps[:, 84])
 
     def losses(self, batch: Sample) -> dict[str, Tensor]:
         """Weighted loss terms by name, scalars, of a batch of labelled crops; terms whose labels are absent are left out.
 
         The loss to descend is their sum.
         """
-        want = targets(batch)
         assert batch.image is not None
-        got, logits, mask = self._read(batch.image)
+        return self.losses_of(self.read(batch.image), batch)
+
+    def losses_of(self, reading: Reading, batch: Sample) -> dict[str, Tensor]:
+        """`losses` of what the network said of the batch's pictures; among them there may have been others."""
+        want, got, mask = targets(batch), reading.evidence, reading.mask
+        assert batch.image is not None
         weights = self.config.weights
         terms: dict[str, Tensor] = {}
         with torch.autocast(batch.image.device.type, enabled=False):
             if want.joints_2d is not None:
-                terms |= self._joint_losses(got, logits, want)
+                terms |= self._joint_losses(got, reading.logits, want)
             everywhere = torch.ones(len(batch), device=batch.image.device)
             assert got.rotations is not None and got.orientation is not None and got.shape is not None
             if want.rotations is not None:
