@@ -1,9 +1,8 @@
-"""Training `methods.depth_gan`: both modules apart on pictures with their depth maps, then together on pictures and depth maps of others."""
+"""Training `methods.depth_gan`: both modules apart on pictures with their depth maps, then together with depth maps of others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -14,33 +13,39 @@ from torch import Tensor, nn
 from phalanx.core.errors import InputError
 from phalanx.data.hand_depth import hand_depth
 from phalanx.data.sample import Sample
-from phalanx.geometry.camera import Camera
 from phalanx.hand.model import HandModel
-from phalanx.losses.depth_maps import absolute_depths
 from phalanx.methods.base import Player
 from phalanx.methods.depth_gan import (
     COLOUR,
     DEPTH,
     METHOD,
-    ROOT,
     DepthGAN,
     DepthGANConfig,
     load,
     relative_map,
     save_weights,
-    scale_of,
 )
-from phalanx.synth import SynthConfig, stream
+from phalanx.nets.weights import checksum
+from phalanx.synth import SynthConfig
 from phalanx.train.card import synthesis
-from phalanx.train.feed import BufferFeed, MixedFeed, finish_pictures
-from phalanx.train.plan import HELD_OUT_SEED, Feed, LoopConfig, Phase, Stage, check_config
+from phalanx.train.feed import BufferFeed, MixedFeed
+from phalanx.train.loop import train
+from phalanx.train.paired import (
+    Keep,
+    camera_joints,
+    drawn_pictures,
+    keep_pictures,
+    restored,
+    stored_feed,
+    synthetic_feed,
+)
+from phalanx.train.plan import HELD_OUT_SEED, Feed, LoopConfig, Phase, Stage, check_config, players_of
 from phalanx.train.run import Prepared, Say, say
 from phalanx.train.run import run as carry_out
 
 WEIGHTS = f"{METHOD}.safetensors"
 """Name of the weights in a run's folder."""
 
-Keep = Callable[[Sample], dict[str, Tensor]]
 PlayersOf = Callable[[nn.Module], tuple[Player, ...]]
 
 
@@ -84,47 +89,9 @@ DEPTH_STREAM = 500_009
 """Added to the seed for the stream whose depth maps are judged: no picture of it is shown."""
 
 
-def keep_pictures(sample: Sample) -> dict[str, Tensor]:
-    """What training keeps of a sample with sensed depth: the picture as bytes, the hand's depth in half precision, joints and camera."""
-    assert sample.image is not None and sample.joints is not None and sample.joints_2d is not None
-    assert sample.K is not None
-    image = (sample.image * 255).round().to(torch.uint8)
-    kept = {"joints": sample.joints, "joints_2d": sample.joints_2d, "K": sample.K}
-    return {"image": image, **keep_depth(sample), **kept}
-
-
 def keep_depth(sample: Sample) -> dict[str, Tensor]:
-    """The hand's depth alone, in half precision."""
+    """The hand's depth alone, in half precision: what is judged beside drawn maps."""
     return {"depth": hand_depth(sample).half()}
-
-
-def finish(kept: dict[str, Tensor], size: int, random: torch.Generator) -> Sample:
-    """A batch of what was kept: pictures, if there are some, with photometric augmentation; depth in metres."""
-    depth = kept["depth"].float()
-    if "image" not in kept:
-        return Sample(depth=depth)
-    sample = finish_pictures({name: value for name, value in kept.items() if name != "depth"}, size, random)
-    sample.depth = depth
-    return sample
-
-
-def stored_feed(kept: Mapping[str, Tensor], seed: int) -> BufferFeed[Sample]:
-    """Endless batches of stored pictures, each time round in another order; `kept` as `keep_pictures` or `keep_depth` gives it."""
-
-    def again(start: int) -> Iterator[Mapping[str, Tensor]]:
-        while True:
-            yield kept
-
-    return BufferFeed(again, 1, seed, dict, finish)
-
-
-def synthetic_feed(synth: SynthConfig, keep: Keep, seed: int, workers: int, buffer: int) -> BufferFeed[Sample]:
-    """Endless batches of pictures as they are made."""
-
-    def open_stream(first: int) -> Iterator[Sample]:
-        return stream(synth, seed, workers, first)
-
-    return BufferFeed(open_stream, max(1, buffer // synth.pictures), seed, keep, finish)
 
 
 def mixed(colour: BufferFeed[Sample], depth: BufferFeed[Sample] | None, batch: int) -> Feed:
@@ -136,20 +103,6 @@ def mixed(colour: BufferFeed[Sample], depth: BufferFeed[Sample] | None, batch: i
 def phase_of(size: int, batch: int, kinds: int, reuse: int) -> Phase:
     """The only phase of a stage whose batches have as many kinds."""
     return Phase(1.0, size, kinds * batch, reuse)
-
-
-@torch.no_grad()
-def camera_joints(network: DepthGAN, sample: Sample, batch: int = 64) -> Tensor:
-    """Joints (N, 21, 3) in metres, camera frame, as the network estimates them; the true depth of the root and the true scale are given.
-
-    Computed where the network is, and back where the sample is.
-    """
-    assert sample.image is not None and sample.joints is not None and sample.K is not None
-    device, size = next(network.parameters()).device, sample.image.shape[-1]
-    parts = [network(images.to(device)) for images in sample.image.split(batch)]
-    places, relative = (torch.cat(values).to(sample.image.device) for values in zip(*parts, strict=True))
-    depths = absolute_depths(relative, sample.joints[:, ROOT, 2], scale_of(sample.joints))
-    return Camera(sample.K, size, size).unproject(places * size - 0.5, depths)
 
 
 @torch.no_grad()
@@ -197,7 +150,7 @@ def prepare(config: DepthGANTraining) -> Prepared:
     check_config(config.together, [both], config.seed)
 
     def feed(synth: SynthConfig, keep: Keep, seed: int) -> BufferFeed[Sample]:
-        return synthetic_feed(synth, keep, seed, config.workers, config.buffer)
+        return synthetic_feed(synth, seed, config.workers, config.buffer, keep)
 
     def pairs() -> Feed:
         return mixed(feed(config.pairs, keep_pictures, config.seed), None, config.batch)
@@ -242,6 +195,51 @@ def run(config: DepthGANTraining, out: str | Path, resume: bool = False, report:
     return carry_out(prepare, config, out, resume, report)
 
 
+def train_on_pictures(
+    model: DepthGAN,
+    colour: Mapping[str, Tensor],
+    depth: Mapping[str, Tensor] | None,
+    loop: LoopConfig,
+    batch: int,
+    out: str | Path,
+    players: PlayersOf = players_of,
+    evaluate: Callable[[nn.Module, int], dict[str, float]] = lambda network, size: {},
+    resume: bool = False,
+    report: Say = say,
+) -> DepthGAN:
+    """Train networks, which are changed, on stored pictures in the folder `out`; returns the averaged ones.
+
+    Args:
+        model: what is trained.
+        colour: pictures with joints and their depth, as `keep_pictures` keeps them.
+        depth: depth maps of others, as `keep_depth` keeps them; None: none are shown.
+        loop: budget, schedule, optimiser; it counts pictures and depth maps of others.
+        batch: pictures a step, and depth maps of others.
+        players: who moves, and so what is learnt from.
+        evaluate: figures for the curve of the averaged networks.
+    """
+    model.train().requires_grad_(True)
+    feed = partial(_stored, colour, depth, batch, loop.seed)
+    stage = Stage(
+        "pictures", loop, [phase_of(model.config.size, batch, 1 if depth is None else 2, 1)], feed, evaluate, players
+    )
+    about = {
+        "model": asdict(model.config),
+        "batch": batch,
+        "colour": checksum(dict(colour)),
+        "depth": None if depth is None else checksum(dict(depth)),
+        "players": [player.name for player in players(model)],
+        "start": checksum({name: value.cpu() for name, value in model.state_dict().items()}),
+    }
+    settings = {"loop": asdict(loop), **about}
+    return _trained(train(model, [stage], out, resume, report, about=about, settings=settings))
+
+
+def _stored(colour: Mapping[str, Tensor], depth: Mapping[str, Tensor] | None, batch: int, seed: int) -> Feed:
+    others = None if depth is None else stored_feed(depth, seed + DEPTH_STREAM)
+    return mixed(stored_feed(colour, seed), others, batch)
+
+
 def begun(config: DepthGANConfig, seed: int, start_from: Path | None = None) -> DepthGAN:
     """The networks that a run begins with. Raises InputError if the weights to begin with are of others."""
     torch.manual_seed(seed)
@@ -253,15 +251,7 @@ def begun(config: DepthGANConfig, seed: int, start_from: Path | None = None) -> 
 
 def held_out(config: DepthGANTraining, synth: SynthConfig) -> Sample:
     """The pictures that a run is evaluated on: of another stream."""
-    count = max(1, config.held_out // synth.pictures)
-    with closing(stream(synth, config.seed + HELD_OUT_SEED, config.workers, 0)) as source:
-        kept = [keep_pictures(next(source)) for _ in range(count)]
-    return restored({name: torch.cat([part[name] for part in kept]) for name in kept[0]})
-
-
-def restored(kept: Mapping[str, Tensor]) -> Sample:
-    """What was kept as a sample, without augmentation."""
-    return Sample(**{n: v.float() / 255 if n == "image" else v.float() for n, v in kept.items()})
+    return restored(drawn_pictures(synth, config.seed + HELD_OUT_SEED, config.held_out, config.workers))
 
 
 def save(network: nn.Module, path: Path) -> None:
