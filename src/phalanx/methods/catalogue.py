@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from phalanx.methods import compact, detector, hand_finder, sphere_fitting
+from phalanx.methods import compact, depth_gan, depth_regularizer, detector, hand_finder, sphere_fitting
 from phalanx.methods.base import Method
 
 
@@ -30,6 +30,18 @@ METHODS: dict[str, Entry] = {
         compact.CompactConfig,
         compact.load,
         "one colour picture to joints, rotations and shape; trained on labelled pictures",
+    ),
+    depth_gan.METHOD: Entry(
+        depth_gan.DepthGAN,
+        depth_gan.DepthGANConfig,
+        depth_gan.load,
+        "one colour picture to joints; trained on labelled pictures and depth maps of others (Chen 2020, chapter 3)",
+    ),
+    depth_regularizer.METHOD: Entry(
+        depth_regularizer.DepthRegularizer,
+        depth_regularizer.DepthRegularizerConfig,
+        depth_regularizer.load,
+        "one colour picture to joints; trained on labelled pictures, and on 2D joints with depth maps (Cai et al. 2018)",
     ),
     detector.METHOD: Entry(
         detector.Detector,

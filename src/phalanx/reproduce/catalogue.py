@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phalanx.core.json_values import Json
-from phalanx.reproduce import wan2019
+from phalanx.reproduce import cai2018, dggan, wan2019
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,18 @@ class Table:
 
 
 TABLES: Mapping[str, Table] = {
+    "cai2018": Table(
+        "weak supervision by depth maps, with the depth regularizer (Section 4.3; Fig. 5, 6, 8)",
+        cai2018.HELP,
+        cai2018.reproduce,
+        [row.name for row in cai2018.ROWS],
+    ),
+    "dggan": Table(
+        "pose from colour, taught by drawn depth maps (Chen 2020, Table 3.1)",
+        dggan.HELP,
+        dggan.reproduce,
+        [row.name for row in dggan.ROWS],
+    ),
     "wan2019": Table(
         "training by fitting spheres to depth (Tables 1 and 2)",
         wan2019.HELP,

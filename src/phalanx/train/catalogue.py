@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.train import compact, detector, hand_finder, sphere_fitting
+from phalanx.train import compact, depth_gan, depth_regularizer, detector, hand_finder, sphere_fitting
 from phalanx.train.run import Say
 
 
@@ -25,6 +25,12 @@ class Training:
 
 TRAININGS = {
     "compact": Training("the default estimator, for colour pictures", compact.CompactTraining, compact.run),
+    "depth_gan": Training("joints from colour, with drawn depth maps", depth_gan.DepthGANTraining, depth_gan.run),
+    "depth_regularizer": Training(
+        "joints from colour, with 2D joints and depth maps in place of 3D labels",
+        depth_regularizer.DepthRegularizerTraining,
+        depth_regularizer.run,
+    ),
     "detector": Training("where hands are in colour pictures", detector.DetectorTraining, detector.run),
     "hand_finder": Training("where hands are in depth frames", hand_finder.HandFinderTraining, hand_finder.run),
     "sphere_fitting": Training("spheres for depth frames", sphere_fitting.SphereFittingTraining, sphere_fitting.run),
