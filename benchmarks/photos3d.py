@@ -29,6 +29,8 @@ from phalanx.evaluate.predictions import DefaultPredictor, FoundJoints
 from phalanx.evaluate.steps import Steps
 from phalanx.fit.evidence import Evidence
 from phalanx.fit.joints import fit_evidence
+from phalanx.hand.plain import PlainHand
+from phalanx.hand.pose import HandPose, HandSurface
 from phalanx.predict.predictor import Predictor
 
 WORKER = Path(__file__).with_name("mediapipe_worker.py")
@@ -81,9 +83,16 @@ class Stages:
         self.predictor = Predictor(fit=self._timed("fit", fit_evidence))
         self.config, self.look = self.predictor.estimator.config, self.predictor.estimator.evidence
         self.predictor.estimator = self
-        begun: list[float] = []
-        self.predictor.model.register_forward_pre_hook(lambda *_: begun.append(time.process_time()))
-        self.predictor.model.register_forward_hook(lambda *_: self._add("mesh", time.process_time() - begun.pop()))
+        plain = PlainHand.open_hand()
+        posed = self._timed("mesh", plain)
+
+        class Timed(PlainHand):
+            def __call__(self, pose: HandPose) -> HandSurface:
+                return posed(pose)
+
+        self.predictor.hand = Timed(**{name: getattr(plain, name) for name in PlainHand.__dataclass_fields__})
+        detector = self.predictor.load_detector()
+        detector.maps = self._timed("detector", detector.maps)
 
     def evidence(self, batch: Any) -> Evidence:
         """The estimator's, timed."""
@@ -108,7 +117,7 @@ class Stages:
         start, cpu = time.perf_counter(), time.process_time()
         self.predictor(image, **options)
         whole = {"ms": 1e3 * (time.perf_counter() - start), "cpu_ms": 1e3 * (time.process_time() - cpu)}
-        known = sum(self.spent.get(name, 0.0) for name in ("network", "fit", "mesh"))
+        known = sum(self.spent.get(name, 0.0) for name in ("detector", "network", "fit", "mesh"))
         return {**whole, **self.spent, "rest": whole["cpu_ms"] - known}
 
 
@@ -144,7 +153,9 @@ def show_times(photos: Photos3D, mediapipe: MediaPipe | None, count: int, ways: 
     table: dict[str, dict[str, float]] = {}
     for name, answers_of in rows.items():
         parts = [
-            part for part in ("network", "fit", "mesh", "rest", "crops") if any(part in each for each in answers_of)
+            part
+            for part in ("detector", "network", "fit", "mesh", "rest", "crops")
+            if any(part in each for each in answers_of)
         ]
         table[name] = {
             "median ms": float(np.median([each["ms"] for each in answers_of])),

@@ -20,6 +20,7 @@ import numpy as np
 
 from phalanx.methods.compact import load
 from phalanx.predict.looks import Look, box_around_joints, see_all
+from phalanx.predict.networks import NetworkEstimator
 from phalanx.predict.posing import score
 from phalanx.synth import SynthConfig, stream
 
@@ -35,7 +36,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=256, help="how many (default: 256)")
     parser.add_argument("--seed", type=int, default=977, help="of the pictures (default: 977)")
     arguments = parser.parse_args()
-    network = load(arguments.weights, precision="float32")
+    network = NetworkEstimator(load(arguments.weights, precision="float32"))
     random = np.random.default_rng(arguments.seed)
     config = SynthConfig(size=SIZE, dense=False, chunk=16, tiles=64, skins=8, backgrounds=arguments.backgrounds)
     rows: list[
@@ -59,7 +60,7 @@ def main() -> None:
                     side=true.side * math.exp(grow),
                     angle=true.angle + turn,
                 )
-                views = see_all(network, picture, [Look(0, square, left), Look(1, square, not left)], "cpu")
+                views = see_all(network, picture, [Look(0, square, left), Look(1, square, not left)])
                 ratio = math.log(views[1].expected_error / views[0].expected_error)
                 rows.append((ratio, score(views[0].sigma)))
     ratio, scores = np.array(rows).T

@@ -48,7 +48,7 @@ class Exported(nn.Module):
         self.here = nn.Parameter(torch.zeros(1))
 
     def forward(self, images: Tensor) -> Evidence:
-        return self.estimator.evidence(images)
+        return self.estimator.evidence(images.numpy()).map(torch.from_numpy)
 
 
 def losses(network: nn.Module, path: Path, checked: Sample) -> dict[str, float]:

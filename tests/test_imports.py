@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 UNUSED = (
-    "torch._dynamo", "roma", "sympy", "trimesh", "warp", "matplotlib", "scipy", "jsonargparse", "yaml", "lightning_fabric",
+    "torch", "roma", "sympy", "trimesh", "warp", "matplotlib", "scipy", "jsonargparse", "yaml", "lightning_fabric",
     "rich", "onnx", "networkx", "filelock",
 )  # fmt: skip
 SCRIPT = f"""

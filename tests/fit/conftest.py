@@ -10,7 +10,8 @@ import torch
 from phalanx.fit.chain import Chain, build_chain, chain_of, local_rotations
 from phalanx.fit.evidence import DEPTH_ROOT, Evidence
 from phalanx.fit.state import State
-from phalanx.geometry.rotations import ray_to_rotmat, rotvec_to_rotmat
+from phalanx.geometry.rotations import rotvec_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
 
 SIZE, FOCAL = 128, 300.0

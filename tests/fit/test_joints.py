@@ -7,7 +7,8 @@ from phalanx.fit.chain import chain_of, hand_length, rotations_to_hinges
 from phalanx.fit.crop import without_turn
 from phalanx.fit.evidence import Evidence
 from phalanx.fit.joints import FitConfig, fit_evidence, fit_joints, solve_evidence
-from phalanx.geometry.rotations import ray_to_rotmat, rotmat_angle, rotvec_to_rotmat
+from phalanx.geometry.rotations import rotmat_angle, rotvec_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.model import HandPose
 
 

@@ -2,7 +2,8 @@ import torch
 
 from phalanx.fit.chain import chain_of
 from phalanx.fit.state import State, pose_hands, small_turn
-from phalanx.geometry.rotations import cross_matrix, rotvec_to_rotmat
+from phalanx.geometry.rotations import rotvec_to_rotmat
+from phalanx.geometry.turns import cross_matrix
 
 
 def test_posed_joints_are_the_models_and_derivatives_autograds(double, hands):

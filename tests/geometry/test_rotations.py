@@ -5,10 +5,8 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from phalanx.geometry.rotations import (
-    cross_matrix,
     matrix_to_rotmat,
     quat_to_rotmat,
-    ray_to_rotmat,
     rotmat_angle,
     rotmat_to_quat,
     rotmat_to_rotvec,
@@ -77,42 +75,9 @@ def test_nearest_rotation(rotations):
     assert (torch.linalg.det(matrix_to_rotmat(torch.randn(50, 3, 3))) > 0.99).all()
 
 
-def test_ray_to_rotmat_is_the_smallest_rotation_onto_the_ray():
-    rays = torch.randn(4, 25, 3, dtype=torch.float64)
-    unit = torch.nn.functional.normalize(rays, dim=-1)
-    found = ray_to_rotmat(rays)
-    torch.testing.assert_close(found[..., :, 2], unit)
-    axis = torch.linalg.cross(torch.tensor([0.0, 0, 1], dtype=torch.float64).expand_as(unit), unit)
-    angle = torch.atan2(axis.norm(dim=-1), unit[..., 2])
-    rotvec = torch.nn.functional.normalize(axis, dim=-1) * angle[..., None]
-    torch.testing.assert_close(
-        found, torch.from_numpy(Rotation.from_rotvec(rotvec.reshape(-1, 3)).as_matrix()).reshape(found.shape)
-    )
-
-
-def test_ray_to_rotmat_along_the_axis():
-    along = torch.tensor([[0.0, 0, 2], [0, 0, -1]], dtype=torch.float64, requires_grad=True)
-    found = ray_to_rotmat(along)
-    torch.testing.assert_close(found[0], torch.eye(3, dtype=torch.float64))
-    torch.testing.assert_close(found[1], torch.diag(torch.tensor([1.0, -1, -1], dtype=torch.float64)))
-    found.sum().backward()
-    assert torch.isfinite(along.grad).all()
-
-
 def test_gradients():
     torch.manual_seed(0)
     vectors = torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
     sixes = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(ray_to_rotmat, vectors)
-    assert torch.autograd.gradcheck(ray_to_rotmat, torch.tensor([[0.0, 0, 1]], dtype=torch.float64, requires_grad=True))
     assert torch.autograd.gradcheck(rotvec_to_rotmat, vectors)
     assert torch.autograd.gradcheck(sixd_to_rotmat, sixes)
-
-
-def test_numpy_and_torch_agree():
-    rays = torch.cat((torch.randn(20, 3, dtype=torch.float64), torch.tensor([[0.0, 0, 2], [0, 0, -1]]).double()))
-    for function in (ray_to_rotmat, cross_matrix):
-        found = function(rays.numpy())
-        assert isinstance(found, np.ndarray) and found.shape == (22, 3, 3)
-        np.testing.assert_allclose(found, function(rays), atol=1e-10)
-    assert cross_matrix(rays[0].numpy().astype(np.float32)).dtype == np.float32

@@ -52,7 +52,7 @@ class ScriptedPredictor:
     def __init__(
         self, *hands: ScriptedHand, shake: float = 0.0, misjudged: tuple[int, ...] = (), blind: bool = False
     ) -> None:
-        self.model = HandModel.open_hand()
+        self.model = self.hand = HandModel.open_hand()
         self.hands, self.shake, self.misjudged, self.blind = hands, shake, misjudged, blind
         self.noise = np.random.default_rng(0)
         self.detected: list[int] = []

@@ -5,7 +5,8 @@ import torch
 
 from phalanx.core.errors import InputError
 from phalanx.data.sample import Sample
-from phalanx.geometry.rotations import ray_to_rotmat, rotvec_to_rotmat
+from phalanx.geometry.rotations import rotvec_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.methods.compact import CompactConfig, CompactEstimator, centre_ray, load, save_weights, targets
 from phalanx.nets.blocks import can_pack

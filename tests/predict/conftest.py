@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from phalanx.fit.crop import without_turn
 from phalanx.fit.evidence import DEPTH_ROOT, Evidence
-from phalanx.geometry.rotations import ray_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.anatomy import ANGLE_NAMES, angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.methods.compact import centre_ray
@@ -155,10 +155,9 @@ def _joined(values: list[Tensor | None]) -> Tensor | None:
     return None if values[0] is None else torch.cat(values)
 
 
-def linear_fit(
-    model: HandModel, evidence: Evidence, K: Tensor, size: int, hand_lengths: Tensor | None = None
-) -> HandPose:
+def linear_fit(hand, evidence: Evidence, K: np.ndarray, size: int, hand_lengths: np.ndarray | None = None) -> HandPose:
     """Stands in for the fit: takes rotations and shape as they are and solves for the translation, which is linear."""
+    evidence, K, model = evidence.map(torch.from_numpy), torch.from_numpy(K), HandModel.open_hand()
     upright, turn = without_turn(K)
     orientation = turn.mT @ ray_to_rotmat(centre_ray(upright, size)) @ evidence.orientation
     count = len(K)
@@ -174,7 +173,7 @@ def linear_fit(
         rows.append(unit)
         right.append(rays[..., axis] * joints[..., 2] - joints[..., axis])
     solution = torch.linalg.lstsq(torch.cat(rows, 1), torch.cat(right, 1)[..., None]).solution[..., 0]
-    return HandPose(evidence.rotations, evidence.shape, orientation, solution.float())
+    return HandPose(evidence.rotations, evidence.shape, orientation, solution.float()).map(Tensor.numpy)
 
 
 def make_predictor(*truths: Truth, **options) -> Predictor:

@@ -46,7 +46,7 @@ def test_all_hands_in_one_look(oracle, pair, claims):
     assert left.detection == pytest.approx(belief(0.7, left.score))
     same_hand(right, pair[0])
     same_hand(left, pair[1])
-    assert predictor.estimator.calls == [2]
+    assert predictor.estimator.network.calls == [2]
     predictor.fit = fit_evidence
     for hand, truth in zip(predictor(oracle.picture(), K=pair[0].K, hand_length=0.2), pair, strict=True):
         np.testing.assert_allclose(hand.joints_2d, truth.joints_2d, atol=0.5)
@@ -57,7 +57,7 @@ def test_where_the_side_is_unsure_both_are_looked_at_in_the_same_call(oracle, pa
     predictor = oracle.predictor(*pair)
     claims += [oracle.claim(pair[0], right=0.4), oracle.claim(pair[1], right=0.6)]
     right, left = predictor(oracle.picture(), K=pair[0].K)
-    assert (right.side, left.side) == ("right", "left") and predictor.estimator.calls[0] == 4
+    assert (right.side, left.side) == ("right", "left") and predictor.estimator.network.calls[0] == 4
     same_hand(right, pair[0])
     same_hand(left, pair[1])
 
@@ -91,7 +91,7 @@ def test_a_square_beside_the_hand_is_looked_at_again(oracle, pair, claims):
     off = oracle.claim(pair[0]).square
     claims += [oracle.claim(pair[0], centre_x=off.centre_x + 20, angle=0.0), oracle.claim(pair[1])]
     right, left = predictor(oracle.picture(), K=pair[0].K)
-    assert predictor.estimator.calls == [2, 1]
+    assert predictor.estimator.network.calls == [2, 1]
     same_hand(right, pair[0])
     same_hand(left, pair[1])
 
@@ -102,16 +102,16 @@ def test_turned_looks_only_where_it_is_unsure(oracle, claims):
     claims.append(oracle.claim(truth))
     (hand,) = predictor(oracle.picture(), K=truth.K)
     same_hand(hand, truth)
-    assert predictor.estimator.calls[0] == 1 and sum(predictor.estimator.calls) > 1
-    predictor.estimator.calls.clear()
+    assert predictor.estimator.network.calls[0] == 1 and sum(predictor.estimator.network.calls) > 1
+    predictor.estimator.network.calls.clear()
     predictor(oracle.picture(), K=truth.K)
-    assert predictor.estimator.calls == [1]
+    assert predictor.estimator.network.calls == [1]
 
 
 def test_no_hand_is_an_answer(oracle, claims):
     predictor = oracle.predictor(oracle.truth())
     assert predictor(oracle.picture()) == predictor.detect(oracle.picture()) == []
-    assert predictor.estimator.calls == [] and predictor.follow(oracle.picture(), [], []) == []
+    assert predictor.estimator.network.calls == [] and predictor.follow(oracle.picture(), [], []) == []
 
 
 def test_no_hand_twice(oracle, pair, claims):
@@ -249,7 +249,7 @@ def test_following(oracle, pair):
     right, outside, left = predictor.follow(
         oracle.picture(), squares, ["right", "auto", "auto"], K=pair[0].K, hand_lengths=[None, None, 0.2]
     )
-    assert outside is None and predictor.estimator.calls == [3]
+    assert outside is None and predictor.estimator.network.calls == [3]
     same_hand(right, pair[0])
     assert (right.side_source, left.side_source, left.side) == ("given", "guessed", "left")
     assert (right.scale_source, left.scale_source, right.detection) == ("prior", "given", None)

@@ -45,6 +45,12 @@ def zeros(shape: Sequence[int], reference: Array) -> Array:
     return reference.new_zeros(shape)
 
 
+def concatenate(arrays: Sequence[Array]) -> Array:
+    """Arrays one behind the other, along their first axis."""
+    joined: Array = namespace(arrays[0]).concatenate(arrays)
+    return joined
+
+
 def diagonal(array: Array, first: int, second: int) -> Array:
     """The diagonal of two axes as the last axis, a view that can be written to."""
     if isinstance(array, np.ndarray):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import ParamSpec, TypeVar
-
-import torch
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -25,10 +24,13 @@ _AUTOCAST_DEVICES = ("cpu", "cuda")
 
 
 def isolated(call: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """`call`, which works in forked processes and without autocast."""
+    """`call`, which works in forked processes and without autocast. Neither matters as long as PyTorch is not imported."""
 
     @functools.wraps(call)
     def wrapped(*args: Parameters.args, **options: Parameters.kwargs) -> Result:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            return call(*args, **options)
         settle_after_fork()
         with ExitStack() as stack:
             for device in _AUTOCAST_DEVICES:
@@ -48,6 +50,8 @@ def settle_after_fork() -> None:
     process = os.getpid()
     if getattr(_settled, "process", None) == process:
         return
+    import torch
+
     if process != _LOADED_IN or type(multiprocessing.current_process()).__name__ == "ForkProcess":
         torch.set_num_threads(1)
     _settled.process = process

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from phalanx.core.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """What users ask for; auto is the faster one on this machine."""
@@ -39,6 +40,8 @@ def faster_precision(prepare: Callable[[torch.dtype], Callable[[], object]]) -> 
     Args:
         prepare: gives the work in a precision, ready to be called again and again. In bfloat16 it, or the work, may raise RuntimeError.
     """
+    import torch
+
     with _one_thread():
         full = prepare(torch.float32)
         full()
@@ -61,6 +64,8 @@ def _is_faster(half: Callable[[], object], full: Callable[[], object]) -> bool:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Threads wait for each other, and on a busy machine that takes longer than the work."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-import torch
+from phalanx.core.arrays import concatenate
 
 Record = TypeVar("Record")
 
@@ -21,7 +21,7 @@ def index_fields(record: Record, index: Any) -> Record:
     return map_fields(record, lambda values: values[index])
 
 
-def join_fields(records: Sequence[Record], join: Callable[[list[Any]], Any] = torch.cat) -> Record:
+def join_fields(records: Sequence[Record], join: Callable[[list[Any]], Any] = concatenate) -> Record:
     """One record whose fields are those of all `records` (at least one) joined, along the batch unless `join` does otherwise."""
     kind = type(records[0])
     return kind(*(join([getattr(record, field.name) for record in records]) for field in fields(kind)))  # type: ignore[arg-type]

@@ -1,17 +1,21 @@
 """Reading pictures from files, whatever their kind, as upright RGB; and finding the pictures in a folder."""
 
+from __future__ import annotations
+
 import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import list_folder, read_head
 from phalanx.data.exif import focal_length
+
+if TYPE_CHECKING:
+    import torch
 
 PICTURE_SUFFIXES = frozenset(".png .jpg .jpeg .jpe .jfif .webp .bmp .tif .tiff .gif .avif .jp2 .ppm .pgm .pbm".split())
 VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp .ogv".split())
@@ -97,6 +101,8 @@ def read_image_of_size(path: str | os.PathLike[str], width: int, height: int) ->
 
 def image_batch(image: np.ndarray) -> torch.Tensor:
     """A picture (H, W, 3) uint8 as (1, 3, H, W) float32 in [0, 1]."""
+    import torch
+
     return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 

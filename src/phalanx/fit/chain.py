@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phalanx.core.arrays import Array, lengths, like, namespace, zeros
-from phalanx.geometry.rotations import cross_matrix
-from phalanx.hand.anatomy import ABDUCTION, AXES, FLEXION, LIMITS
-from phalanx.hand.model import HandModel
+from phalanx.geometry.turns import cross_matrix
+from phalanx.hand.angles import ABDUCTION, AXES, FLEXION, LIMITS
+from phalanx.hand.plain import PlainHand, plain_hand
 from phalanx.hand.skeleton import FINGERS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from phalanx.hand.model import HandModel
 
 HINGES = tuple(
     angle
@@ -81,14 +85,18 @@ def _chain(model: HandModel, device: torch.device, dtype: torch.dtype) -> Chain[
 
 def chain_of(model: HandModel) -> Chain[Tensor]:
     """The chain of `model`, kept for the next call."""
+    import torch
+
     with torch.inference_mode(False):  # what is kept must serve differentiation too
         return _chain(model, model.rest_joints.device, model.rest_joints.dtype)
 
 
 @lru_cache(maxsize=8)
-def numpy_chain_of(model: HandModel) -> Chain[np.ndarray]:
-    """The chain of a model on the CPU in NumPy, kept for the next call."""
-    return build_chain(model.rest_joints.detach().numpy(), model.joint_basis.detach().numpy())
+def numpy_chain_of(model: HandModel | PlainHand, dtype: type | None = None) -> Chain[np.ndarray]:
+    """The chain of a model in NumPy, of `dtype` or the model's own, kept for the next call."""
+    hand = plain_hand(model)
+    rest_joints, joint_basis = (hand.rest_joints, hand.joint_basis)
+    return build_chain(rest_joints.astype(dtype or rest_joints.dtype), joint_basis.astype(dtype or joint_basis.dtype))
 
 
 def hinge_rotations(chain: Chain[Array], angles: Array) -> Array:

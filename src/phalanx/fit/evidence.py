@@ -8,28 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any, Generic
 
-from torch import Tensor
+from phalanx.core.arrays import Array
 
 DEPTH_ROOT = 9
 """The joint that measured depths are relative to: the middle finger's MCP, which is seen more often than the wrist."""
 
 
 @dataclass
-class Evidence:
-    """What an estimator knows about B right hands; what it does not know is None. Uncertainties are expected absolute errors."""
+class Evidence(Generic[Array]):
+    """What an estimator knows about B right hands, tensors or NumPy arrays; what it does not know is None.
 
-    joints_2d: Tensor | None = None  # (B, 21, 2) crop units, 0..1 across the crop
-    sigma_2d: Tensor | None = None  # (B, 21) of each coordinate
-    depth: Tensor | None = None  # (B, 21) crop units, relative to DEPTH_ROOT
-    sigma_depth: Tensor | None = None  # (B, 21)
-    joints: Tensor | None = None  # (B, 21, 3) metres, frame of the camera or of the cube that was looked at
-    sigma_joints: Tensor | None = None  # (B, 21) metres
-    rotations: Tensor | None = None  # (B, 16, 3, 3) local, as in HandPose
-    orientation: Tensor | None = None  # (B, 3, 3) relative to the viewing ray through the crop's centre
-    shape: Tensor | None = None  # (B, 10) standard deviations
+    Uncertainties are expected absolute errors.
+    """
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Evidence:
-        """A new Evidence with `function` applied to every tensor that is there."""
+    joints_2d: Array | None = None  # (B, 21, 2) crop units, 0..1 across the crop
+    sigma_2d: Array | None = None  # (B, 21) of each coordinate
+    depth: Array | None = None  # (B, 21) crop units, relative to DEPTH_ROOT
+    sigma_depth: Array | None = None  # (B, 21)
+    joints: Array | None = None  # (B, 21, 3) metres, frame of the camera or of the cube that was looked at
+    sigma_joints: Array | None = None  # (B, 21) metres
+    rotations: Array | None = None  # (B, 16, 3, 3) local, as in HandPose
+    orientation: Array | None = None  # (B, 3, 3) relative to the viewing ray through the crop's centre
+    shape: Array | None = None  # (B, 10) standard deviations
+    right: Array | None = None  # (B,) log-odds of a right hand, but for a constant: only those of a crop and of its mirror image compare
+
+    def map(self, function: Callable[[Any], Any]) -> Evidence[Any]:
+        """A new Evidence with `function` applied to everything that is there."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Evidence(**{name: None if value is None else function(value) for name, value in values.items()})

@@ -1,19 +1,17 @@
 """From evidence to a posed hand: what there is of it becomes a list of terms, and one solver descends their sum.
 
 A fit starts from 3D joints where there are any (palm first, then spin match), else from the picture: the estimator's own rotations, at
-the distance at which the hand spreads as much as what was measured. `solve_evidence` serves NumPy and PyTorch, but for the start from 3D
-joints, which needs PyTorch; `fit_evidence` and `fit_joints` take and give tensors.
+the distance at which the hand spreads as much as what was measured. `solve_evidence` and `fit_evidence` serve NumPy and PyTorch,
+but for the start from 3D joints, which needs PyTorch; `fit_joints` takes and gives tensors.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phalanx.core.arrays import like, namespace, zeros
 from phalanx.core.records import join_fields
@@ -28,15 +26,19 @@ from phalanx.fit.chain import (
 )
 from phalanx.fit.crop import UprightCrop, upright_crop
 from phalanx.fit.evidence import Evidence
-from phalanx.fit.missing import fill_joints
 from phalanx.fit.solver import Term, minimise
 from phalanx.fit.spin_match import spin_match
 from phalanx.fit.state import State
 from phalanx.fit.terms import InnerPrior, JointsTerm, LengthTerm, OrientationPrior, PictureTerm, SoftLimits
-from phalanx.geometry.alignment import rigid_alignment
-from phalanx.geometry.rotations import ray_to_rotmat
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.geometry.turns import ray_to_rotmat
+from phalanx.hand.plain import PlainHand
+from phalanx.hand.pose import HandPose
 from phalanx.hand.skeleton import FINGERS, PALM
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from phalanx.hand.model import HandModel
 
 RELAXED, ANGLE_SIGMA = 0.35, 4.5
 """Prior of the flexion of fingers where the evidence has no rotations, radians: mean and a wide sigma."""
@@ -83,18 +85,19 @@ class FitConfig:
 
 
 def fit_evidence(
-    model: HandModel,
+    model: HandModel | PlainHand,
     evidence: Evidence,
-    K: Tensor | None = None,
+    K: Any = None,
     size: int | None = None,
-    hand_length: float | Tensor | None = None,
+    hand_length: Any = None,
     config: FitConfig | None = None,
 ) -> HandPose:
-    """Pose the hand model so that it agrees with an estimator's evidence.
+    """Pose the hand model so that it agrees with an estimator's evidence. Tensors in, tensors out; NumPy arrays in, NumPy arrays out.
 
     Args:
         model: the hand that the estimator was trained on.
-        evidence: what it knows about B hands: `joints`, or `joints_2d` and `orientation`, and what else there is.
+        evidence: what it knows about B hands: `joints`, or `joints_2d` and `orientation`, and what else there is. Joints in 3D must be
+            tensors.
         K: (B, 3, 3) cameras of the crops, which may be turned: of pixels `K_upright @ R`, R a rotation about the optical axis. None
             where nothing was measured in a crop.
         size: side of the crops in pixels, to which K belongs.
@@ -108,8 +111,18 @@ def fit_evidence(
     Raises:
         ValueError: the evidence is not enough to start from, or needs K and size.
     """
-    if evidence.joints is None and model.rest_joints.device.type == "cpu":
+    first = next((value for value in vars(evidence).values() if value is not None), None)
+    if isinstance(model, PlainHand) or isinstance(first, np.ndarray):
         return _fit_with_numpy(model, evidence, K, size, hand_length, config)
+    import torch
+
+    if evidence.joints is None and model.rest_joints.device.type == "cpu":
+
+        def plain(values: Any) -> Any:
+            return values.detach().numpy() if isinstance(values, torch.Tensor) else values
+
+        pose = _fit_with_numpy(model, evidence.map(plain), plain(K), size, plain(hand_length), config)
+        return pose.map(lambda values: torch.from_numpy(np.ascontiguousarray(values)))
     with torch.inference_mode():  # a fifth quicker than no_grad at batch 1
         chain = chain_of(model)
         state = solve_evidence(chain, evidence, K, size, hand_length, config)
@@ -118,25 +131,20 @@ def fit_evidence(
 
 
 def _fit_with_numpy(
-    model: HandModel,
+    model: HandModel | PlainHand,
     evidence: Evidence,
-    K: Tensor | None,
+    K: np.ndarray | None,
     size: int | None,
-    hand_length: float | Tensor | None,
+    hand_length: float | np.ndarray | None,
     config: FitConfig | None,
-) -> HandPose:
-    """`fit_evidence` without 3D joints on the CPU: for few hands NumPy takes two thirds of PyTorch's time, all of it overhead."""
+) -> HandPose[np.ndarray]:
+    """`fit_evidence` of arrays: for few hands NumPy takes two thirds of PyTorch's time, all of it overhead."""
     chain: Any = numpy_chain_of(model)  # `solve_evidence` is written for tensors and serves arrays
-
-    def plain(values: Any) -> Any:
-        return values.detach().numpy().astype(chain.bones.dtype, copy=False)
-
-    known = evidence.map(plain)
-    length = plain(hand_length) if isinstance(hand_length, Tensor) else hand_length
+    known = evidence.map(lambda values: values.astype(chain.bones.dtype, copy=False))
+    camera: Any = None if K is None else K.astype(chain.bones.dtype, copy=False)
     with np.errstate(all="ignore"):  # as PyTorch: a hand whose evidence is no number gets a pose that is none
-        state = solve_evidence(chain, known, None if K is None else plain(K), size, length, config)
-        pose = pose_of_state(chain, state, None if known.rotations is None else known.rotations[:, 0])
-    return pose.map(lambda values: torch.from_numpy(np.ascontiguousarray(values)))
+        state: Any = solve_evidence(chain, known, camera, size, hand_length, config)  # type: ignore[arg-type]
+        return pose_of_state(chain, state, None if known.rotations is None else known.rotations[:, 0])
 
 
 def fit_joints(
@@ -155,6 +163,8 @@ def fit_joints(
     Returns:
         pose in the frame of `joints`; no angle beyond its limits. The forearm is straight, because joints say nothing of it.
     """
+    import torch
+
     chain = chain_of(model)
     with torch.inference_mode():
         state = solve_joints(chain, known_joints(chain, joints, sigma, shape), steps)
@@ -166,6 +176,10 @@ def known_joints(
     chain: Chain[Tensor], joints: Tensor, sigma: float | Tensor = 0.002, shape: Tensor | None = None
 ) -> Evidence:
     """Known joints, as `fit_joints` takes them, as evidence: what is missing is filled in and has an infinite sigma."""
+    import torch
+
+    from phalanx.fit.missing import fill_joints
+
     count = len(joints)
     joints = joints.to(chain.bones)
     spread = torch.as_tensor(sigma).to(chain.bones).expand(count, 21)
@@ -194,6 +208,8 @@ def known_config(steps: int = 6, huber: float | None = None) -> FitConfig:
 
 def within_limits(chain: Chain[Tensor], state: State[Tensor], shape: Tensor | None) -> State[Tensor]:
     """The state with every angle within its limits, after rounding too, and with `shape` where that is known."""
+    import torch
+
     low, high = (chain.limits + chain.limits.new_tensor([1e-5, -1e-5])).unbind(1)
     angles = torch.clamp(state.angles, low, high)
     return replace(state, inner=torch.cat((angles, state.shape if shape is None else shape), dim=1))
@@ -339,6 +355,10 @@ def _start_from_picture(
 
 def _start_from_joints(chain: Chain[Tensor], joints: Tensor, shape: Tensor) -> State[Tensor]:
     """The palm laid onto its joints, which are rigid; then spin match."""
+    import torch
+
+    from phalanx.geometry.alignment import rigid_alignment
+
     rest = torch.cat((torch.zeros_like(chain.bones[:1, 0]), chain.bones[:, 0])).expand(len(joints), -1, -1)
     with torch.inference_mode(False), torch.no_grad():  # RoMa keeps a table of its first call, for differentiation too
         orientation, translation = rigid_alignment(rest, joints[:, list(PALM)])
@@ -356,4 +376,4 @@ def pose_of_state(chain: Chain[Tensor], state: State[Tensor], forearm: Tensor | 
 
 def usable(pose: HandPose) -> HandPose:
     """Copies that may take part in later differentiation, which tensors of the inference mode may not."""
-    return pose.map(Tensor.clone)
+    return pose.map(lambda values: values.clone())

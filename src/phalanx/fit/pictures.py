@@ -18,7 +18,7 @@ from phalanx.fit.joints import KNOWN_SHAPE_SIGMA
 from phalanx.fit.solver import Term, minimise
 from phalanx.fit.state import State, pose_hands
 from phalanx.fit.terms import InnerPrior, LengthTerm, PictureTerm, SoftLimits
-from phalanx.geometry.rotations import ray_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 
 ANGLE_SIGMA, ABDUCTION_SIGMA = 0.8, 0.25
 """How far flexion and abduction are from those of a resting hand, radians."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from phalanx.core.arrays import Array, like, namespace, unit
 from phalanx.fit.chain import Chain, rotations_to_hinges
-from phalanx.geometry.rotations import cross_matrix
+from phalanx.geometry.turns import cross_matrix
 
 SURE_BEND = math.sin(math.radians(12))
 """Sine of the bend between two bones at which their plane counts half: straight fingers have none."""

@@ -10,7 +10,7 @@ from typing import Generic
 
 from phalanx.core.arrays import Array, diagonal, namespace, solve, zeros
 from phalanx.fit.chain import Chain, joints_and_derivatives
-from phalanx.geometry.rotations import cross_matrix
+from phalanx.geometry.turns import cross_matrix
 
 UNKNOWNS = 36
 TURN, SHIFT, ANGLES, SHAPE = slice(0, 3), slice(3, 6), slice(6, 26), slice(26, 36)

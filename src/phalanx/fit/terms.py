@@ -16,7 +16,7 @@ from phalanx.fit.chain import Chain, hand_length
 from phalanx.fit.evidence import DEPTH_ROOT
 from phalanx.fit.solver import NormalEquations
 from phalanx.fit.state import INNER, SHAPE, TURN, PosedHands
-from phalanx.geometry.rotations import cross_generators
+from phalanx.geometry.turns import cross_generators
 
 NEAREST = 0.02
 """Joints nearer to the camera than this count as so far away, metres: a picture of what lies behind the camera has no meaning."""

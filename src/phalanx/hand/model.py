@@ -7,12 +7,7 @@ a hand can be posed without knowing its arm.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -20,58 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from phalanx.core.errors import InputError
-from phalanx.core.records import join_fields, map_fields
+from phalanx.hand.plain import frozen_arrays, meaning
+from phalanx.hand.pose import HandPose, HandSurface, concatenate_poses
 from phalanx.hand.skeleton import FINGERS, TIPS
 
-
-@dataclass
-class HandPose:
-    """Everything that poses a hand in front of a camera; a batch of `B`.
-
-    Attributes:
-        rotations: (B, 16, 3, 3) local rotations from the rest pose: forearm against palm, then thumb CMC, MCP, IP, index MCP, ...
-        shape: (B, 10) shape components in standard deviations.
-        orientation: (B, 3, 3) from the hand frame to the camera frame.
-        translation: (B, 3) the wrist in the camera frame, metres.
-    """
-
-    rotations: Tensor
-    shape: Tensor
-    orientation: Tensor
-    translation: Tensor
-
-    @staticmethod
-    def zero(batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> HandPose:
-        """The flat mean hand in the hand frame."""
-        eye = torch.eye(3, device=device, dtype=dtype)
-        return HandPose(
-            eye.expand(batch, 16, 3, 3).clone(),
-            torch.zeros(batch, 10, device=device, dtype=dtype),
-            eye.expand(batch, 3, 3).clone(),
-            torch.zeros(batch, 3, device=device, dtype=dtype),
-        )
-
-    def __getitem__(self, index: slice | Tensor) -> HandPose:
-        return self.map(lambda value: value[index])
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> HandPose:
-        """A new pose with `function` applied to every tensor."""
-        return map_fields(self, function)
-
-
-def concatenate_poses(poses: Sequence[HandPose]) -> HandPose:
-    """Join poses along the batch."""
-    return join_fields(poses)
-
-
-@dataclass
-class HandSurface:
-    """A posed hand in the camera frame, metres: vertices (B, V, 3), joints (B, 21, 3), transforms (B, 17, 4, 4) of the segments
-    (rest hand frame -> camera)."""
-
-    vertices: Tensor
-    joints: Tensor
-    transforms: Tensor
+__all__ = ["HandModel", "HandPose", "HandSurface", "concatenate_poses"]
 
 
 class HandModel(nn.Module):
@@ -138,14 +86,11 @@ class HandModel(nn.Module):
     @staticmethod
     def open_hand() -> HandModel:
         """The open hand that ships with the package (CC0 data, `scripts/build_open_hand.py`)."""
-        return _from_arrays(_frozen_arrays())
+        return _from_arrays(frozen_arrays())
 
     def checksum(self) -> str:
         """SHA-256 of the rest joints and their shape basis: what joints and shapes mean, for weights that speak of them."""
-        digest = hashlib.sha256()
-        for part in (self.rest_joints, self.joint_basis):
-            digest.update(part.detach().cpu().float().numpy().round(7).tobytes())
-        return digest.hexdigest()
+        return meaning(*(part.detach().cpu().float().numpy() for part in (self.rest_joints, self.joint_basis)))
 
     def joint_positions(self, shape: Tensor) -> Tensor:
         """Rest joints (B, 21, 3) of a shape (B, 10), hand frame."""
@@ -236,13 +181,6 @@ def _affine(rest: Tensor, rotations: Tensor, joints: Tensor) -> Tensor:
 
 def _tips(joints: Tensor) -> Tensor:
     return torch.tensor(TIPS, device=joints.device)
-
-
-@lru_cache(maxsize=1)
-def _frozen_arrays() -> dict[str, np.ndarray]:
-    path = resources.files("phalanx.hand") / "assets" / "open_hand.npz"
-    with resources.as_file(path) as file, np.load(file) as arrays:
-        return {name: arrays[name] for name in arrays.files}
 
 
 def _from_arrays(arrays: dict[str, np.ndarray]) -> HandModel:

@@ -7,7 +7,7 @@ Axes of a joint: -z (forward) along its bone to the finger tip, y (up) out of th
 orientation of the bone before them. The wrist's -z points to the base of the middle metacarpal, the palm's along that bone.
 
 Joints tell where bones point, and around its bone a finger turns only as anatomy lets it: all of its bones bend about one hinge. That is
-where the hand's own hinge (`anatomy.AXES`) is, and the more a finger is bent, the more its bones decide.
+where the hand's own hinge (`angles.AXES`) is, and the more a finger is bent, the more its bones decide.
 
 Poses are in a space of OpenXR: x right, y up, z backwards. Its origin is the camera's, as of a VIEW space in the camera's place.
 """
@@ -20,7 +20,7 @@ import torch
 from phalanx.core.arrays import lengths, unit
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
-from phalanx.hand.anatomy import FINGER_TILT, THUMB_HINGE
+from phalanx.hand.angles import FINGER_TILT, THUMB_HINGE
 from phalanx.hand.prediction import Side
 from phalanx.hand.retargeting import check_side
 from phalanx.hand.skeleton import FINGER_NAMES, FINGERS

@@ -22,7 +22,8 @@ from phalanx.core.errors import InputError
 from phalanx.core.precision import Precision
 from phalanx.data.sample import Sample
 from phalanx.fit.evidence import DEPTH_ROOT, Evidence
-from phalanx.geometry.rotations import ray_to_rotmat, sixd_to_rotmat
+from phalanx.geometry.rotations import sixd_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import PARENTS
 from phalanx.losses import heatmaps, regression

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phalanx.core.errors import InputError
-from phalanx.fit.chain import chain_of, hand_length
+from phalanx.fit.chain import hand_length, numpy_chain_of
 from phalanx.geometry.camera import Camera
 from phalanx.geometry.distortion import Lens
-from phalanx.hand.anatomy import AnatomicalPose
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.angles import ANGLE_NAMES, rotations_to_angles
+from phalanx.hand.plain import PlainHand, plain_hand
+from phalanx.hand.pose import HandPose
 from phalanx.hand.prediction import HandPrediction
 from phalanx.predict.straight import bent_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from phalanx.hand.model import HandModel
 
 BEHIND = "the hand would reach behind the camera: is the camera matrix right, and the hand not too close for so wide a camera?"
 
@@ -29,7 +33,7 @@ class BehindCamera(InputError):
 
 
 def assemble(
-    model: HandModel,
+    model: HandModel | PlainHand,
     pose: HandPose,
     camera: Camera[np.ndarray],
     flip: bool,
@@ -42,7 +46,7 @@ def assemble(
 
     Args:
         model: the hand that was posed.
-        pose: a batch of one, metres, in the frame of the camera; mirrored (x negated) if `flip`.
+        pose: a batch of one, tensors or arrays, metres, in the frame of the camera; mirrored (x negated) if `flip`.
         camera: of the picture.
         flip: the picture shows a left hand, and was looked at in a mirror.
         length: metres from the wrist to the tip of the stretched middle finger, to which the hand is scaled about the camera.
@@ -62,7 +66,7 @@ def assemble(
 
 
 def assemble_hands(
-    model: HandModel,
+    model: HandModel | PlainHand,
     pose: HandPose,
     camera: Camera[np.ndarray],
     flips: Sequence[bool],
@@ -78,16 +82,18 @@ def assemble_hands(
         camera, lens: of the picture.
         flips, lengths, others: of each hand, as `assemble` takes them.
     """
-    with torch.inference_mode():  # quicker than no_grad where operations are small
-        surface = model(pose)
-        degrees = AnatomicalPose.from_rotations(pose.rotations.double()).degrees()
-        own = None
-        if any(length is not None for length in lengths):
-            own = hand_length(chain_of(model), pose.shape)[0].flatten().tolist()
-    joints, vertices = _numpy(surface.joints), _numpy(surface.vertices)
-    rotations, orientation, shape = (_numpy(values) for values in (pose.rotations, pose.orientation, pose.shape))
-    palm_and_fingers = model.parts.cpu().numpy() != FOREARM
-    faces = model.faces.cpu().numpy()
+    model = plain_hand(model)
+    pose = pose.map(lambda values: values if isinstance(values, np.ndarray) else values.detach().cpu().numpy())
+    surface = model(pose)
+    joints, vertices = surface.joints.astype(np.float64), surface.vertices.astype(np.float64)
+    rotations, orientation, shape = (
+        values.astype(np.float64) for values in (pose.rotations, pose.orientation, pose.shape)
+    )
+    degrees = np.degrees(rotations_to_angles(rotations)).tolist()
+    own = None
+    if any(length is not None for length in lengths):
+        own = hand_length(numpy_chain_of(model), pose.shape)[0].tolist()
+    palm_and_fingers, faces = model.parts != FOREARM, model.faces
     hands: list[HandPrediction | None] = []
     for row, (flip, length) in enumerate(zip(flips, lengths, strict=True)):
         scale = 1.0 if length is None or own is None else length / own[row]
@@ -106,7 +112,7 @@ def assemble_hands(
             rotations=rotations[row],
             orientation=orientation[row],
             shape=shape[row],
-            angles_degrees=degrees[row],
+            angles_degrees=dict(zip(ANGLE_NAMES, degrees[row], strict=True)),
             scale=scale,
             distortion_model=None if lens is None else lens.model,
             distortion=None if lens is None else lens.coefficients,

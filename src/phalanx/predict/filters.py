@@ -16,20 +16,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
 
-from phalanx.fit.chain import Chain, build_chain, hand_length
+from phalanx.fit.chain import hand_length, numpy_chain_of
 from phalanx.geometry.camera import Camera
-from phalanx.hand.anatomy import ANGLE_NAMES, LIMITS, angles_to_rotations
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.angles import ANGLE_NAMES, LIMITS, angles_to_rotations
+from phalanx.hand.plain import PlainHand, plain_hand
+from phalanx.hand.pose import HandPose
 from phalanx.hand.prediction import HandPrediction
 from phalanx.predict.assemble import assemble_hands
 from phalanx.predict.sides import is_flipped
+
+if TYPE_CHECKING:
+    from phalanx.hand.model import HandModel
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def smooth_states(
     """
     times = np.asarray(times, np.float64)
     numbers = np.array([[*state.bearing, math.log(state.depth), *state.angles] for state in states])  # (T, 26)
-    low, high = LIMITS.numpy().T
+    low, high = LIMITS.T
     if len(times) > 1:
         reach = max(reach, LEAST_REACH * float(np.median(np.diff(times))))
     result = []
@@ -200,7 +202,7 @@ def _central(away: np.ndarray) -> np.ndarray:
     return np.linalg.pinv(root[:, None] * away[:, None] ** degrees)[0] * root
 
 
-def state_of(model: HandModel, hand: HandPrediction, shape: np.ndarray) -> HandState:
+def state_of(model: HandModel | PlainHand, hand: HandPrediction, shape: np.ndarray) -> HandState:
     """The state of a predicted hand, taken for one of another shape (10,).
 
     A longer hand is as much farther away, so that it looks as large; but where its size was given or measured, its distance stays.
@@ -214,20 +216,19 @@ def state_of(model: HandModel, hand: HandPrediction, shape: np.ndarray) -> HandS
     return HandState(_mean_bearing(joints), depth, hand.orientation, angles)
 
 
-def lengths_of(model: HandModel, shapes: Sequence[np.ndarray]) -> list[float]:
+def lengths_of(model: HandModel | PlainHand, shapes: Sequence[np.ndarray]) -> list[float]:
     """Metres from the wrist to the tip of the stretched middle finger, of each shape (10,)."""
-    lengths: list[float] = hand_length(_chain(model), np.stack(shapes).astype(np.float64))[0].tolist()
+    lengths: list[float] = hand_length(numpy_chain_of(model, np.float64), np.stack(shapes).astype(np.float64))[
+        0
+    ].tolist()
     return lengths
 
 
-@lru_cache(maxsize=8)
-def _chain(model: HandModel) -> Chain[np.ndarray]:
-    """In NumPy, which is quicker for one hand."""
-    return build_chain(*(basis.double().cpu().numpy() for basis in (model.rest_joints, model.joint_basis)))
-
-
 def with_states(
-    model: HandModel, hands: Sequence[HandPrediction], states: Sequence[HandState], shapes: Sequence[np.ndarray]
+    model: HandModel | PlainHand,
+    hands: Sequence[HandPrediction],
+    states: Sequence[HandState],
+    shapes: Sequence[np.ndarray],
 ) -> list[HandPrediction]:
     """Hands of one picture, each in another state and of another shape (10,), the one that the state was taken for (`state_of`).
 
@@ -238,25 +239,21 @@ def with_states(
     if any((hand.K != hands[0].K).any() for hand in hands):  # where the camera is assumed, one may demand a longer one
         each = zip(hands, states, shapes, strict=True)
         return [with_states(model, [hand], [state], [shape])[0] for hand, state, shape in each]
-    like = model.rest_joints
+    model = plain_hand(model)
     scales = [hand.scale for hand in hands]
     now = lengths_of(model, shapes)
     for row, hand in enumerate(hands):
         if hand.scale_source != "prior":
             scales[row] *= lengths_of(model, [hand.shape])[0] / now[row]
-    with torch.inference_mode():
-        shape, angles, orientation = (
-            torch.from_numpy(np.stack(rows))
-            for rows in (shapes, [state.angles for state in states], [state.orientation for state in states])
-        )
-        rotations, shape, orientation = (rows.to(like) for rows in (angles_to_rotations(angles), shape, orientation))
-        pose = HandPose(rotations, shape, orientation, torch.zeros_like(shape[:, :3]))
-        joints = model.joints(pose).double().cpu().numpy()  # (B, 21, 3), wrists at 0
-        wrists = [
-            _wrist(relative, state.depth / scale, state.bearing)
-            for relative, state, scale in zip(joints, states, scales, strict=True)
-        ]
-        pose.translation = torch.from_numpy(np.stack(wrists)).to(like)
+    rotations = angles_to_rotations(np.stack([state.angles for state in states]))
+    orientation, shape = np.stack([state.orientation for state in states]), np.stack(shapes)
+    still = (rotations, shape, orientation, np.zeros_like(shape[:, :3]))
+    pose = HandPose(*(values.astype(model.template.dtype) for values in still))
+    wrists = [
+        _wrist(relative, state.depth / scale, state.bearing)
+        for relative, state, scale in zip(model.joints(pose).astype(np.float64), states, scales, strict=True)
+    ]
+    pose.translation = np.stack(wrists).astype(model.template.dtype)
     first = hands[0]
     posed = assemble_hands(
         model,
@@ -270,7 +267,7 @@ def with_states(
     return [hand if new is None else new for new, hand in zip(posed, hands, strict=True)]
 
 
-def smoothed(model: HandModel, hands: Sequence[HandPrediction]) -> list[HandPrediction]:
+def smoothed(model: HandModel | PlainHand, hands: Sequence[HandPrediction]) -> list[HandPrediction]:
     """One hand in the frames of a recording, as `Tracker(filtered=False)` gives it, without trembling, without lag and of one shape.
 
     Args:
@@ -281,7 +278,7 @@ def smoothed(model: HandModel, hands: Sequence[HandPrediction]) -> list[HandPred
     return [with_states(model, [hand], [state], [shape])[0] for hand, state in zip(hands, states, strict=True)]
 
 
-def smooth_track(model: HandModel, hands: Sequence[HandPrediction]) -> tuple[list[HandState], np.ndarray]:
+def smooth_track(model: HandModel | PlainHand, hands: Sequence[HandPrediction]) -> tuple[list[HandState], np.ndarray]:
     """The states of such a hand, and its shape (10,): what `smoothed` poses."""
     if not hands:
         return [], np.zeros(10)

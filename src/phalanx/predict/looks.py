@@ -12,8 +12,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phalanx.fit.evidence import Evidence
 from phalanx.geometry.crops import SquareBox, box_around_points, square_crop, upright_angle
@@ -34,13 +32,13 @@ class _Size(Protocol):
 
 
 class CropEstimator(Protocol):
-    """A network that looks at square crops of right hands (`methods.base.HandEstimator`), `config.size` pixels wide."""
+    """What looks at square crops of right hands, `config.size` pixels wide (`predict.runtime`; networks: `predict.networks`)."""
 
     @property
     def config(self) -> _Size: ...
 
-    def evidence(self, batch: Tensor) -> Evidence:
-        """`joints_2d`, `sigma_2d` and `orientation`, and what else it knows, of crops (B, 3, S, S) in [0, 1]."""
+    def evidence(self, batch: np.ndarray) -> Evidence[np.ndarray]:
+        """`joints_2d`, `sigma_2d` and `orientation`, and what else it knows, of crops (B, 3, S, S) float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,12 @@ class View:
     """What an estimator says of one look: evidence of a batch of one."""
 
     look: Look
-    evidence: Evidence
+    evidence: Evidence[np.ndarray]
 
     @property
     def sigma(self) -> np.ndarray:
         """Expected errors of the joints (21,), crop units."""
-        return _numpy(_there(self.evidence.sigma_2d)[0])
+        return _there(self.evidence.sigma_2d)[0].astype(np.float64)
 
     @property
     def expected_error(self) -> float:
@@ -85,7 +83,7 @@ class View:
     @property
     def joints(self) -> np.ndarray:
         """2D joints (21, 2) in pixels of the picture."""
-        joints = _numpy(_there(self.evidence.joints_2d)[0])  # 0..1 across the crop
+        joints = _there(self.evidence.joints_2d)[0].astype(np.float64)  # 0..1 across the crop
         if self.look.flip:
             joints = joints * [-1, 1] + [1, 0]
         to_picture = self.look.square.crop_to_image(1)  # whose one pixel spans -1/2 to 1/2
@@ -138,32 +136,29 @@ def surest_of_each(views: Sequence[View]) -> list[View]:
     return [best[place] for place in sorted(best)]
 
 
-def see_all(
-    estimator: CropEstimator, image: np.ndarray, looks: Sequence[Look], device: torch.device | str
-) -> list[View]:
+def see_all(estimator: CropEstimator, image: np.ndarray, looks: Sequence[Look]) -> list[View]:
     """The views of all looks at an image (H, W, 3), uint8 or float32 in [0, 1]: one call of the estimator for each `MOST_CROPS`."""
     views: list[View] = []
     for start in range(0, len(looks), MOST_CROPS):
-        views += _see_batch(estimator, image, looks[start : start + MOST_CROPS], device)
+        views += _see_batch(estimator, image, looks[start : start + MOST_CROPS])
     return views
 
 
-def _see_batch(
-    estimator: CropEstimator, image: np.ndarray, looks: Sequence[Look], device: torch.device | str
-) -> list[View]:
-    crops = [square_crop(image, look.square, estimator.config.size)[0] for look in looks]  # (S, S, 3) each
-    batch = np.stack([crop[:, ::-1] if look.flip else crop for crop, look in zip(crops, looks, strict=True)])
-    pixels = torch.from_numpy(batch).to(device)
-    pixels = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-    with torch.no_grad():
-        evidence = estimator.evidence(pixels.permute(0, 3, 1, 2))
+def _see_batch(estimator: CropEstimator, image: np.ndarray, looks: Sequence[Look]) -> list[View]:
+    size = estimator.config.size
+    unit = np.float32(255 if image.dtype == np.uint8 else 1)
+    batch = np.empty((len(looks), 3, size, size), np.float32)
+    for row, look in zip(batch, looks, strict=True):
+        crop = square_crop(image, look.square, size)[0]  # (S, S, 3)
+        np.divide((crop[:, ::-1] if look.flip else crop).transpose(2, 0, 1), unit, out=row)
+    evidence = estimator.evidence(batch)
     return [View(look, evidence.map(lambda values: values[row : row + 1])) for row, look in enumerate(looks)]  # noqa: B023
 
 
-def joined(views: Sequence[View]) -> Evidence:
+def joined(views: Sequence[View]) -> Evidence[np.ndarray]:
     """The evidence of all views as one batch."""
     columns = {field.name: [getattr(view.evidence, field.name) for view in views] for field in fields(Evidence)}
-    return Evidence(**{name: None if values[0] is None else torch.cat(values) for name, values in columns.items()})
+    return Evidence(**{name: None if values[0] is None else np.concatenate(values) for name, values in columns.items()})
 
 
 def box_around_joints(joints: np.ndarray, width: int, height: int) -> SquareBox:
@@ -186,12 +181,8 @@ def _nearly_same(a: SquareBox, b: SquareBox) -> bool:
     return shift < SAME_BOX * b.side and abs(a.side / b.side - 1) < SAME_BOX and abs(turn) < SAME_ANGLE
 
 
-def _there(values: Tensor | None) -> Tensor:
+def _there(values: np.ndarray | None) -> np.ndarray:
     """What the evidence of a `CropEstimator` must hold. Raises ValueError where it does not."""
     if values is None:
         raise ValueError("evidence: a predictor of pictures needs joints_2d with sigma_2d")
     return values
-
-
-def _numpy(values: Tensor) -> np.ndarray:
-    return values.detach().double().cpu().numpy()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phalanx.fit.evidence import Evidence
 from phalanx.geometry.camera import Camera, camera_from_field_of_view
 from phalanx.geometry.crops import SquareBox
-from phalanx.hand.model import HandModel, HandPose, concatenate_poses
+from phalanx.hand.plain import PlainHand
+from phalanx.hand.pose import HandPose, concatenate_poses
 from phalanx.hand.prediction import HandPrediction, Side
 from phalanx.predict.assemble import assemble_hands
 from phalanx.predict.inputs import PictureCamera
@@ -21,14 +20,20 @@ from phalanx.predict.looks import View, joined
 from phalanx.predict.sides import side_of
 from phalanx.predict.straight import StraightPicture
 
+if TYPE_CHECKING:
+    from phalanx.hand.model import HandModel
+
+Hand: TypeAlias = "HandModel | PlainHand"
+"""The hand that is posed, of PyTorch or of NumPy."""
+
 LONGER_LENSES = (45.0, 30.0, 20.0, 10.0)
 """Degrees across the longer side, where the camera that was assumed is too near."""
 
 SHAPE_LENGTHS = (0.14, 0.23)
 """Metres; what the model's shapes reach with ease, other hands are scaled."""
 
-Fit = Callable[[HandModel, Evidence, Tensor, int, Tensor | None], HandPose]
-"""`fit(model, evidence, K (B, 3, 3) of the crops, their size, hand lengths (B,) or None)`, as `fit.joints.fit_evidence`."""
+Fit = Callable[[Any, Evidence[np.ndarray], np.ndarray, int, "np.ndarray | None"], HandPose[np.ndarray]]
+"""`fit(model, evidence, K (B, 3, 3) of the crops, their size, hand lengths (B,) or None)`, as `fit.joints.fit_evidence`, with arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +54,7 @@ class Found:
 
 
 def pose_hands(
-    model: HandModel,
+    model: Hand,
     fit: Fit,
     size: int,
     picture: StraightPicture,
@@ -123,21 +128,19 @@ def _facts(found: Found, picture: StraightPicture, mirrored: bool) -> dict[str, 
     }
 
 
-def _fitted(model: HandModel, fit: Fit, size: int, camera: Camera[np.ndarray], found: Sequence[Found]) -> HandPose:
+def _fitted(
+    model: Hand, fit: Fit, size: int, camera: Camera[np.ndarray], found: Sequence[Found]
+) -> HandPose[np.ndarray]:
     """The pose (B, ...) of each hand: one fit for all, or two where the length of some hands is known and that of others is not."""
     order = sorted(range(len(found)), key=lambda row: found[row].length is not None)
     poses = []
     for known in (False, True):
         part = [found[row] for row in order if (found[row].length is not None) == known]
         if part:
-            K = np.stack([_crop_camera(camera, each.view, size) for each in part])
-            lengths = None
-            if known:
-                lengths = torch.tensor([each.length for each in part], device=model.template.device)
-                lengths = lengths.clamp(*SHAPE_LENGTHS)
-            evidence = joined([each.view for each in part])
-            poses.append(fit(model, evidence, torch.from_numpy(K).to(model.template), size, lengths))
-    return concatenate_poses(poses)[torch.tensor(order).argsort()]
+            K = np.stack([_crop_camera(camera, each.view, size) for each in part]).astype(np.float32)
+            lengths = np.clip(np.array([each.length for each in part], np.float32), *SHAPE_LENGTHS) if known else None
+            poses.append(fit(model, joined([each.view for each in part]), K, size, lengths))
+    return concatenate_poses(poses)[np.argsort(order)]
 
 
 def _crop_camera(camera: Camera[np.ndarray], view: View, size: int) -> np.ndarray:

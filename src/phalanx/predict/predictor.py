@@ -8,16 +8,17 @@ are dropped or are the same hand, in `merge`. Where a box is given there is one 
 
 The estimator and the hand model know right hands only. If the picture shows a left hand, each crop is flipped left to
 right and its camera with it; what comes out lives in the mirrored camera frame and goes back by negating x.
+
+All of this is NumPy, OpenCV and ONNX Runtime. PyTorch is imported only where a network of its own, or another device, is asked for.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from torch import nn
 
 from phalanx.core.devices import as_device
 from phalanx.core.isolated import isolated
@@ -25,7 +26,7 @@ from phalanx.core.precision import Precision
 from phalanx.data.camera_files import as_calibration
 from phalanx.fit.joints import fit_evidence
 from phalanx.geometry.crops import SquareBox, box_around_picture
-from phalanx.hand.model import HandModel
+from phalanx.hand.plain import PlainHand
 from phalanx.hand.prediction import HandPrediction, Side
 from phalanx.predict.detection import Detection, find_hands
 from phalanx.predict.inputs import (
@@ -42,10 +43,13 @@ from phalanx.predict.inputs import (
 )
 from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, surest_of_each, surest_views
 from phalanx.predict.merge import FAINT, belief, different_hands, is_hand
-from phalanx.predict.posing import Fit, Found, pose_hands, score
-from phalanx.predict.runtime import estimator_for, load_detector
+from phalanx.predict.posing import Fit, Found, Hand, pose_hands, score
+from phalanx.predict.runtime import OnnxEstimator, estimator_for, load_detector
 from phalanx.predict.sides import kinds_to_look_for, side_of
 from phalanx.predict.straight import StraightPicture, straighten
+
+if TYPE_CHECKING:
+    from phalanx.hand.model import HandModel
 
 MAX_CLAIMS = 8
 """Claims of the detector that are looked at beyond as many as hands are wanted."""
@@ -58,11 +62,11 @@ class Predictor:
     with one thread.
 
     Args:
-        estimator: what looks at crops; or a file of the default estimator: a model (.onnx), or weights for PyTorch (.safetensors).
-            None takes those in the package.
-        device: where estimator and fit run, as PyTorch names it; estimator and model are moved there.
+        estimator: a network of PyTorch that looks at crops (`methods.base.HandEstimator`), or a `runtime.OnnxEstimator`; or a file
+            of the default estimator: a model (.onnx), or weights for PyTorch (.safetensors). None takes those in the package.
+        device: where a network computes, as PyTorch names it; it is moved there. The fit computes on the CPU.
         model: the hand model that the estimator was trained for (default: the open hand).
-        fit: how the hand model is posed on evidence (default: `fit.joints.fit_evidence`).
+        fit: how the hand model is posed on evidence (default: `fit.joints.fit_evidence`). It gets and gives NumPy arrays.
         precision: auto is the fastest, on the CPU that of the model on ONNX Runtime; others are PyTorch's.
         detector: what finds hands (`methods.detector`). None takes the one in the package, when it is first needed.
 
@@ -73,23 +77,35 @@ class Predictor:
     @isolated
     def __init__(
         self,
-        estimator: CropEstimator | str | os.PathLike[str] | None = None,
+        estimator: Any = None,
         device: str = "cpu",
         model: HandModel | None = None,
         fit: Fit = fit_evidence,
         precision: Precision = "auto",
         detector: Any = None,
     ) -> None:
-        self.device = as_device(device)
-        self.model = (HandModel.open_hand() if model is None else model).to(self.device)
+        if device != "cpu":
+            as_device(device)
+        self.device = device
+        self.hand: Hand = PlainHand.open_hand() if model is None else model
         self.fit = fit
         if estimator is None or isinstance(estimator, str | os.PathLike):
-            path = None if estimator is None else os.fspath(estimator)
-            estimator = estimator_for(path, self.model, self.device, precision)
-        if isinstance(estimator, nn.Module):
-            estimator.to(self.device)
+            estimator = estimator_for(None if estimator is None else os.fspath(estimator), self.hand, device, precision)
+        elif not isinstance(estimator, OnnxEstimator):
+            from phalanx.predict.networks import NetworkEstimator
+
+            estimator = NetworkEstimator(estimator, device)
         self.estimator: CropEstimator = estimator
         self.detector = detector
+
+    @property
+    def model(self) -> HandModel:
+        """The hand model, for PyTorch; `hand` is the one that is posed here."""
+        if isinstance(self.hand, PlainHand):
+            from phalanx.hand.model import HandModel
+
+            return HandModel.open_hand()
+        return self.hand
 
     @isolated
     def __call__(
@@ -148,7 +164,7 @@ class Predictor:
             found = [
                 Found(view, side, hand_length) for view in surest_views(self._see(picture.image), looks, width, height)
             ]
-        hands = pose_hands(self.model, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
+        hands = pose_hands(self.hand, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
         return [hand for hand in hands if hand is not None]
 
     @isolated
@@ -195,14 +211,14 @@ class Predictor:
                 looks += [Look(place, straight, *kind) for kind in kinds_to_look_for(side, mirrored).items()]
         views = surest_of_each(self._see(picture.image)(looks))
         found = [Found(view, sides[view.look.place], lengths[view.look.place]) for view in views]
-        hands = pose_hands(self.model, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
+        hands = pose_hands(self.hand, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
         by_place = {view.look.place: hand for view, hand in zip(views, hands, strict=True)}
         return [by_place.get(place) for place in range(len(squares))]
 
     def load_detector(self) -> Any:
         """The detector; the one in the package is loaded with the first call. Raises InputError if its weights are damaged."""
         if self.detector is None:
-            self.detector = load_detector(None, self.model)
+            self.detector = load_detector(None, self.hand)
         return self.detector
 
     def _open(
@@ -215,7 +231,7 @@ class Predictor:
         return straighten(pixels, camera), camera, (width, height)
 
     def _see(self, image: np.ndarray) -> See:
-        return lambda looks: see_all(self.estimator, image, looks, self.device)
+        return lambda looks: see_all(self.estimator, image, looks)
 
     def _detected(
         self, image: np.ndarray, claims: Sequence[Detection], side: Side | Literal["auto"], mirrored: bool

@@ -13,24 +13,29 @@ import ctypes
 import os
 import threading
 import weakref
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phalanx.core.errors import InputError
 from phalanx.core.precision import Precision
 from phalanx.fit.evidence import Evidence
-from phalanx.hand.model import HandModel
-from phalanx.methods import detector
-from phalanx.methods.compact import METHOD, CompactConfig, CompactEstimator, config_of
-from phalanx.methods.compact import load as load_torch
-from phalanx.methods.detector import DetectorConfig
+from phalanx.hand.plain import PlainHand
+from phalanx.methods import detector_maps
 from phalanx.nets.model_files import KEY, about_model, quiet_onnxruntime, read_model
+
+if TYPE_CHECKING:
+    import torch
+
+    from phalanx.hand.model import HandModel
+    from phalanx.predict.networks import NetworkEstimator
+
+ESTIMATOR = "compact"
+"""The method of the default estimator (`methods.compact.METHOD`, whose file imports PyTorch)."""
 
 MOST_THREADS = 2
 """Threads of a session, where nothing else is asked for: our networks are small, and more of them wait for each other."""
@@ -122,25 +127,32 @@ def open_session(
     return session
 
 
+@dataclass(frozen=True)
+class CropConfig:
+    """What prediction must know of an estimator of crops: their side in pixels."""
+
+    size: int
+
+
 class OnnxEstimator:
     """An estimator of crops on ONNX Runtime, with the evidence of the PyTorch network that it was exported from.
 
     Attributes:
-        session: what computes.
-        config: of the network.
+        session: what computes; the network's whole configuration is in `session.about`.
+        config: of the crops.
     """
 
-    def __init__(self, session: Session, config: CompactConfig) -> None:
+    def __init__(self, session: Session, config: CropConfig) -> None:
         self.session, self.config = session, config
 
-    def evidence(self, batch: Tensor) -> Evidence:
-        """What it says of crops (B, 3, S, S) in [0, 1], S as in the configuration; tensors on the CPU in float32."""
-        found = self.session(np.ascontiguousarray(batch.numpy(), np.float32))
-        return Evidence(**dict(zip(self.session.outputs, map(torch.from_numpy, found), strict=True)))
+    def evidence(self, batch: np.ndarray) -> Evidence[np.ndarray]:
+        """What it says of crops (B, 3, S, S) float32 in [0, 1], S as in the configuration."""
+        found = self.session(np.ascontiguousarray(batch, np.float32))
+        return Evidence(**dict(zip(self.session.outputs, found, strict=True)))
 
 
 def load_estimator(
-    path: str | os.PathLike[str] | None = None, hand: HandModel | None = None, threads: int | None = None
+    path: str | os.PathLike[str] | None = None, hand: HandModel | PlainHand | None = None, threads: int | None = None
 ) -> OnnxEstimator:
     """The default estimator from a file that `methods.compact.export` wrote (default: the one in the package).
 
@@ -152,12 +164,19 @@ def load_estimator(
     Raises:
         InputError: the file is at fault, see `open_session`.
     """
-    path = shipped_model(METHOD) if path is None else Path(path)
-    session = open_session(path, METHOD, (hand or HandModel.open_hand()).checksum(), threads)
+    path = shipped_model(ESTIMATOR) if path is None else Path(path)
+    session = open_session(path, ESTIMATOR, (hand or PlainHand.open_hand()).checksum(), threads)
     try:
-        return OnnxEstimator(session, config_of(session.about["config"]))
+        return OnnxEstimator(session, CropConfig(int(session.about["config"]["size"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the model's configuration is not one of {METHOD}") from error
+        raise InputError(f"{path}: the model's configuration is not one of {ESTIMATOR}") from error
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """What prediction must know of a detector (`methods.detector.DetectorConfig.calibration`)."""
+
+    calibration: tuple[float, float]
 
 
 class OnnxDetector:
@@ -165,10 +184,10 @@ class OnnxDetector:
 
     Attributes:
         session: what computes.
-        config: of the network, with the calibration of its confidences.
+        config: the calibration of its confidences; the network's whole configuration is in `session.about`.
     """
 
-    def __init__(self, session: Session, config: DetectorConfig) -> None:
+    def __init__(self, session: Session, config: Calibrated) -> None:
         self.session, self.config = session, config
 
     def maps(self, images: np.ndarray) -> np.ndarray:
@@ -177,41 +196,48 @@ class OnnxDetector:
 
 
 def load_detector(
-    path: str | os.PathLike[str] | None = None, hand: HandModel | None = None, threads: int | None = None
+    path: str | os.PathLike[str] | None = None, hand: HandModel | PlainHand | None = None, threads: int | None = None
 ) -> OnnxDetector:
     """The detector from a file that `methods.detector.export` wrote (default: the one in the package); as `load_estimator`."""
-    path = shipped_model(detector.METHOD) if path is None else Path(path)
-    session = open_session(path, detector.METHOD, (hand or HandModel.open_hand()).checksum(), threads)
+    method = detector_maps.METHOD
+    path = shipped_model(method) if path is None else Path(path)
+    session = open_session(path, method, (hand or PlainHand.open_hand()).checksum(), threads)
     try:
-        return OnnxDetector(session, detector.config_of(session.about["config"]))
+        slope, offset = map(float, session.about["config"]["calibration"])
+        return OnnxDetector(session, Calibrated((slope, offset)))
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the model's configuration is not one of {detector.METHOD}") from error
+        raise InputError(f"{path}: the model's configuration is not one of {method}") from error
 
 
 def estimator_for(
-    path: str | os.PathLike[str] | None, hand: HandModel, device: torch.device, precision: Precision = "auto"
-) -> OnnxEstimator | CompactEstimator:
+    path: str | os.PathLike[str] | None,
+    hand: HandModel | PlainHand | None,
+    device: str | torch.device = "cpu",
+    precision: Precision = "auto",
+) -> OnnxEstimator | NetworkEstimator:
     """The default estimator from a file, as it is fastest: ONNX models on the CPU, weights (safetensors) with PyTorch anywhere.
 
     Args:
         path: of a model or of weights; None: those in the package, the model where it serves.
-        hand: the model that it must have been trained for.
-        device: where it will compute.
+        hand: the model that it must have been trained for (default: the open hand).
+        device: where it computes, as PyTorch names it.
         precision: other than auto it is PyTorch's.
 
     Raises:
         InputError: the file is at fault, or is a model and PyTorch is asked for.
     """
-    torch_wanted = device.type != "cpu" or precision != "auto"
-    if path is None:
-        return load_torch(None, hand, precision) if torch_wanted else load_estimator(None, hand)
-    if Path(path).suffix.lower() != ".onnx":
-        return load_torch(Path(path), hand, precision)
-    if torch_wanted:
+    is_model = path is None or Path(path).suffix.lower() == ".onnx"
+    if is_model and str(device).partition(":")[0] == "cpu" and precision == "auto":
+        return load_estimator(path, hand)
+    if is_model and path is not None:
         raise InputError(
             f"{path}: a model computes on the CPU in its own precision; give weights (.safetensors) instead"
         )
-    return load_estimator(path, hand)
+    from phalanx.methods.compact import load
+    from phalanx.predict.networks import NetworkEstimator
+
+    made_for: Any = hand  # only its checksum is asked for
+    return NetworkEstimator(load(None if path is None else Path(path), made_for, precision), device)
 
 
 def shipped_model(method: str) -> Path:

@@ -419,13 +419,13 @@ class Tracker:
         states, shapes = [], []
         for track, hand in zip(seen, self.unfiltered, strict=True):
             shapes.append(track.shape if track.frames else hand.shape)
-            state = state_of(self.predictor.model, hand, shapes[-1])
+            state = state_of(self.predictor.hand, hand, shapes[-1])
             last = track.filtered
             if track.filter is None or last is None or last[0] != hand.side or time - last[1] > BREAK:
                 track.filter = HandFilter(self.config)
             states.append(track.filter(state, time))
             track.filtered = hand.side, time
-        return with_states(self.predictor.model, self.unfiltered, states, shapes)
+        return with_states(self.predictor.hand, self.unfiltered, states, shapes)
 
 
 def _middle(joints: np.ndarray) -> np.ndarray:

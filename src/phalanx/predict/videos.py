@@ -13,22 +13,22 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from phalanx.core.files import write_whole
 from phalanx.data.images import OVERLAY
 from phalanx.data.video import frames_per_second, frames_stated, timed_frames, write_video
-from phalanx.hand.animation import save_animation
-from phalanx.hand.bvh import save_bvh
 from phalanx.hand.prediction import SIDES, HandPrediction, Side
-from phalanx.hand.recording import HandRecording, write_hands
 from phalanx.predict.filters import HandState, smooth_track, with_states
 from phalanx.predict.inputs import scaling
 from phalanx.predict.outputs import UNSURE, VIDEO_SCHEMA, beside, heading
 from phalanx.predict.predictor import Predictor
 from phalanx.predict.tracker import Tracker
+
+if TYPE_CHECKING:
+    from phalanx.hand.recording import HandRecording
 
 SHORTEST = 3
 """Frames that a hand must be seen in to be written as an animation."""
@@ -60,6 +60,7 @@ def predict_video(
 
     Returns what `Summary.done` lists. Raises InputError as `data.video.read_frames` and the predictor do.
     """
+    from phalanx.hand.recording import write_hands
     from phalanx.view.overlay import draw_hands
 
     files = {ending: beside(target, ending) for ending in (".json", ".csv", f"{OVERLAY}.mp4", ".glb")}
@@ -160,6 +161,8 @@ class Take:
 
     def recording(self) -> HandRecording:
         """The frames of its side."""
+        from phalanx.hand.recording import HandRecording
+
         chosen = [k for k, hand in enumerate(self.hands) if hand.side == self.side]
         hands = [self.hands[k] for k in chosen]
         joints, rotations, orientation, shape = (
@@ -226,13 +229,13 @@ def _smoothed_frames(
         take = [
             (number, hand) for number, hand in take if hand.side == side
         ]  # in its first frames it may not be decided
-        states, shape = smooth_track(predictor.model, [hand for _, hand in take])
+        states, shape = smooth_track(predictor.hand, [hand for _, hand in take])
         for (number, hand), state in zip(take, states, strict=True):
             frames.setdefault(number, []).append((hand, state, shape))
     for number, (time, image) in enumerate(timed_frames(path, lambda note: None)):
         posed = frames.get(number, [])
         hands, states, shapes = ([each[0] for each in posed], [each[1] for each in posed], [each[2] for each in posed])
-        yield number, time, image, with_states(predictor.model, hands, states, shapes)
+        yield number, time, image, with_states(predictor.hand, hands, states, shapes)
 
 
 @contextlib.contextmanager
@@ -284,6 +287,9 @@ def _in_time(path: Path, rate: float) -> Iterator[Callable[[float, np.ndarray], 
 
 def _write_motion(predictor: Predictor, target: Path, glb: Path, takes: dict[int, Take]) -> list[Path]:
     """The hands in motion: one GLB, and a BVH each."""
+    from phalanx.hand.animation import save_animation
+    from phalanx.hand.bvh import save_bvh
+
     model = deepcopy(predictor.model).cpu()
     recordings = {id: take.recording() for id, take in takes.items()}
     names = [f"{recording.side}_hand_{id}" for id, recording in recordings.items()]

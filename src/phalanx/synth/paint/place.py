@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from phalanx.core.records import join_fields, map_fields
-from phalanx.geometry.rotations import ray_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.synth.paint.clutter import PALETTE
 
 SUNK = 0.004  # metres: no part of a hand lies further below a surface

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from phalanx.core.records import join_fields
 from phalanx.geometry.crops import PALM
-from phalanx.geometry.rotations import ray_to_rotmat
+from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
 from phalanx.hand.pose_space import sample_angles
