@@ -1,4 +1,4 @@
-"""`phalanx adapt`: fit a network to your own recordings, without labels."""
+"""`phalanx adapt`: fit a network to your own recordings, without labels or with weak ones."""
 
 import argparse
 
@@ -34,10 +34,39 @@ example:
   phalanx predict frame.png --depth --camera sr305 --weights mine/sphere_fitting.safetensors
 """
 
+_WEAK = """\
+Fits the network that phalanx predict uses to your own pictures. They need 2D joints, which take a minute a hand to click; no 3D labels.
+Depth maps beside them teach how deep joints lie (Cai et al. 2018). Half of every step is synthesis, so that little is forgotten. In the
+folder:
+
+  FOLDER/a.jpg, more/b.png   pictures; those that have nothing else are counted and not used
+  FOLDER/labels.json         2D joints: COCO keypoints or Label Studio (JSON), or CVAT for images 1.1 (XML); any number of files
+  FOLDER/depth/a.png         depth of the picture of that name, registered to it and of its size (PNG, PGM, TIFF, EXR, NPY)
+  FOLDER/intrinsics.json     {"K": [fx, fy, cx, cy], "depth_unit": metres that a depth of 1 stands for}; or --camera and --unit
+
+Joints have names (wrist, thumb_cmc, index_mcp, ring_tip, pinky4, ...) or are in the --order of a data set; joints in another order are
+refused, and the order that they seem to be in is named. A joint that cannot be seen may be left out. 3D joints in a COCO file ("joints_3d",
+21 x 3) are learnt, too. Depth counts where there is a reading at the middle knuckle; metres come from the focal length, or, where nobody
+gives a camera, from --hand-length. Everything that is passed over is named, with file and line.
+
+For --out mine it writes mine.onnx, the model for phalanx predict; mine.safetensors, weights to go on from (--weights); mine.json, their
+card; and a folder mine: adapted.png (hands with their labels, and the joints before and after) and adapted.json (figures, before and
+after, and what was left out). One hand in eight, the last ones, is not learnt from: these say whether the error was lowered. More stands
+in docs/weak.md.
+
+examples:
+  phalanx adapt weak --data pictures/ --out mine --minutes 10
+  phalanx predict photo.jpg --weights mine.onnx
+  phalanx adapt weak --data pictures/ --labels points.json --order mano --side right --out mine
+  phalanx adapt weak --data recording/ --camera 615,615,319.5,239.5 --unit 0.001 --out mine
+"""
+
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
-    parser = add_verb(verbs, "adapt", "fit a network to recordings of your own camera, without labels")
+    parser = add_verb(
+        verbs, "adapt", "fit a network to recordings of your own camera, without labels or with weak ones"
+    )
     kinds = parser.add_subparsers(dest="kind", metavar="KIND", required=True, parser_class=Parser)
     depth = add_verb(kinds, "depth", "fit the sphere network to depth frames", _DEPTH, job)
     depth.add_argument("--data", required=True, metavar="DIR", help="folder of depth frames (PNG, PGM, TIFF, EXR, NPY)")
@@ -57,6 +86,72 @@ def add(verbs: Verbs) -> None:
     depth.add_argument("--resume", action="store_true", help="continue a run that was killed")
     add_device(depth)
     add_quiet(depth)
+    _add_weak(kinds)
+
+
+def _add_weak(kinds: Verbs) -> None:
+    weak = add_verb(kinds, "weak", "fit the default estimator to pictures with 2D joints", _WEAK, weak_job)
+    weak.add_argument("--data", required=True, metavar="FOLDER", help="folder of pictures, labels and depth")
+    weak.add_argument("--out", required=True, metavar="MODEL", help="the model to write; .onnx is added to its name")
+    weak.add_argument(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="label file; may be given several times (default: all JSON and XML files in FOLDER and FOLDER/annotations)",
+    )
+    weak.add_argument(
+        "--order",
+        metavar="NAME",
+        help="joint order of all labels, whatever names they have: phalanx, mano, rhd, interhand, hands2017, msra15 or stb "
+        "(default: by the joints' names; without names phalanx, which is that of MediaPipe, OpenPose and FreiHAND)",
+    )
+    add_depth_camera(weak)
+    weak.add_argument(
+        "--side",
+        type=str.lower,
+        choices=("left", "right", "auto"),
+        default="auto",
+        help="which hand is seen where the label does not say it (default: auto, as which the network sees the labelled joints better)",
+    )
+    weak.add_argument(
+        "--hand-length",
+        type=float,
+        metavar="METRES",
+        help="from the wrist to the tip of the stretched middle finger (default: the likeliest)",
+    )
+    add_weights(weak)
+    weak.add_argument("--minutes", type=float, default=10.0, help="for everything (default: 10)")
+    weak.add_argument(
+        "--workers", type=int, default=0, help="processes that make synthetic hands (default: 0, this one)"
+    )
+    weak.add_argument("--resume", action="store_true", help="continue a run that was killed")
+    add_device(weak)
+    add_quiet(weak)
+
+
+def weak_job(args: argparse.Namespace) -> int:
+    """Adapt to weakly labelled pictures; 2 if inputs were passed over."""
+    from phalanx.adapt.weak import WeakAdaptation, adapt_weak
+    from phalanx.adapt.weak_files import WeakFiles
+    from phalanx.core.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    config = WeakAdaptation(workers=args.workers)
+    config.loop.minutes, config.loop.device = args.minutes, args.device
+    files = WeakFiles(args.data, args.labels, args.order, args.camera, args.unit, args.side, args.hand_length)
+    with progress_bar(args.quiet) as progress:
+        figures = adapt_weak(
+            files,
+            args.out,
+            args.weights,
+            config,
+            resume=args.resume,
+            say=sayer(args.quiet),
+            complain=complain,
+            progress=progress,
+        )
+    return 2 if figures["skipped"] else 0
 
 
 def job(args: argparse.Namespace) -> int:

@@ -50,7 +50,8 @@ from phalanx.data.sample import Sample
 from phalanx.data.video import frames_per_second, read_frames
 
 COLOUR_FOLDERS = ("color", "colour", "rgb")
-_INTRINSICS = ("intrinsics.json", "intrinsics.txt")
+INTRINSICS = ("intrinsics.json", "intrinsics.txt")
+"""Names of the file of a camera and its unit of depth."""
 _RIG = "rig.json"
 
 
@@ -154,16 +155,16 @@ class DepthFolder(Dataset):
         self._frames = [(colour[stem], depth[stem]) for stem in sorted(colour.keys() & depth.keys(), key=_natural)]
         if not self._frames:
             raise InputError(f"{self.folder}: no colour picture has a depth picture of its name")
-        self._source = next((self.folder / name for name in _INTRINSICS if (self.folder / name).is_file()), None)
-        if self._source is None:
-            raise InputError(f"{self.folder}: has neither {_INTRINSICS[0]} nor {_INTRINSICS[1]}")
-        self._K, self._unit = (_json_intrinsics if self._source.suffix == ".json" else _text_intrinsics)(self._source)
+        found = read_intrinsics(self.folder)
+        if found is None:
+            raise InputError(f"{self.folder}: has neither {INTRINSICS[0]} nor {INTRINSICS[1]}")
+        self._source, self._K, self._unit = found
 
     @classmethod
     def recognises(cls, folder: Path) -> bool:
         folder = Path(folder)
         colour = any((folder / name).is_dir() for name in COLOUR_FOLDERS)
-        return colour and (folder / "depth").is_dir() and any((folder / name).is_file() for name in _INTRINSICS)
+        return colour and (folder / "depth").is_dir() and any((folder / name).is_file() for name in INTRINSICS)
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -273,6 +274,14 @@ def _colour_folder(folder: Path) -> Path:
             f"{folder}: must have one folder of colour pictures ({', '.join(COLOUR_FOLDERS)}), has {len(there)}"
         )
     return there[0]
+
+
+def read_intrinsics(folder: Path) -> tuple[Path, np.ndarray, float] | None:
+    """A folder's file of `INTRINSICS`, the camera matrix (3, 3) in it, and the metres that a depth of 1 stands for; None: it has none."""
+    source = next((folder / name for name in INTRINSICS if (folder / name).is_file()), None)
+    if source is None:
+        return None
+    return source, *(_json_intrinsics if source.suffix == ".json" else _text_intrinsics)(source)
 
 
 def _json_intrinsics(path: Path) -> tuple[np.ndarray, float]:

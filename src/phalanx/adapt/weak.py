@@ -1,0 +1,369 @@
+"""The default estimator on one's own pictures: `phalanx adapt weak` learns from 2D joints and, where there is one, a depth map beside each.
+
+The terms are those of Cai, Ge, Cai and Yuan, "Weakly-supervised 3D hand pose estimation from monocular RGB images", ECCV 2018, put on
+the network that users run: 2D joints; a *depth regularizer*, a decoder from joints to a depth map, which is trained first, on our own
+synthesis, and then kept as it is, and whose map of the estimated joints is held against the measured one; and steps half of synthesis, so
+that what the network knows already stays. Where a hand has 3D joints they are learnt, too.
+
+Ours, where the paper has something else: the network and its losses on 2D joints (`methods.compact`); relative depths in crop units, so
+that metres come from the depth at the root and the focal length (`adapt.weak_pictures`); and the root, which is the middle knuckle. Its
+depth is that of the surface before it, in synthesis as in recordings, so that the decoder learns what lies between skin and joint.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from phalanx.adapt.report import hold_back
+from phalanx.adapt.weak_files import WeakFiles
+from phalanx.adapt.weak_method import DepthHands, WeakFeed, WeakMethod, finish_depth, keep_depth, weak_batch
+from phalanx.adapt.weak_pictures import (
+    WeakHands,
+    WeakPictures,
+    errors_2d,
+    nominal_crops,
+    read_weak_pictures,
+)
+from phalanx.adapt.weak_report import measure, picture, said, spread, terms, verdict
+from phalanx.core.devices import as_device
+from phalanx.core.errors import InputError
+from phalanx.core.files import read_json, writable_file, writable_folder, write_json
+from phalanx.data.mixture import Mixture
+from phalanx.data.sample import Sample
+from phalanx.hand.model import HandModel
+from phalanx.methods.base import Player
+from phalanx.methods.compact import METHOD, CompactEstimator, export, load_trainable, save_weights
+from phalanx.nets.export import MOST_PICTURES
+from phalanx.nets.weights import shipped_weights
+from phalanx.synth import SynthConfig, stream
+from phalanx.train.card import NO_LICENCE, Source, begun_from, synthesis, write_card
+from phalanx.train.checkpoint import CHECKPOINT, check_no_run
+from phalanx.train.compact import CompactTraining, held_out, synthetic_feed
+from phalanx.train.compact import figures as synthetic_figures
+from phalanx.train.descent import decided
+from phalanx.train.feed import BufferFeed, MixedFeed, resize
+from phalanx.train.loop import train
+from phalanx.train.plan import LoopConfig, Phase, Stage, check_config
+from phalanx.train.processes import single
+from phalanx.view.samples import write_sheet
+
+_SHOWN = 6  # hands in the picture
+_WATCHED = 64  # hands, at most, that are measured during training
+_LEAST_SECONDS = 5.0  # that must be left for training
+
+
+def _loop() -> LoopConfig:
+    return LoopConfig(
+        minutes=10.0,
+        learning_rate=3e-4,
+        kernel_rate=4e-3,
+        warmup=500,
+        average=2_000,
+        evaluate_every=2_000,
+        checkpoint_minutes=0.5,
+    )
+
+
+@dataclass
+class WeakAdaptation:
+    """How the default estimator is fitted to weakly labelled pictures."""
+
+    loop: LoopConfig = field(default_factory=_loop)
+    """Budget, schedule, optimiser, device; the budget in minutes is for everything."""
+    hands: int = 24
+    """The user's hands in a step."""
+    synthetic: int = 24
+    """Synthetic hands in a step; 0: none, so that the network forgets."""
+    depth_weight: float = 10.0
+    """Factor of the depth regularizer's term, the mean difference of maps in 0 to 1; 0 leaves it out."""
+    regularizer_share: float = 0.2
+    """Of the time left after reading, that the depth regularizer is trained for,"""
+    regularizer_minutes: float = 2.0
+    """at most these minutes; not at all where no hand has depth."""
+    regularizer_batch: int = 64
+    """Synthetic depth maps in its steps."""
+    buffer: int = 1_024
+    """Synthetic hands made at a time,"""
+    reuse: int = 4
+    """and how often each is learnt from."""
+    workers: int = 0
+    """Processes that make them; 0: this one."""
+    held_out: int = 128
+    """Synthetic hands that tell what was forgotten."""
+
+
+def adapt_weak(
+    files: WeakFiles,
+    out: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
+    config: WeakAdaptation | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = print,
+    complain: Callable[[str], object] = print,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Fit the default estimator to weakly labelled pictures and write it as the model `out`, an ONNX file for `Predictor`.
+
+    Beside `mine.onnx` lie `mine.safetensors`, the weights for PyTorch and for going on, `mine.json`, their card, and a folder `mine/` with
+    `adapted.json` (what was done, figures before and after), `adapted.png` (hands with their labels, and the joints before and after) and
+    `run/`, which a killed run goes on from.
+
+    Args:
+        files: pictures and labels.
+        out: the model; `.onnx` is added where the name does not end so.
+        weights: to begin with (default: those in the package).
+        config: how it is fitted (default: ten minutes).
+        resume: go on with a run that was killed.
+        say: is given lines about how it goes.
+        complain: is given a sentence for everything that is passed over.
+        progress: is given the seconds that are gone, and those of the budget, unless that is one in pictures.
+
+    Returns:
+        What `adapted.json` holds.
+
+    Raises:
+        InputError: the budget makes no sense or is gone once pictures are read, there is no such device, files cannot be written, or see
+            `read_weak_pictures` and `train.loop.train`.
+    """
+    config = config or WeakAdaptation()
+    if config.workers < 0 or config.hands < 2 or config.synthetic < 0 or config.depth_weight < 0:
+        raise InputError(
+            "adapt: needs at least two hands a step; workers, synthetic and depth_weight must not be negative"
+        )
+    model_path = Path(out) if Path(out).suffix.lower() == ".onnx" else Path(f"{out}.onnx")
+    writable_file(model_path)
+    folder, device = writable_folder(model_path.with_suffix("")), as_device(config.loop.device)
+    tick = _Ticker(config.loop, progress)
+    begun = shipped_weights(METHOD) if weights is None else Path(weights)
+    first = load_trainable(begun).eval().to(device)
+    check_config(config.loop, _phases(config, first))  # before the minutes that reading takes
+    check_no_run(folder / "run", resume)
+    start = begun_from(begun)
+    pictures = read_weak_pictures(files, first, complain, tick)
+    for line in said(pictures):
+        say(line)
+    learn, held = hold_back(len(pictures.hands))
+    learnt, judged = pictures.hands[learn], pictures.hands[held or learn]
+    deep = bool(learnt.with_depth.any()) and config.depth_weight > 0
+    method = WeakMethod(copy.deepcopy(first), config.depth_weight if deep else 0.0)
+    shown = spread(judged, _SHOWN)
+    synthetic = CompactTraining(
+        model=first.config,
+        synth=SynthConfig(size=first.config.size),
+        workers=config.workers,
+        buffer=config.buffer,
+        held_out=config.held_out,
+    )
+    kept_out = cache(partial(held_out, synthetic))
+    before = measure(first, learnt, judged, kept_out())
+    say(f"labelled joints are {before['judged_2d_px_of_256']:.1f} 256ths of a crop off before")
+    write_sheet(folder / "adapted.png", picture(shown, first, first))
+
+    def watch(present: nn.Module, size: int) -> dict[str, float]:
+        assert isinstance(present, WeakMethod)
+        write_sheet(folder / "adapted.png", picture(shown, first, present.estimator))
+        few = spread(judged, _WATCHED)
+        figures = {"2d_px_of_256": float(errors_2d(few, present.estimator).mean())}
+        return figures | {
+            f"synthetic_{name}": value for name, value in synthetic_figures(present.estimator, kept_out()).items()
+        }
+
+    stages = _stages(config, method, learnt, synthetic, deep, tick, watch)
+    if deep and not (folder / "run" / CHECKPOINT).exists():  # or the regularizer's stage would decide for the estimator
+        stages = _with_precision(stages, method, learnt)
+    fixed = {"pictures": _checksum(learnt), "start": begun_from(begun), "depth": deep, "hands": config.hands}
+    average = train(method, stages, folder / "run", resume, say, None, fixed, {"adaptation": asdict(config)})
+    assert isinstance(average, WeakMethod)
+    after = measure(average.estimator, learnt, judged, kept_out())
+    lowered, why = verdict(before, after, len(pictures.hands), len(held))
+    figures = {
+        **pictures.counts,
+        "depth_left_out": pictures.left_out,
+        "sources": pictures.sources,
+        "skipped": pictures.skipped,
+        "held_back": len(held),
+        "terms": terms(pictures, deep, config.depth_weight, config.synthetic, config.hands),
+        "before": before,
+        "after": after,
+        "lowered": lowered,
+        "verdict": why,
+        "minutes": tick.elapsed / 60,
+    }
+    _write(
+        average.estimator,
+        model_path,
+        pictures,
+        judged,
+        kept_out(),
+        start,
+        config,
+        synthetic,
+        figures,
+        Path(files.folder),
+    )
+    write_sheet(folder / "adapted.png", picture(shown, first, average.estimator))
+    write_json(folder / "adapted.json", figures, indent=1)
+    for line in why:
+        say(line)
+    say(
+        f"-> {model_path}, {model_path.with_suffix('.safetensors').name}, {folder.name}/adapted.png, {folder.name}/adapted.json"
+    )
+    return figures
+
+
+class _Ticker:
+    """The time that everything may take together; tells how much is gone."""
+
+    def __init__(self, loop: LoopConfig, progress: Callable[[int, int], None]) -> None:
+        self.seconds = math.inf if loop.samples is not None or loop.minutes is None else 60 * loop.minutes
+        self._started, self._progress = time.monotonic(), progress
+
+    def __call__(self) -> None:
+        if math.isfinite(self.seconds):
+            self._progress(int(min(self.elapsed, self.seconds)), math.ceil(self.seconds))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self._started
+
+    def left(self) -> float:
+        """Seconds. Raises InputError if too few are left to train."""
+        left = self.seconds - self.elapsed
+        if left < _LEAST_SECONDS:
+            enough = math.ceil(2 * (self.elapsed + _LEAST_SECONDS) / 6) / 10
+            raise InputError(
+                f"minutes: {self.seconds / 60:g} are too few, for loading and reading took {self.elapsed:.0f} s; give {enough:g} or more"
+            )
+        return left
+
+
+def _phases(config: WeakAdaptation, estimator: CompactEstimator) -> list[Phase]:
+    return [Phase(1.0, estimator.config.size, config.hands + config.synthetic, config.reuse)]
+
+
+def _stages(
+    config: WeakAdaptation,
+    method: WeakMethod,
+    learnt: WeakHands,
+    synthetic: CompactTraining,
+    deep: bool,
+    tick: _Ticker,
+    watch: Callable[[nn.Module, int], dict[str, float]],
+) -> list[Stage]:
+    """The depth regularizer's stage, where any hand has depth, and the estimator's."""
+    loop, own = config.loop, replace(config.loop, warmup=0, average=1_000, evaluate_every=1 << 62)
+    if math.isfinite(tick.seconds):
+        left = tick.left() / 60
+        own = replace(own, minutes=min(config.regularizer_share * left, config.regularizer_minutes))
+        loop = replace(loop, minutes=left - (own.minutes or 0.0 if deep else 0.0))
+    sensed = replace(synthetic.synth, depth_sensor="domain")
+    chunks = max(1, math.ceil(config.buffer / sensed.chunk))
+
+    def weak_feed() -> MixedFeed:
+        feeds: dict[str, Any] = {"weak": WeakFeed(learnt, loop.seed, tick)}
+        counts = {"weak": config.hands}
+        if config.synthetic:
+            feeds["synthetic"], counts["synthetic"] = synthetic_feed(synthetic), config.synthetic
+        return MixedFeed(feeds, counts)
+
+    def depth_feed() -> BufferFeed[DepthHands]:
+        open_stream = partial(stream, sensed, synthetic.seed, config.workers)
+        return BufferFeed(open_stream, chunks, synthetic.seed, keep_depth, partial(finish_depth, tick))
+
+    def regularizer(method: nn.Module) -> tuple[Player, ...]:
+        assert isinstance(method, WeakMethod)
+        return method.regularizer()
+
+    def adaptation(method: nn.Module) -> tuple[Player, ...]:
+        assert isinstance(method, WeakMethod)
+        return method.adaptation()
+
+    first = method.estimator
+    size = first.config.size
+    phases = [Phase(1.0, size, config.regularizer_batch, 8 * config.reuse)]
+    stages = [Stage("adaptation", loop, _phases(config, first), weak_feed, watch, adaptation)]
+    if deep:
+        stages.insert(0, Stage("regularizer", own, phases, depth_feed, lambda method, size: {}, regularizer))
+    return stages
+
+
+def _with_precision(stages: Sequence[Stage], method: WeakMethod, learnt: WeakHands) -> list[Stage]:
+    """The stages in the precision that is faster for the last of them."""
+    last = stages[-1]
+    batch = Mixture({"weak": weak_batch(learnt[list(range(min(8, len(learnt))))], last.phases[0].size)})
+    fabric = single(last.config.device)
+    made = decided(last.config, method.to(fabric.device), last.players, batch, fabric)
+    return [
+        replace(stage, config=replace(stage.config, precision=made.precision, kernel_precision=made.kernel_precision))
+        for stage in stages
+    ]
+
+
+def _checksum(hands: WeakHands) -> str:
+    """Of what is learnt from, so that a run goes on with the same."""
+    digest = hashlib.sha256("\n".join(hands.names).encode())
+    for values in (hands.tiles, hands.joints, hands.relative, hands.depth):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _write(
+    estimator: CompactEstimator,
+    path: Path,
+    pictures: WeakPictures,
+    judged: WeakHands,
+    synthetic: Sample,
+    start: Mapping[str, Any] | None,
+    config: WeakAdaptation,
+    training: CompactTraining,
+    figures: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    """Weights, their card, and the model with the card in it."""
+    hand, estimator = HandModel.open_hand(), estimator.cpu().eval()
+    weights = path.with_suffix(".safetensors")
+    save_weights(estimator, weights, hand)
+    data = [_source(folder, pictures), *([synthesis(training.synth, "all")] if config.synthetic else [])]
+    scores = {name: figures[name] for name in ("before", "after", "held_back", "verdict")}
+    settings = {"adaptation": asdict(config), "scores": scores}
+    write_card(path.with_suffix(".json"), data, start, settings, path.with_suffix("") / "run")
+    own = nominal_crops(spread(judged, MOST_PICTURES // 2), estimator.config.size).image
+    drawn = resize(synthetic, estimator.config.size).image
+    assert own is not None and drawn is not None
+    shown = torch.cat([own, drawn[: MOST_PICTURES - len(own)]])
+    export(estimator, path, hand, "int8", shown, read_json(path.with_suffix(".json")))
+
+
+def _source(folder: Path, pictures: WeakPictures) -> Source:
+    """The user's pictures, for the card."""
+    counts = pictures.counts
+    labels: Sequence[str] = [
+        f"{what} of {count} hands"
+        for what, count in (
+            ("2D joints", counts["hands"]),
+            ("depth", counts["hands with depth"]),
+            ("3D joints", counts["hands with 3D joints"]),
+        )
+        if count
+    ]
+    return {
+        "kind": "a user's pictures",
+        "folder": folder.resolve().name,
+        "pictures": counts["pictures with joints"],
+        "licence": NO_LICENCE,
+        "labels": ", ".join(labels),
+    }
