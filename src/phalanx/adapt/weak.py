@@ -93,6 +93,8 @@ class WeakAdaptation:
     """Of the time left after reading, that the depth regularizer is trained for,"""
     regularizer_minutes: float = 2.0
     """at most these minutes; not at all where no hand has depth."""
+    regularizer_samples: int = 40_000
+    """Maps that it is trained on if the budget is in pictures."""
     regularizer_batch: int = 64
     """Synthetic depth maps in its steps."""
     buffer: int = 1_024
@@ -266,6 +268,7 @@ def _stages(
 ) -> list[Stage]:
     """The depth regularizer's stage, where any hand has depth, and the estimator's."""
     loop, own = config.loop, replace(config.loop, warmup=0, average=1_000, evaluate_every=1 << 62)
+    own = own if own.samples is None else replace(own, samples=config.regularizer_samples)
     if math.isfinite(tick.seconds):
         left = tick.left() / 60
         own = replace(own, minutes=min(config.regularizer_share * left, config.regularizer_minutes))
