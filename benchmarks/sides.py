@@ -4,7 +4,8 @@
 
 Half of the pictures are mirrored. Squares are as far off as a detector's. Printed: how often the side with the smaller expected error
 is the true one, by how much smaller it is, and what a logistic model of the logarithm of their ratio makes of it, whose best weight is
-`predict.sides.ERROR_WEIGHT`; and what scores hands have, against `predict.merge.HOPELESS`.
+`predict.sides.ERROR_WEIGHT`; of an estimator that has learnt handedness, how often that is right, and the weights of both together; and
+what scores hands have, against `predict.merge.HOPELESS`.
 """
 
 from __future__ import annotations
@@ -39,9 +40,8 @@ def main() -> None:
     network = NetworkEstimator(load(arguments.weights, precision="float32"))
     random = np.random.default_rng(arguments.seed)
     config = SynthConfig(size=SIZE, dense=False, chunk=16, tiles=64, skins=8, backgrounds=arguments.backgrounds)
-    rows: list[
-        tuple[float, float]
-    ] = []  # log ratio of expected errors, of the wrong side over the true one; score of the true one
+    # log ratio of expected errors, of the wrong side over the true one; how much more the true one looks right; its score
+    rows: list[tuple[float, float, float]] = []
     with closing(stream(config, arguments.seed)) as chunks:
         while len(rows) < arguments.pictures:
             chunk = next(chunks)
@@ -62,8 +62,10 @@ def main() -> None:
                 )
                 views = see_all(network, picture, [Look(0, square, left), Look(1, square, not left)])
                 ratio = math.log(views[1].expected_error / views[0].expected_error)
-                rows.append((ratio, score(views[0].sigma)))
-    ratio, scores = np.array(rows).T
+                right, wrong = (view.evidence.right for view in views)
+                learnt = 0.0 if right is None or wrong is None else float(right[0] - wrong[0])
+                rows.append((ratio, learnt, score(views[0].sigma)))
+    ratio, learnt, scores = np.array(rows).T
     print(f"{len(rows)} hands, the smaller expected error is the true side's: {(ratio > 0).mean():.1%}")
     for low, high in pairwise(RATIOS):
         among = (abs(ratio) >= low) & (abs(ratio) < high)
@@ -72,7 +74,24 @@ def main() -> None:
     print("weight: mean negative log-likelihood")
     for weight in WEIGHTS:
         print(f"  {weight:2d}: {np.log1p(np.exp(-weight * ratio)).mean():.4f}")
+    if learnt.any():
+        print(f"learnt handedness is right: {(learnt > 0).mean():.1%}")
+        weights = both_weights(ratio, learnt)
+        said = np.stack([ratio, learnt], 1) @ weights
+        print(
+            f"together: {(said > 0).mean():.1%}, weights {weights[0]:.2f}, {weights[1]:.2f}, {np.log1p(np.exp(-said)).mean():.4f}"
+        )
     print("scores, percentiles 0, 1, 5, 50: " + ", ".join(f"{v:.2f}" for v in np.percentile(scores, [0, 1, 5, 50])))
+
+
+def both_weights(ratio: np.ndarray, learnt: np.ndarray) -> np.ndarray:
+    """Of a logistic model, without an offset, in which both speak for the true side."""
+    speaks, weights = np.stack([ratio, learnt], 1), np.zeros(2)
+    for _ in range(50):
+        surprise = 1 / (1 + np.exp(speaks @ weights))
+        curvature = speaks.T @ (speaks * (surprise * (1 - surprise))[:, None]) + 1e-3 * np.eye(2)
+        weights += np.linalg.solve(curvature, speaks.T @ surprise - 1e-3 * weights)
+    return weights
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -136,6 +137,27 @@ def test_losses_train_and_absent_labels_are_left_out(hand):
     weak = Sample(image=sample.image, joints_2d=sample.joints_2d)
     assert set(made.losses(weak)) == {"coordinates", "maps", "uncertainty"}
     assert set(made.losses(Sample(image=sample.image, mask=sample.mask))) == {"mask"}
+
+
+def test_handedness_is_learnt_from_mirror_images(hand):
+    """Its loss is that of telling the first crops from their mirror images, and a few steps on them teach it."""
+    batch = labelled(hand, batch=6)
+    plain = network()
+    headed = CompactEstimator(replace(SMALL, handedness=8)).eval()
+    headed.start_from(plain.state_dict())
+    assert "handedness" not in plain.losses(batch) and plain(batch.image).right is None
+    terms = headed.losses(batch)
+    shown, mirrored = (headed(images).right for images in (batch.image[:2], batch.image[:2].flip(-1)))
+    wanted = headed.config.weights.handedness * torch.log1p(torch.exp(mirrored - shown)).mean()
+    assert torch.allclose(terms["handedness"], wanted, atol=1e-6)
+    for name, value in plain.losses(batch).items():  # the others are those of the crops alone
+        assert torch.allclose(terms[name], value, atol=1e-5), name
+    descent = torch.optim.Adam(headed.parameters(), 0.01)
+    for _ in range(30):
+        descent.zero_grad()
+        headed.losses(batch)["handedness"].backward()
+        descent.step()
+    assert (headed(batch.image[:2]).right > headed(batch.image[:2].flip(-1)).right).all()
 
 
 def test_joints_outside_the_crop_do_not_pull(hand):

@@ -32,7 +32,9 @@ from phalanx.predict.runtime import (
 )
 
 PICTURE = str(Path(__file__).parents[2] / "examples" / "open.jpg")
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), detail=4, hidden=16)
+SMALL = CompactConfig(
+    size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), detail=4, hidden=16, handedness=8
+)
 CPU = torch.device("cpu")
 FORK = pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 QUIET = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -7,7 +7,7 @@ import pytest
 
 from phalanx.geometry.crops import SquareBox
 from phalanx.predict.detection import Detection
-from phalanx.predict.sides import is_flipped, kinds_to_look_for, of_side, side_of, sureness
+from phalanx.predict.sides import LEARNT_WEIGHT, is_flipped, kinds_to_look_for, of_side, side_of, sureness
 
 CLAIM = Detection((0, 0, 10, 10), 0.9, 0.5, SquareBox(5, 5, 20))
 
@@ -40,6 +40,12 @@ def test_log_odds_of_detector_and_estimator_add():
     balance = 3 ** (1 / weight)  # where the detector's odds of three to one are outweighed
     assert is_right(0.75, 0.999 * balance) and not is_right(0.75, 1.001 * balance)
     assert 1.02 < balance < 1.3
+
+
+def test_learnt_handedness_counts_beside_the_error():
+    alike = sureness(0.0, 0.02, 1.0) - sureness(0.0, 0.02, 0.0)
+    assert alike == pytest.approx(LEARNT_WEIGHT)
+    assert sureness(0.0, 0.02, 0.0) > sureness(0.0, 0.03, 0.0)
 
 
 def test_of_a_given_side_clear_others_are_left_out_unless_all_are():

@@ -38,6 +38,9 @@ METHOD = "compact"
 """What its weights files say they are of."""
 
 
+_MIRRORED = 4  # one in so many crops is shown as its mirror image, too, to learn handedness
+
+
 @dataclass
 class LossWeights:
     """Factors of the loss terms; each term is about 1 for an untrained network."""
@@ -60,6 +63,8 @@ class LossWeights:
     """Shape, standard deviations."""
     mask: float = 0.3
     """Binary cross-entropy of the hand's mask (a dense help; its map is not part of the evidence)."""
+    handedness: float = 0.3
+    """Cross-entropy of telling a picture from its mirror image, where the network has a head for that."""
 
 
 @dataclass
@@ -78,6 +83,8 @@ class CompactConfig:
     """Channels of the second way in at stride 2; 0 for none."""
     hidden: int = 256
     """Width of the parameter head."""
+    handedness: int = 0
+    """Width of the head that says how much a crop looks like one of a right hand; 0 for none."""
     sigma: float = 0.035
     """Standard deviation of the Gaussians that heat maps are drawn to, crop units."""
     weights: LossWeights = field(default_factory=LossWeights)
@@ -158,6 +165,13 @@ class CompactEstimator(HandEstimator):
         with torch.no_grad():
             self.maps.bias[42:84] = math.log(0.05)  # type: ignore[index]
 
+        self.handedness_head: nn.Module | None = None
+        if self.config.handedness:
+            self.handedness_head = nn.Sequential(
+                nn.Linear(self.config.widths[-1], self.config.handedness),
+                nn.ReLU(inplace=True),
+                nn.Linear(self.config.handedness, 1),
+            )
         self.precision = torch.float32  # of the pyramid on the CPU; `load` may lower it
 
     def forward(self, images: Tensor) -> Evidence:
@@ -193,6 +207,7 @@ class CompactEstimator(HandEstimator):
             rotations=rotations[:, :16],
             orientation=rotations[:, 16],
             shape=head[:, 17 * 6 :],
+            right=None if self.handedness_head is None else self.handedness_head(pooled).float()[:, 0],
         )
         return Reading(evidence, logits, maps[:, 84])
 
@@ -202,7 +217,15 @@ class CompactEstimator(HandEstimator):
         The loss to descend is their sum.
         """
         assert batch.image is not None
-        return self.losses_of(self.read(batch.image), batch)
+        if self.handedness_head is None:
+            return self.losses_of(self.read(batch.image), batch)
+        count = -(-len(batch) // _MIRRORED)
+        reading = self.read(torch.cat([batch.image, batch.image[:count].flip(-1)]))
+        right = reading.evidence.right
+        assert right is not None
+        surprise = functional.softplus(right[len(batch) :] - right[:count]).mean()
+        terms = self.losses_of(reading[: len(batch)], batch)
+        return terms | {"handedness": self.config.weights.handedness * surprise}
 
     def losses_of(self, reading: Reading, batch: Sample) -> dict[str, Tensor]:
         """`losses` of what the network said of the batch's pictures; among them there may have been others."""

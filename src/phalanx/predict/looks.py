@@ -78,7 +78,8 @@ class View:
     @property
     def sureness(self) -> float:
         """The larger, the surer; comparable among views of one place."""
-        return sureness(self.look.log_probability, self.expected_error)
+        right = self.evidence.right
+        return sureness(self.look.log_probability, self.expected_error, None if right is None else float(right[0]))
 
     @property
     def joints(self) -> np.ndarray:

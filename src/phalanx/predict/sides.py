@@ -4,7 +4,7 @@ A picture shows a hand that looks like a left or like a right one; which of the 
 the picture is a mirror image. Estimators know right hands only, so one that looks like a left hand is flipped before they see it.
 
 Where nobody says which it is, both are looked at, and the log-odds of two witnesses are added: the detector's, which saw the arm, and
-the estimator's, whose expected error is smaller where the hand was flipped as it must be.
+the estimator's, whose expected error is smaller where the hand was flipped as it must be, and which may have learnt to tell a right hand.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ CLEAR = 0.8
 ERROR_WEIGHT = 12.0
 """Log-odds of a side for each e-fold by which the estimator expects a smaller error on it than on the other one: the best weight on new
 synthetic hands (`benchmarks/sides.py`), where the smaller error alone is right on nine of ten."""
+
+LEARNT_ERROR_WEIGHT, LEARNT_WEIGHT = 6.0, 1.0
+"""The same for estimators that say how much a crop looks like a right hand, and the weight of those log-odds (`benchmarks/sides.py`)."""
 
 _LEAST = 1e-3
 """Probability of a side that no detector rules out."""
@@ -65,6 +68,14 @@ def of_side(detections: Sequence[Detection], side: Side | Literal["auto"], mirro
     return [found for found, out in zip(detections, wrong, strict=True) if not out or all(wrong)]
 
 
-def sureness(log_probability: float, expected_error: float) -> float:
-    """Log-odds, but for a constant, of what was looked for: what was known before, and what the estimator's expected error says."""
-    return log_probability - ERROR_WEIGHT * math.log(expected_error)
+def sureness(log_probability: float, expected_error: float, right: float | None = None) -> float:
+    """Log-odds, but for a constant, of what was looked for: what was known before, and what the estimator says.
+
+    Args:
+        log_probability: before looking.
+        expected_error: of the estimator, crop units.
+        right: its log-odds that the crop shows a right hand, where it has learnt that.
+    """
+    if right is None:
+        return log_probability - ERROR_WEIGHT * math.log(expected_error)
+    return log_probability - LEARNT_ERROR_WEIGHT * math.log(expected_error) + LEARNT_WEIGHT * right
