@@ -1,6 +1,6 @@
 """Cut pictures without hands, for the detector to learn what is none, out of panoramas and photographs without people.
 
-    python scripts/draw_handless.py OUT [--panoramas FOLDER] [--photographs FOLDER ...] [--things FOLDER ...] [--times 12]
+    python scripts/draw_handless.py OUT [--panoramas FOLDER] [--photographs FOLDER ...] [--things FOLDER ...] [--times 12] [--seed 1]
 
 Panoramas (Radiance, `phalanx.synth` reads them) are looked at in random directions with the exposure of what is seen; of photographs random
 parts are cut. Things are pictures cut out already (PNG with transparency): animals, tools, signs, prints; every second picture shows some.
@@ -37,9 +37,10 @@ def main() -> None:
     parser.add_argument(
         "--times", type=int, default=12, help="pictures of each panorama, and of each photograph a third of them"
     )
+    parser.add_argument("--seed", type=int, default=1, help="of the views, parts and places (default: 1)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    draw = np.random.default_rng(1)
+    draw = np.random.default_rng(arguments.seed)
     number = 0
     things = thing_files(arguments.things)
     for picture in pictures(arguments.panoramas, arguments.photographs, arguments.times, draw):
