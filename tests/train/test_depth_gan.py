@@ -2,23 +2,26 @@
 
 import inspect
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+import phalanx.train.paired
 import phalanx.train.run
 from phalanx.cli import main
 from phalanx.core.errors import InputError
 from phalanx.methods.depth_gan import DepthGAN, DepthGANConfig, depths_of, joints_2d_of, load, relative_map
-from phalanx.synth import SynthConfig
+from phalanx.synth import SynthConfig, stream
 from phalanx.train.depth_gan import (
     WEIGHTS,
     DepthGANTraining,
     drawn_errors,
     figures,
     keep_depth,
+    players_of_pose,
     prepare,
     run,
     train_on_pictures,
@@ -50,12 +53,31 @@ def same(first: Path, second: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return drawn_pictures(SYNTH, 3, 16, 0)
+def chunks():
+    return list(islice(stream(SYNTH, 3, 0), 4))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_stream(chunks):
+    """True pictures, but of every stream the same few: quick."""
+
+    def repeated(config, seed, workers=0, start=0):
+        while True:
+            yield chunks[(seed + start) % len(chunks)]
+            start += 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phalanx.train.paired, "stream", repeated)
+        yield
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def pictures(quick_stream):
+    return drawn_pictures(SYNTH, 0, 16, 0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, quick_stream):
     folder = tmp_path_factory.mktemp("whole")
     run(config(), folder, report=silent)
     return folder
@@ -104,9 +126,7 @@ def test_pictures_are_learnt_and_unpaired_depth_is_all_that_is_judged(tmp_path, 
     model, sample = DepthGAN(TINY), restored(pictures)
     before = figures(model.eval(), sample)
     budget = loop(640, average=8, learning_rate=3e-3, evaluate_every=1000)
-    trained = train_on_pictures(
-        model, pictures, None, budget, 8, tmp_path / "pose", DepthGAN.players_of_pose, report=silent
-    )
+    trained = train_on_pictures(model, pictures, None, budget, 8, tmp_path / "pose", players_of_pose, report=silent)
     after = figures(trained, sample)
     assert after["joints_mm"] < 0.8 * before["joints_mm"] and after["drawn_mm"] == pytest.approx(before["drawn_mm"])
 
@@ -153,9 +173,8 @@ def test_true_places_and_depths_are_the_true_joints(pictures):
     torch.testing.assert_close(found, sample.joints, atol=1e-4, rtol=0)
 
 
-def test_depth_that_is_judged_is_the_hands(pictures):
-    sample = next(iter(phalanx.train.paired.stream(SYNTH, 3, 0)))
-    assert torch.equal(keep_depth(sample)["depth"], pictures["depth"][:8])
+def test_depth_that_is_judged_is_the_hands(pictures, chunks):
+    assert torch.equal(keep_depth(chunks[0])["depth"], pictures["depth"][:8])
     read = pictures["depth"] > 0
     assert 0.02 < float(read.float().mean()) < 0.6
 

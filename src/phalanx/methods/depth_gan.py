@@ -38,14 +38,13 @@ What the thesis leaves unsaid or misprints, and what was chosen:
   stage ends".
 - **Which depth maps**: of other pictures of the same set, with backgrounds taken out the same way, for the judged maps would else differ
   in them alone. With MHP they are of another set.
-- **Optimisers** are not printed: Adam as Pix2Pix for the module that draws, the loop's own for the one that estimates.
+- **Optimisers** are not printed: the loop's own, but Adam, as Pix2Pix, for the discriminator and, end to end, for the generator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +58,14 @@ from phalanx.data.sample import Sample
 from phalanx.hand.model import HandModel
 from phalanx.losses import latent_depth
 from phalanx.losses.depth_maps import LEAST_RANGE, map_error, relative_depths, smooth_l1
-from phalanx.methods.base import Method, Player
+from phalanx.methods.base import Losses, Method, Player
 from phalanx.nets.depth_decoder import DepthDecoder
 from phalanx.nets.depth_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
 from phalanx.nets.pose_machine import PoseMachine
 from phalanx.nets.readout import soft_argmax
 from phalanx.nets.weights import load_network, write_weights
+
+Optimiser = Callable[[tuple[nn.Parameter, ...]], torch.optim.Optimizer]
 
 METHOD = "depth_gan"
 """What its weights files say they are of."""
@@ -118,7 +119,7 @@ class DepthGANConfig:
     regularizer_2d: bool = False
     """Whether the regularizer gets the true 2D joints beside the depths (Cai et al. 2018)."""
     rate: float = 2e-4
-    """Peak learning rate of generator and discriminator."""
+    """Peak learning rate of the discriminator and, end to end, of the generator."""
     weights: DepthGANWeights = field(default_factory=DepthGANWeights)
     """Factors of the loss terms."""
 
@@ -199,26 +200,26 @@ class DepthGAN(Method):
 
     def players(self) -> tuple[Player, ...]:
         """Eq. 3.1: the discriminator ascends L_GAN; the module that draws and the one that estimates descend what hangs on them."""
-        return self._with(self.generator_losses, self.pose_losses)
+        return self._with(self.generator_losses, self.pose_losses, self._adam)
 
     def players_apart(self) -> tuple[Player, ...]:
         """The start: neither module sees the other; both see the pictures' own depth maps."""
-        return self._with(self.paired_generator_losses, self.paired_pose_losses)
+        return self._with(self.paired_generator_losses, self.paired_pose_losses, None)
 
     def players_of_pose(self) -> tuple[Player, ...]:
         """The estimating module alone, on the pictures' own depth maps."""
         return (Player("pose", tuple(self.pose.parameters()), self.paired_pose_losses),)
 
-    def _with(
-        self, draws: Callable[[Mixture], dict[str, Tensor]], estimates: Callable[[Mixture], dict[str, Tensor]]
-    ) -> tuple[Player, ...]:
-        adam = partial(_adam, self.config.rate)
+    def _with(self, draws: Losses, estimates: Losses, optimiser: Optimiser | None) -> tuple[Player, ...]:
         judge, drawer = tuple(self.discriminator.parameters()), tuple(self.generator.parameters())
         return (
-            Player("discriminator", judge, self.discriminator_losses, optimiser=adam),
-            Player("generator", drawer, draws, optimiser=adam),
+            Player("discriminator", judge, self.discriminator_losses, optimiser=self._adam),
+            Player("generator", drawer, draws, optimiser=optimiser),
             Player("pose", tuple(self.pose.parameters()), estimates),
         )
+
+    def _adam(self, parameters: tuple[nn.Parameter, ...]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self.config.rate, betas=(0.5, 0.999))
 
     def discriminator_losses(self, batch: Mixture) -> dict[str, Tensor]:
         """Minus Eq. 3.2: real maps shall be taken for real, drawn ones not."""
@@ -340,7 +341,3 @@ def _colour(batch: Mixture) -> Any:
 def _distance(first: Tensor, second: Tensor) -> Tensor:
     """Eq. 3.5 of maps (B, H, W)."""
     return map_error(first, second, torch.ones_like(first[:, 0, 0]))
-
-
-def _adam(rate: float, parameters: tuple[nn.Parameter, ...]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999))

@@ -51,7 +51,7 @@ class DepthGenerator(nn.Module):
         x = self.up[0](seen.pop())
         for up in self.up[1:]:
             x = up(torch.cat((x, seen.pop()), dim=1))
-        return torch.sigmoid(self.last(x))[:, 0]
+        return torch.sigmoid(self.last(x).to(images.dtype))[:, 0]  # in half precision depth would go in steps
 
 
 class DepthDiscriminator(nn.Module):

@@ -53,11 +53,13 @@ from phalanx.train.depth_gan import (
     figures,
     mixed,
     phase_of,
+    players_apart,
+    players_of_pose,
     save,
     train_on_pictures,
 )
 from phalanx.train.paired import camera_joints, restored, stored_feed
-from phalanx.train.plan import Feed, LoopConfig, Stage
+from phalanx.train.plan import Feed, LoopConfig, Stage, players_of
 from phalanx.train.run import Prepared, silent
 from phalanx.view.samples import sheet, write_sheet
 
@@ -209,7 +211,7 @@ class World:
             "K": torch.eye(3).expand(batch, 3, 3),
         }
         network = begun(self.scale.model, 0)
-        players = DepthGAN.players_apart if kind == "start" else Learn(kind).players
+        players = players_apart if kind == "start" else players_of if kind == "drawn" else players_of_pose
         others = {"depth": kept["depth"]} if kind == "drawn" else None
 
         def steps(count: int) -> float:
@@ -231,7 +233,7 @@ class World:
         phases = [phase_of(config.model.size, config.batch, 1, 1)]
         return Prepared(
             begun(config.model, config.loop.seed),
-            [Stage("apart", config.loop, phases, feed, self.evaluate, DepthGAN.players_apart)],
+            [Stage("apart", config.loop, phases, feed, self.evaluate, players_apart)],
             fixed=asdict(config),
             data=[synthesis(SETS["studio"].config, "joints, depth")],
             start=None,
@@ -285,8 +287,7 @@ class Learn:
 
     def players(self, model: nn.Module) -> tuple[Player, ...]:
         """Who moves: both modules and the discriminator, or the estimating module alone."""
-        assert isinstance(model, DepthGAN)
-        return model.players() if self.depth == "drawn" else model.players_of_pose()
+        return players_of(model) if self.depth == "drawn" else players_of_pose(model)
 
 
 def _tested(network: DepthGAN, world: World) -> Outcome:

@@ -170,7 +170,7 @@ def prepare(config: DepthGANTraining) -> Prepared:
                 [alone],
                 pairs,
                 lambda network, size: figures(network, apart()),
-                lambda model: _trained(model).players_apart(),
+                players_apart,
             ),
             Stage("together", config.together, [both], unpaired, lambda network, size: figures(network, together())),
         ],
@@ -252,6 +252,16 @@ def begun(config: DepthGANConfig, seed: int, start_from: Path | None = None) -> 
 def held_out(config: DepthGANTraining, synth: SynthConfig) -> Sample:
     """The pictures that a run is evaluated on: of another stream."""
     return restored(drawn_pictures(synth, config.seed + HELD_OUT_SEED, config.held_out, config.workers))
+
+
+def players_apart(model: nn.Module) -> tuple[Player, ...]:
+    """Who moves in the start."""
+    return _trained(model).players_apart()
+
+
+def players_of_pose(model: nn.Module) -> tuple[Player, ...]:
+    """The estimating module alone."""
+    return _trained(model).players_of_pose()
 
 
 def save(network: nn.Module, path: Path) -> None:
