@@ -63,9 +63,9 @@ def test_it_learns_what_it_is_shown(kept, tmp_path):
     sample = restored(kept)
     model = begun(MODEL, 0)
     before = figures(model.eval(), sample)
-    trained = train_on_pictures(model, kept, None, loop(1600, learning_rate=3e-3), 16, tmp_path / "run", report=silent)
+    trained = train_on_pictures(model, kept, None, loop(960, learning_rate=3e-3), 16, tmp_path / "run", report=silent)
     after = figures(trained, sample)
-    assert after["joints_mm"] < 0.7 * before["joints_mm"] and after["map_error"] < 0.85 * before["map_error"]
+    assert after["joints_mm"] < 0.8 * before["joints_mm"] and after["map_error"] < 0.95 * before["map_error"]
 
 
 def test_weak_supervision_without_the_regularizer_leaves_it_alone(kept, tmp_path):

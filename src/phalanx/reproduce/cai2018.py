@@ -160,8 +160,8 @@ class World:
     def start(self, seed: int, root: Root = "wrist") -> StartTraining:
         """Settings of a start."""
         scale = self.scale
-        loops = (replace(loop, seed=seed, device=self.device) for loop in (scale.estimator, scale.regularizer))
-        return StartTraining(scale.model, *loops, scale.source, scale.batch, root)
+        first, second = (replace(loop, seed=seed, device=self.device) for loop in (scale.estimator, scale.regularizer))
+        return StartTraining(scale.model, first, second, scale.source, scale.batch, root)
 
     def started(self, seed: int, root: Root = "wrist") -> DepthRegularizer:
         """A start, out of the cache or trained now."""
