@@ -176,7 +176,9 @@ class PoseModule(nn.Module):
 
 
 class DepthGAN(Method):
-    """Both modules and the discriminator. `network(images)` gives 2D joints and relative depths, as `read` has them.
+    """Both modules and the discriminator.
+
+    `network(images (B, 3, S, S))` gives 2D joints `(B, 21, 2)`, 0 to 1 across the picture, and relative depths `(B, 21)`.
 
     `players` are those of the end-to-end training; `players_apart` those of the start; `players_of_pose` the estimating module alone,
     with paired depth maps or, if `weights.depth_map` is 0, without any.
