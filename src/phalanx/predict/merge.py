@@ -22,7 +22,7 @@ HOPELESS = 0.1
 FAINT = 0.12
 """Confidence of a detector from which the estimator looks at a claim: where it sees a hand clearly, the claim gains."""
 
-WEIGHT, OFFSET = 1.09, 0.74
+WEIGHT, OFFSET = 1.09, 0.67
 """Of the estimator's log-odds beside those of the detector, and what is added (`benchmarks/belief.py`)."""
 
 
