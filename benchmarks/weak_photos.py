@@ -72,7 +72,10 @@ def part(photos: Photos3D, rows: np.ndarray) -> Photos3D:
 def config_of(samples: int, **changes: Any) -> WeakAdaptation:
     """As the command adapts, for so many hands."""
     config = WeakAdaptation(**changes)
-    config.loop = replace(config.loop, samples=samples, evaluate_every=max(1, samples // 2))
+    loop = replace(config.loop, samples=samples, evaluate_every=max(1, samples // 2))
+    config.loop = replace(
+        loop, precision="float32", kernel_precision="float32"
+    )  # the same for all rows, whatever is faster
     return config
 
 
@@ -105,6 +108,7 @@ def on_photos(folder: Path, samples: int, work: Path) -> dict[str, dict[str, Any
         finder = TimedPredictor(Predictor(model), photos.side, known_focal=True)
         figures = score_photos3d(judged, find_in_photos(judged, {name: finder})[name])
         rows[name] = {key: figures[key] for key in SHOWN} | {"processor_minutes": minutes.get(name, 0.0)}
+        print(name, rows[name], flush=True)
     return rows
 
 

@@ -3,7 +3,7 @@
 import pytest
 from command_line import one_sentence
 
-from phalanx.adapt import depth
+from phalanx.adapt import depth, weak
 
 
 @pytest.fixture
@@ -54,3 +54,63 @@ def test_bad_options(run, asked, words, says):
     code, out, err = run(*words, verb="adapt")
     assert (code, out, asked) == (2, [], [])
     one_sentence(err, says)
+
+
+@pytest.fixture
+def asked_weak(monkeypatch):
+    """Calls of `adapt_weak`, which does nothing; its answer says whether inputs were passed over."""
+    calls = []
+
+    def adapt_weak(files, out, weights, config, **options):
+        calls.append((files, out, weights, config, options))
+        options["say"]("a line of the run")
+        return {"skipped": [{"input": "a.png", "problem": "is empty"}] * (files.folder == "some_bad")}
+
+    monkeypatch.setattr(weak, "adapt_weak", adapt_weak)
+    return calls
+
+
+def test_options_of_weak_labels_reach_the_work(run, asked_weak):
+    options = ["--labels", "a.json", "--labels", "b.xml", "--order", "mano", "--side", "Left", "--hand-length", "0.18"]
+    more = [
+        "--camera",
+        "1,2,3,4",
+        "--unit",
+        "0.001",
+        "--weights",
+        "w.st",
+        "--minutes",
+        "2.5",
+        "--workers",
+        "1",
+        "--resume",
+    ]
+    code, out, err = run("weak", "--data", "d", "--out", "mine.onnx", *options, *more, "--device", "cuda", verb="adapt")
+    assert (code, out, err) == (0, ["a line of the run"], [])
+    ((files, model, weights, config, given),) = asked_weak
+    assert (files.folder, files.labels, files.order, files.side) == ("d", ["a.json", "b.xml"], "mano", "left")
+    assert (files.camera, files.unit, files.hand_length, model, weights) == (
+        "1,2,3,4",
+        0.001,
+        0.18,
+        "mine.onnx",
+        "w.st",
+    )
+    assert (config.loop.minutes, config.workers, given["resume"], config.loop.device) == (2.5, 1, True, "cuda")
+
+
+def test_defaults_and_exit_codes_of_weak_labels(run, asked_weak):
+    assert run("weak", "--data", "d", "--out", "m", "--quiet", verb="adapt") == (0, [], [])
+    files, _, weights, config, given = asked_weak[0]
+    assert (list(files.labels), files.order, files.camera, files.unit, files.side) == ([], None, None, None, "auto")
+    assert (files.hand_length, weights, config.loop.minutes, config.workers, given["resume"]) == (
+        None,
+        None,
+        10,
+        0,
+        False,
+    )
+    assert run("weak", "--data", "some_bad", "--out", "m", verb="adapt")[0] == 2
+    code, out, err = run("weak", "--data", "d", verb="adapt")
+    assert (code, out, len(asked_weak)) == (2, [], 2)
+    one_sentence(err, "required: --out")

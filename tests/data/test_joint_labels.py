@@ -215,9 +215,9 @@ def test_files_of_public_sets(real):
     assert len(read_joint_labels(folder / "onehand10k" / "test_onehand10k.json").hands) == 4
     body = read_joint_labels(folder / "coco" / "test_coco_wholebody.json").hands
     assert len(body) == 10 and {hand.side for hand in body} == {"left", "right"}
-    rhd = read_joint_labels(
-        folder / "rhd" / "test_rhd.json", "rhd"
-    ).hands  # its names are of another order than its points
+    with pytest.raises(InputError, match=r"line 60: joints seem to be in the order rhd, not in phalanx"):
+        read_joint_labels(folder / "rhd" / "test_rhd.json")  # its names are of another order than its points
+    rhd = read_joint_labels(folder / "rhd" / "test_rhd.json", "rhd").hands
     for hand in rhd:
         assert 0.08 < np.linalg.norm(hand.joints[9] - hand.joints[0]) < 0.11
     with pytest.raises(InputError, match=r"line 60: joints seem to be in the order phalanx, not in rhd"):

@@ -54,8 +54,11 @@ def test_another_order_is_found_by_its_bones(hands, order):
     assert likeliest_order(theirs, order) == likeliest_order(theirs, "phalanx") == order
 
 
-def test_few_hands_say_nothing(hands):
-    assert likeliest_order(hands[:4, ::-1], "phalanx") == "phalanx"
+def test_few_hands_are_not_taken_for_others(hands):
+    assert all(likeliest_order(hands[row : row + 1]) == "phalanx" for row in range(len(hands)))
+    unknown = hands.astype(float)
+    unknown[:, :4] = np.nan
+    assert likeliest_order(unknown[:, ::-1]) == "phalanx"  # not a whole one among them
 
 
 def test_photos_are_in_our_order(real):

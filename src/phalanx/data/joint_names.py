@@ -26,8 +26,8 @@ _IDLE_WORDS = frozenset({"hand", "finger", "joint", "kp", "keypoint"})
 _PALM_WORDS = frozenset({"palm", "center", "centre"})
 _WORD = re.compile(r"[a-z]+|\d+")
 _WHOLE = 18  # joints that a hand must have for its bones to count
-_FEWEST = 5  # hands below which bones say nothing about the order: each is foreshortened
-_CLEARLY = 0.75  # share of the stated order's misfit, below which another order is likelier
+_FEW = 5  # hands of fewer than these are foreshortened in ways that do not average out
+_CLEARLY, _CLEARLY_OF_FEW = 0.75, 0.6  # shares of the stated order's misfit, below which another order is likelier
 
 
 def joint_of(name: str) -> tuple[int, Side | None]:
@@ -78,15 +78,15 @@ def reordered(values: np.ndarray, order: str) -> np.ndarray:
 def likeliest_order(points: np.ndarray, stated: str = "phalanx") -> str:
     """The order that hands in pictures (N, 21, 2) are in, NaN where a joint is not known; `stated` unless another is clearly likelier.
 
-    In the right order the median lengths of bones have nearly the ratios of a hand's, in others they do not. Of fewer than five whole
-    hands nothing can be said.
+    In the right order the median lengths of bones have nearly the ratios of a hand's, in others they do not. A single hand says least.
     """
     whole = points[np.isfinite(points).all(-1).sum(-1) >= _WHOLE]
-    if len(whole) < _FEWEST:
+    if not len(whole):
         return stated
     misfits = {order: _misfit(reordered(whole, order)) for order in ORDERS}
     best = min(misfits, key=lambda order: misfits[order])
-    return best if misfits[best] < _CLEARLY * misfits[stated] else stated
+    clearly = _CLEARLY if len(whole) >= _FEW else _CLEARLY_OF_FEW
+    return best if misfits[best] < clearly * misfits[stated] else stated
 
 
 def _misfit(points: np.ndarray) -> float:
