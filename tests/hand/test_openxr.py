@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.geometry.rotations import quat_to_rotmat
-from phalanx.hand.anatomy import FINGER_TILT, THUMB_HINGE, angles_to_rotations
+from phalanx.hand.angles import FINGER_TILT, THUMB_HINGE, angles_to_rotations
 from phalanx.hand.model import HandPose
 from phalanx.hand.openxr import (
     CAMERA_TO_OPENXR,

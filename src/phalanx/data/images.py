@@ -29,6 +29,8 @@ OVERLAY = "_overlay"
 _PACKED_SIZE = (640, 480)  # of NYU's depth pictures
 _PACKED_END = 2001  # millimetres: the sensor's end, written where nothing was measured
 
+_STRIP = 256  # rows that are taken over at a time
+
 MIN_SIDE = 16  # pixels; nothing can be seen of a hand below that
 MAX_PIXELS = 100_000_000  # a 100-megapixel camera; 300 MB as RGB
 MAX_RATIO = 100  # of the sides; a square round a longer picture would not fit into memory
@@ -85,7 +87,7 @@ def read_photo(path: str | os.PathLike[str]) -> tuple[np.ndarray, float | None]:
             focal = None
             try:
                 focal = focal_length(image.getexif(), *image.size)
-                image = ImageOps.exif_transpose(image)
+                ImageOps.exif_transpose(image, in_place=True)  # a copy is as large as the picture
             except Exception:
                 pass  # unreadable EXIF: the pixels are still there
             return _to_rgb8(str(path), image), focal
@@ -230,10 +232,14 @@ def _to_rgb8(path: str, image: Any) -> np.ndarray:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    width, height = image.size
+    rgb = np.empty((height, width, 3), np.uint8)
     try:
-        return np.array(image.convert("RGB"))  # a copy: writeable, and free of the file
+        for top in range(0, height, _STRIP):  # Pillow makes up to three copies on the way
+            rgb[top : top + _STRIP] = image.crop((0, top, width, min(top + _STRIP, height))).convert("RGB")
     except ValueError as error:
         raise InputError(f"{path}: pixels of kind {image.mode} cannot be read as RGB") from error
+    return rgb
 
 
 def _one_line(error: Exception) -> str:
