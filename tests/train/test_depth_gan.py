@@ -149,12 +149,12 @@ def test_errors_of_drawn_maps_are_millimetres(pictures):
     depth = restored(pictures).depth
     drawn = relative_map(depth)
     assert float(drawn_errors(drawn, depth).max()) < 1e-3
-    span = [float(d[d > 0].max() - d[d > 0].min()) for d in depth]
+    span = [float(d[d > 0].quantile(0.98) - d[d > 0].quantile(0.02)) for d in depth]
     read = [(d > 0) for d in depth]
     shifted = (drawn + 0.1).clamp_max(1.0)
     for number in (0, 5):
         off = (shifted[number] - drawn[number])[read[number]].mean() * span[number] * 1000
-        assert float(drawn_errors(shifted, depth)[number]) == pytest.approx(float(off), rel=1e-4)
+        assert float(drawn_errors(shifted, depth)[number]) == pytest.approx(float(off), rel=0.02)
     assert drawn_errors(drawn[:1], torch.zeros_like(depth[:1])).isnan().all()
 
 

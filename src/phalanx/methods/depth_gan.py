@@ -32,8 +32,9 @@ What the thesis leaves unsaid or misprints, and what was chosen:
 - **The regularizer** gets the 21 relative depths and nothing else: it does not know where joints are in the picture, so it can say how deep
   a map is and hardly where. `regularizer_2d` adds the true 2D joints, as Cai et al. have it; that is not this thesis's.
 - **Eq. 3.5** is a mean over pixels here, so that its factor does not depend on the resolution.
-- **Eq. 3.6**: minimum and maximum of what? Of the readings on the hand; what is no reading, or not the hand, counts as farthest, 1. A drawn
-  map has no missing readings; its own minimum and maximum count. No range is taken as less than `LEAST_RANGE`.
+- **Eq. 3.6**: minimum and maximum of what? Of the readings on the hand; what is no reading, or not the hand, counts as farthest, 1. Sensors
+  have stray readings at edges, which would decide the range alone, so 2 % at either end count as the least and the most (`STRAY`). A drawn
+  map has none; its own minimum and maximum count. No range is taken as less than `LEAST_RANGE`.
 - **True depth** teaches the regularizer in the start alone: it "would be replaced by DGGAN-generated depth maps once the initialization
   stage ends".
 - **Which depth maps**: of other pictures of the same set, with backgrounds taken out the same way, for the judged maps would else differ
@@ -76,6 +77,9 @@ COLOUR, DEPTH = "colour", "depth"
 ROOT = 0
 """The joint that relative depths are 0 at: the wrist."""
 
+STRAY = 0.02
+"""Share of a map's readings, at either end, that may be stray."""
+
 ALPHA = 10.0
 """Sharpness of the softmax that coordinates are read under."""
 
@@ -86,7 +90,7 @@ class DepthGANWeights:
 
     task: float = 1.0
     """lambda t, Eq. 3.1."""
-    adversarial: float = 0.1
+    adversarial: float = 0.5
     """lambda g, Eq. 3.1."""
     heat_maps: float = 0.1
     """lambda 2D, Eq. 3.7; a sum over cells."""
@@ -94,7 +98,7 @@ class DepthGANWeights:
     """lambda z, Eq. 3.7; in lengths of a bone."""
     depth_map: float = 1.0
     """lambda dep, Eq. 3.7; a mean over pixels, in ranges of the map."""
-    pairs: float = 10.0
+    pairs: float = 50.0
     """L1 of drawn maps to paired ones, in the start alone; a hundred times the adversarial term, as in Pix2Pix."""
 
 
@@ -286,10 +290,19 @@ def heat_map_error(heat: list[Tensor], joints_2d: Tensor) -> Tensor:
 
 def relative_map(depth: Tensor) -> Tensor:
     """D* (B, H, W), Eq. 3.6, of depth maps of hands (B, H, W) in metres, 0 = not the hand, or no reading: such pixels become 1."""
-    read = depth > 0
-    nearest = torch.where(read, depth, torch.inf).amin(dim=(1, 2), keepdim=True)
-    span = (depth.amax(dim=(1, 2), keepdim=True) - nearest).clamp_min(LEAST_RANGE)
-    return torch.where(read, (depth - nearest) / span, 1.0)
+    nearest, span = limits(depth)
+    relative = (depth - nearest[:, None, None]) / span[:, None, None]
+    return torch.where(depth > 0, relative.clamp(0, 1), 1.0)
+
+
+def limits(depth: Tensor) -> tuple[Tensor, Tensor]:
+    """Where D* of depth maps (B, H, W) in metres is 0, (B,), and how far behind it is 1, (B,), both in metres; without readings 0 and 1."""
+    found = depth.flatten(1).sort(dim=1).values  # what is not read first
+    count = (found > 0).sum(1)
+    behind = found.shape[1] - count
+    first, last = (behind + ((count - 1).clamp_min(0) * share).round().long() for share in (STRAY, 1 - STRAY))
+    nearest, farthest = (found.gather(1, place.clamp_max(found.shape[1] - 1)[:, None])[:, 0] for place in (first, last))
+    return nearest, torch.where(count > 0, (farthest - nearest).clamp_min(LEAST_RANGE), 1.0)
 
 
 def stretched(maps: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from phalanx.methods.depth_gan import (
     METHOD,
     DepthGAN,
     DepthGANConfig,
+    limits,
     load,
     relative_map,
     save_weights,
@@ -118,9 +119,7 @@ def drawn_errors(drawn: Tensor, depth: Tensor) -> Tensor:
     The mean over the hand's readings, where the drawn map is brought to the true map's range: it has none of its own.
     """
     read = depth > 0
-    nearest = torch.where(read, depth, torch.inf).amin(dim=(1, 2))
-    span = depth.amax(dim=(1, 2)) - nearest
-    off = (drawn - relative_map(depth)).abs() * span.clamp_min(0)[:, None, None]
+    off = (drawn - relative_map(depth)).abs() * limits(depth)[1][:, None, None]
     return 1000 * torch.where(read, off, 0.0).sum(dim=(1, 2)) / read.sum(dim=(1, 2))
 
 
