@@ -59,6 +59,7 @@ _SITTING = 0.75  # cosine of the angle between thighs and the vertical, below wh
 _GLOVED = 0.03  # share of the people who wear gloves
 _WHITEST = 0.65  # mean linear value of a background, beyond which cameras expose for faces no more
 _DIMMEST = 0.1  # mean linear value of a background
+_SOLID = 0.999  # coverage through which nothing is seen
 _COARSE = 200  # pixels: up to this size backgrounds are painted pixel by pixel
 
 
@@ -110,8 +111,11 @@ def paint_crowd(
         gathering.hand_joints(hand("cpu")[0]).to(device),
     )
     on_bodies, on_hands = about_people(surface, body(str(device))[1], joints, gathering.frame)
-    canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device, on_bodies))
-    _put_tables(config, domain, canvas, gathering, K, light, lighting, on_hands)
+    tables = _painted_tables(config, domain, gathering, K, light, lighting, on_hands)
+    hidden = _hidden_by(tables, config, len(K), device)
+    canvas = Canvas.of(_paint_bodies(config, gathering, look, light, mean, device, on_bodies, hidden))
+    for i, left, top, layer in tables:
+        canvas.put(i, layer, left, top)
     _put_things(config, canvas, gathering, K, light, mean)
     hands, joints, vertices = _paint_hands(config, gathering, look, light, mean, device, on_hands)
     for each in hands:
@@ -291,6 +295,7 @@ def _paint_bodies(
     mean: Tensor,
     device: torch.device,
     others: Balls,
+    hidden: Tensor | None,
 ) -> Layer:
     owner = torch.as_tensor(gathering.frame, device=device)
     return paint_bodies(
@@ -305,6 +310,7 @@ def _paint_bodies(
         gathering.frame,
         len(gathering.K),
         others,
+        hidden,
     )
 
 
@@ -347,18 +353,17 @@ def _put_things(
         canvas.put(i, layer, left, top)
 
 
-def _put_tables(
+def _painted_tables(
     config: FramesConfig,
     domain: Domain,
-    canvas: Canvas,
     gathering: Gathering,
     K: Tensor,
     light: LightDraw,
     generator: np.random.Generator,
     balls: Balls,
-) -> None:
-    """Tables before people, in place; `balls (2 P, S)` shade them."""
-    tiles = _tiles(config, domain, K.device)
+) -> list[tuple[int, int, int, Layer]]:
+    """Tables before people: the picture, first column and row of the window that one is in, and it; `balls (2 P, S)` shade them."""
+    tiles, painted = _tiles(config, domain, K.device), []
     for i, table in enumerate(gathering.tables):
         chosen, metres = int(generator.integers(len(tiles))), float(generator.uniform(0.4, 1.2))
         plain, colour = (
@@ -380,7 +385,22 @@ def _put_tables(
             own = torch.as_tensor(np.repeat(gathering.frame, 2) == i, device=K.device)
             about = Balls(balls.centres[own].flatten(0, 1)[None], balls.radii[own].flatten(0, 1)[None])
             lit = light_on_table(table, shifted, height, width, light[np.array([i])], about)
-            canvas.put(i, paint_table(table, shifted, height, width, lit, texture, metres), left, top)
+            painted.append((i, left, top, paint_table(table, shifted, height, width, lit, texture, metres)))
+    return painted
+
+
+def _hidden_by(
+    tables: list[tuple[int, int, int, Layer]], config: FramesConfig, frames: int, device: torch.device
+) -> Tensor | None:
+    """Metres (B, H, W) beyond which tables hide everything; none without tables."""
+    if not tables:
+        return None
+    hidden = torch.full((frames, config.height, config.width), torch.inf, device=device)
+    for i, left, top, layer in tables:
+        rows, columns = layer.depth.shape[1:]
+        solid = (layer.coverage[0] > _SOLID) & (layer.depth[0] > 0)
+        hidden[i, top : top + rows, left : left + columns] = torch.where(solid, layer.depth[0], torch.inf)
+    return hidden
 
 
 def chosen_sensor(name: str | None, domain: Domain, generator: np.random.Generator) -> DepthSensor | None:

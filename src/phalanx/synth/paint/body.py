@@ -1,15 +1,15 @@
-"""Bodies in pictures: posed, dressed, lit and rasterised, one person after another within the box that they cover."""
+"""Bodies in pictures: dressed and lit all at once, rasterised together with the others in their picture, painted one after another."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from phalanx.render.mesh import vertex_normals
 from phalanx.render.visibility import NEAR, visibility
 from phalanx.synth.body.model import BodySurface
 from phalanx.synth.paint.body_cloth import paint_cloth
@@ -21,11 +21,12 @@ from phalanx.synth.paint.body_textures import body_textures
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.light import LIGHTS, Balls, LightDraw, light_points, occlusion
 from phalanx.synth.paint.shadows import body_balls
+from phalanx.synth.paint.surface import face_edges, vertex_normals
 
 _NEAREST = (
     0.17  # metres: what is nearer is cut off; no face is longer than from there to `NEAR`, where they would be left out
 )
-_HIDDEN = 0.02  # metres by which whole pixels of others must be nearer than all of a person to hide it
+_SECTIONS = 16  # more than there are
 
 
 def paint_bodies(
@@ -40,6 +41,7 @@ def paint_bodies(
     picture: np.ndarray | None = None,
     pictures: int | None = None,
     others: Balls | None = None,
+    hidden: Tensor | None = None,
 ) -> Layer:
     """Pictures of people without their hands; the nearer in front.
 
@@ -48,11 +50,12 @@ def paint_bodies(
         look: how they look.
         skin: (P, 3, 6) colours of their skins, as `skin.skin_matrices` has them; those of their hands.
         light: on each of them; none: they stay black.
-        K: (P, 3, 3) of the cameras that see them.
+        K: (P, 3, 3) of the cameras that see them; one camera for all in a picture.
         surroundings: (P, 3) mean linear colour of what lies behind them.
         picture: (P,) number of the picture that each is in; none: one picture each.
         pictures: how many pictures there are; none: P.
         others: what else keeps light from each of them.
+        hidden: (pictures, height, width) metres beyond which nothing need be painted, as other things will be put before it; none: all is.
     """
     device = surface.vertices.device
     topology = body(str(device))[1]
@@ -68,18 +71,41 @@ def paint_bodies(
         return layer
     skin = torch.as_tensor(skin, dtype=torch.float32, device=device)
     cover = covers(topology.place, look)
-    naked = vertex_normals(surface.vertices, topology.faces[: topology.body])
+    naked = _normals(surface.vertices, topology.faces[: topology.body], topology.around_body)
     vertices = dress_bodies(surface, naked, cover, topology, look)
     attributes = _attributes(vertices, surface, topology, light, surroundings, others)
-    for person in surface.joints[:, 0, 2].argsort().tolist():  # the nearest first: they hide others
-        box = _box(vertices[person], K[person], height, width)
-        if box is None:
-            continue
-        hidden = _hidden(layer, int(picture[person]), box, vertices[person])
-        drawn = _paint(person, vertices, attributes, K, box, hidden, topology, look, skin[person], light)
-        if drawn is not None:
-            _put(layer, int(picture[person]), box, drawn)
+    for number in range(count):
+        for turn, own in enumerate(_together(np.flatnonzero(picture == number), vertices)):
+            index = torch.as_tensor(own, device=device)
+            box = _box(vertices[index].flatten(0, 1), K[own[0]], height, width)
+            if box is None:
+                continue
+            points = _points(vertices[index], K[own[0]], box, topology, None if hidden is None else hidden[number])
+            values = _interpolated(points, attributes[index], topology)
+            if light is None or not len(points.face):
+                colour = torch.zeros_like(values[0:3])
+            else:
+                colour = _paint(points, values, float(K[own[0], 0, 0]), topology, look[own], skin[index], light[own])
+            cut, depth = values[6] > 1.0 / _NEAREST, 1.0 / values[6]
+            if cut.any():
+                points, colour, depth = _cut_off(points, colour, depth, cut)
+            drawn = _resolved(points, colour, depth, box)
+            there = Layer(
+                *(_within(each[number : number + 1], box) for each in (layer.colour, layer.coverage, layer.depth))
+            )
+            if turn:
+                drawn = drawn.over(there)
+            for field in ("colour", "coverage", "depth"):
+                getattr(there, field).copy_(getattr(drawn, field))
     return layer
+
+
+def _together(people: np.ndarray, vertices: Tensor) -> list[np.ndarray]:
+    """Which of the `people (N,)` of a picture are rasterised together; those who are cut off hide themselves alone where they are."""
+    place = vertices[torch.as_tensor(people, device=vertices.device), :, 2]
+    near = torch.where(place > NEAR, place, torch.inf).amin(1) < _NEAREST
+    alone = near.cpu().numpy()
+    return [*people[alone, None], people[~alone]] if not alone.all() else list(people[:, None])
 
 
 Box = tuple[int, int, int, int]
@@ -98,13 +124,10 @@ def _box(vertices: Tensor, K: Tensor, height: int, width: int) -> Box | None:
     return (left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
-def _hidden(layer: Layer, picture: int, box: Box, vertices: Tensor) -> Tensor | None:
-    """Where `(h, w)` in its box others, drawn before, hide all that a person with `vertices (N, 3)` may have there; none: nowhere."""
+def _within(picture: Tensor, box: Box) -> Tensor:
+    """The part `(..., h, w)` of a picture `(..., H, W)` that is in the box."""
     left, top, columns, rows = box
-    before = layer.depth[picture, top : top + rows, left : left + columns]
-    nearest = float(vertices[vertices[:, 2] > NEAR, 2].amin())
-    hidden = (layer.coverage[picture, top : top + rows, left : left + columns] > 0.999) & (before < nearest - _HIDDEN)
-    return hidden if bool(hidden.any()) else None
+    return picture[..., top : top + rows, left : left + columns]
 
 
 def _attributes(
@@ -120,7 +143,7 @@ def _attributes(
     if light is None:
         diffuse = gloss = torch.zeros_like(vertices).permute(2, 1, 0)
     else:
-        normals = vertex_normals(vertices, topology.outer)
+        normals = _normals(vertices, topology.outer, topology.around)
         blocked = _blocked(surface, vertices, normals, topology, light, others)
         diffuse, gloss = light_points(
             vertices.permute(2, 1, 0).contiguous(), normals.permute(2, 1, 0).contiguous(), blocked, light, surroundings
@@ -133,6 +156,12 @@ def _attributes(
     ]
     whole = torch.cat(values, -1).index_select(1, topology.split)
     return torch.cat([whole, topology.split_uv.expand(people, -1, -1)], -1)
+
+
+def _normals(vertices: Tensor, faces: Tensor, around: Tensor) -> Tensor:
+    """Unit normals `(P, V, 3)` of vertices, from the `faces (F, 3)`; `around (V, A)` says which lie around each."""
+    place = vertices.permute(2, 1, 0).contiguous()  # components first, people last: the quickest
+    return vertex_normals(*face_edges(place, faces), around).permute(2, 1, 0)
 
 
 def _blocked(
@@ -160,156 +189,157 @@ def _blocked(
     return [sky, *each]
 
 
-@dataclass
-class _Drawn:
-    """A person within a box: `colour (3, h, w)` multiplied by `coverage (h, w)`, and depth."""
-
-    colour: Tensor
-    coverage: Tensor
-    depth: Tensor
-
-
 def _paint(
-    person: int,
-    vertices: Tensor,
-    attributes: Tensor,
-    K: Tensor,
-    box: Box,
-    hidden: Tensor | None,
+    points: _Points,
+    values: Tensor,
+    focal: float,
     topology: BodyTopology,
     look: BodyLook,
     skin: Tensor,
-    light: LightDraw | None,
-) -> _Drawn | None:
+    light: LightDraw,
+) -> Tensor:
+    """Colours `(3, T)` of the points of N people, from their attributes `values (15, T)`; `skin (N, 3, 6)`."""
+    depth, ends = 1.0 / values[6], points.ends.tolist()
+    middle = [float(depth[begin:end].median()) if end > begin else 1.0 for begin, end in pairwise(ends)]
+    whole = Points(
+        owner=points.owner,
+        ends=points.ends,
+        section=topology.section.index_select(0, points.face + 1),
+        diffuse=values[0:3],
+        gloss=values[3:6],
+        depth=depth,
+        focal=focal,
+        place=values[7:13],
+        uv=values[13:15],
+        span=[metres / focal for metres in middle],
+    )
+    cover = covers(whole.place, look, whole.of)
+    worn = [inside for inside in cover if inside is not None]
+    covered = torch.stack(worn).amax(0) if worn else torch.full_like(depth, -1.0)
+    textures = body_textures(str(depth.device))
+    albedo, shine = paint_skin(whole, covered, topology, textures, look, skin)
+    paint_cloth(albedo, shine, whole, cover, covered, textures, look, light)
+    return albedo.exp_().mul_(whole.diffuse).add_(whole.gloss.mul_(shine))
+
+
+@dataclass
+class _Points:
+    """The T points of a box that are shaded, one person after another: middles of pixels all of whose four samples lie on one section of
+    one body, and the samples of others.
+
+    Attributes:
+        coverage: (h w,) share of each pixel.
+        pixel: (T,) of each point; rim: (T,) which are samples.
+        owner: (T,) which of the N people; ends: (N + 1,) where each one's points begin and end.
+        face: (T,) of the person; share: (T, 3) of each of its corners.
+    """
+
+    coverage: Tensor
+    pixel: Tensor
+    rim: Tensor
+    owner: Tensor
+    ends: Tensor
+    face: Tensor
+    share: Tensor
+
+
+def _points(vertices: Tensor, K: Tensor, box: Box, topology: BodyTopology, hidden: Tensor | None) -> _Points:
+    """Points to be shaded of a box of a picture, in which N people with `vertices (N, V, 3)` are seen by the camera `K`; none of pixels
+    where all that is seen lies beyond `hidden (H, W)`."""
+    people, faces = len(vertices), len(topology.faces)
     left, top, columns, rows = box
-    fine = K[person].clone()  # the camera of the box, with twice as many pixels: u' = 2 (u - left) + 0.5
+    fine = K.clone()  # the camera of the box, with twice as many pixels: u' = 2 (u - left) + 0.5
     fine[0, 2] -= left
     fine[1, 2] -= top
     fine[:2] *= 2.0
     fine[:2, 2] += 0.5
-    seen = visibility(vertices[person, None], topology.faces, fine[None], 2 * rows, 2 * columns, back_faces=False)[0]
-    if hidden is not None:
-        seen.view(rows, 2, columns, 2).masked_fill_(hidden[:, None, :, None], -1)
-    samples = _samples(seen, topology)
-    if not len(samples.face):
-        return None
-    values = _interpolated(samples, vertices[person], fine, attributes[person], topology)
-    cut = values[6] > 1.0 / _NEAREST
-    depth, focal = 1.0 / values[6], float(K[person, 0, 0])
-    if light is None:
-        colour = torch.zeros_like(values[0:3])
-        if cut.any():
-            _cut_off(samples, colour, depth, cut)
-        return _resolved(samples, colour, depth, rows, columns)
-    points = Points(
-        section=topology.section.index_select(0, samples.face + 1),
-        diffuse=values[0:3],
-        gloss=values[3:6],
-        depth=depth,
-        place=values[7:13],
-        uv=values[13:15],
-        cover=[None if inside is None else inside[0] for inside in covers(values[7:13], look[person : person + 1])],
-        focal=focal,
-        span=float(depth.median()) / focal,
-    )
-    textures = body_textures(str(vertices.device))
-    albedo, shine = paint_skin(points, topology, textures, look, person, skin)
-    paint_cloth(albedo, shine, points, textures, look, person, light)
-    colour = albedo.exp_().mul_(points.diffuse).add_(points.gloss.mul_(shine))
-    if cut.any():
-        _cut_off(samples, colour, points.depth, cut)
-    return _resolved(samples, colour, points.depth, rows, columns)
-
-
-@dataclass
-class _Samples:
-    """The points of a box that are shaded: middles of `inner (I,)` pixels all of whose four samples lie on one section of the body, then
-    the samples of others, each in its pixel `rim (R,)`.
-
-    Attributes:
-        coverage: (h w,) share of each pixel.
-        face: (I + R,); x, y: (I + R,) in pixels of twice the size.
-    """
-
-    coverage: Tensor
-    inner: Tensor
-    rim: Tensor
-    face: Tensor
-    x: Tensor
-    y: Tensor
-
-
-def _samples(seen: Tensor, topology: BodyTopology) -> _Samples:
-    """Points to be shaded of a box in which the faces `seen (2 h, 2 w)` are seen."""
-    rows, columns = (side // 2 for side in seen.shape)
+    number = torch.arange(people, device=K.device)
+    mesh = (topology.faces + number[:, None, None] * vertices.shape[1]).flatten(0, 1)
+    seen = visibility(vertices.flatten(0, 1)[None], mesh, fine[None], 2 * rows, 2 * columns, back_faces=False)[0]
     four = seen.view(rows, 2, columns, 2).permute(1, 3, 0, 2).reshape(4, -1)
-    section = topology.section.index_select(0, four.reshape(-1) + 1).view(4, -1)
-    hit = section >= 0
-    whole = hit[0] & (section == section[0]).all(0)
-    coverage = hit.sum(0, dtype=torch.float32).mul_(0.25)
-    inner = whole.nonzero()[:, 0]
-    which, rim = (hit & ~whole).nonzero().unbind(1)
-    pixel = torch.cat([inner, rim])
-    face = torch.cat([four[0, inner], four[which, rim]]).long()
-    y = torch.div(pixel, columns, rounding_mode="floor")
-    x, y = (pixel - y * columns).float().mul_(2.0), y.float().mul_(2.0)
+    touched = (four.amax(0) >= 0).nonzero()[:, 0]
+    four = four.index_select(1, touched)
+    if hidden is not None:
+        nearest = vertices[..., 2].index_select(1, topology.faces.flatten()).view(people, -1, 3).amin(2).flatten()
+        nearest = torch.cat([nearest.new_full((1,), torch.inf), nearest]).index_select(0, four.flatten() + 1)
+        limit = _within(hidden, box).flatten().index_select(0, touched)
+        shown = (nearest.view(4, -1).amin(0) < limit).nonzero()[:, 0]
+        touched, four = touched.index_select(0, shown), four.index_select(1, shown)
+    section = topology.section[1:] + number.to(torch.int16)[:, None] * _SECTIONS  # of all people
+    section = torch.cat([section.new_full((1,), -1), section.flatten()])
+    of = section.index_select(0, four.flatten() + 1).view(4, -1)
+    hit = of >= 0
+    whole = hit[0] & (of[0] == of[1]) & (of[0] == of[2]) & (of[0] == of[3])
+    share = hit.view(torch.uint8).sum(0, dtype=torch.uint8).float().mul_(0.25)
+    coverage = torch.zeros(rows * columns, device=K.device).index_copy_(0, touched, share)
+    inner, edge = whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]
+    which, rim = hit.index_select(1, edge).nonzero().unbind(1)
+    sample = torch.cat([inner, edge.index_select(0, rim) + which * len(touched)])  # of `four`, row after row
+    face = four.flatten().index_select(0, sample).long()
+    pixel = touched.index_select(0, sample.remainder(len(touched)))
+    row = torch.div(pixel, columns, rounding_mode="floor")
+    x, y = (pixel - row * columns).float().mul_(2.0), row.float().mul_(2.0)
     x[: len(inner)] += 0.5
     y[: len(inner)] += 0.5
     x[len(inner) :] += which.remainder(2)
     y[len(inner) :] += which.div(2, rounding_mode="floor")
-    return _Samples(coverage, inner, rim, face, x, y)
+    owner = torch.div(face, faces, rounding_mode="floor")
+    order = torch.cat([(owner == person).nonzero()[:, 0] for person in range(people)])
+    owner, face, pixel = (values.index_select(0, order) for values in (owner, face, pixel))
+    share = _set_up(vertices, fine, topology).flatten(0, 1).index_select(0, face)
+    share = _shares(x.index_select(0, order), y.index_select(0, order), share)
+    ends = torch.searchsorted(owner, torch.arange(people + 1, device=K.device))
+    return _Points(coverage, pixel, order >= len(inner), owner, ends, face - owner * faces, share)
 
 
-def _interpolated(samples: _Samples, vertices: Tensor, K: Tensor, attributes: Tensor, topology: BodyTopology) -> Tensor:
-    """Attributes `(C, T)` of the samples' points, from those of the split vertices `(W, C)`."""
+def _cut_off(points: _Points, colour: Tensor, depth: Tensor, cut: Tensor) -> tuple[_Points, Tensor, Tensor]:
+    """The points, their colour `(3, T)` and depth `(T,)` without those where `cut (T,)` is true."""
+    kept = (~cut).nonzero()[:, 0]
+    coverage = points.coverage.index_add(0, points.pixel, -torch.where(points.rim, 0.25, 1.0) * cut)
+    left = replace(points, coverage=coverage, pixel=points.pixel[kept], rim=points.rim[kept])
+    return left, colour[:, kept], depth[kept]
+
+
+def _set_up(vertices: Tensor, K: Tensor, topology: BodyTopology) -> Tensor:
+    """Set-up `(N, F, 6)` of the faces' screen barycentrics for N people with `vertices (N, V, 3)`: corner 0, and what x and y add."""
     place = vertices @ K.T
-    place = place[:, :2] / place[:, 2:].clamp_min(NEAR)
-    a, b, c = place[topology.faces].unbind(1)  # (F, 2)
+    place = place[..., :2] / place[..., 2:].clamp_min(NEAR)
+    a, b, c = place.index_select(1, topology.faces.flatten()).unflatten(1, (-1, 3)).unbind(2)  # (N, F, 2)
     first, second = b - a, c - a
-    area = first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
-    inverse = (1.0 / torch.where(area.abs() < 1e-8, 1e-8, area))[:, None]
-    set_up = torch.cat([a, second.flip(1) * inverse, first.flip(1) * inverse], 1)  # (F, 6)
-    ax, ay, sy, sx, fy, fx = set_up.index_select(0, samples.face).unbind(1)
-    x, y = samples.x - ax, samples.y - ay
+    area = first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+    inverse = (1.0 / torch.where(area.abs() < 1e-8, 1e-8, area))[..., None]
+    return torch.cat([a, second.flip(-1) * inverse, first.flip(-1) * inverse], -1)
+
+
+def _shares(x: Tensor, y: Tensor, set_up: Tensor) -> Tensor:
+    """Screen barycentrics `(T, 3)` of points at `x`, `y` `(T,)` in faces with `set_up (T, 6)`."""
+    ax, ay, sy, sx, fy, fx = set_up.unbind(1)
+    x, y = x - ax, y - ay
     one = (sy * x - sx * y).clamp_(0.0, 1.0)
     two = torch.minimum((fx * y - fy * x).clamp_min_(0.0), 1.0 - one)
-    share = torch.stack([1.0 - one - two, one, two], -1)
-    index = topology.split_faces.index_select(0, samples.face)
-    return F.embedding_bag(index, attributes, mode="sum", per_sample_weights=share).t().contiguous()
+    return torch.stack([1.0 - one - two, one, two], -1)
 
 
-def _cut_off(samples: _Samples, colour: Tensor, depth: Tensor, cut: Tensor) -> None:
-    """Take the points where `cut (T,)` is true out of the picture, in place."""
-    count = len(samples.inner)
-    samples.coverage[samples.inner[cut[:count]]] = 0.0
-    rim = samples.rim[cut[count:]]
-    samples.coverage.index_add_(0, rim, torch.full_like(rim, -0.25, dtype=torch.float32))
-    colour.masked_fill_(cut, 0.0)
-    depth.masked_fill_(cut, torch.inf)
-
-
-def _resolved(samples: _Samples, colour: Tensor, depth: Tensor, rows: int, columns: int) -> _Drawn:
-    """The box's picture, from the colour `(3, T)` and depth `(T,)` of the points."""
-    inner, rim, count = samples.inner, samples.rim, len(samples.inner)
-    canvas = torch.zeros((3, rows * columns), device=colour.device)
-    canvas.index_copy_(1, inner, colour[:, :count])
-    canvas.index_add_(1, rim, colour[:, count:].mul(0.25))
-    nearest = torch.full_like(samples.coverage, torch.inf).scatter_reduce_(0, rim, depth[count:], "amin")
-    nearest.index_copy_(0, inner, depth[:count])
-    nearest.masked_fill_(nearest.isinf(), 0.0)
-    return _Drawn(canvas.view(3, rows, columns), samples.coverage.view(rows, columns), nearest.view(rows, columns))
-
-
-def _put(layer: Layer, picture: int, box: Box, drawn: _Drawn) -> None:
-    """Put a person into a picture of the layer, in place."""
-    left, top, columns, rows = box
-    part = slice(top, top + rows), slice(left, left + columns)
-    before = Layer(
-        layer.colour[picture, :, part[0], part[1]][None],
-        layer.coverage[picture, part[0], part[1]][None],
-        layer.depth[picture, part[0], part[1]][None],
+def _interpolated(points: _Points, attributes: Tensor, topology: BodyTopology) -> Tensor:
+    """Attributes `(C, T)` of points, from those of the split vertices `(N, W, C)`."""
+    index = topology.split_faces.index_select(0, points.face)
+    index += (points.owner * len(topology.split))[:, None]
+    return (
+        F.embedding_bag(index, attributes.flatten(0, 1), mode="sum", per_sample_weights=points.share).t().contiguous()
     )
-    after = Layer(drawn.colour[None], drawn.coverage[None], drawn.depth[None]).over(before)
-    layer.colour[picture, :, part[0], part[1]] = after.colour[0]
-    layer.coverage[picture, part[0], part[1]] = after.coverage[0]
-    layer.depth[picture, part[0], part[1]] = after.depth[0]
+
+
+def _resolved(points: _Points, colour: Tensor, depth: Tensor, box: Box) -> Layer:
+    """The picture of the box, from the colour `(3, T)` and depth `(T,)` of its points."""
+    inner, rim = (~points.rim).nonzero()[:, 0], points.rim.nonzero()[:, 0]
+    middles, samples = points.pixel.index_select(0, inner), points.pixel.index_select(0, rim)
+    canvas = torch.zeros((3, len(points.coverage)), device=depth.device)
+    canvas.index_copy_(1, middles, colour.index_select(1, inner))
+    canvas.index_add_(1, samples, colour.index_select(1, rim).mul_(0.25))
+    nearest = torch.full_like(points.coverage, torch.inf)
+    nearest.index_copy_(0, middles, depth.index_select(0, inner))
+    nearest.scatter_reduce_(0, samples, depth.index_select(0, rim), "amin")
+    nearest.masked_fill_(nearest.isinf(), 0.0)
+    _, _, columns, rows = box
+    coverage = points.coverage.view(1, rows, columns)
+    return Layer(canvas.view(1, 3, rows, columns), coverage, nearest.view(1, rows, columns))

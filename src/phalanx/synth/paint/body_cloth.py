@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ from phalanx.synth.paint.body_look import (
 )
 from phalanx.synth.paint.body_skin import TEXTURE_METRES, Points
 from phalanx.synth.paint.body_surface import LOCKS, SKIRT
-from phalanx.synth.paint.body_textures import BodyTextures, level, sample
+from phalanx.synth.paint.body_textures import BodyTextures, sample
 from phalanx.synth.paint.light import LightDraw
 
 _SHADOW = 0.007  # metres from its edge over which a garment shades what it leaves bare
@@ -30,50 +31,81 @@ _FOLDS = ((4.0, 1.0), (9.0, 0.4))  # repeats across the texture, and strength
 
 
 def paint_cloth(
-    albedo: Tensor, shine: Tensor, points: Points, textures: BodyTextures, look: BodyLook, person: int, light: LightDraw
+    albedo: Tensor,
+    shine: Tensor,
+    points: Points,
+    cover: list[Tensor | None],
+    covered: Tensor,
+    textures: BodyTextures,
+    look: BodyLook,
+    light: LightDraw,
 ) -> None:
-    """Paint the garments of a person over log reflectance `(3, T)` and shine `(T,)`, and folds into the light on the points, in place."""
+    """Paint garments over log reflectance `(3, T)` and shine `(T,)`, and folds into the light on the points, in place.
+
+    Args:
+        cover: (T,) metres inside each garment, as `covers` has it; covered: (T,) inside that which covers most.
+        look, light: of the N people.
+    """
     skirt = points.section == SKIRT
     free = ~skirt & (points.section != LOCKS)
-    reached = ((points.covered > -4 * _SHADOW) & free).logical_or_(skirt).nonzero()[:, 0]
+    reached = ((covered > -4 * _SHADOW) & free).logical_or_(skirt).nonzero()[:, 0]
     if not len(reached):
         return
+
+    def on(values: np.ndarray) -> Tensor:
+        return points.of(values, reached)
+
     own, gloss = albedo.index_select(1, reached), shine.index_select(0, reached)
     uv, pixel = points.uv.index_select(1, reached), points.pixel(reached)
-    cover = [None if inside is None else inside.index_select(0, reached) for inside in points.cover]
-    rest = points.place[:3].index_select(1, reached)
-    hangs = skirt.index_select(0, reached)
+    runs = points.runs(reached)
     depth_of_folds = torch.zeros_like(gloss)
-    for garment, inside in enumerate(cover):
-        if garment == TROUSERS and look.skirt[person, 0] > 0:
-            inside = torch.where(hangs, 1.0, -1.0 if inside is None else inside)
+    for garment, whole in enumerate(cover):
+        inside, worn = None if whole is None else whole.index_select(0, reached), look.worn[:, garment]
+        if garment == TROUSERS and (look.skirt[:, 0] > 0).any():
+            worn = worn | (look.skirt[:, 0] > 0)
+            bare = torch.full_like(gloss, -1.0) if inside is None else inside
+            inside = bare.masked_fill(skirt.index_select(0, reached), 1.0)
         if inside is None:
             continue
         share = (inside / pixel).add_(0.5).clamp_(0.0, 1.0)
-        colour = _colour(garment, uv, pixel, textures, look, person)
-        if garment == TOP and look.print[person, 0] >= 0:
-            _print(colour, rest, textures, look, person)
-        shade = torch.exp(-(inside / _SHADOW).clamp(0.0, 9.0)) * 0.25 + torch.exp(
-            -(inside / -_SHADOW).clamp(0.0, 9.0)
-        ) * (inside <= 0)
-        own.sub_(shade * torch.where(inside > 0, 1.0, 0.35))
-        own.lerp_(colour, share)
-        gloss.lerp_(torch.full_like(gloss, 0.5 if garment == SHOES else 0.1), share)
-        folds = 0.0 if garment in (SHOES, CAP) else float(look.ease[person, garment, 1])
-        depth_of_folds.lerp_(torch.full_like(gloss, folds), share)
-    _fold(points, reached, uv, depth_of_folds, textures, look, person, light)
+        bare = 1.0 - share
+        colour = _colours(garment, uv, pixel, runs, on(look.cloth[:, garment]), textures, look)
+        if garment == TOP:
+            _print(colour, points.place, reached, runs, textures, look)
+        near = (inside.abs() * (-1.0 / _SHADOW)).clamp_min_(-9.0).exp_()
+        under = (inside > 0).float()
+        shade = near.mul_(0.35 - 0.1 * under).add_(under.neg_().add_(1.0), alpha=0.0875)
+        own.sub_(shade if worn.all() else shade.mul_(on(worn)))
+        own.mul_(bare).add_(colour.mul_(share))
+        gloss.mul_(bare).add_(share, alpha=0.5 if garment == SHOES else 0.1)
+        depth_of_folds.mul_(bare)
+        if garment not in (SHOES, CAP):
+            depth_of_folds.addcmul_(share, on(look.ease[:, garment, 1]))
+    _fold(points, reached, uv, depth_of_folds, textures, look, light)
     albedo.index_copy_(1, reached, own)
     shine.index_copy_(0, reached, gloss)
 
 
-def _colour(garment: int, uv: Tensor, pixel: Tensor, textures: BodyTextures, look: BodyLook, person: int) -> Tensor:
-    """Log reflectance `(3, N)` of a garment's cloth."""
-    device = uv.device
-    first = torch.as_tensor(look.cloth[person, garment], device=device)[:, None]
+Runs = list[tuple[int, int]]
+"""Of each person the first of the points, and the last."""
+
+
+def _colours(
+    garment: int, uv: Tensor, pixel: Tensor, runs: Runs, plain: Tensor, textures: BodyTextures, look: BodyLook
+) -> Tensor:
+    """Log reflectance `(3, M)` of the cloth of a garment, from that of plain cloth, `(3, M)` or `(3, 1)`."""
+    colour = plain.repeat(1, len(pixel)) if plain.shape[1] == 1 else plain
+    for person, (begin, end) in enumerate(runs):
+        if look.pattern[person, garment] != PLAIN and end > begin:
+            own = slice(begin, end)
+            second = torch.as_tensor(look.second[person, garment], device=uv.device)[:, None]
+            colour[:, own].lerp_(second, _pattern(garment, uv[:, own], pixel[own], textures, look, person))
+    return colour
+
+
+def _pattern(garment: int, uv: Tensor, pixel: Tensor, textures: BodyTextures, look: BodyLook, person: int) -> Tensor:
+    """How much `(M,)` of the second colour is in a person's cloth."""
     pattern, repeats = int(look.pattern[person, garment]), float(look.repeats[person, garment])
-    if pattern == PLAIN:
-        return first.repeat(1, uv.shape[1])
-    second = torch.as_tensor(look.second[person, garment], device=device)[:, None]
     across, down = uv * repeats
     # Where a pixel spans half a repeat or more, the pattern is a mixture.
     fine = (2.0 - 4.0 * pixel * repeats / TEXTURE_METRES).clamp_(0.0, 1.0)
@@ -93,23 +125,28 @@ def _colour(garment: int, uv: Tensor, pixel: Tensor, textures: BodyTextures, loo
         mixed = ((0.5 * share - spot) * 8.0).clamp_(0.0, 1.0)
     else:
         assert pattern == SPECKLED
-        mixed = (0.5 + 0.5 * sample(textures.cloth[0], 0.2 * across, 0.2 * down, repeat=True)[3]).clamp_(0.0, 1.0)
-    return torch.lerp(first, second, 0.4 + fine * (mixed - 0.4))
+        mixed = (0.5 + 0.5 * sample(textures.cloth[0][:, 3:], 0.2 * across, 0.2 * down, repeat=True)[0]).clamp_(
+            0.0, 1.0
+        )
+    return 0.4 + fine * (mixed - 0.4)
 
 
-def _print(colour: Tensor, rest: Tensor, textures: BodyTextures, look: BodyLook, person: int) -> None:
-    """Paint the print on the chest over the log reflectance `(3, N)` of cloth, in place."""
-    number, half, below, beside = look.print[person].tolist()
-    x, y, z = rest
-    on = ((x - beside).abs() < half) & ((y - below).abs() < half) & (z < 0.02)
-    chosen = on.nonzero()[:, 0]
-    if not len(chosen):
-        return
-    # The person's left is to the right of who looks at them.
-    u, v = ((x[chosen] - beside) / half * 0.5 + 0.5, (y[chosen] - below) / half * 0.5 + 0.5)
-    share = sample(textures.prints[int(number), None, None], u, v)[0]
-    second = torch.as_tensor(look.second[person, JACKET], device=colour.device)[:, None]
-    colour.index_copy_(1, chosen, torch.lerp(colour.index_select(1, chosen), second, share))
+def _print(colour: Tensor, place: Tensor, reached: Tensor, runs: Runs, textures: BodyTextures, look: BodyLook) -> None:
+    """Paint prints on chests over the log reflectance `(3, M)` of cloth, in place."""
+    for person, (begin, end) in enumerate(runs):
+        number, half, below, beside = look.print[person].tolist()
+        if number < 0 or not look.worn[person, TOP]:
+            continue
+        x, y, z = place[:3].index_select(1, reached[begin:end])
+        chosen = (((x - beside).abs() < half) & ((y - below).abs() < half) & (z < 0.02)).nonzero()[:, 0]
+        if not len(chosen):
+            continue
+        # The person's left is to the right of who looks at them.
+        u, v = ((x[chosen] - beside) / half * 0.5 + 0.5, (y[chosen] - below) / half * 0.5 + 0.5)
+        share = sample(textures.prints[int(number), None, None], u, v)[0]
+        second = torch.as_tensor(look.second[person, JACKET], device=colour.device)[:, None]
+        own = colour[:, begin:end]
+        own.index_copy_(1, chosen, torch.lerp(own.index_select(1, chosen), second, share))
 
 
 def _fold(
@@ -119,19 +156,16 @@ def _fold(
     strength: Tensor,
     textures: BodyTextures,
     look: BodyLook,
-    person: int,
     light: LightDraw,
 ) -> None:
-    """Light on cloth by its folds of `strength (N,)`, in place: they lean towards the first light or away from it."""
-    towards = torch.as_tensor(light.direction[person, 0], device=uv.device)
+    """Light on cloth by its folds of `strength (M,)`, in place: they lean towards the first light or away from it."""
+    x, y, _ = points.of(light.direction[:, 0], reached)
     slope = torch.zeros_like(strength)
+    leaning = [texture[:, :2] for texture in textures.cloth]
     for number, (repeats, share) in enumerate(_FOLDS):
-        if points.span > share * _FINEST:
-            continue
-        shift = float(look.phase[person, number]) * 3.0
-        texture = level(textures.cloth, TEXTURE_METRES / repeats, points.span)
-        slopes = sample(texture, repeats * uv[0] + shift, repeats * uv[1] + shift, repeat=True)
-        slope += share * (slopes[0] * towards[0] + slopes[1] * (towards[1] - 0.3))
+        u, v = repeats * uv + points.of(3.0 * look.phase[:, number], reached)
+        across, down = points.sample(leaning, TEXTURE_METRES / repeats, reached, u, v, share * _FINEST)
+        slope += share * (across * x + down * (y - 0.3))
     points.diffuse.index_copy_(
         1, reached, points.diffuse.index_select(1, reached) * (1.0 - 0.09 * strength * slope).clamp_(0.45, 1.5)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,42 +12,39 @@ from phalanx.synth.body.model import JOINT, SIDES, BodySurface
 from phalanx.synth.paint.body_look import CAP, SHOES, TOP, BodyLook
 from phalanx.synth.paint.body_surface import CURTAIN, REACH, TUBE, BodyTopology
 
+On = Callable[[np.ndarray], Tensor]
 _FAR = 1.0  # metres
 _TEXEL = 0.0027  # metres, on the head's chart
 _SOFT = 0.012  # metres over which cloth comes to stand off
 _JAW = 0.0  # metres below the neck's base: what lies above is neck and head
 
 
-def covers(place: Tensor, look: BodyLook) -> list[Tensor | None]:
+def covers(place: Tensor, look: BodyLook, on: On | None = None) -> list[Tensor | None]:
     """How far `(P, N)` inside each garment points of P people are, in metres, below 0 where it does not cover; none: nobody wears it.
 
     Args:
         place: (6, N) what `BodyTopology.place` has of the points.
         look: what the P people wear.
+        on: brings values of the people `(P,)` to points `(N,)` each of which is one person's alone, as then is what is found.
     """
 
-    def on(values: np.ndarray) -> Any:
-        if len(values) == 1:
-            return float(values[0])  # quicker
+    def of_each(values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=place.device)[:, None]
 
     found: list[Tensor | None] = []
-    for garment, cover in enumerate((_trousers, _top, _jacket, _shoes, _cap)):
+    for garment, cover in enumerate(_COVERS):
         worn = look.worn[:, garment]
         if not worn.any():
             found.append(None)
             continue
-        inside = torch.atleast_2d(cover(place, look, on))
-        found.append(inside if worn.all() else torch.where(on(worn) > 0, inside, -_FAR))
+        inside = cover(place, look, on or of_each)
+        found.append(inside if worn.all() else torch.where((on or of_each)(worn) > 0, inside, -_FAR))
     return found
-
-
-On = Callable[[np.ndarray], Any]
 
 
 def _trousers(place: Tensor, look: BodyLook, on: On) -> Tensor:
     _, y, _, arm, height, _ = place
-    return torch.where(arm <= 0.0, torch.minimum(y - on(look.waist), height - on(look.legs)), -_FAR)
+    return torch.minimum(y - on(look.waist), height - on(look.legs)).masked_fill_(arm > 0.0, -_FAR)
 
 
 def _top(place: Tensor, look: BodyLook, on: On) -> Tensor:
@@ -60,14 +56,14 @@ def _top(place: Tensor, look: BodyLook, on: On) -> Tensor:
     rim = rim + on(look.neck[:, 2]) * (1.0 - width / on(look.neck[:, 3])).clamp_min(0.0) * (z < 0)
     beyond = torch.hypot(x, z) - on(look.neck[:, 4])
     opening = torch.where(y > _JAW, torch.maximum(y - rim, beyond), y - rim)
-    hem = torch.where(arm <= 0.0, on(look.hem[:, 0]) - y, _FAR)
+    hem = (on(look.hem[:, 0]) - y).masked_fill_(arm > 0.0, _FAR)
     return torch.minimum(torch.minimum(hem, armhole), opening)
 
 
 def _jacket(place: Tensor, look: BodyLook, on: On) -> Tensor:
     x, y, z, arm, _, _ = place
     trunk = arm <= 0.0
-    hem = torch.where(trunk, on(look.hem[:, 1]) - y, _FAR)
+    hem = (on(look.hem[:, 1]) - y).masked_fill_(~trunk, _FAR)
     inside = torch.minimum(torch.minimum(hem, REACH - on(look.sleeve[:, 1]) - arm), y - 0.2 * (-z).clamp_min(0.0))
     return torch.where((z < 0.0) & trunk, torch.minimum(inside, x.abs() - on(look.open)), inside)
 
@@ -77,7 +73,10 @@ def _shoes(place: Tensor, look: BodyLook, on: On) -> Tensor:
 
 
 def _cap(place: Tensor, look: BodyLook, on: On) -> Tensor:
-    return ((place[5] + 3.0) * _TEXEL).expand(len(look), -1)
+    return (place[5] + 3.0) * _TEXEL + torch.zeros_like(on(look.waist))
+
+
+_COVERS = (_trousers, _top, _jacket, _shoes, _cap)
 
 
 def dress_bodies(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from phalanx.synth.body.model import JOINT, PARENTS, SIDES, BodyModel
 from phalanx.synth.paint.body_textures import body_textures, sample
-from phalanx.synth.paint.surface import area_normals, coarse_points, split_seams
+from phalanx.synth.paint.surface import area_normals, coarse_points, faces_around, split_seams
 
 HEAD, TORSO, RIGHT_ARM, LEFT_ARM, RIGHT_LEG, LEFT_LEG, EYE, LOCKS, SKIRT = range(9)
 """Sections of the surface; the last two are extra."""
@@ -31,6 +31,7 @@ class BodyTopology:
 
     Attributes:
         faces: (F, 3) int64, extras last, the first `body` of them the body's; outer: (O, 3) without the extras' inner sides.
+        around: (V + X + Y, A) of the outer faces those around each vertex, O for none; around_body: (V, A) of the body's own, likewise.
         section: (1 + F,) int8 of each face; the first stands for no face, -1.
         split: (W,) vertex of each split vertex; split_faces: (F, 3) into them; split_uv: (W, 2).
         rest: (V, 3) template, body frame, metres.
@@ -49,6 +50,8 @@ class BodyTopology:
     faces: Tensor
     outer: Tensor
     body: int
+    around: Tensor
+    around_body: Tensor
     section: Tensor
     split: Tensor
     split_faces: Tensor
@@ -104,6 +107,8 @@ def body(device: str) -> tuple[BodyModel, BodyTopology]:
         faces=tensor(np.concatenate([faces, *extras])),
         outer=tensor(np.concatenate([faces, *outer])),
         body=len(faces),
+        around=tensor(faces_around(np.concatenate([faces, *outer]), len(rest) + len(locks) + len(round_legs))),
+        around_body=tensor(faces_around(faces, len(rest))),
         section=tensor(sections).to(torch.int8),
         split=tensor(split),
         split_faces=tensor(split_faces),

@@ -200,8 +200,8 @@ def light_vertices(
     """
     device = vertices.device
     place = vertices.permute(2, 1, 0).contiguous()  # (3, V, B): components first, pictures last
-    edges = face_edges(place, topology)
-    normals = vertex_normals(*edges, topology)
+    edges = face_edges(place, topology.faces)
+    normals = vertex_normals(*edges, topology.around)
     direction = torch.as_tensor(draw.direction, device=device)
     blocked = _blocked(surface, place, normals, topology, draw, others)
     diffuse, gloss = light_points(place, normals, blocked, draw, surroundings)
@@ -327,5 +327,5 @@ def _relief(edge1: Tensor, edge2: Tensor, towards: Tensor, topology: Topology) -
         a, b = topology.uv_inverse[:, 0, axis, None], topology.uv_inverse[:, 1, axis, None]
         squared = (a * a * g11 + 2 * a * b * g12 + b * b * g22).clamp_min_(1e-6)
         relief.append((a * lean1 + b * lean2) / squared)
-    summed = sum_faces(torch.stack(relief, 1), topology).transpose(0, 1)  # (2, V, B)
+    summed = sum_faces(torch.stack(relief, 1), topology.around).transpose(0, 1)  # (2, V, B)
     return summed / (topology.around < len(topology.faces)).sum(1)[:, None]

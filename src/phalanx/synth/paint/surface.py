@@ -63,7 +63,8 @@ def split_seams(faces: np.ndarray, uv: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return faces.reshape(-1)[first], inverse.reshape(-1, 3), uv.reshape(-1, 2)[first]
 
 
-def _faces_around(faces: np.ndarray, vertices: int) -> np.ndarray:
+def faces_around(faces: np.ndarray, vertices: int) -> np.ndarray:
+    """The faces `(V, A)` around each vertex, of faces `(F, 3)`; padded with F."""
     corner = np.argsort(faces.reshape(-1), kind="stable")
     vertex = faces.reshape(-1)[corner]
     rank = np.arange(len(vertex)) - np.searchsorted(vertex, vertex)
@@ -81,25 +82,25 @@ def _farthest_points(points: np.ndarray, count: int) -> np.ndarray:
     return chosen
 
 
-def face_edges(vertices: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:
+def face_edges(vertices: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
     """Edges from corner 0 to corners 1 and 2 of each face, `(3, F, B)` each, of vertices `(3, V, B)` (components first)."""
-    first, second, third = (vertices[:, topology.faces[:, k]] for k in range(3))
+    first, second, third = (vertices.index_select(1, faces[:, k]) for k in range(3))
     return second - first, third - first
 
 
-def vertex_normals(edge1: Tensor, edge2: Tensor, topology: Topology) -> Tensor:
-    """Unit outward normals `(3, V, B)` of the vertices, from the faces' edges `(3, F, B)`."""
+def vertex_normals(edge1: Tensor, edge2: Tensor, around: Tensor) -> Tensor:
+    """Unit outward normals `(3, V, B)` of the vertices, from the faces' edges `(3, F, B)`; `around` as of `Topology`."""
     (ax, ay, az), (bx, by, bz) = edge1, edge2
     faces = torch.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)  # (F, 3, B)
-    normal = sum_faces(faces, topology).transpose(0, 1)  # (3, V, B)
+    normal = sum_faces(faces, around).transpose(0, 1)  # (3, V, B)
     return normal * (normal.square().sum(0) + 1e-20).rsqrt()
 
 
-def sum_faces(values: Tensor, topology: Topology) -> Tensor:
-    """Sum of the values `(F, C, B)` of the faces around each vertex: `(V, C, B)`."""
+def sum_faces(values: Tensor, around: Tensor) -> Tensor:
+    """Sum of the values `(F, C, B)` of the faces `around (V, A)` each vertex: `(V, C, B)`."""
     flat = values.flatten(1)
     padded = torch.cat([flat, torch.zeros_like(flat[:1])])
-    return F.embedding_bag(topology.around, padded, mode="sum").unflatten(1, values.shape[1:])
+    return F.embedding_bag(around, padded, mode="sum").unflatten(1, values.shape[1:])
 
 
 @lru_cache(maxsize=4)
@@ -130,7 +131,7 @@ def hand(device: str) -> tuple[HandModel, Topology]:
         face_parts=torch.as_tensor(np.concatenate([[-1], parts[faces[:, 0]]]), dtype=torch.int8, device=device),
         rest=tensor(rest),
         rest_normals=tensor(normals),
-        around=tensor(_faces_around(faces, len(rest))),
+        around=tensor(faces_around(faces, len(rest))),
         uv_inverse=tensor(np.linalg.inv(edges)),
         coarse=tensor(coarse),
         spread=tensor(spread),

@@ -45,7 +45,13 @@ class Arms:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     """`vectors (..., 3)` divided by their lengths."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(-1, keepdims=True)), 1e-9)
+
+
+def cross(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """`np.cross` of vectors `(..., 3)`, in a third of its time."""
+    (a, b, c), (d, e, f) = (np.moveaxis(vectors, -1, 0) for vectors in (one, two))
+    return np.stack([b * f - c * e, c * d - a * f, a * e - b * d], -1)
 
 
 def frame(fingers: np.ndarray, palmar: np.ndarray) -> np.ndarray:
@@ -53,7 +59,7 @@ def frame(fingers: np.ndarray, palmar: np.ndarray) -> np.ndarray:
     face `palmar (..., 3)` as far as that allows."""
     y = unit(fingers)
     z = unit(palmar - (palmar * y).sum(-1, keepdims=True) * y)
-    return np.stack([np.cross(y, z), y, z], -1)
+    return np.stack([cross(y, z), y, z], -1)
 
 
 def swing(to: np.ndarray) -> np.ndarray:
@@ -87,19 +93,19 @@ def reach(
     wrist = shoulder + way * distance[:, None]
     along = (lengths[:, 0] ** 2 - lengths[:, 1] ** 2 + distance**2) / (2 * distance)
     radius = np.sqrt(np.maximum(lengths[:, 0] ** 2 - along**2, 1e-8))
-    first = unit(np.cross(way, np.where(np.abs(way[:, :1]) < 0.9, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])))
-    second = np.cross(way, first)
+    first = unit(cross(way, np.where(np.abs(way[:, :1]) < 0.9, [1.0, 0.0, 0.0], [0.0, 1.0, 0.0])))
+    second = cross(way, first)
     angle = np.linspace(0, 2 * np.pi, _SWIVELS, endpoint=False)
     aside = first[:, None] * np.cos(angle)[:, None] + second[:, None] * np.sin(angle)[:, None]  # (N, K, 3)
     elbow = (shoulder + along[:, None] * way)[:, None] + radius[:, None, None] * aside
     upper, lower = unit(elbow - shoulder[:, None]), unit(wrist[:, None] - elbow)
-    hinge = unit(np.cross(upper, lower))
+    hinge = unit(cross(upper, lower))
     local = np.einsum("nij,nki->nkj", palm, lower)  # the forearm's direction in the hand's frame
     bent = np.arctan2(local[..., 2], local[..., 1])
     aslant = np.arcsin(local[..., 0].clip(-1, 1))
     forearm = palm[:, None] @ swing(local)
     palmar = forearm[..., 2]
-    turned = np.arctan2((palmar * np.cross(lower, hinge)).sum(-1), -(palmar * hinge).sum(-1))
+    turned = np.arctan2((palmar * cross(lower, hinge)).sum(-1), -(palmar * hinge).sum(-1))
     own = np.einsum("nij,nki->nkj", down, elbow - shoulder[:, None])  # in the chest's frame
     wanted = (own * _OUTWARDS).sum(-1) / lengths[:, :1]
     inside = np.maximum(own[..., 0] - 0.06, 0.0) * (own[..., 2] > -0.16)  # the chest is there
@@ -120,7 +126,7 @@ def reach(
     upper, hinge, lower = upper[rows, best], hinge[rows, best], lower[rows, best]
     palm = _within_reach(palm, lower, local[rows, best], bent[rows, best], aslant[rows, best])
     forearm = palm @ swing(np.einsum("nij,ni->nj", palm, lower))
-    return Arms(elbow[rows, best], wrist, np.stack([upper, hinge, np.cross(upper, hinge)], -1), forearm, palm, strain)
+    return Arms(elbow[rows, best], wrist, np.stack([upper, hinge, cross(upper, hinge)], -1), forearm, palm, strain)
 
 
 def _within_reach(

@@ -20,7 +20,7 @@ from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import sample_angles
 from phalanx.render.mesh import vertex_normals
 from phalanx.synth.body.model import EXPRESSIONS, BodyModel, BodyPose, BodySurface
-from phalanx.synth.scene.arms import Arms, reach, unit
+from phalanx.synth.scene.arms import Arms, cross, reach, unit
 from phalanx.synth.scene.body_joints import BodyJoints, body_joints
 from phalanx.synth.scene.hands import about_axis
 from phalanx.synth.scene.targets import Anchors, Target, draw_targets, hanging, held, joined, style_angles, upon
@@ -296,7 +296,7 @@ def _lay_on_arms(generator: np.random.Generator, targets: list[Target], arms: Ar
             point = arms.elbow[other] * MIRROR + share * along
             normal = unit(np.array([-0.2, -0.5, -1.0]) + generator.normal(0, 0.4, 3))
             normal = unit(normal - (normal @ unit(along)) * unit(along))
-            fingers = np.cross(normal, unit(along)) * (1 if generator.random() < 0.8 else -1)
+            fingers = cross(normal, unit(along)) * (1 if generator.random() < 0.8 else -1)
             targets[own] = upon(generator, point + 0.033 * normal, normal, fingers)
 
 
@@ -379,7 +379,7 @@ def _with_arms(joints: BodyJoints, rest: np.ndarray, trunk: BodySurface, rotatio
         lower, hinge = own.forearm[..., 1], own.upper[..., 1]
         rest_upper, rest_lower, rest_hand = (frames.transpose(0, 2, 1) for frames in joints.rest_arms(rest, side))
         upper = own.upper @ rest_upper
-        straight = np.stack([lower, hinge, np.cross(lower, hinge)], -1) @ rest_lower
+        straight = np.stack([lower, hinge, cross(lower, hinge)], -1) @ rest_lower
         twisted = own.forearm @ rest_hand
         chain = [(joints.shoulder[side], upper)]
         chain += [
