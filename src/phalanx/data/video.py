@@ -114,10 +114,30 @@ def _opened(path: Path) -> Iterator:
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
+            if _lacks_index(path):
+                raise InputError(
+                    f"{path}: the video is cut short: the index, which such files have at their end, is missing"
+                )
             raise InputError(f"{path}: is not a video that can be read")
         yield capture
     finally:
         capture.release()
+
+
+def _lacks_index(path: Path) -> bool:
+    """Whether a file begins as an MP4 (ISO 14496-12) and has no whole box `moov`, without which no frame of it can be found."""
+    with path.open("rb") as file:
+        end, place, kinds = file.seek(0, os.SEEK_END), 0, []
+        while place + 8 <= end:
+            file.seek(place)
+            head = file.read(16)
+            size = int.from_bytes(head[:4], "big")
+            size = int.from_bytes(head[8:16], "big") if size == 1 else size
+            kinds.append(head[4:8] if place + size <= end else b"")
+            if size < 8:  # 0: up to the end of the file
+                break
+            place += size
+    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
 
 
 @contextlib.contextmanager

@@ -66,8 +66,8 @@ class HandPrediction:
         fit_error_mm: mean difference of the spheres' depth and what was read, where both are; or None.
         distortion_model: how the camera's lens distorts, as `geometry.distortion.Lens` has it; or None: it does not.
         distortion: (C,) coefficients of the lens; or None.
-        detection: 0 to 1, how surely this is a hand: in pictures by detector and estimator together (`predict.merge.belief`), in videos
-            by the detector when it last looked; or None where nothing was detected, because the place was given.
+        detection: 0 to 1, how surely this is a hand, by detector and estimator together (`predict.merge.belief`; in videos by what the
+            detector said when it last looked); or None where nothing was detected, because the place was given.
         id: a whole number that stays with this hand from frame to frame of a video (`phalanx.Tracker`); or None.
         time: seconds of this frame in its video; or None.
     """

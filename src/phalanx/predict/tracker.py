@@ -86,11 +86,18 @@ class _SideVotes:
         self.estimator += hand.score if hand.side == "right" else -hand.score
         self.looks += 1
 
+    @property
+    def odds(self) -> float:
+        """Log-odds of a right hand."""
+        return self.detector / max(self.detections, 1) + VOTE * self.estimator / max(self.looks, 1)
+
+    def likely(self) -> Side:
+        return "right" if self.odds >= 0 else "left"
+
     def decision(self) -> Side | None:
-        odds = self.detector / max(self.detections, 1) + VOTE * self.estimator / max(self.looks, 1)
-        if self.looks < LOOKS_FOR_SIDE and abs(odds) < CLEAR_SIDE:
+        if self.looks < LOOKS_FOR_SIDE and abs(self.odds) < CLEAR_SIDE:
             return None
-        return "right" if odds >= 0 else "left"
+        return self.likely()
 
 
 @dataclass(eq=False)
@@ -106,7 +113,7 @@ class _Track:
         square: what was looked at for that.
         side: decided, or None.
         shape: (10,) mean of all frames so far, and `frames` how many they are, weighted by score.
-        detection: the detector's confidence when it confirmed the hand last.
+        claimed: the detector's confidence when it confirmed the hand last.
         unconfirmed: looks of the detector since then.
         sure: seconds, when the detector or the estimator was sure of the hand last.
     """
@@ -121,7 +128,7 @@ class _Track:
     votes: _SideVotes = field(default_factory=_SideVotes)
     shape: np.ndarray = field(default_factory=lambda: np.zeros(10))
     frames: float = 0.0
-    detection: float | None = None
+    claimed: float | None = None
     unconfirmed: int = 0
     sure: float = -math.inf
     filter: HandFilter | None = None
@@ -162,11 +169,11 @@ class Tracker:
         K, side, mirrored, hand_length, max_hands, min_score: as `Predictor` takes them, for all frames. A camera that has to be assumed
             is one and the same for all.
         filtered: hands come through a One-Euro filter (`predict.filters`), and with one shape each. False gives them as the
-            estimator does, for `filters.smoothed`, which knows a whole recording.
+            estimator does and without surfaces, for `filters.smoothed`, which knows a whole recording and builds them.
         config: of the filter.
 
     Attributes:
-        unfiltered: the hands of the last frame, in the same order, as the estimator gave them.
+        unfiltered: the hands of the last frame, in the same order, as the estimator gave them; without surfaces.
 
     Raises:
         InputError: one of the arguments is at fault.
@@ -223,6 +230,7 @@ class Tracker:
         else:
             self._since_detection += 1
         self._let_go(seconds)
+        self._settle_sides(pixels)
         self._learn(seconds)
         return self._report(seconds)
 
@@ -290,7 +298,7 @@ class Tracker:
                 track.unconfirmed += 1
                 continue
             track.sure, track.unconfirmed = time, 0
-            track.detection = claim.score if track.hand is None else belief(claim.score, track.hand.score)
+            track.claimed = claim.score
             track.votes.hear_detector(1 - claim.right if self.mirrored else claim.right)
             if track.is_doubtful:
                 again.append((track, claim))
@@ -298,7 +306,7 @@ class Tracker:
         free = self.max_hands - sum(track.hand is not None or id(track) in matched for track in self._tracks)
         new = [claim for claim in claims if id(claim) not in used] if free > 0 else []
         for claim in new[: free + SPARE]:
-            track = _Track(np.zeros((21, 2)), time, detection=claim.score, sure=time)
+            track = _Track(np.zeros((21, 2)), time, claimed=claim.score, sure=time)
             track.votes.hear_detector(1 - claim.right if self.mirrored else claim.right)
             track.side = track.votes.decision() if self.side == "auto" else self.side
             again.append((track, claim))
@@ -308,8 +316,7 @@ class Tracker:
             if hand is not None and is_hand(hand.joints_2d, hand.score, claim.square):
                 track.hand, track.square = hand, claim.square
                 if not any(track is known for known in self._tracks):
-                    track.detection = belief(claim.score, hand.score)
-                    if track.detection >= self.min_score and free > 0:
+                    if belief(claim.score, hand.score) >= self.min_score and free > 0:
                         free -= 1
                         track.joints = hand.joints_2d
                         self._tracks.append(track)
@@ -380,6 +387,24 @@ class Tracker:
             if track.hand is not None or (track.id is not None and time - track.time <= PATIENCE)
         ]
 
+    def _settle_sides(self, image: np.ndarray) -> None:
+        """Hear the estimator on sides that are not decided; where it is alone with its view of this frame, look again for the other side.
+
+        So a hand is not reported as left and as right by turns until its side is decided.
+        """
+        doubted: list[tuple[_Track, SquareBox]] = []
+        for track in self._tracks:
+            if self.side != "auto" or track.side is not None or track.hand is None or track.square is None:
+                continue
+            track.votes.hear_estimator(track.hand)
+            track.side = track.votes.decision()
+            if track.hand.side != track.votes.likely():
+                doubted.append((track, track.square))
+        found = self._look(image, [square for _, square in doubted], [track.votes.likely() for track, _ in doubted])
+        for (track, square), hand in zip(doubted, found, strict=True):
+            if hand is not None and is_hand(hand.joints_2d, hand.score, square):
+                track.hand = hand
+
     def _learn(self, time: float) -> None:
         """What this frame says of each hand's place, speed, side and shape."""
         for track in self._tracks:
@@ -395,9 +420,6 @@ class Tracker:
             track.joints, track.time = hand.joints_2d, time
             if self.side != "auto":
                 track.side = self.side
-            elif track.side is None:
-                track.votes.hear_estimator(hand)
-                track.side = track.votes.decision()
             if track.side in (None, hand.side):
                 track.frames = min(track.frames + max(hand.score, 1e-3), MEMORY)
                 track.shape = track.shape + (hand.shape - track.shape) * max(hand.score, 1e-3) / track.frames
@@ -412,7 +434,8 @@ class Tracker:
         self.unfiltered = []
         for track in seen:
             assert track.hand is not None
-            facts: dict[str, Any] = {"id": track.id, "time": time, "detection": track.detection}
+            sure = None if track.claimed is None else belief(track.claimed, track.hand.score)
+            facts: dict[str, Any] = {"id": track.id, "time": time, "detection": sure}
             self.unfiltered.append(replace(track.hand, side_source=source, **facts))
         if not self.filtered:
             return list(self.unfiltered)
