@@ -91,7 +91,7 @@ def track(arguments: argparse.Namespace) -> dict[str, Any]:
             times["MediaPipe"].append(answer["ms"])
             times["MediaPipe, processor"].append(answer["cpu_ms"])
     raw = [hand for hand in found["as predicted"] if hand is not None]
-    calm = {hand.time: hand for hand in smoothed(predictor.model, [replace(h, vertices=None, faces=None) for h in raw])}
+    calm = {hand.time: hand for hand in smoothed(predictor.hand, [replace(h, vertices=None, faces=None) for h in raw])}
     found["smoothed"] = [None if hand is None else calm[hand.time] for hand in found["as predicted"]]
     result: dict[str, Any] = {
         "frames": len(found["filtered"]),
@@ -143,7 +143,7 @@ def clips(arguments: argparse.Namespace) -> dict[str, Any]:
         raw = [hand for hand in found["as predicted"] if hand is not None]
         if len(raw) < 20:
             continue
-        calm = {hand.time: hand for hand in smoothed(predictor.model, raw)}
+        calm = {hand.time: hand for hand in smoothed(predictor.hand, raw)}
         found["smoothed"] = [None if hand is None else calm[hand.time] for hand in found["as predicted"]]
         for way, hands in found.items():
             rows[way].append(errors(hands, true, pixels))

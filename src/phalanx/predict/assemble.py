@@ -73,6 +73,9 @@ def assemble_hands(
     lengths: Sequence[float | None],
     others: Sequence[Mapping[str, Any]],
     lens: Lens | None = None,
+    degrees: np.ndarray | None = None,
+    whole: bool = False,
+    bare: bool = False,
 ) -> list[HandPrediction | None]:
     """The predictions of B posed right hands in one picture; None for those that would reach behind the camera.
 
@@ -81,38 +84,46 @@ def assemble_hands(
         pose: (B, ...) as `assemble` takes it.
         camera, lens: of the picture.
         flips, lengths, others: of each hand, as `assemble` takes them.
+        degrees: (B, 23) the angles of the pose, where they are known.
+        whole: the forearm, too, must not reach behind the camera.
+        bare: without surfaces.
     """
     model = plain_hand(model)
     pose = pose.map(lambda values: values if isinstance(values, np.ndarray) else values.detach().cpu().numpy())
     surface = model(pose)
-    joints, vertices = surface.joints.astype(np.float64), surface.vertices.astype(np.float64)
+    joints, vertices = surface.joints.astype(np.float64), surface.vertices
     rotations, orientation, shape = (
         values.astype(np.float64) for values in (pose.rotations, pose.orientation, pose.shape)
     )
-    degrees = np.degrees(rotations_to_angles(rotations)).tolist()
+    degrees = np.degrees(rotations_to_angles(rotations)) if degrees is None else degrees
+    angles = [dict(zip(ANGLE_NAMES, row, strict=True)) for row in degrees.tolist()]
     own = None
     if any(length is not None for length in lengths):
         own = hand_length(numpy_chain_of(model), pose.shape)[0].tolist()
-    palm_and_fingers, faces = model.parts != FOREARM, model.faces
+    skin = slice(None) if whole else model.parts != FOREARM
+    nearest = np.minimum(joints[..., 2].min(1), vertices[:, skin, 2].min(1))
     hands: list[HandPrediction | None] = []
     for row, (flip, length) in enumerate(zip(flips, lengths, strict=True)):
         scale = 1.0 if length is None or own is None else length / own[row]
-        there, skin = joints[row] * (scale * _mirror(flip)), vertices[row] * (scale * _mirror(flip))
-        if min(there[:, 2].min(), skin[palm_and_fingers, 2].min()) <= 0:
+        if not nearest[row] > 0:
             hands.append(None)
             continue
+        mirror = scale * _mirror(flip)
+        there = joints[row] * mirror
+        shown: dict[str, Any] = {}
+        if not bare:  # a mirrored surface is inside out
+            shown = {"vertices": vertices[row] * mirror, "faces": model.faces[:, ::-1] if flip else model.faces}
         hand = HandPrediction(
             width=camera.width,
             height=camera.height,
             K=camera.K,
             joints_2d=bent_pixels(camera, lens, there),
             joints=there,
-            vertices=skin,
-            faces=faces[:, ::-1] if flip else faces,  # a mirrored surface is inside out
+            **shown,
             rotations=rotations[row],
             orientation=orientation[row],
             shape=shape[row],
-            angles_degrees=dict(zip(ANGLE_NAMES, degrees[row], strict=True)),
+            angles_degrees=angles[row],
             scale=scale,
             distortion_model=None if lens is None else lens.model,
             distortion=None if lens is None else lens.coefficients,

@@ -247,6 +247,7 @@ def with_states(
             scales[row] *= lengths_of(model, [hand.shape])[0] / now[row]
     rotations = angles_to_rotations(np.stack([state.angles for state in states]))
     orientation, shape = np.stack([state.orientation for state in states]), np.stack(shapes)
+    degrees = np.degrees([state.angles for state in states])
     still = (rotations, shape, orientation, np.zeros_like(shape[:, :3]))
     pose = HandPose(*(values.astype(model.template.dtype) for values in still))
     wrists = [
@@ -263,6 +264,7 @@ def with_states(
         [scale * length if scale != 1 else None for scale, length in zip(scales, now, strict=True)],
         [_facts(hand) for hand in hands],
         first.lens,
+        degrees,
     )
     return [hand if new is None else new for new, hand in zip(posed, hands, strict=True)]
 

@@ -61,6 +61,7 @@ def pose_hands(
     camera: PictureCamera,
     found: Sequence[Found],
     mirrored: bool,
+    bare: bool = False,
 ) -> list[HandPrediction | None]:
     """A prediction for each hand; None where it would reach behind the camera.
 
@@ -72,6 +73,7 @@ def pose_hands(
         picture, camera: without and with its lens.
         found: what was seen in `picture.image`.
         mirrored: the picture is a mirror image.
+        bare: predictions without surfaces.
     """
     facts = [_facts(each, picture, mirrored) for each in found]
     flips, lengths = [each.view.look.flip for each in found], [each.length for each in found]
@@ -81,9 +83,8 @@ def pose_hands(
             break
         pose = _fitted(model, fit, size, picture.camera if tried is camera else tried.camera, found)
         others = [{**fact, "camera_source": tried.source} for fact in facts]
-        hands = assemble_hands(model, pose, tried.camera, flips, lengths, others, tried.lens)
-        if tried.source != "given":
-            hands = [hand if hand is not None and _is_whole(hand) else None for hand in hands]
+        whole = tried.source != "given"
+        hands = assemble_hands(model, pose, tried.camera, flips, lengths, others, tried.lens, whole=whole, bare=bare)
         if _count(hands) > _count(best):
             best = hands
     return best
@@ -152,8 +153,3 @@ def _crop_camera(camera: Camera[np.ndarray], view: View, size: int) -> np.ndarra
 
 def _count(hands: Sequence[HandPrediction | None]) -> int:
     return sum(hand is not None for hand in hands)
-
-
-def _is_whole(hand: HandPrediction) -> bool:
-    """Whether the forearm lies before the camera, too."""
-    return hand.vertices is None or bool(hand.vertices[:, 2].min() > 0)

@@ -41,7 +41,7 @@ from phalanx.predict.inputs import (
     check_squares,
     picture_camera,
 )
-from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, surest_of_each, surest_views
+from phalanx.predict.looks import CropEstimator, Look, See, View, see_all, see_closer, surest_of_each, surest_views
 from phalanx.predict.merge import FAINT, belief, different_hands, is_hand
 from phalanx.predict.posing import Fit, Found, Hand, pose_hands, score
 from phalanx.predict.runtime import OnnxEstimator, estimator_for, load_detector
@@ -194,8 +194,8 @@ class Predictor:
             hand_lengths: of each, metres, where known.
 
         Returns:
-            A hand for each square, whatever its score; None where no hand before the camera looks like what is there, or the
-            square lies outside the picture.
+            A hand for each square, whatever its score, without its surface, which `Tracker` builds of the filtered hand; None where
+            no hand before the camera looks like what is there, or the square lies outside the picture.
 
         Raises:
             InputError: one of the arguments is at fault, or they are not of one length.
@@ -211,7 +211,7 @@ class Predictor:
                 looks += [Look(place, straight, *kind) for kind in kinds_to_look_for(side, mirrored).items()]
         views = surest_of_each(self._see(picture.image)(looks))
         found = [Found(view, sides[view.look.place], lengths[view.look.place]) for view in views]
-        hands = pose_hands(self.hand, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
+        hands = pose_hands(self.hand, self.fit, self.estimator.config.size, picture, camera, found, mirrored, bare=True)
         by_place = {view.look.place: hand for view, hand in zip(views, hands, strict=True)}
         return [by_place.get(place) for place in range(len(squares))]
 
@@ -244,7 +244,7 @@ class Predictor:
             for place, claim in enumerate(claims)
             for kind in kinds_to_look_for(side, mirrored, claim.right).items()
         ]
-        views = surest_views(self._see(image), looks, width, height)
+        views = surest_of_each(see_closer(self._see(image), looks, width, height))  # the detector knows which way is up
         hands = [
             (view, belief(claim.score, score(view.sigma)))
             for view, claim in zip(views, claims, strict=True)
