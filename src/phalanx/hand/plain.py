@@ -112,7 +112,10 @@ def plain_hand(model: Any) -> PlainHand:
 @lru_cache(maxsize=8)
 def _plain_hand(model: Any) -> PlainHand:
     buffers = {name: getattr(model, name) for name in PlainHand.__dataclass_fields__}
-    return PlainHand(**{name: value.detach().cpu().numpy() for name, value in buffers.items() if value is not None})
+    # Copies: PyTorch moves the memory of tensors that are sent to other processes.
+    return PlainHand(
+        **{name: value.detach().cpu().numpy().copy() for name, value in buffers.items() if value is not None}
+    )
 
 
 @lru_cache(maxsize=1)
