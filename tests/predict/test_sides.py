@@ -7,7 +7,7 @@ import pytest
 
 from phalanx.geometry.crops import SquareBox
 from phalanx.predict.detection import Detection
-from phalanx.predict.sides import LEARNT_WEIGHT, is_flipped, kinds_to_look_for, of_side, side_of, sureness
+from phalanx.predict.sides import CLEAR, LEARNT_WEIGHT, is_flipped, kinds_to_look_for, of_side, side_of, sureness
 
 CLAIM = Detection((0, 0, 10, 10), 0.9, 0.5, SquareBox(5, 5, 20))
 
@@ -20,9 +20,9 @@ def test_a_side_and_how_it_looks_belong_together(mirrored):
 
 
 def test_what_the_detector_is_sure_of_is_not_looked_at_twice():
-    assert list(kinds_to_look_for("auto", False, 0.81)) == [False]
-    assert list(kinds_to_look_for("auto", True, 0.19)) == [True]  # how it looks, whatever the person's side
-    assert set(kinds_to_look_for("auto", False, 0.8)) == set(kinds_to_look_for("auto", False, 0.2)) == {False, True}
+    assert list(kinds_to_look_for("auto", False, CLEAR + 0.01)) == [False]
+    assert list(kinds_to_look_for("auto", True, 0.99 - CLEAR)) == [True]  # how it looks, whatever the person's side
+    assert all(set(kinds_to_look_for("auto", False, right)) == {False, True} for right in (CLEAR, 0.5, 1 - CLEAR))
     assert kinds_to_look_for("left", False, 0.99) == {True: 0.0} and kinds_to_look_for("left", True) == {False: 0.0}
 
 
@@ -49,7 +49,7 @@ def test_learnt_handedness_counts_beside_the_error():
 
 
 def test_of_a_given_side_clear_others_are_left_out_unless_all_are():
-    clear_left, clear_right = replace(CLAIM, right=0.1), replace(CLAIM, right=0.9)
+    clear_left, clear_right = replace(CLAIM, right=0.02), replace(CLAIM, right=0.98)
     claims = [clear_left, CLAIM, clear_right]
     assert of_side(claims, "auto", False) == claims
     assert of_side(claims, "right", False) == [CLAIM, clear_right] == of_side(claims, "left", True)

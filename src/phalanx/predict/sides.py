@@ -16,7 +16,7 @@ from typing import Literal
 from phalanx.hand.prediction import Side
 from phalanx.predict.detection import Detection
 
-CLEAR = 0.8
+CLEAR = 0.95
 """Probability from which the detector alone says the side, and the other one is not looked at."""
 
 ERROR_WEIGHT = 12.0
