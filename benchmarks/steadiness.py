@@ -3,8 +3,8 @@
     python benchmarks/steadiness.py [--weights FILE ...] [--photos FOLDER] [--every 6]
 
 Errors are those of training's evaluation (`train.compact.figures`) on 448 pictures of bare hands and 448 of hands that hold things, of
-a seed that no training uses. Steadiness: photos of one hand each are turned, shrunk, and made darker or lighter; printed is how far the joints
-move against the picture, in percent of the hand's extent, and how often a mirror image gets the other side, as it should.
+a seed that no training uses. Steadiness: photos of one hand each are turned, shrunk, and made darker or lighter; printed is how far the
+joints move against the picture, in percent of the hand's extent, and how often a mirror image gets the other side, as it should.
 """
 
 from __future__ import annotations
