@@ -329,7 +329,7 @@ ROWS: tuple[Row[World], ...] = (
     Row(TWO_D, Learn("weak", False), "main", TWO_D),
     Row(ADAPTED, Learn("weak", True), "main", ADAPTED),
     Row(FULL, Learn("full", False), "main", FULL),
-    Row(FULL_MAPS, Learn("full", True), published=FULL_MAPS),
+    Row(FULL_MAPS, Learn("full", True), published=FULL_MAPS, gap=False),
     Row(SOURCE, Learn("full", False, "studio"), published=SOURCE, gap=False),
     Row(SOURCE_MAPS, Learn("full", True, "studio"), published=SOURCE_MAPS, gap=False),
     Row(PALM, Learn("full", False, root="palm"), gap=False),
