@@ -30,8 +30,8 @@ from phalanx.core.records import map_fields
 from phalanx.hand.model import HandModel
 from phalanx.losses.averages import weighted_mean
 from phalanx.methods.base import Method
-from phalanx.methods.detector_maps import CHANNELS, LARGEST, METHOD, STRIDE, UNIT
 from phalanx.nets.blocks import ConvUnit, fold_batch_norm, folded_copy
+from phalanx.nets.detector_maps import CHANNELS, LARGEST, METHOD, STRIDE, UNIT
 from phalanx.nets.export import Stored, export_onnx
 from phalanx.nets.pyramid import Pyramid
 from phalanx.nets.weights import load_network, shipped_weights, write_weights

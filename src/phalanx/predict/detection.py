@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from phalanx.geometry.crops import SquareBox
-from phalanx.methods.detector_maps import LARGEST as LARGEST_LENGTH
-from phalanx.methods.detector_maps import STRIDE, UNIT
+from phalanx.nets.detector_maps import LARGEST as LARGEST_LENGTH
+from phalanx.nets.detector_maps import STRIDE, UNIT
 
 SIDES = (256, 512)
 """Longer sides, in pixels, at which a picture is looked at: the first always, the others where the picture has as much."""
@@ -39,7 +39,7 @@ class HandDetector(Protocol):
         """Its `calibration`: slope and offset of log-odds."""
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Maps (B, 15, H/4, W/4), as `methods.detector_maps.CHANNELS` has them, of pictures (B, 3, H, W), float32 in [0, 1]."""
+        """Maps (B, 15, H/4, W/4), as `nets.detector_maps.CHANNELS` has them, of pictures (B, 3, H, W), float32 in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.precision import Precision
 from phalanx.fit.evidence import Evidence
 from phalanx.hand.plain import PlainHand
-from phalanx.methods import detector_maps
+from phalanx.nets import detector_maps
 from phalanx.nets.model_files import KEY, about_model, quiet_onnxruntime, read_model
 
 if TYPE_CHECKING:
