@@ -88,6 +88,7 @@ def test_shares_are_of_the_seeds_in_common(tmp_path):
     assert shares["other frames"].by_seed == {1: pytest.approx(25.5 / 18)}
     assert closed(paper, {"begin": done["begin"], "100% single view": done["100% single view"]}) == {}
     assert closed(paper, {**done, "end": done["begin"]}) == {}  # no gap
+    assert closed(paper, {**done, "end": done["begin"], "begin": done["end"]}) == {}  # an end that is worse
 
 
 def test_what_is_done_is_kept_and_stays_in_the_table(tmp_path):

@@ -22,7 +22,7 @@ LEVEL = 0.95
 _EXPLAINED = """\
 ± is the standard deviation over seeds. The interval ({level:.0f} %) is the bootstrap's over test frames, all views of a frame together:
 it says what other frames of this kind would change, not what other seeds would. The share of the gap is (start - row) / (start - end)
-of each seed that all three have, averaged; start is "{begin}", end is "{end}".
+of each seed that all three have and whose end is better than its start, averaged; start is "{begin}", end is "{end}".
 """
 
 
@@ -63,7 +63,10 @@ def result_of(paper: Paper[World], seed: int, outcome: Outcome) -> Result:
 
 
 def closed(paper: Paper[World], done: Done) -> dict[str, Share]:
-    """Share of the gap between the paper's ends that rows close, by row, for the seeds that row and ends have in common."""
+    """Share of the gap between the paper's ends that rows close, by row, for the seeds that row and ends have in common.
+
+    The first figure is an error; a seed whose end is no better than its start has no gap.
+    """
     key = paper.figures[0].key
     reached = {row: {result.seed: result.figures[key] for result in results} for row, results in done.items()}
     begin, end = (reached.get(name, {}) for name in paper.ends)
@@ -71,11 +74,11 @@ def closed(paper: Paper[World], done: Done) -> dict[str, Share]:
     for row in paper.rows:
         if not row.gap or row.name in paper.ends:
             continue
-        common = [seed for seed in reached.get(row.name, ()) if begin.get(seed) != end.get(seed)]
+        common = sorted(reached.get(row.name, {}).keys() & begin.keys() & end.keys())
         by_seed = {
             seed: (begin[seed] - reached[row.name][seed]) / (begin[seed] - end[seed])
-            for seed in sorted(common)
-            if seed in begin and seed in end
+            for seed in common
+            if begin[seed] > end[seed]
         }
         if by_seed:
             shares[row.name] = Share(*mean_and_spread(list(by_seed.values())), by_seed)
