@@ -19,7 +19,6 @@ from phalanx.core.files import read_json
 from phalanx.hand.model import HandModel
 from phalanx.methods.compact import CompactConfig, CompactEstimator, load_trainable, save_weights
 from phalanx.predict.runtime import load_estimator
-from phalanx.synth import SynthConfig
 from phalanx.train.plan import LoopConfig
 
 SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
@@ -48,7 +47,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch):
     """Synthesis with little in memory."""
-    monkeypatch.setattr(module, "SynthConfig", partial(SynthConfig, tiles=2, skins=1))
+    monkeypatch.setattr(module, "_TILES", 2)
+    monkeypatch.setattr(module, "_SKINS", 1)
 
 
 def config(**changes):

@@ -147,6 +147,24 @@ def test_a_wrong_unit_is_named_and_the_picture_still_counts(folder, sample, unit
     assert said and all("depth/" in sentence and re.search(says, sentence) for sentence in said)
 
 
+def test_whole_numbers_need_a_unit_and_that_is_said_once(folder, sample):
+    (folder / "intrinsics.json").unlink()
+    said = []
+    found = read(folder, said)
+    assert len(said) == 1 and said[0].endswith(
+        "holds whole numbers, and their unit is not given: --unit, --camera, or an intrinsics.json"
+    )
+    assert found.left_out == {"the unit of depth is not given": len(sample)} and len(found.skipped) == len(sample)
+
+
+def test_a_camera_may_be_named(folder):
+    given = read(folder, camera=f"{FOCAL},{FOCAL},0,0", unit=0.00025).hands
+    np.testing.assert_allclose(given.width, read(folder).hands.width)
+    assert read(folder, camera="sr305", unit=0.00025).sources["focal"] == "camera"
+    with pytest.raises(InputError, match=r"camera: 'webcam' is neither one of"):
+        read(folder, camera="webcam")
+
+
 def test_pairs_of_different_sizes_are_named(folder, sample):
     path = folder / "depth" / "3.png"
     cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:-4])

@@ -62,6 +62,7 @@ from phalanx.view.samples import write_sheet
 
 _SHOWN = 6  # hands in the picture
 _WATCHED = 64  # hands, at most, that are measured during training
+_TILES, _SKINS = 96, 8  # of synthesis: fewer than long trainings have, for they are made before the first step
 _LEAST_SECONDS = 5.0  # that must be left for training
 
 
@@ -87,8 +88,9 @@ class WeakAdaptation:
     """The user's hands in a step."""
     synthetic: int = 24
     """Synthetic hands in a step; 0: none, so that the network forgets."""
-    depth_weight: float = 10.0
-    """Factor of the depth regularizer's term, the mean difference of maps in 0 to 1; 0 leaves it out."""
+    depth_weight: float = 1.0
+    """Factor of the depth regularizer's term, the mean difference of maps in 0 to 1; 0 leaves it out. Small, because the way down this
+    difference does not lead to better depths where they are nearly right (`benchmarks/weak_photos.py --signal`)."""
     regularizer_share: float = 0.2
     """Of the time left after reading, that the depth regularizer is trained for,"""
     regularizer_minutes: float = 2.0
@@ -164,7 +166,7 @@ def adapt_weak(
     shown = spread(judged, _SHOWN)
     synthetic = CompactTraining(
         model=first.config,
-        synth=SynthConfig(size=first.config.size),
+        synth=SynthConfig(size=first.config.size, tiles=_TILES, skins=_SKINS),
         workers=config.workers,
         buffer=config.buffer,
         held_out=config.held_out,

@@ -63,7 +63,7 @@ class DepthHands:
     def __len__(self) -> int:
         return len(self.joints)
 
-    def __getitem__(self, rows: slice) -> DepthHands:
+    def __getitem__(self, rows: slice | Tensor) -> DepthHands:
         return DepthHands(*(getattr(self, name)[rows] for name in _DEPTH_FIELDS))
 
     def to(self, device: torch.device) -> DepthHands:

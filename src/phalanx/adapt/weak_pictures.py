@@ -27,7 +27,7 @@ from phalanx.adapt.weak_files import (
     unlabelled_with_depth,
 )
 from phalanx.core.errors import InputError
-from phalanx.data.depth_cameras import check_camera, read_frame
+from phalanx.data.depth_cameras import UnitMissing, camera_matrix, check_camera, read_frame
 from phalanx.data.folders import read_intrinsics
 from phalanx.data.hand_depth import SCALE_BONE, readings_of_hands
 from phalanx.data.images import check_local, read_image
@@ -124,6 +124,7 @@ class _Cut:
     depth: np.ndarray | None  # (DEPTH_TILE, DEPTH_TILE) metres, everything that was read
     depth_name: str
     side: float  # pixels of the picture
+    focal: float  # the same; 0 where the camera is not known
     which: Side | None
 
 
@@ -172,7 +173,7 @@ def read_weak_pictures(
         tally.skip(depths[key], f"{depths[key]}: belongs to no picture of its name")
     if not cuts:
         raise InputError(f"{folder}: none of its {len(pictures)} pictures has 2D joints that can be used")
-    return _joined(cuts, files, estimator, tally, _focal(files, intrinsics, cuts))
+    return _joined(cuts, files, estimator, tally)
 
 
 def nominal_crops(hands: WeakHands, size: int) -> Sample:
@@ -252,15 +253,20 @@ def _cuts_of(
     depth_path = depths.get(key_of(path.relative_to(folder)))
     depth: np.ndarray | None = None
     K = None if intrinsics is None else intrinsics[1]
+    if files.camera is not None:
+        K = camera_matrix(files.camera, width, height)
     if depth_path is not None:
         try:
-            depth, found = _read_depth(depth_path, files, intrinsics)
-            K = found if K is None else K
+            depth = _read_depth(depth_path, files, intrinsics)
             if depth.shape != (height, width):
                 raise InputError(
                     f"{depth_path}: has {depth.shape[1]}x{depth.shape[0]} pixels, and its picture {path.name} {width}x{height}; "
                     "depth must be registered to it"
                 )
+        except UnitMissing:
+            problem = f"{depth_path}: holds whole numbers, and their unit is not given: --unit, --camera, or an intrinsics.json"
+            tally.skip(depth_path, problem, aloud="the unit of depth is not given" not in tally.left_out)
+            tally.left_out["the unit of depth is not given"] += len(hands)
         except InputError as error:
             tally.skip(depth_path, str(error))
             tally.left_out["the depth cannot be used"] += len(hands)
@@ -284,15 +290,12 @@ def _cuts_of(
     return cuts
 
 
-def _read_depth(
-    path: Path, files: WeakFiles, intrinsics: tuple[Path, np.ndarray, float] | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Metres (H, W), and the camera (3, 3) where it is known."""
+def _read_depth(path: Path, files: WeakFiles, intrinsics: tuple[Path, np.ndarray, float] | None) -> np.ndarray:
+    """Metres (H, W). Raises UnitMissing for whole numbers without a unit."""
     if files.camera is not None:
-        return read_frame(path, files.camera, files.unit)
-    if intrinsics is not None:
-        return read_frame(path, "1,1,0,0", intrinsics[2] if files.unit is None else files.unit)[0], intrinsics[1]
-    return read_frame(path, "1,1,0,0", files.unit)[0], None
+        return read_frame(path, files.camera, files.unit)[0]
+    unit = intrinsics[2] if files.unit is None and intrinsics is not None else files.unit
+    return read_frame(path, "1,1,0,0", unit)[0]  # some camera, which nobody asks for
 
 
 def _cut(
@@ -318,7 +321,8 @@ def _cut(
         cut_depth = cv2.warpAffine(depth, affine, (DEPTH_TILE, DEPTH_TILE), flags=flags)
     relative = np.full(21, np.nan) if hand.joints is None else _relative(hand.joints, joints, K, box.side)
     name = path.relative_to(folder).as_posix()
-    return _Cut(name, tile, joints, relative, cut_depth, str(depth_path), box.side, hand.side)
+    focal = 0.0 if K is None else float(K[0, 0] + K[1, 1]) / 2
+    return _Cut(name, tile, joints, relative, cut_depth, str(depth_path), box.side, focal, hand.side)
 
 
 def _relative(joints: np.ndarray, placed: np.ndarray, K: np.ndarray | None, side: float) -> np.ndarray:
@@ -335,25 +339,20 @@ def _relative(joints: np.ndarray, placed: np.ndarray, K: np.ndarray | None, side
     return behind * scale if both.any() else np.full(21, np.nan)
 
 
-def _focal(
-    files: WeakFiles, intrinsics: tuple[Path, np.ndarray, float] | None, cuts: Sequence[_Cut]
-) -> tuple[float, dict[str, str]]:
-    """Focal length in pixels of pictures with depth, and where it and the scale come from; 0 where there is no depth."""
+def _focal(files: WeakFiles, cuts: Sequence[_Cut]) -> tuple[float, dict[str, str]]:
+    """Focal length in pixels of pictures whose camera is not known, 0 where none is asked for; and where it and the scale come from."""
     deep = [cut for cut in cuts if cut.depth is not None]
     if not deep:
         return 0.0, {}
-    length = "given" if files.hand_length is not None else "prior"
-    if files.camera is not None:
-        K = read_frame(deep[0].depth_name, files.camera, files.unit)[1]
-    elif intrinsics is not None:
-        K = intrinsics[1]
-    else:  # one camera for all: of a stretched hand before it, the apparent length is the true one
-        metres = likeliest_length() if files.hand_length is None else files.hand_length
-        spans = [_chain(cut.joints) * cut.side * float(_root_of(cut)) / metres for cut in deep]
-        usable = [span for span in spans if math.isfinite(span) and span > 0]
-        focal = float(np.percentile(usable, _LONGEST)) if usable else 0.0
-        return focal, {"focal": f"hand length ({length})", "hand_length": length}
-    return float(K[0, 0] + K[1, 1]) / 2, {"focal": "camera", "hand_length": length}
+    length = "prior" if files.hand_length is None else "given"
+    if all(cut.focal > 0 for cut in deep):
+        return 0.0, {"focal": "camera", "hand_length": length}
+    # One camera for all: of a stretched hand before it, the apparent length is the true one.
+    metres = likeliest_length() if files.hand_length is None else files.hand_length
+    spans = [_chain(cut.joints) * cut.side * float(_root_of(cut)) / metres for cut in deep]
+    usable = [span for span in spans if math.isfinite(span) and span > 0]
+    focal = float(np.percentile(usable, _LONGEST)) if usable else 0.0
+    return focal, {"focal": f"hand length ({length})", "hand_length": length}
 
 
 def _root_of(cut: _Cut) -> Tensor:
@@ -375,10 +374,10 @@ def _joined(
     files: WeakFiles,
     estimator: CompactEstimator,
     tally: Tally,
-    focal: tuple[float, dict[str, str]],
 ) -> WeakPictures:
     """All hands with what can be learnt from their depth, flipped where they are left ones."""
-    roots, widths, maps = zip(*(_depth_of(cut, focal[0], files, tally) for cut in cuts), strict=True)
+    focal, sources = _focal(files, cuts)
+    roots, widths, maps = zip(*(_depth_of(cut, cut.focal or focal, files, tally) for cut in cuts), strict=True)
     hands = WeakHands(
         np.stack([cut.tile for cut in cuts]),
         np.stack([cut.joints for cut in cuts]),
@@ -398,7 +397,7 @@ def _joined(
     tally.counts["pictures with joints"] = len({cut.name for cut in cuts})
     tally.counts["hands with depth"] = int(hands.with_depth.sum())
     tally.counts["hands with 3D joints"] = int(np.isfinite(hands.relative).any(1).sum())
-    return WeakPictures(hands, dict(tally.counts), dict(tally.left_out), tally.skipped, focal[1])
+    return WeakPictures(hands, dict(tally.counts), dict(tally.left_out), tally.skipped, sources)
 
 
 def _depth_of(cut: _Cut, focal: float, files: WeakFiles, tally: Tally) -> tuple[float, float, np.ndarray]:

@@ -78,7 +78,8 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
             whose distances no hand could have: the unit is wrong.
     """
     known = DEPTH_CAMERAS.get(camera)
-    K = None if known else _intrinsics(camera)  # a camera at fault is named before its frame is read
+    if known is None:
+        _intrinsics(camera)  # a camera at fault is named before its frame is read
     if known is not None and known.packed:
         metres = unit_of(camera, unit)
         depth = read_packed_depth(Path(path)) * (metres / known.unit)
@@ -93,11 +94,7 @@ def read_frame(path: str | os.PathLike[str], camera: str, unit: float | None = N
         raise InputError(
             f"{path}: is {typical:.3g} m away if 1 stands for {metres:g} m: the unit is wrong{_units_that_fit(typical / metres)}"
         )
-    height, width = depth.shape
-    if known is not None:
-        K = known.K(width, height)
-    assert K is not None
-    return depth, K
+    return depth, camera_matrix(camera, depth.shape[1], depth.shape[0])
 
 
 def _units_that_fit(value: float) -> str:
@@ -120,6 +117,12 @@ def check_camera(camera: str, unit: float | None = None) -> None:
         _intrinsics(camera)
     if unit is not None:
         unit_of(camera, unit)
+
+
+def camera_matrix(camera: str, width: int, height: int) -> np.ndarray:
+    """Camera matrix (3, 3) of frames of a size, of a camera as `read_frame` takes it; raises InputError as it does."""
+    known = DEPTH_CAMERAS.get(camera)
+    return _intrinsics(camera) if known is None else known.K(width, height)
 
 
 def lacking_units(paths: Sequence[Path]) -> str:
