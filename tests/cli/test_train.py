@@ -85,7 +85,7 @@ def test_help_of_train_says_what_every_setting_means(capsys, method):
         (["--out", "a", "--colour", "red"], "recognized arguments: --colour"),
         (
             ["depth", "--out", "a"],
-            "depth: is none of the methods compact, detector, hand_finder, sphere_fitting; see phalanx train --help",
+            f"depth: is none of the methods {', '.join(TRAININGS)}; see phalanx train --help",
         ),
         (["sphere_fitting", "--out", "a", "--loop.minutes", "soon"], "see phalanx train sphere_fitting --help"),
         (["--out", "a", "--synth.size", "3"], "size: must be a multiple of 16"),

@@ -49,7 +49,8 @@ def job(args: argparse.Namespace) -> int:
     if method not in TRAININGS:
         raise InputError(f"{method}: is none of the methods {', '.join(TRAININGS)}; see phalanx train --help")
     training = TRAININGS[method]
-    methods = "\n".join(f"  {name:<16}{entry.about}" for name, entry in TRAININGS.items())
+    width = max(map(len, TRAININGS)) + 2
+    methods = "\n".join(f"  {name:<{width}}{entry.about}" for name, entry in TRAININGS.items())
     parser = _parser(method, _HELP.format(methods=methods), training.config)
     settings = parser.parse_args(arguments)
     # jsonargparse renamed the method; the old name warns in new releases and the new one is missing in old.
@@ -92,9 +93,10 @@ def _describe(parser: argparse.ArgumentParser, config: type) -> None:
     from phalanx.core.settings import field_descriptions, nested_settings
 
     actions = {action.dest: action for action in parser._actions}
-    groups = {group.title: group for group in parser._action_groups}
+    groups = list(parser._action_groups)
     for prefix, part in nested_settings(config).items():
-        groups[str(part)].title = prefix or "the run"
+        group = next(group for group in groups if group.title == str(part))  # of two alike, the first comes first
+        group.title = prefix or "the run"
         for name, text in field_descriptions(part).items():
             # argparse takes a % for a format, in some releases of jsonargparse only
             actions[f"{prefix}.{name}".lstrip(".")].help = text.replace("%", "per cent")

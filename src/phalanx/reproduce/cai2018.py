@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -29,10 +29,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phalanx.core.devices import as_device
-from phalanx.core.errors import InputError
-from phalanx.core.files import writable_folder
-from phalanx.core.json_values import Json
 from phalanx.data.images import image_bytes
 from phalanx.data.sample import Sample
 from phalanx.methods.depth_regularizer import (
@@ -42,12 +38,9 @@ from phalanx.methods.depth_regularizer import (
     load,
 )
 from phalanx.metrics.curves import auc_trapezoid, pck_curve, zimmermann_20_50
-from phalanx.reproduce.frozen import SETS, Say, cache_folder, cached_start, start_folder, start_is_there
-from phalanx.reproduce.pairs import frozen_pairs
+from phalanx.reproduce.frozen import SETS, Say, cached_start, start_folder, start_is_there
+from phalanx.reproduce.pairs import frozen_pairs, reproduce_on_pairs
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training
-from phalanx.reproduce.scales import read_scale
-from phalanx.reproduce.table import chosen_rows, make_table
-from phalanx.synth.version import ENGINE
 from phalanx.train.card import synthesis
 from phalanx.train.depth_regularizer import (
     LABELLED,
@@ -67,9 +60,6 @@ from phalanx.train.paired import camera_joints, restored, stored_feed
 from phalanx.train.plan import Feed, LoopConfig, Phase
 from phalanx.train.run import Prepared, silent
 from phalanx.view.samples import draw_joints, sheet, write_sheet
-
-SEEDS = (1, 2, 3)
-"""Of the main rows; the others have the first alone."""
 
 HELP = """\
 Starts on colour and depth of the domain studio with all labels, adapts to the domain field with 2D joints and depth in place of 3D labels,
@@ -377,41 +367,9 @@ PAPER = Paper(
     ),
     (TWO_D, FULL),
     _head,
-    World.seconds,
+    lambda world, kind: world.seconds(kind),
 )
 
 
-def reproduce(
-    out: str | Path,
-    scale: str | Path = "cpu",
-    seeds: Sequence[int] = SEEDS,
-    rows: Sequence[str] | None = None,
-    data: Mapping[str, str | Path] | None = None,
-    device: str = "cpu",
-    cache: str | Path | None = None,
-    say: Say = print,
-) -> dict[str, Json]:
-    """Train and test all rows that are not done yet in the folder `out`, then write `cai2018.md`, `.png`, `.json` and sheets there.
-
-    Args:
-        out: the run's folder.
-        scale: name of a recipe in the package (smoke, cpu, paper), or a YAML file.
-        seeds: of the main rows; the others have the first alone.
-        rows: names; None: all.
-        data: none: rows run on no public set.
-        device: where networks train.
-        cache: folder of what tables share; None: as `frozen.cache_folder` finds it.
-        say: is given a line before everything that takes long.
-
-    Raises:
-        InputError: an argument or a file is at fault, or the folder holds a run with another scale.
-    """
-    chosen_rows(PAPER, rows)
-    as_device(device)
-    if data:
-        raise InputError(f"data: the table {PAPER.name} takes no public set, not {next(iter(data))!r}")
-    chosen = read_scale(Scale, PAPER.name, scale)
-    world = World(chosen, writable_folder(out), cache_folder(cache), device, say)
-    say(f"what tables share is kept in {world.cache}")
-    settings: dict[str, Json] = {"engine": ENGINE, "scale": asdict(chosen)}
-    return make_table(PAPER, world, out, settings, seeds, rows, say)
+reproduce = partial(reproduce_on_pairs, PAPER, Scale, World)
+"""`phalanx reproduce cai2018`."""

@@ -1,14 +1,25 @@
-"""Colour with sensed depth out of the sets that tables share, as the trainings of `train.paired` take it."""
+"""Tables on colour with sensed depth of our own sets: their pictures, as the trainings of `train.paired` take them, and how one is made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor
 
+from phalanx.core.devices import as_device
+from phalanx.core.errors import InputError
+from phalanx.core.files import writable_folder
+from phalanx.core.json_values import Json
 from phalanx.data.loading import load_batches
-from phalanx.reproduce.frozen import Say, frozen_set
+from phalanx.reproduce.frozen import Say, cache_folder, frozen_set
+from phalanx.reproduce.plan import Paper
+from phalanx.reproduce.scales import read_scale
+from phalanx.reproduce.table import chosen_rows, make_table
+from phalanx.synth.version import ENGINE
 from phalanx.train.paired import joined, keep_pictures
 
 
@@ -19,3 +30,55 @@ def frozen_pairs(name: str, cache: Path, frames: int, size: int, workers: int, s
     batch = next(count for count in (64, 32, 16, 8, 4, 2, 1) if frames % count == 0)
     with closing(load_batches(index, batch, 0, wanted)) as batches:
         return joined([keep_pictures(sample) for sample in batches])
+
+
+SEEDS = (1, 2, 3)
+"""Of the main rows."""
+
+
+class OpenWorld(Protocol):
+    """What makes the world of a table's rows."""
+
+    def __call__(self, scale: Any, folder: Path, cache: Path, device: str, say: Say) -> Any: ...
+
+
+def reproduce_on_pairs(
+    paper: Paper[Any],
+    scale_kind: type[Any],
+    open_world: OpenWorld,
+    out: str | Path,
+    scale: str | Path = "cpu",
+    seeds: Sequence[int] = SEEDS,
+    rows: Sequence[str] | None = None,
+    data: Mapping[str, str | Path] | None = None,
+    device: str = "cpu",
+    cache: str | Path | None = None,
+    say: Say = print,
+) -> dict[str, Json]:
+    """Train and test all rows that are not done yet in the folder `out`, then write NAME.md, .png, .json and sheets there.
+
+    Args:
+        paper: the table.
+        scale_kind: of its scales.
+        open_world: makes what its rows work with.
+        out: the run's folder.
+        scale: name of a recipe in the package (smoke, cpu, paper), or a YAML file.
+        seeds: of the main rows; the others have the first alone.
+        rows: names; None: all.
+        data: none: rows run on no public set.
+        device: where networks train.
+        cache: folder of what tables share; None: as `frozen.cache_folder` finds it.
+        say: is given a line before everything that takes long.
+
+    Raises:
+        InputError: an argument or a file is at fault, or the folder holds a run with another scale.
+    """
+    chosen_rows(paper, rows)
+    as_device(device)
+    if data:
+        raise InputError(f"data: the table {paper.name} takes no public set, not {next(iter(data))!r}")
+    chosen = read_scale(scale_kind, paper.name, scale)
+    world = open_world(chosen, writable_folder(out), cache_folder(cache), device, say)
+    say(f"what tables share is kept in {world.cache}")
+    settings: dict[str, Json] = {"engine": ENGINE, "scale": asdict(chosen)}
+    return make_table(paper, world, out, settings, seeds, rows, say)

@@ -42,8 +42,6 @@ class CompactTraining:
     """Budget, schedule, optimiser."""
     synth: SynthConfig = field(default_factory=SynthConfig)
     """The pictures."""
-    scenes: dict[str, int] = field(default_factory=dict)
-    """Pictures of each scene in a step, whatever the batches of `phases`; none: those of `synth` alone."""
     phases: list[Phase] = field(default_factory=default_phases)
     """Picture sizes over the run."""
     seed: int = 1
@@ -64,6 +62,8 @@ class CompactTraining:
     """How the model for prediction (compact.onnx) keeps its weights: float32, float16, or int8, calibrated on held-out pictures."""
     start_from: Path | None = None
     """Weights (or the checkpoint) of a smaller or equal network to begin with."""
+    scenes: dict[str, int] = field(default_factory=dict)
+    """Pictures of each scene in a step, whatever the batches of `phases`; none: those of `synth` alone."""
 
 
 def prepare(config: CompactTraining) -> Prepared:
