@@ -188,7 +188,8 @@ def adapt_weak(
     stages = _stages(config, method, learnt, synthetic, deep, tick, watch)
     if deep and not (folder / "run" / CHECKPOINT).exists():  # or the regularizer's stage would decide for the estimator
         stages = _with_precision(stages, method, learnt)
-    fixed = {"pictures": _checksum(learnt), "start": begun_from(begun), "depth": deep, "hands": config.hands}
+    settings = {name: getattr(config, name) for name in ("hands", "synthetic", "depth_weight", "buffer", "reuse")}
+    fixed = {"pictures": _checksum(learnt), "start": begun_from(begun), "depth": deep, **settings}
     average = train(method, stages, folder / "run", resume, say, None, fixed, {"adaptation": asdict(config)})
     assert isinstance(average, WeakMethod)
     after = measure(average.estimator, learnt, judged, kept_out())
