@@ -162,6 +162,7 @@ def adapt_weak(
     learn, held = hold_back(len(pictures.hands))
     learnt, judged = pictures.hands[learn], pictures.hands[held or learn]
     deep = bool(learnt.with_depth.any()) and config.depth_weight > 0
+    torch.manual_seed(config.loop.seed)  # of the regularizer's weights
     method = WeakMethod(copy.deepcopy(first), config.depth_weight if deep else 0.0)
     shown = spread(judged, _SHOWN)
     synthetic = CompactTraining(
