@@ -25,7 +25,23 @@ MEAN = 0.18  # linear, of what is seen
 MOST_THINGS = 4
 THING_SHARES = (0.04, 0.6)  # of the picture's width
 PRINTS = 0.25  # share of things that are shown in one colour
-PEOPLE = ("people", "person", "hand", "finger", "fist", "thumb", "palm", "glove", "body", "asl", "man_", "woman", "boy", "girl", "cursor")
+PEOPLE = (
+    "people",
+    "person",
+    "hand",
+    "finger",
+    "fist",
+    "thumb",
+    "palm",
+    "glove",
+    "body",
+    "asl",
+    "man_",
+    "woman",
+    "boy",
+    "girl",
+    "cursor",
+)
 
 
 def main() -> None:

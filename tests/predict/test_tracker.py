@@ -70,7 +70,9 @@ def test_the_side_is_decided_once_and_by_all_the_evidence():
     sides = [hands[0].side for hands in frames]
     assert set(sides[5:]) == {"right"} and all(len(hands) == 1 for hands in frames)
     assert sum(a != b for a, b in pairwise(sides)) <= 1
-    late = run(Tracker(ScriptedPredictor(right(), misjudged=(3,))), 8)  # alone with it, among frames in which the side is open
+    late = run(
+        Tracker(ScriptedPredictor(right(), misjudged=(3,))), 8
+    )  # alone with it, among frames in which the side is open
     assert [hands[0].side for hands in late] == ["right"] * 8
     given = run(Tracker(ScriptedPredictor(right(), left()), side="left"), 12)
     assert [[hand.side for hand in hands.values()] for hands in given] == [["left"]] * 12

@@ -32,7 +32,9 @@ class Evidence(Generic[Array]):
     rotations: Array | None = None  # (B, 16, 3, 3) local, as in HandPose
     orientation: Array | None = None  # (B, 3, 3) relative to the viewing ray through the crop's centre
     shape: Array | None = None  # (B, 10) standard deviations
-    right: Array | None = None  # (B,) log-odds of a right hand, but for a constant: only those of a crop and of its mirror image compare
+    right: Array | None = (
+        None  # (B,) log-odds of a right hand, but for a constant: only those of a crop and of its mirror image compare
+    )
 
     def map(self, function: Callable[[Any], Any]) -> Evidence[Any]:
         """A new Evidence with `function` applied to everything that is there."""
