@@ -96,7 +96,7 @@ class ScriptedPredictor:
                 joints = self.truth(hand, number).joints_2d
                 square = box_around_joints(joints, WIDTH, HEIGHT)
                 box = (*joints.min(0).tolist(), *np.ptp(joints, axis=0).tolist())
-                claims.append(Detection(box, 0.9, 0.97 if hand.side == "right" else 0.03, square))
+                claims.append(Detection(box, 0.9, 0.9 if hand.side == "right" else 0.1, square))
         return claims[:max_hands]
 
     def follow(

@@ -49,7 +49,7 @@ def test_learnt_handedness_counts_beside_the_error():
 
 
 def test_of_a_given_side_clear_others_are_left_out_unless_all_are():
-    clear_left, clear_right = replace(CLAIM, right=0.02), replace(CLAIM, right=0.98)
+    clear_left, clear_right = replace(CLAIM, right=0.1), replace(CLAIM, right=0.9)
     claims = [clear_left, CLAIM, clear_right]
     assert of_side(claims, "auto", False) == claims
     assert of_side(claims, "right", False) == [CLAIM, clear_right] == of_side(claims, "left", True)

@@ -19,6 +19,9 @@ from phalanx.predict.detection import Detection
 CLEAR = 0.95
 """Probability from which the detector alone says the side, and the other one is not looked at."""
 
+OTHER = 0.8
+"""Probability of one side from which a claim of the detector is no hand of the other (`of_side`)."""
+
 ERROR_WEIGHT = 12.0
 """Log-odds of a side for each e-fold by which the estimator expects a smaller error on it than on the other one: the best weight on new
 synthetic hands (`benchmarks/sides.py`), where the smaller error alone is right on nine of ten."""
@@ -64,7 +67,7 @@ def of_side(detections: Sequence[Detection], side: Side | Literal["auto"], mirro
     """
     if side == "auto":
         return list(detections)
-    wrong = [found.right > CLEAR if is_flipped(side, mirrored) else found.right < 1 - CLEAR for found in detections]
+    wrong = [found.right > OTHER if is_flipped(side, mirrored) else found.right < 1 - OTHER for found in detections]
     return [found for found, out in zip(detections, wrong, strict=True) if not out or all(wrong)]
 
 
