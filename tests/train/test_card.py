@@ -75,6 +75,8 @@ def test_the_start_hands_on_the_data_of_its_card(tmp_path):
     card = json.loads((tmp_path / "second.json").read_text())
     assert card["start"]["file"] == "first.safetensors" and card["data"][0]["kind"] == "recordings"
     assert card["command"].split()[0] == "phalanx"
+    (tmp_path / "second.safetensors").write_bytes(b"more weights")
+    assert begun_from(tmp_path / "second.safetensors")["start"] == start  # and so on, back to the first
 
 
 @pytest.mark.parametrize("text", ["not JSON", "[]", "{}"])

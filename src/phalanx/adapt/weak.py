@@ -190,7 +190,7 @@ def adapt_weak(
     if deep and not (folder / "run" / CHECKPOINT).exists():  # or the regularizer's stage would decide for the estimator
         stages = _with_precision(stages, method, learnt)
     settings = {name: getattr(config, name) for name in ("hands", "synthetic", "depth_weight", "buffer", "reuse")}
-    fixed = {"pictures": _checksum(learnt), "start": begun_from(begun), "depth": deep, **settings}
+    fixed = {"pictures": _checksum(learnt), "start": start, "depth": deep, **settings}
     average = train(method, stages, folder / "run", resume, say, None, fixed, {"adaptation": asdict(config)})
     assert isinstance(average, WeakMethod)
     after = measure(average.estimator, learnt, judged, kept_out())

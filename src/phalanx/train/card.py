@@ -82,12 +82,15 @@ def _of_folder(kind: str, folder: str | Path, counts: dict[str, int], licence: s
 
 
 def begun_from(path: Path | None) -> dict[str, Json] | None:
-    """What weights to begin with were: their file, its checksum, and the data that their own card names; None: nothing."""
+    """What weights to begin with were: their file, its checksum, and data and start that their own card names; None: nothing."""
     if path is None:
         return None
     start: dict[str, Json] = {"file": path.name, "sha256": file_checksum(path)}
     try:
-        start["data"] = read_json(path.with_suffix(".json"))["data"]
+        card = read_json(path.with_suffix(".json"))
+        start["data"] = card["data"]
+        if card.get("start") is not None:
+            start["start"] = card["start"]
     except (InputError, KeyError, TypeError):
         start["data"] = "unknown: there is no card beside it"
     return start
