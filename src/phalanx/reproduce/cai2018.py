@@ -17,7 +17,6 @@ The paper's gap between the rows that its goal is about, 2D alone and full super
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -38,8 +37,9 @@ from phalanx.methods.depth_regularizer import (
     load,
 )
 from phalanx.metrics.curves import auc_trapezoid, pck_curve, zimmermann_20_50
-from phalanx.reproduce.frozen import SETS, Say, cached_start, start_folder, start_is_there
-from phalanx.reproduce.pairs import frozen_pairs, reproduce_on_pairs
+from phalanx.reproduce.cost import checkpoint_bytes, seconds_a_picture
+from phalanx.reproduce.frozen import SETS, cached_start, start_folder, start_is_there
+from phalanx.reproduce.pairs import PairsWorld, noise_pairs, reproduce_on_pairs
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training
 from phalanx.train.card import synthesis
 from phalanx.train.depth_regularizer import (
@@ -117,27 +117,16 @@ class StartTraining:
     root: Root
 
 
-class World:
-    """What rows work with; pictures are made or read when the first row asks for them.
-
-    Args:
-        scale: how much of everything.
-        folder: of the run.
-        cache: as `reproduce.frozen.cache_folder` gives it.
-        device: where networks train.
-        say: is given a line before what takes long.
-    """
-
-    def __init__(self, scale: Scale, folder: Path, cache: Path, device: str, say: Say) -> None:
-        self.scale, self.folder, self.cache, self.device, self.say = scale, folder, cache, device, say
+class World(PairsWorld[Scale]):
+    """What rows work with; pictures are made or read when the first row asks for them."""
 
     @cached_property
     def _studio(self) -> dict[str, Tensor]:
-        return self._kept("studio", self.scale.source)
+        return self.kept("studio", self.scale.source + self.scale.test)
 
     @cached_property
     def _field(self) -> dict[str, Tensor]:
-        return self._kept("field", self.scale.target)
+        return self.kept("field", self.scale.target + self.scale.test)
 
     def pictures(self, domain: str, root: Root = "wrist") -> dict[str, Tensor]:
         """To train on, with their labels."""
@@ -177,32 +166,22 @@ class World:
 
     @cached_property
     def _bytes(self) -> int:
-        """Of a checkpoint: weights, their average, and two moments of each."""
-        return 16 * sum(parameter.numel() for parameter in DepthRegularizer(self.scale.model).parameters())
+        return checkpoint_bytes(DepthRegularizer(self.scale.model))
 
     def seconds(self, kind: str) -> float:
         """Seconds a picture of a training ("start", "with the regularizer", "without"), by a few steps."""
-        batch, size = self.scale.batch, self.scale.model.size
-        kept = {
-            "image": torch.zeros(batch, 3, size, size, dtype=torch.uint8),
-            "depth": torch.rand(batch, size, size).half(),
-            "joints": torch.rand(batch, 21, 3) + 0.5,
-            "joints_2d": size * torch.rand(batch, 21, 2),
-            "K": torch.eye(3).expand(batch, 3, 3),
-        }
+        batch = self.scale.batch
+        kept = noise_pairs(batch, self.scale.model.size)
         network = begun(self.scale.model, 0)
         if kind != "with the regularizer":
             network.config = _without_maps(network.config)
 
-        def steps(count: int) -> float:
-            begin, loop = time.perf_counter(), replace(self.loop(0), samples=count * batch)
+        def steps(count: int) -> None:
+            loop = replace(self.loop(0), samples=count * batch)
             with tempfile.TemporaryDirectory() as folder:
                 train_on_pictures(network, kept, None, loop, batch, folder, report=silent)
-            return (time.perf_counter() - begin) / batch
 
-        steps(1)  # the first is slower than all others
-        once, thrice = steps(1), steps(3)
-        return max(thrice - once, 0.0) / 2
+        return seconds_a_picture(steps, batch)
 
     def evaluation(self, domain: str, root: Root) -> Callable[[nn.Module, int], dict[str, float]]:
         """Figures of curves, of some pictures that are tested on."""
@@ -229,10 +208,6 @@ class World:
 
     def _all(self, domain: str) -> dict[str, Tensor]:
         return self._studio if domain == "studio" else self._field
-
-    def _kept(self, name: str, frames: int) -> dict[str, Tensor]:
-        scale = self.scale
-        return frozen_pairs(name, self.cache, frames + scale.test, scale.model.size, scale.workers, self.say)
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+from torch import nn
 
 from phalanx.reproduce.frozen import Say, amount, check_disk
 from phalanx.reproduce.plan import Paper, Row, Training, World, run_folder
@@ -77,3 +80,21 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def seconds_a_picture(steps: Callable[[int], object], pictures: int) -> float:
+    """What a training takes for each picture, by a few steps: `steps(count)` makes as many, of `pictures` each, from the beginning."""
+
+    def took(count: int) -> float:
+        begun = time.perf_counter()
+        steps(count)
+        return time.perf_counter() - begun
+
+    took(1)  # the first is slower than all others
+    once, thrice = took(1), took(3)
+    return max(thrice - once, 0.0) / (2 * pictures)
+
+
+def checkpoint_bytes(network: nn.Module) -> int:
+    """Of a network: weights, their average, and two moments of each."""
+    return 16 * sum(parameter.numel() for parameter in network.parameters())

@@ -17,7 +17,6 @@ All rows see as many pictures in as many steps. The wrist's depth and the length
 from __future__ import annotations
 
 import tempfile
-import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,8 +33,9 @@ from phalanx.data.sample import Sample
 from phalanx.methods.base import Player
 from phalanx.methods.depth_gan import METHOD, DepthGAN, DepthGANConfig, load, relative_map
 from phalanx.metrics.curves import auc_trapezoid, pck_curve, zimmermann_20_50
-from phalanx.reproduce.frozen import SETS, Say, cached_start, start_folder, start_is_there
-from phalanx.reproduce.pairs import frozen_pairs, reproduce_on_pairs
+from phalanx.reproduce.cost import checkpoint_bytes, seconds_a_picture
+from phalanx.reproduce.frozen import SETS, cached_start, start_folder, start_is_there
+from phalanx.reproduce.pairs import PairsWorld, noise_pairs, reproduce_on_pairs
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training, slug
 from phalanx.train.card import synthesis
 from phalanx.train.depth_gan import (
@@ -112,28 +112,17 @@ class StartTraining:
     batch: int
 
 
-class World:
-    """What rows work with; pictures are made or read when the first row asks for them.
-
-    Args:
-        scale: how much of everything.
-        folder: of the run.
-        cache: as `reproduce.frozen.cache_folder` gives it.
-        device: where networks train.
-        say: is given a line before what takes long.
-    """
-
-    def __init__(self, scale: Scale, folder: Path, cache: Path, device: str, say: Say) -> None:
-        self.scale, self.folder, self.cache, self.device, self.say = scale, folder, cache, device, say
+class World(PairsWorld[Scale]):
+    """What rows work with; pictures are made or read when the first row asks for them."""
 
     @cached_property
     def studio(self) -> dict[str, Tensor]:
         """The pairs."""
-        return self._kept("studio", self.scale.pairs)
+        return self.kept("studio", self.scale.pairs)
 
     @cached_property
     def _field(self) -> dict[str, Tensor]:
-        return self._kept("field", self.scale.pictures + self.scale.others + self.scale.test)
+        return self.kept("field", self.scale.pictures + self.scale.others + self.scale.test)
 
     @cached_property
     def pictures(self) -> dict[str, Tensor]:
@@ -187,34 +176,24 @@ class World:
 
     @cached_property
     def _bytes(self) -> int:
-        """Of a checkpoint: weights, their average, and two moments of each."""
-        return 16 * sum(parameter.numel() for parameter in DepthGAN(self.scale.model).parameters())
+        return checkpoint_bytes(DepthGAN(self.scale.model))
 
     def seconds(self, kind: str) -> float:
         """Seconds a picture of a training ("start", "none", "drawn", "true"), by a few steps."""
-        batch, size = self.scale.batch, self.scale.model.size
-        kept = {
-            "image": torch.zeros(batch, 3, size, size, dtype=torch.uint8),
-            "depth": torch.rand(batch, size, size).half(),
-            "joints": torch.rand(batch, 21, 3) + 0.5,
-            "joints_2d": size * torch.rand(batch, 21, 2),
-            "K": torch.eye(3).expand(batch, 3, 3),
-        }
+        batch = self.scale.batch
+        kept = noise_pairs(batch, self.scale.model.size)
         network = begun(self.scale.model, 0)
         players = players_apart if kind == "start" else players_of if kind == "drawn" else players_of_pose
         others = {"depth": kept["depth"]} if kind == "drawn" else None
 
-        def steps(count: int) -> float:
-            begin, loop = time.perf_counter(), self.loop(0, 1 if others is None else 2)
-            seen = batch if others is None else 2 * batch
-            with tempfile.TemporaryDirectory() as folder:
-                loop = replace(loop, samples=count * seen)
-                train_on_pictures(network, kept, others, loop, batch, folder, players, report=silent)
-            return (time.perf_counter() - begin) / seen
+        kinds = 1 if others is None else 2
 
-        steps(1)  # the first is slower than all others
-        once, thrice = steps(1), steps(3)
-        return max(thrice - once, 0.0) / 2
+        def steps(count: int) -> None:
+            loop = replace(self.loop(0, kinds), samples=count * kinds * batch)
+            with tempfile.TemporaryDirectory() as folder:
+                train_on_pictures(network, kept, others, loop, batch, folder, players, report=silent)
+
+        return seconds_a_picture(steps, kinds * batch)
 
     def _prepare(self, config: StartTraining) -> Prepared:
         def feed() -> Feed:
@@ -230,9 +209,6 @@ class World:
             weights=WEIGHTS,
             save=save,
         )
-
-    def _kept(self, name: str, frames: int) -> dict[str, Tensor]:
-        return frozen_pairs(name, self.cache, frames, self.scale.model.size, self.scale.workers, self.say)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
 from phalanx.core.devices import as_device
@@ -32,20 +33,61 @@ def frozen_pairs(name: str, cache: Path, frames: int, size: int, workers: int, s
         return joined([keep_pictures(sample) for sample in batches])
 
 
+def noise_pairs(count: int, size: int) -> dict[str, Tensor]:
+    """As many pictures without meaning, as `train.paired.keep_pictures` keeps them, to try the speed of a training on."""
+    return {
+        "image": torch.zeros(count, 3, size, size, dtype=torch.uint8),
+        "depth": torch.rand(count, size, size).half(),
+        "joints": torch.rand(count, 21, 3) + 0.5,
+        "joints_2d": size * torch.rand(count, 21, 2),
+        "K": torch.eye(3).expand(count, 3, 3),
+    }
+
+
+class _Model(Protocol):
+    size: int
+
+
+class PairsScale(Protocol):
+    """What a scale of such a table has beside its budgets."""
+
+    @property
+    def model(self) -> _Model: ...
+
+    @property
+    def workers(self) -> int: ...
+
+
+ScaleOf = TypeVar("ScaleOf", bound=PairsScale)
+
+
+class PairsWorld(Generic[ScaleOf]):
+    """What the rows of a table work with.
+
+    Args:
+        scale: how much of everything.
+        folder: of the run.
+        cache: as `reproduce.frozen.cache_folder` gives it.
+        device: where networks train.
+        say: is given a line before what takes long.
+    """
+
+    def __init__(self, scale: ScaleOf, folder: Path, cache: Path, device: str, say: Say) -> None:
+        self.scale, self.folder, self.cache, self.device, self.say = scale, folder, cache, device, say
+
+    def kept(self, name: str, frames: int) -> dict[str, Tensor]:
+        """The first pictures of a set, with their depth (`frozen_pairs`)."""
+        return frozen_pairs(name, self.cache, frames, self.scale.model.size, self.scale.workers, self.say)
+
+
 SEEDS = (1, 2, 3)
 """Of the main rows."""
-
-
-class OpenWorld(Protocol):
-    """What makes the world of a table's rows."""
-
-    def __call__(self, scale: Any, folder: Path, cache: Path, device: str, say: Say) -> Any: ...
 
 
 def reproduce_on_pairs(
     paper: Paper[Any],
     scale_kind: type[Any],
-    open_world: OpenWorld,
+    world_kind: type[PairsWorld[Any]],
     out: str | Path,
     scale: str | Path = "cpu",
     seeds: Sequence[int] = SEEDS,
@@ -60,7 +102,7 @@ def reproduce_on_pairs(
     Args:
         paper: the table.
         scale_kind: of its scales.
-        open_world: makes what its rows work with.
+        world_kind: of what its rows work with.
         out: the run's folder.
         scale: name of a recipe in the package (smoke, cpu, paper), or a YAML file.
         seeds: of the main rows; the others have the first alone.
@@ -78,7 +120,7 @@ def reproduce_on_pairs(
     if data:
         raise InputError(f"data: the table {paper.name} takes no public set, not {next(iter(data))!r}")
     chosen = read_scale(scale_kind, paper.name, scale)
-    world = open_world(chosen, writable_folder(out), cache_folder(cache), device, say)
+    world = world_kind(chosen, writable_folder(out), cache_folder(cache), device, say)
     say(f"what tables share is kept in {world.cache}")
     settings: dict[str, Json] = {"engine": ENGINE, "scale": asdict(chosen)}
     return make_table(paper, world, out, settings, seeds, rows, say)

@@ -16,6 +16,7 @@ from torch import Tensor
 from phalanx.data.cube_views import CubeViews
 from phalanx.evaluate.nyu import joints_14
 from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, load
+from phalanx.reproduce.cost import checkpoint_bytes, seconds_a_picture
 from phalanx.reproduce.frozen import Say, cached_start, frozen_views, kept_tensors, start_folder, start_is_there
 from phalanx.reproduce.nyu import nyu_cubes
 from phalanx.reproduce.plan import Outcome, Training
@@ -174,7 +175,7 @@ class World:
 
     def _bytes(self, stacks: int) -> int:
         """Of a checkpoint: weights, their average, and two moments of each."""
-        return 16 * sum(parameter.numel() for parameter in SphereFittingEstimator(self.network(stacks)).parameters())
+        return checkpoint_bytes(SphereFittingEstimator(self.network(stacks)))
 
     def seconds(self, kind: str) -> float:
         """Seconds a picture of a training ("start", "fit", "labels"), by a few steps, and what making synthetic pictures adds."""
@@ -183,20 +184,17 @@ class World:
         drawing = (time.perf_counter() - started) / views.maps.shape[:2].numel()
         network, maps = SphereFittingEstimator(self.network()), 6 * scale.fitted if kind == "fit" else scale.start_batch
 
-        def steps(count: int) -> float:
-            begun, loop = time.perf_counter(), replace(self.loop(0), samples=count * maps)
+        def steps(count: int) -> None:
+            loop = replace(self.loop(0), samples=count * maps)
             with tempfile.TemporaryDirectory() as folder:
                 if kind == "fit":
                     mixture = MixtureConfig(loop, maps // 3)
                     train_on_recordings(network, [views], None, mixture, folder, report=_silent)
                 else:
                     train_on_labels(network, views, loop, maps, folder, report=_silent)
-            return time.perf_counter() - begun
 
-        steps(1)  # the first is slower than all others
-        once, thrice = steps(1), steps(3)
         made = {"start": 1 / 2, "fit": 1 / 2 / 4, "labels": 0.0}[kind]  # pictures made for each that is trained on
-        return max(thrice - once, 0.0) / (2 * maps) + made * drawing / max(1, scale.workers)
+        return seconds_a_picture(steps, maps) + made * drawing / max(1, scale.workers)
 
     def _views(self, config: SynthConfig, seed: int, frames: int) -> CubeViews:
         return frozen_views(config, seed, frames, self.scale.size, self.cache, self.scale.workers, self.say)
