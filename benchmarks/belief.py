@@ -78,15 +78,14 @@ def main() -> None:
     arguments = parser.parse_args()
     predictor = Predictor(detector=opened(arguments.weights))
     rows: list[Row] = list(of_frames(predictor, arguments.frames))
-    in_frames = len(rows)
-    empty: list[int] = []  # the picture without hands of each further row
-    pictures = 0
+    pictures = np.full(len(rows), -1)  # of each row, the number of the picture without hands
+    count = 0
     if arguments.handless:
         paths = sorted(path for path in arguments.handless.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-        for path in paths[:: max(len(paths) // arguments.most, 1)]:
-            rows += [(confidence, score, False) for _, confidence, score in looked_at(predictor, read_photo(path)[0])]
-            empty += [pictures] * (len(rows) - in_frames - len(empty))
-            pictures += 1
+        for count, path in enumerate(paths[:: max(len(paths) // arguments.most, 1)], 1):
+            claims = list(looked_at(predictor, read_photo(path)[0]))
+            rows += [(confidence, score, False) for _, confidence, score in claims]
+            pictures = np.append(pictures, np.full(len(claims), count))
     confidence, score, hit = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     given, measured = log_odds(confidence), np.stack([log_odds(score), np.ones_like(score)], 1)
     line = np.zeros(2)
@@ -101,10 +100,10 @@ def main() -> None:
         near = (said > low) & (said < high)
         print(f"believed with {low} to {high}: {int(near.sum())}, of which hands {100 * hit[near].mean():.0f} %")
     for threshold in THRESHOLDS:
-        shown = len({picture for picture, sure in zip(empty, said[in_frames:], strict=True) if sure > threshold})
+        shown = len(np.unique(pictures[(pictures > 0) & (said > threshold)]))
         stays = (said[hit == 1] > threshold).mean()
         print(
-            f"from {threshold}: {100 * shown / max(pictures, 1):.1f} of 100 pictures without hands, {100 * stays:.0f} % of the hands"
+            f"from {threshold}: {100 * shown / max(count, 1):.1f} of 100 pictures without hands, {100 * stays:.0f} % of the hands"
         )
 
 

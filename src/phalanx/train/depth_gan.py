@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from phalanx.core.errors import InputError
 from phalanx.data.hand_depth import hand_depth
 from phalanx.data.sample import Sample
 from phalanx.hand.model import HandModel
@@ -34,6 +33,7 @@ from phalanx.train.loop import train
 from phalanx.train.paired import (
     Keep,
     camera_joints,
+    check_pairs,
     drawn_pictures,
     keep_pictures,
     restored,
@@ -140,10 +140,7 @@ def prepare(config: DepthGANTraining) -> Prepared:
     """A run of `phalanx train depth_gan`. Raises InputError if settings or the weights to begin with are at fault."""
     size = config.model.size
     for name, synth in (("pairs", config.pairs), ("synth", config.synth)):
-        if synth.size != size or synth.depth_sensor is None:
-            raise InputError(
-                f"{name}: needs pictures of {size} pixels, the model's size, and a depth sensor, not {synth.size} and {synth.depth_sensor}"
-            )
+        check_pairs(name, synth, size)
     alone, both = (phase_of(size, config.batch, kinds, config.reuse) for kinds in (1, 2))
     check_config(config.loop, [alone], config.seed)
     check_config(config.together, [both], config.seed)

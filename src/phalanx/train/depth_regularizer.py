@@ -32,7 +32,15 @@ from phalanx.synth import SynthConfig
 from phalanx.train.card import synthesis
 from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed
 from phalanx.train.loop import train
-from phalanx.train.paired import camera_joints, drawn_pictures, keep_pictures, restored, stored_feed, synthetic_feed
+from phalanx.train.paired import (
+    camera_joints,
+    check_pairs,
+    drawn_pictures,
+    keep_pictures,
+    restored,
+    stored_feed,
+    synthetic_feed,
+)
 from phalanx.train.plan import HELD_OUT_SEED, Feed, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say
 from phalanx.train.run import run as carry_out
@@ -162,10 +170,7 @@ def prepare(config: DepthRegularizerTraining) -> Prepared:
     """A run of `phalanx train depth_regularizer`. Raises InputError if settings or the weights to begin with are at fault."""
     size = config.model.size
     for name, synth in (("source", config.source), ("target", config.target)):
-        if synth.size != size or synth.depth_sensor is None:
-            raise InputError(
-                f"{name}: needs pictures of {size} pixels, the model's size, and a depth sensor, not {synth.size} and {synth.depth_sensor}"
-            )
+        check_pairs(name, synth, size)
     if config.batch % 2:
         raise InputError(f"batch: half of each kind needs an even number, not {config.batch}")
     phases = [Phase(1.0, size, config.batch, config.reuse)]

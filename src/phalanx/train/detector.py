@@ -39,7 +39,7 @@ from phalanx.train.detector_windows import (
     kept_of_frames,
     labelled_photographs,
 )
-from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed
+from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed, as_tensors
 from phalanx.train.plan import APART_SEEDS, HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
@@ -126,7 +126,7 @@ def feed(config: DetectorTraining) -> JoinedFeed[Scenes]:
 
     feeds = {
         "frames": BufferFeed(
-            of_frames, max(1, config.buffer // config.frames.chunk), config.seed, _as_tensors, finish_frames
+            of_frames, max(1, config.buffer // config.frames.chunk), config.seed, as_tensors, finish_frames
         )
     }
     for number, scene in enumerate(config.crop_scenes, 1):
@@ -135,15 +135,15 @@ def feed(config: DetectorTraining) -> JoinedFeed[Scenes]:
         chunks = max(1, math.ceil(config.buffer * share[scene] / synth.pictures))
         make = partial(_crops, synth, seed)
         feeds[scene] = BufferFeed(
-            partial(ordered, make, min(config.workers, 1)), chunks, config.seed, _as_tensors, finish_crops
+            partial(ordered, make, min(config.workers, 1)), chunks, config.seed, as_tensors, finish_crops
         )
     pictures = cache(partial(handless_pictures, config.handless)) if config.handless else None
     if config.photographs:
         photographs = cache(partial(labelled_photographs, config.photographs))
         finish = partial(finish_photographs, pictures) if pictures else finish_crops
-        feeds["photographs"] = BufferFeed(partial(_again, photographs), 1, config.seed, _as_tensors, finish)
+        feeds["photographs"] = BufferFeed(partial(_again, photographs), 1, config.seed, as_tensors, finish)
     if pictures:
-        feeds["handless"] = BufferFeed(partial(_again, pictures), 1, config.seed, _as_tensors, finish_frames)
+        feeds["handless"] = BufferFeed(partial(_again, pictures), 1, config.seed, as_tensors, finish_frames)
     return JoinedFeed(MixedFeed(feeds, counts), _joined)
 
 
@@ -158,10 +158,6 @@ def _frames(config: FramesConfig, seed: int, number: int) -> dict[str, np.ndarra
 
 def _crops(config: SynthConfig, seed: int, number: int) -> dict[str, np.ndarray]:
     return kept_of_crops(make_chunk(config, seed, number))
-
-
-def _as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
 
 def held_out(config: DetectorTraining) -> Frames:

@@ -183,6 +183,11 @@ class JoinedFeed(Generic[Batch]):
         return self._join(list(self._feed.next(batch, size, reuse).parts.values()))
 
 
+def as_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """What another process kept of a sample, as a buffer takes it."""
+    return {name: torch.from_numpy(value) for name, value in arrays.items()}
+
+
 def pack(sample: Sample) -> dict[str, Tensor]:
     """What training keeps of a sample: picture and mask as bytes, labels as they are."""
     assert sample.image is not None

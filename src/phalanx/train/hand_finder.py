@@ -39,7 +39,7 @@ from phalanx.methods.hand_finder import (
 )
 from phalanx.synth import SynthConfig, make_chunk, stream
 from phalanx.train.card import synthesis
-from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed
+from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed, as_tensors
 from phalanx.train.plan import APART_SEEDS, HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say, starting_weights
 from phalanx.train.run import run as carry_out
@@ -196,7 +196,7 @@ def synthetic_feed(config: HandFinderTraining) -> JoinedFeed[Cubes]:
 
         share = config.scenes[scene] / sum(config.scenes.values())
         return BufferFeed(
-            open_stream, max(1, round(share * config.buffer / synth.pictures)), config.seed, _as_tensors, finish
+            open_stream, max(1, round(share * config.buffer / synth.pictures)), config.seed, as_tensors, finish
         )
 
     return JoinedFeed(
@@ -208,10 +208,6 @@ def synthetic_feed(config: HandFinderTraining) -> JoinedFeed[Cubes]:
 def _cut_chunk(synth: SynthConfig, seed: int, size: int, number: int) -> dict[str, np.ndarray]:
     """A chunk's cubes; they are cut where the chunk is made, for that takes as long."""
     return {name: value.numpy() for name, value in cut(make_chunk(synth, seed, number), size).items()}
-
-
-def _as_tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
 
 def held_out(config: HandFinderTraining) -> Cubes:

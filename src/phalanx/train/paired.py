@@ -8,6 +8,7 @@ from contextlib import closing
 import torch
 from torch import Tensor, nn
 
+from phalanx.core.errors import InputError
 from phalanx.data.hand_depth import hand_depth, scale_of
 from phalanx.data.sample import Sample
 from phalanx.geometry.camera import Camera
@@ -16,6 +17,14 @@ from phalanx.synth import SynthConfig, stream
 from phalanx.train.feed import BufferFeed, finish_pictures
 
 Keep = Callable[[Sample], dict[str, Tensor]]
+
+
+def check_pairs(name: str, synth: SynthConfig, size: int) -> None:
+    """Raise InputError unless the setting `name` makes pictures of `size` pixels with sensed depth."""
+    if synth.size != size or synth.depth_sensor is None:
+        raise InputError(
+            f"{name}: needs pictures of {size} pixels, the model's size, and a depth sensor, not {synth.size} and {synth.depth_sensor}"
+        )
 
 
 def keep_pictures(sample: Sample) -> dict[str, Tensor]:
