@@ -60,7 +60,7 @@ from phalanx.hand.model import HandModel
 from phalanx.losses import latent_depth
 from phalanx.losses.depth_maps import LEAST_RANGE, map_error, relative_depths, smooth_l1
 from phalanx.methods.base import Losses, Method, Player
-from phalanx.nets.depth_decoder import DepthDecoder
+from phalanx.nets.depth_decoder import DROPOUT, DepthDecoder
 from phalanx.nets.depth_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
 from phalanx.nets.pose_machine import PoseMachine
 from phalanx.nets.readout import soft_argmax
@@ -120,6 +120,8 @@ class DepthGANConfig:
     """Channels of the discriminator's first layer."""
     regularizer: int = 256
     """Channels of the regularizer's first layer."""
+    dropout: float = DROPOUT
+    """Share of feature maps that the regularizer drops in training."""
     regularizer_2d: bool = False
     """Whether the regularizer gets the true 2D joints beside the depths (Cai et al. 2018)."""
     rate: float = 2e-4
@@ -166,7 +168,7 @@ class PoseModule(nn.Module):
         super().__init__()
         self.machine = PoseMachine(config.stages, width=config.width)
         self.regressor = DepthRegressor(config.size // 4, config.width, config.hidden)
-        self.regularizer = DepthDecoder(63 if config.regularizer_2d else 21, config.size, config.regularizer)
+        self.regularizer = DepthDecoder(63 if config.regularizer_2d else 21, config.size, config.regularizer, config.dropout)
         self.sees_2d = config.regularizer_2d
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
