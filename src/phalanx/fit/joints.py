@@ -232,26 +232,26 @@ def solve_evidence(
     if not there:
         raise ValueError("evidence: is empty")
     crop = None if K is None or size is None else upright_crop(K, size)
-    inner = _inner_mean(chain, evidence, len(there[0]))
+    inner = inner_mean(chain, evidence, len(there[0]))
     terms: list[Term[Tensor]] = []
     orientation = picture = joints = None
     if evidence.orientation is not None:
-        orientation = _orientation(evidence.orientation, _needed(crop))
+        orientation = seen_orientation(evidence.orientation, _needed(crop))
         terms.append(OrientationPrior(orientation, config.turn_sigma**-2))
     if evidence.joints_2d is not None or evidence.depth is not None:
-        picture = _picture_term(evidence, _needed(crop), config)
+        picture = picture_term(evidence, _needed(crop), config)
         terms.append(picture)
     if evidence.joints is not None:
         joints = evidence.joints if crop is None else evidence.joints @ crop.turn.swapaxes(-1, -2)
         terms.append(_joints_term(joints, evidence.sigma_joints, config))
-    terms += _inner_terms(chain, inner, evidence, config)
+    terms += inner_terms(chain, inner, evidence, config)
     if hand_length is not None:
         length = namespace(inner).broadcast_to(like(hand_length, inner), inner.shape[:1])
         terms.append(LengthTerm(chain, length, config.length_sigma**-2))
     if joints is not None:
         start = _start_from_joints(chain, joints, inner[:, 20:])
     elif evidence.joints_2d is not None and picture is not None and orientation is not None:
-        start = _start_from_picture(chain, picture, orientation, inner)
+        start = start_from_picture(chain, picture, orientation, inner)
     else:
         raise ValueError("evidence: a fit starts from joints, or from joints_2d and orientation")
     state, _ = minimise(chain, terms, start, config.steps)
@@ -269,7 +269,7 @@ def _needed(crop: UprightCrop[Tensor] | None) -> UprightCrop[Tensor]:
     return crop
 
 
-def _inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
+def inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
     """Angles, within their limits, and shape (B, 30) of the evidence; relaxed angles and the mean shape where it has none."""
     xp = namespace(chain.bones)
     if evidence.rotations is None:
@@ -284,12 +284,12 @@ def _inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
 def joint_terms(chain: Chain[Tensor], evidence: Evidence, config: FitConfig) -> list[Term[Tensor]]:
     """The terms of hands whose joints are known (`known_joints`)."""
     assert evidence.joints is not None
-    inner = _inner_mean(chain, evidence, len(evidence.joints))
+    inner = inner_mean(chain, evidence, len(evidence.joints))
     measured = _joints_term(evidence.joints, evidence.sigma_joints, config)
-    return [measured, *_inner_terms(chain, inner, evidence, config)]
+    return [measured, *inner_terms(chain, inner, evidence, config)]
 
 
-def _inner_terms(
+def inner_terms(
     chain: Chain[Tensor], mean: Tensor, evidence: Evidence, config: FitConfig
 ) -> tuple[InnerPrior[Tensor], SoftLimits[Tensor]]:
     """What is known of angles and shape (B, 30) before anything is measured: their `mean`, and their limits."""
@@ -303,7 +303,7 @@ def _inner_terms(
     return InnerPrior(mean, weight), soft
 
 
-def _orientation(relative: Tensor, crop: UprightCrop[Tensor]) -> Tensor:
+def seen_orientation(relative: Tensor, crop: UprightCrop[Tensor]) -> Tensor:
     """Orientations (B, 3, 3) before the upright camera from those `relative` to the ray through the crop's centre."""
     xp = namespace(relative)
     middle = crop.plane(xp.full_like(relative[:, :1, :2], 0.5))  # (B, 1, 2)
@@ -311,7 +311,7 @@ def _orientation(relative: Tensor, crop: UprightCrop[Tensor]) -> Tensor:
     return ray_to_rotmat(ray) @ relative
 
 
-def _picture_term(evidence: Evidence, crop: UprightCrop[Tensor], config: FitConfig) -> PictureTerm[Tensor]:
+def picture_term(evidence: Evidence, crop: UprightCrop[Tensor], config: FitConfig) -> PictureTerm[Tensor]:
     """2D joints and relative depths as slopes of rays and ratios of depths; what is not there weighs nothing."""
     xp = namespace(crop.turn)
     blank = zeros((len(crop.turn), 21, 2), crop.turn)
@@ -338,7 +338,7 @@ def _at_least(floor: float, sigma: Tensor | None, reference: Tensor) -> Tensor:
     return xp.full_like(reference, floor) if sigma is None else xp.clip(sigma, floor, None)
 
 
-def _start_from_picture(
+def start_from_picture(
     chain: Chain[Tensor], picture: PictureTerm[Tensor], orientation: Tensor, inner: Tensor
 ) -> State[Tensor]:
     """Weak perspective: the distance at which the hand spreads as much as its picture and relative depths do."""
