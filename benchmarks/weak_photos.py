@@ -35,8 +35,9 @@ import numpy as np
 import torch
 
 from phalanx.adapt.weak import WeakAdaptation, adapt_weak
+from phalanx.adapt.weak_depth import DepthHands, PairedHands, finish_depth, keep_depth
 from phalanx.adapt.weak_files import WeakFiles
-from phalanx.adapt.weak_method import DepthHands, WeakMethod, keep_depth, weak_batch
+from phalanx.adapt.weak_method import WeakMethod, weak_batch
 from phalanx.adapt.weak_pictures import errors_2d, read_weak_pictures
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_json
@@ -191,17 +192,18 @@ def signal() -> dict[str, dict[str, Any]]:
     """The term and the error of depths, before they are moved down the term and after some steps."""
     synth = SynthConfig(size=128, depth_sensor="domain", tiles=16, skins=4)
 
-    def drawn(seed: int, chunks: int) -> tuple[DepthHands, torch.Tensor]:
+    def drawn(seed: int, chunks: int) -> tuple[PairedHands, torch.Tensor]:
         samples = [make_chunk(synth, seed, number) for number in range(chunks)]
         kept = [keep_depth(sample) for sample in samples]
-        parts = {name: torch.cat([each[name].float() for each in kept]) for name in kept[0]}
-        return DepthHands(**parts), torch.cat([sample.image for sample in samples if sample.image is not None])
+        joined = {name: torch.cat([each[name] for each in kept]) for name in kept[0]}
+        hands = finish_depth(lambda: None, joined, synth.size, torch.Generator())
+        return hands, torch.cat([sample.image for sample in samples if sample.image is not None])
 
     learnt, judged = drawn(1, 48)[0], drawn(9, 2)
-    hands, images = judged
+    hands, images = judged[0].hands, judged[1]
     torch.manual_seed(0)
     method = WeakMethod(load_trainable().eval(), 1.0)
-    (player,) = method.regularizer()
+    (player,) = method.start()
     assert player.optimiser is not None
     descent = player.optimiser(player.parameters)
     for step in range(900):

@@ -7,10 +7,12 @@ from functools import partial
 import cv2
 import pytest
 import torch
+from frames import UNIT, camera_text, write_depth
 from weak_folder import change_labels, hands, write_folder
 
 from phalanx.adapt import weak as module
 from phalanx.adapt.weak import WeakAdaptation, adapt_weak
+from phalanx.adapt.weak_drawn import UnpairedFiles
 from phalanx.adapt.weak_files import WeakFiles
 from phalanx.adapt.weak_pictures import errors_2d, read_weak_pictures
 from phalanx.cli import main
@@ -142,6 +144,45 @@ def test_a_killed_run_goes_on_exactly(folder, start, tmp_path, no_model):
     assert all(torch.equal(value, other[name]) for name, value in same.items())
     with pytest.raises(InputError, match=r"belongs to a run with another configuration \(hands, "):
         fit(tmp_path / "killed", say=silent, resume=True, config=config(loop=loop, hands=6))
+
+
+def test_depth_of_other_hands_is_drawn_for_pictures_without(folder, start, tmp_path, no_model):
+    frames = tmp_path / "frames"
+    sample = hands()
+    for row in range(4):
+        write_depth(frames / f"{row}.png", sample.depth[row])
+    unpaired = UnpairedFiles(frames, camera_text(sample.K[0]), UNIT)
+    loop = replace(LOOP, checkpoint_minutes=0.0)
+    fit = partial(
+        adapt_weak,
+        WeakFiles(folder, side="right"),
+        weights=start,
+        config=config(loop=loop),
+        complain=silent,
+        unpaired=unpaired,
+    )
+    figures = fit(tmp_path / "whole", say=silent)
+    assert (
+        figures["terms"]["drawn depth"]
+        .split(" hands without depth, judged against ")[1]
+        .endswith("frames of other hands")
+    )
+    curve = (tmp_path / "whole" / "run" / "curve.csv").read_text()
+    assert "drawn_map" in curve and "generator_fooled" in curve and "generator_near" in curve
+
+    def die(line):
+        if line.startswith("stage 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "killed", say=die)
+    assert fit(tmp_path / "killed", say=silent, resume=True)["after"] == figures["after"]
+
+
+def test_a_camera_of_no_frames_is_refused(folder, tmp_path, capsys):
+    words = ["adapt", "weak", "--data", str(folder), "--out", str(tmp_path / "m"), "--unpaired-camera", "sr305"]
+    assert main(words) == 2
+    assert "--unpaired-depth, which is not given" in capsys.readouterr().err
 
 
 def test_joints_alone_and_3d_joints(tmp_path, start, no_model):

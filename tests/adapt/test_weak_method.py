@@ -7,8 +7,10 @@ import pytest
 import torch
 from weak_folder import hands, write_folder
 
+from phalanx.adapt.weak_crops import MAP
+from phalanx.adapt.weak_depth import DepthHands, finish_depth, keep_depth
 from phalanx.adapt.weak_files import WeakFiles
-from phalanx.adapt.weak_method import MAP, DepthHands, WeakFeed, WeakMethod, finish_depth, keep_depth, weak_batch
+from phalanx.adapt.weak_method import WeakFeed, WeakMethod, weak_batch
 from phalanx.adapt.weak_pictures import nominal_crops, read_weak_pictures
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
@@ -88,9 +90,11 @@ def test_hands_without_depth_and_joints_without_labels_do_not_count(own):
 def test_the_regularizer_learns_maps_of_synthesis(sample):
     kept = keep_depth(sample)
     batch = finish_depth(lambda: None, kept, 64, torch.Generator())
-    assert batch.map.shape == (len(sample), MAP, MAP) and int((batch.root_depth > 0).sum()) >= 4
+    hands = batch.hands
+    assert hands.map.shape == (len(sample), MAP, MAP) and int((hands.root_depth > 0).sum()) >= 4
+    assert batch.images.shape == (len(sample), 3, MAP, MAP) and 0.1 < float(batch.images.mean()) < 0.9
     method = WeakMethod(estimator(), 10.0)
-    (player,) = method.regularizer()
+    (player,) = method.start()
     descent, losses = player.optimiser(player.parameters), []
     for _ in range(40):
         (value,) = player.losses(batch).values()

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from weak_folder import FOCAL, change_labels, hands, write_folder
 
+from phalanx.adapt.weak_crops import TILE
 from phalanx.adapt.weak_files import WeakFiles
-from phalanx.adapt.weak_pictures import TILE, likeliest_length, nominal_crops, read_weak_pictures, root_depths
+from phalanx.adapt.weak_pictures import likeliest_length, nominal_crops, read_weak_pictures, root_depths
 from phalanx.core.errors import InputError
 from phalanx.fit.evidence import DEPTH_ROOT
 from phalanx.methods.compact import targets

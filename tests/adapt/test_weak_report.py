@@ -1,9 +1,10 @@
 """Figures before and after, and what is said of them."""
 
+import numpy as np
 import pytest
 
-from phalanx.adapt.weak_pictures import WeakPictures
-from phalanx.adapt.weak_report import said, terms, verdict
+from phalanx.adapt.weak_pictures import WeakHands, WeakPictures
+from phalanx.adapt.weak_report import drawn_term, said, terms, verdict
 
 
 def figures(judged, learnt, synthetic):
@@ -76,3 +77,16 @@ def test_terms_that_are_left_out_say_why():
     full = terms(pictures(**{"hands with depth": 4, "hands with 3D joints": 3}), True, 10.0, 0, 24)
     assert (full["2D joints"], full["depth regularizer"], full["3D joints"]) == ("5 hands", "4 hands", "3 hands")
     assert full["synthesis"] == "left out: 0 hands a step"
+
+
+def test_why_depth_was_not_drawn():
+    def learnt(*root_depths):
+        rows = len(root_depths)
+        return WeakHands(*(np.zeros((rows, 1)) for _ in range(4)), np.array(root_depths), np.zeros(rows), [""] * rows)
+
+    assert (
+        drawn_term(learnt(0.5, 0, 0), True, 7) == "2 hands without depth, judged against 7 depth frames of other hands"
+    )
+    assert drawn_term(learnt(0.5, 0), False, None) == "left out: there is no unpaired depth"
+    assert drawn_term(learnt(0.5, 0.4), True, None) == "left out: every hand has its own"
+    assert drawn_term(learnt(0.0), True, None) == "left out: its weight is 0"

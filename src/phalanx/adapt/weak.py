@@ -8,6 +8,8 @@ that what the network knows already stays. Where a hand has 3D joints they are l
 Ours, where the paper has something else: the network and its losses on 2D joints (`methods.compact`); relative depths in crop units, so
 that metres come from the depth at the root and the focal length (`adapt.weak_pictures`); and the root, which is the middle knuckle. Its
 depth is that of the surface before it, in synthesis as in recordings, so that the decoder learns what lies between skin and joint.
+
+Where there are depth frames of other hands, depth is drawn for the pictures that have none (`adapt.weak_drawn`, after DGGAN).
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ import torch
 from torch import nn
 
 from phalanx.adapt.report import hold_back
+from phalanx.adapt.weak_depth import PairedHands, finish_depth, keep_depth
+from phalanx.adapt.weak_drawn import DrawnDepth, UnpairedDepth, UnpairedFeed, UnpairedFiles, read_unpaired
 from phalanx.adapt.weak_files import WeakFiles
-from phalanx.adapt.weak_method import DepthHands, WeakFeed, WeakMethod, finish_depth, keep_depth, weak_batch
+from phalanx.adapt.weak_method import WeakFeed, WeakMethod, weak_batch
 from phalanx.adapt.weak_pictures import (
     WeakHands,
     WeakPictures,
@@ -37,7 +41,7 @@ from phalanx.adapt.weak_pictures import (
     nominal_crops,
     read_weak_pictures,
 )
-from phalanx.adapt.weak_report import measure, picture, said, spread, terms, verdict
+from phalanx.adapt.weak_report import drawn_term, measure, picture, said, spread, terms, verdict
 from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_json, writable_file, writable_folder, write_json
@@ -91,10 +95,14 @@ class WeakAdaptation:
     depth_weight: float = 1.0
     """Factor of the depth regularizer's term, the mean difference of maps in 0 to 1; 0 leaves it out. Small, because the way down this
     difference does not lead to better depths where they are nearly right (`benchmarks/weak_photos.py --signal`)."""
+    drawn_weight: float = 1.0
+    """Factor of the same term of depth that is drawn for hands without; 0 leaves it out, and no unpaired depth is read."""
+    unpaired_share: float = 0.15
+    """Of the time, that reading unpaired depth may take."""
     regularizer_share: float = 0.2
-    """Of the time left after reading, that the depth regularizer is trained for,"""
+    """Of the time left after reading, that the depth regularizer and what draws depth are trained for,"""
     regularizer_minutes: float = 2.0
-    """at most these minutes; not at all where no hand has depth."""
+    """at most these minutes; not at all where no hand has depth and none is drawn."""
     regularizer_samples: int = 40_000
     """Maps that it is trained on if the budget is in pictures."""
     regularizer_batch: int = 64
@@ -118,6 +126,7 @@ def adapt_weak(
     say: Callable[[str], None] = print,
     complain: Callable[[str], object] = print,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    unpaired: UnpairedFiles | None = None,
 ) -> dict[str, Any]:
     """Fit the default estimator to weakly labelled pictures and write it as the model `out`, an ONNX file for `Predictor`.
 
@@ -134,19 +143,18 @@ def adapt_weak(
         say: is given lines about how it goes.
         complain: is given a sentence for everything that is passed over.
         progress: is given the seconds that are gone, and those of the budget, unless that is one in pictures.
+        unpaired: depth frames of other hands, against which depth that is drawn for pictures without is judged.
 
     Returns:
         What `adapted.json` holds.
 
     Raises:
         InputError: the budget makes no sense or is gone once pictures are read, there is no such device, files cannot be written, or see
-            `read_weak_pictures` and `train.loop.train`.
+            `read_weak_pictures`, `read_unpaired` and `train.loop.train`.
     """
     config = config or WeakAdaptation()
-    if config.workers < 0 or config.hands < 2 or config.synthetic < 0 or config.depth_weight < 0:
-        raise InputError(
-            "adapt: needs at least two hands a step; workers, synthetic and depth_weight must not be negative"
-        )
+    if config.hands < 2 or min(config.workers, config.synthetic, config.depth_weight, config.drawn_weight) < 0:
+        raise InputError("adapt: needs at least two hands a step; workers, synthetic and weights must not be negative")
     model_path = Path(out) if Path(out).suffix.lower() == ".onnx" else Path(f"{out}.onnx")
     writable_file(model_path)
     folder, device = writable_folder(model_path.with_suffix("")), as_device(config.loop.device)
@@ -162,8 +170,13 @@ def adapt_weak(
     learn, held = hold_back(len(pictures.hands))
     learnt, judged = pictures.hands[learn], pictures.hands[held or learn]
     deep = bool(learnt.with_depth.any()) and config.depth_weight > 0
-    torch.manual_seed(config.loop.seed)  # of the regularizer's weights
-    method = WeakMethod(copy.deepcopy(first), config.depth_weight if deep else 0.0)
+    others = None
+    if unpaired is not None and config.drawn_weight > 0 and not learnt.with_depth.all():
+        others = read_unpaired(unpaired, config.unpaired_share * tick.seconds, complain, tick)
+        say(f"{len(others)} depth frames of other hands; {len(others.skipped)} passed over")
+    torch.manual_seed(config.loop.seed)  # of the weights of what judges depths
+    drawn = None if others is None else DrawnDepth()
+    method = WeakMethod(copy.deepcopy(first), config.depth_weight if deep else 0.0, drawn, config.drawn_weight)
     shown = spread(judged, _SHOWN)
     synthetic = CompactTraining(
         model=first.config,
@@ -186,11 +199,15 @@ def adapt_weak(
             f"synthetic_{name}": value for name, value in synthetic_figures(present.estimator, kept_out()).items()
         }
 
-    stages = _stages(config, method, learnt, synthetic, deep, tick, watch)
-    if deep and not (folder / "run" / CHECKPOINT).exists():  # or the regularizer's stage would decide for the estimator
+    stages = _stages(config, method, learnt, others, synthetic, tick, watch)
+    if (
+        len(stages) > 1 and not (folder / "run" / CHECKPOINT).exists()
+    ):  # or the regularizer's stage would decide for the estimator
         stages = _with_precision(stages, method, learnt)
-    settings = {name: getattr(config, name) for name in ("hands", "synthetic", "depth_weight", "buffer", "reuse")}
-    fixed = {"pictures": _checksum(learnt), "start": start, "depth": deep, **settings}
+    names = ("hands", "synthetic", "depth_weight", "drawn_weight", "buffer", "reuse")
+    settings = {name: getattr(config, name) for name in names}
+    judging = None if others is None else others.checksum()
+    fixed = {"pictures": _checksum(learnt), "unpaired": judging, "start": start, "depth": deep, **settings}
     average = train(method, stages, folder / "run", resume, say, None, fixed, {"adaptation": asdict(config)})
     assert isinstance(average, WeakMethod)
     after = measure(average.estimator, learnt, judged, kept_out())
@@ -199,9 +216,10 @@ def adapt_weak(
         **pictures.counts,
         "depth_left_out": pictures.left_out,
         "sources": pictures.sources,
-        "skipped": pictures.skipped,
+        "skipped": pictures.skipped + ([] if others is None else others.skipped),
         "held_back": len(held),
-        "terms": terms(pictures, deep, config.depth_weight, config.synthetic, config.hands),
+        "terms": terms(pictures, deep, config.depth_weight, config.synthetic, config.hands)
+        | {"drawn depth": drawn_term(learnt, unpaired is not None, None if others is None else len(others))},
         "before": before,
         "after": after,
         "lowered": lowered,
@@ -257,26 +275,27 @@ class _Ticker:
         return left
 
 
-def _phases(config: WeakAdaptation, estimator: CompactEstimator) -> list[Phase]:
-    return [Phase(1.0, estimator.config.size, config.hands + config.synthetic, config.reuse)]
+def _phases(config: WeakAdaptation, estimator: CompactEstimator, unpaired: int = 0) -> list[Phase]:
+    return [Phase(1.0, estimator.config.size, config.hands + config.synthetic + unpaired, config.reuse)]
 
 
 def _stages(
     config: WeakAdaptation,
     method: WeakMethod,
     learnt: WeakHands,
+    others: UnpairedDepth | None,
     synthetic: CompactTraining,
-    deep: bool,
     tick: _Ticker,
     watch: Callable[[nn.Module, int], dict[str, float]],
 ) -> list[Stage]:
-    """The depth regularizer's stage, where any hand has depth, and the estimator's."""
+    """The stage of what judges depths, where anything does, and the estimator's."""
+    judged = bool(method.start())
     loop, own = config.loop, replace(config.loop, warmup=0, average=1_000, evaluate_every=1 << 62)
     own = own if own.samples is None else replace(own, samples=config.regularizer_samples)
     if math.isfinite(tick.seconds):
         left = tick.left() / 60
         own = replace(own, minutes=min(config.regularizer_share * left, config.regularizer_minutes))
-        loop = replace(loop, minutes=left - (own.minutes or 0.0 if deep else 0.0))
+        loop = replace(loop, minutes=left - (own.minutes or 0.0 if judged else 0.0))
     sensed = replace(synthetic.synth, depth_sensor="domain")
     chunks = max(1, math.ceil(config.buffer / sensed.chunk))
 
@@ -285,26 +304,28 @@ def _stages(
         counts = {"weak": config.hands}
         if config.synthetic:
             feeds["synthetic"], counts["synthetic"] = synthetic_feed(synthetic), config.synthetic
+        if others is not None:
+            feeds["unpaired"], counts["unpaired"] = UnpairedFeed(others, loop.seed), config.hands
         return MixedFeed(feeds, counts)
 
-    def depth_feed() -> BufferFeed[DepthHands]:
+    def depth_feed() -> BufferFeed[PairedHands]:
         open_stream = partial(stream, sensed, synthetic.seed, config.workers)
         return BufferFeed(open_stream, chunks, synthetic.seed, keep_depth, partial(finish_depth, tick))
 
-    def regularizer(method: nn.Module) -> tuple[Player, ...]:
+    def start(method: nn.Module) -> tuple[Player, ...]:
         assert isinstance(method, WeakMethod)
-        return method.regularizer()
+        return method.start()
 
     def adaptation(method: nn.Module) -> tuple[Player, ...]:
         assert isinstance(method, WeakMethod)
         return method.adaptation()
 
     first = method.estimator
-    size = first.config.size
-    phases = [Phase(1.0, size, config.regularizer_batch, 8 * config.reuse)]
-    stages = [Stage("adaptation", loop, _phases(config, first), weak_feed, watch, adaptation)]
-    if deep:
-        stages.insert(0, Stage("regularizer", own, phases, depth_feed, lambda method, size: {}, regularizer))
+    phases = [Phase(1.0, first.config.size, config.regularizer_batch, 8 * config.reuse)]
+    both = _phases(config, first, 0 if others is None else config.hands)
+    stages = [Stage("adaptation", loop, both, weak_feed, watch, adaptation)]
+    if judged:
+        stages.insert(0, Stage("regularizer", own, phases, depth_feed, lambda method, size: {}, start))
     return stages
 
 

@@ -6,68 +6,29 @@ is ours in it stands at the head of `adapt.weak`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from phalanx.adapt.weak_pictures import DEPTH_TILE, TILE, TILE_FACTOR, WeakHands, as_pixels, root_depths
+from phalanx.adapt.weak_crops import MAP, TILE, depth_crop, nominal_crop, random_crop
+from phalanx.adapt.weak_depth import DepthHands, PairedHands
+from phalanx.adapt.weak_drawn import DrawnDepth
+from phalanx.adapt.weak_pictures import WeakHands, as_pixels
 from phalanx.core.seeding import generator
-from phalanx.data.hand_depth import readings_of_hands, scale_of
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
-from phalanx.fit.evidence import DEPTH_ROOT
-from phalanx.geometry.crops import SquareBox, square_crop
+from phalanx.geometry.crops import square_crop
 from phalanx.losses import depth_maps, regression
 from phalanx.methods.base import Method, Player, trainable
 from phalanx.methods.compact import CompactEstimator
 from phalanx.nets.depth_decoder import DepthDecoder
-from phalanx.predict.looks import CROP_FACTOR
 from phalanx.train.augment import augment
 
-MAP = 64
-"""Pixels of a side of the depth maps that are compared."""
-
 _INPUTS = 3 * 21  # of the decoder: places and depths of joints
-_CROPS = (1.1, 1.6)  # side of a crop over the extent of the joints
-_SHIFT = 0.04  # standard deviation of crops' places, shares of their side
-_TURN = math.radians(12)  # and of their angle
-_ANY_TURN = 0.15  # share of the crops that are turned anyhow, as first looks are
-_DEPTH_FIELDS = ("joints", "depths", "map", "root_depth", "width")
-
-
-@dataclass(frozen=True, eq=False)
-class DepthHands:
-    """What the depth regularizer learns from: joints and depth of B hands.
-
-    Attributes:
-        joints: (B, 21, 2) crop units.
-        depths: (B, 21) crop units, relative to the root.
-        map: (B, MAP, MAP) metres, of the hand alone.
-        root_depth: (B,) metres, of the surface at the root; 0: not known.
-        width: (B,) metres that the crop spans there; 0: not known.
-    """
-
-    joints: Tensor
-    depths: Tensor
-    map: Tensor
-    root_depth: Tensor
-    width: Tensor
-
-    def __len__(self) -> int:
-        return len(self.joints)
-
-    def __getitem__(self, rows: slice | Tensor) -> DepthHands:
-        return DepthHands(*(getattr(self, name)[rows] for name in _DEPTH_FIELDS))
-
-    def to(self, device: torch.device) -> DepthHands:
-        return DepthHands(*(getattr(self, name).to(device) for name in _DEPTH_FIELDS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +49,25 @@ class WeakBatch:
 
 
 class WeakMethod(Method):
-    """The default estimator beside the depth regularizer that judges it. Each is the only player of its stage."""
+    """The default estimator, and what judges its depths: the depth regularizer, drawn depth, or both.
 
-    def __init__(self, estimator: CompactEstimator, depth_weight: float) -> None:
+    Args:
+        estimator: the one that is adapted.
+        depth_weight: factor of the depth regularizer's term; 0 leaves it out.
+        drawn: draws depth for pictures without; none: they have no term.
+        drawn_weight: factor of that term.
+    """
+
+    def __init__(
+        self,
+        estimator: CompactEstimator,
+        depth_weight: float,
+        drawn: DrawnDepth | None = None,
+        drawn_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         self.estimator, self.depth_weight = estimator, depth_weight
+        self.drawn, self.drawn_weight = drawn, drawn_weight
         self.decoder = DepthDecoder(_INPUTS, MAP)
 
     def losses(self, batch: Mixture) -> dict[str, Tensor]:
@@ -112,12 +87,16 @@ class WeakMethod(Method):
             difference = (found.depth - torch.nan_to_num(labels.depths))[..., None]
             weight = self.estimator.config.weights.depth
             terms["weak_depth"] = weight * regression.l1(difference, torch.zeros_like(difference), known)
+            places = _places(labels, found.joints_2d)
             if self.depth_weight > 0:
-                places = torch.where(labels.joints.isfinite(), labels.joints, found.joints_2d.detach())
                 self.decoder.eval().requires_grad_(False)
                 terms["depth_map"] = self.depth_weight * self.map_error(
                     replace(labels, joints=places, depths=found.depth)
                 )
+            if self.drawn is not None:
+                lacking = _without_depth(labels)
+                drawn = self.drawn.error(weak.sample.image, places, found.depth, lacking)
+                terms["drawn_map"] = self.drawn_weight * drawn
         return terms
 
     def map_error(self, hands: DepthHands) -> Tensor:
@@ -128,21 +107,49 @@ class WeakMethod(Method):
         known = (hands.root_depth > 0).float()
         return depth_maps.map_error(made, depth_maps.normalised_map(hands.map, farthest, extent), known)
 
-    def regularizer(self) -> tuple[Player, ...]:
-        """The decoder, in its own stage."""
-        parameters = tuple(self.decoder.parameters())
-        return (
-            Player("regularizer", parameters, self._regularizer_losses, optimiser=partial(torch.optim.Adam, lr=1e-3)),
-        )
+    def start(self) -> tuple[Player, ...]:
+        """What moves before the estimator does, on `PairedHands`: all that judges it."""
+        players: tuple[Player, ...] = () if self.drawn is None else self.drawn.start()
+        if self.depth_weight > 0:
+            parameters = tuple(self.decoder.parameters())
+            adam = partial(torch.optim.Adam, lr=1e-3)
+            players += (Player("regularizer", parameters, self._regularizer_losses, optimiser=adam),)
+        return players
 
     def adaptation(self) -> tuple[Player, ...]:
-        """The estimator, in its own stage."""
-        return (Player("adaptation", trainable(self.estimator.parameters()), self.losses),)
+        """What moves then: the estimator and, where depth is drawn, those who draw and judge it."""
+        estimator = Player("adaptation", trainable(self.estimator.parameters()), self.losses)
+        return (
+            (estimator,) if self.drawn is None else (*self.drawn.adversaries(self._judged, self._foretold), estimator)
+        )
 
-    def _regularizer_losses(self, batch: DepthHands) -> dict[str, Tensor]:
+    def _regularizer_losses(self, batch: PairedHands) -> dict[str, Tensor]:
         self.decoder.train().requires_grad_(True)
-        with torch.autocast(batch.map.device.type, enabled=False):
-            return {"map": self.map_error(batch)}
+        with torch.autocast(batch.images.device.type, enabled=False):
+            return {"map": self.map_error(batch.hands)}
+
+    def _judged(self, batch: Mixture) -> tuple[Tensor, Tensor]:
+        return batch.get("weak").sample.image, batch.get("unpaired")
+
+    @torch.no_grad()
+    def _foretold(self, batch: Mixture) -> tuple[Tensor, Tensor]:
+        """The maps that the estimator's joints foretell, and which hands they count for."""
+        assert self.drawn is not None
+        weak = batch.get("weak")
+        found = self.estimator.read(weak.sample.image).evidence
+        assert found.joints_2d is not None and found.depth is not None
+        places = _places(weak.depth, found.joints_2d)
+        return self.drawn.foretell(places.float(), found.depth.float()), _without_depth(weak.depth)
+
+
+def _places(labels: DepthHands, found: Tensor) -> Tensor:
+    """Joints (B, 21, 2) as labelled, elsewhere as found."""
+    return torch.where(labels.joints.isfinite(), labels.joints, found.detach())
+
+
+def _without_depth(labels: DepthHands) -> Tensor:
+    """(B,) 1 for hands that have no depth of their own."""
+    return (labels.root_depth == 0).float()
 
 
 class WeakFeed:
@@ -187,19 +194,13 @@ def weak_batch(hands: WeakHands, size: int, random: np.random.Generator | None =
     """Crops of hands at `size` pixels: drawn with `random`, or, without, as prediction looks at them."""
     images, joints, depths, maps, widths = [], [], [], [], []
     for row in range(len(hands)):
-        box, share = _crop(random)
+        box, share = nominal_crop() if random is None else random_crop(random)
         to_tile = box.crop_to_image(1)[:2]  # of a picture of one pixel, in pixels of the tile
         back = np.linalg.inv(to_tile[:, :2])
         images.append(square_crop(hands.tiles[row], box, size)[0])
         joints.append(((hands.joints[row] * TILE - 0.5) - to_tile[:, 2]) @ back.T + 0.5)
         depths.append(hands.relative[row] / share)
-        shrink = DEPTH_TILE / TILE
-        small = SquareBox(
-            (box.centre_x + 0.5) * shrink - 0.5, (box.centre_y + 0.5) * shrink - 0.5, box.side * shrink, box.angle
-        )
-        affine = small.crop_to_image(MAP)[:2]
-        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        maps.append(cv2.warpAffine(hands.depth[row], affine, (MAP, MAP), flags=flags))
+        maps.append(depth_crop(hands.depth[row], box))
         widths.append(hands.width[row] * share)
     places = torch.from_numpy(np.stack(joints)).float()
     image = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
@@ -211,49 +212,3 @@ def weak_batch(hands: WeakHands, size: int, random: np.random.Generator | None =
         torch.tensor(widths).float(),
     )
     return WeakBatch(Sample(image=image, joints_2d=as_pixels(places, size)), depth)
-
-
-def _crop(random: np.random.Generator | None) -> tuple[SquareBox, float]:
-    """A crop of a tile, in the tile's pixels, and its side over the tile's."""
-    middle = (TILE - 1) / 2
-    if random is None:
-        share = CROP_FACTOR / TILE_FACTOR
-        return SquareBox(middle, middle, share * TILE), share
-    share = float(random.uniform(*_CROPS)) / TILE_FACTOR
-    shift = random.normal(0, _SHIFT * share * TILE, 2)
-    turn = random.uniform(-math.pi, math.pi) if random.random() < _ANY_TURN else random.normal(0, _TURN)
-    return SquareBox(middle + float(shift[0]), middle + float(shift[1]), share * TILE, float(turn)), share
-
-
-def keep_depth(sample: Sample) -> dict[str, Tensor]:
-    """What the depth regularizer learns from a synthetic sample with a depth sensor, one row a picture, as `DepthHands` has it."""
-    depth, pixels, joints, K = sample.sensed_depth, sample.joints_2d, sample.joints, sample.K
-    assert depth is not None and pixels is not None and joints is not None and K is not None
-    size = depth.shape[-1]
-    shrunk = functional.interpolate(depth[:, None], size=(MAP, MAP), mode="nearest-exact")[:, 0]
-    scale = MAP / size
-    small = torch.tensor([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]]) @ K
-    places = (pixels + 0.5) / size
-    on_map = places * MAP - 0.5
-    root = root_depths(shrunk, on_map)
-    focal = (small[:, 0, 0] + small[:, 1, 1]) / 2
-    width = root * MAP / focal
-    behind = joints[..., 2] - joints[:, DEPTH_ROOT, None, 2]
-    alone = readings_of_hands(shrunk, on_map, root, scale_of(joints), small)
-    known = (root > 0) & (alone > 0).flatten(1).any(1)
-    true_width = joints[:, DEPTH_ROOT, 2] * MAP / focal
-    kept = {
-        "joints": places,
-        "depths": behind / true_width[:, None],
-        "map": alone,
-        "root_depth": torch.where(known, root, 0.0),
-        "width": torch.where(known, width, 0.0),
-    }
-    return {name: value.half() if name == "map" else value for name, value in kept.items()}
-
-
-def finish_depth(
-    tick: Callable[[], object], kept: Mapping[str, Tensor], size: int, random: torch.Generator
-) -> DepthHands:
-    tick()
-    return DepthHands(*(kept[name].float() for name in _DEPTH_FIELDS))

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.adapt.weak_crops import DEPTH_TILE, TILE, TILE_FACTOR, nearest_crop, nominal_crop
 from phalanx.adapt.weak_files import (
     Key,
     Tally,
@@ -35,29 +35,21 @@ from phalanx.data.joint_labels import LabelledHand
 from phalanx.data.joint_names import check_order
 from phalanx.data.sample import Sample
 from phalanx.fit.evidence import DEPTH_ROOT
-from phalanx.geometry.crops import SquareBox, box_around_points, square_crop, upright_angle
+from phalanx.geometry.crops import box_around_points, square_crop, upright_angle
 from phalanx.hand.model import HandModel
 from phalanx.hand.prediction import Side
 from phalanx.hand.skeleton import MIDDLE_CHAIN
 from phalanx.methods.compact import CompactEstimator
 from phalanx.predict.inputs import check_hand_length, check_side
-from phalanx.predict.looks import CROP_FACTOR
 
-TILE = 224
-"""Pixels of a tile's side."""
-
-TILE_FACTOR = 2.0
-"""Side of a tile over the extent of the joints, so that crops of it may be larger, moved and turned."""
-
-DEPTH_TILE = 96
-"""Pixels of a tile's depth map."""
+FEWEST_OF_A_HAND = 100
+"""Readings of a tile that a hand must have for its depth to count."""
 
 _FEWEST = 6  # labelled joints that a hand is cut out by
 _UNSURE = 0.8  # share of the other side's error above which the side that was guessed is not clear
 _LENGTHS = (0.02, 0.30)  # metres that a hand's middle chain may span in a picture
 _NEAR = 0.15  # metres between the depth at the root and that at the other joints
 _FEWEST_READINGS = 3  # of the nine about the root
-_FEWEST_OF_A_HAND = 100  # readings of a tile
 _LONGEST = 90  # percentile of apparent lengths that is a stretched hand's
 
 
@@ -178,8 +170,7 @@ def read_weak_pictures(
 
 def nominal_crops(hands: WeakHands, size: int) -> Sample:
     """Hands as prediction looks at them at last: pictures (N, 3, size, size) and joints, those not labelled far outside."""
-    share = CROP_FACTOR / TILE_FACTOR
-    box = SquareBox((TILE - 1) / 2, (TILE - 1) / 2, share * TILE)
+    box, share = nominal_crop()
     images = np.stack([square_crop(tile, box, size)[0] for tile in hands.tiles])
     joints = torch.from_numpy((hands.joints - 0.5) / share + 0.5).float()
     return Sample(image=torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255, joints_2d=as_pixels(joints, size))
@@ -315,10 +306,8 @@ def _cut(
     joints = hand.points @ to_tile[:2, :2].T + to_tile[:2, 2] + 0.5
     tile = square_crop(image, box, TILE)[0]
     cut_depth = None
-    if depth is not None:  # readings are never mixed
-        affine = box.crop_to_image(DEPTH_TILE)[:2]
-        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-        cut_depth = cv2.warpAffine(depth, affine, (DEPTH_TILE, DEPTH_TILE), flags=flags)
+    if depth is not None:
+        cut_depth = nearest_crop(depth, box, DEPTH_TILE)
     relative = np.full(21, np.nan) if hand.joints is None else _relative(hand.joints, joints, K, box.side)
     name = path.relative_to(folder).as_posix()
     focal = 0.0 if K is None else float(K[0, 0] + K[1, 1]) / 2
@@ -428,7 +417,7 @@ def _depth_of(cut: _Cut, focal: float, files: WeakFiles, tally: Tally) -> tuple[
     K = torch.tensor([[focal / cut.side * DEPTH_TILE, 0, 0], [0, focal / cut.side * DEPTH_TILE, 0], [0, 0, 1]])[None]
     depth = torch.from_numpy(cut.depth)[None]
     alone = readings_of_hands(depth, joints, torch.tensor([root]), torch.tensor([bone]), K)[0].numpy()
-    if (alone > 0).sum() < _FEWEST_OF_A_HAND:
+    if (alone > 0).sum() < FEWEST_OF_A_HAND:
         tally.left_out["the depth has too few readings of the hand"] += 1
         return nothing
     return root, width, alone

@@ -139,3 +139,13 @@ def terms(pictures: WeakPictures, deep: bool, depth_weight: float, synthetic: in
         "3D joints": f"{counts['hands with 3D joints']} hands" if counts["hands with 3D joints"] else no_joints,
         "synthesis": f"{synthetic} hands a step beside {hands}" if synthetic else "left out: 0 hands a step",
     }
+
+
+def drawn_term(learnt: WeakHands, asked: bool, frames: int | None) -> str:
+    """Whether depth was drawn; `frames` that it was judged against, None if it was not."""
+    lacking = int((~learnt.with_depth).sum())
+    if frames is not None:
+        return f"{lacking} hands without depth, judged against {frames} depth frames of other hands"
+    if not asked:
+        return "left out: there is no unpaired depth"
+    return "left out: every hand has its own" if lacking == 0 else "left out: its weight is 0"

@@ -16,6 +16,7 @@ from phalanx.cli.common import (
     progress_bar,
     sayer,
 )
+from phalanx.core.errors import InputError
 
 _DEPTH = """\
 Learns from the frames alone: draws spheres where the network finds the hand and compares them with the measured depth (Wan et al. 2019).
@@ -47,7 +48,8 @@ folder:
 Joints have names (wrist, thumb_cmc, index_mcp, ring_tip, pinky4, ...) or are in the --order of a data set; joints in another order are
 refused, and the order that they seem to be in is named. A joint that cannot be seen may be left out. 3D joints in a COCO file ("joints_3d",
 21 x 3) are learnt, too. Depth counts where there is a reading at the middle knuckle; metres come from the focal length, or, where nobody
-gives a camera, from --hand-length. Everything that is passed over is named, with file and line.
+gives a camera, from --hand-length. Depth frames of other hands, by any sensor (--unpaired-depth), teach a network that draws depth for
+pictures without (DGGAN). Everything that is passed over is named, with file and line.
 
 For --out mine it writes mine.onnx, the model for phalanx predict; mine.safetensors, weights to go on from (--weights); mine.json, their
 card; and a folder mine: adapted.png (hands with their labels, and the joints before and after) and adapted.json (figures, before and
@@ -59,6 +61,7 @@ examples:
   phalanx predict photo.jpg --weights mine.onnx
   phalanx adapt weak --data pictures/ --labels points.json --order mano --side right --out mine
   phalanx adapt weak --data recording/ --camera 615,615,319.5,239.5 --unit 0.001 --out mine
+  phalanx adapt weak --data pictures/ --unpaired-depth frames/ --unpaired-camera sr305 --out mine
 """
 
 
@@ -120,6 +123,17 @@ def _add_weak(kinds: Verbs) -> None:
         metavar="METRES",
         help="from the wrist to the tip of the stretched middle finger (default: the likeliest)",
     )
+    weak.add_argument(
+        "--unpaired-depth",
+        metavar="DIR",
+        help="folder of depth frames of hands that belong to none of the pictures; depth is drawn for pictures without, and judged by them",
+    )
+    weak.add_argument(
+        "--unpaired-camera",
+        metavar="NAME|FX,FY,CX,CY",
+        help="their camera, as --camera (default: intrinsics.json in that folder)",
+    )
+    weak.add_argument("--unpaired-unit", type=float, metavar="METRES", help="their unit, as --unit")
     add_weights(weak)
     weak.add_argument("--minutes", type=float, default=10.0, help="for everything (default: 10)")
     weak.add_argument(
@@ -133,6 +147,7 @@ def _add_weak(kinds: Verbs) -> None:
 def weak_job(args: argparse.Namespace) -> int:
     """Adapt to weakly labelled pictures; 2 if inputs were passed over."""
     from phalanx.adapt.weak import WeakAdaptation, adapt_weak
+    from phalanx.adapt.weak_drawn import UnpairedFiles
     from phalanx.adapt.weak_files import WeakFiles
     from phalanx.core.allocator import keep_freed_memory
 
@@ -140,6 +155,11 @@ def weak_job(args: argparse.Namespace) -> int:
     config = WeakAdaptation(workers=args.workers)
     config.loop.minutes, config.loop.device = args.minutes, args.device
     files = WeakFiles(args.data, args.labels, args.order, args.camera, args.unit, args.side, args.hand_length)
+    unpaired = None
+    if args.unpaired_depth is not None:
+        unpaired = UnpairedFiles(args.unpaired_depth, args.unpaired_camera, args.unpaired_unit)
+    elif args.unpaired_camera is not None or args.unpaired_unit is not None:
+        raise InputError("--unpaired-camera and --unpaired-unit are of --unpaired-depth, which is not given")
     with progress_bar(args.quiet) as progress:
         figures = adapt_weak(
             files,
@@ -150,6 +170,7 @@ def weak_job(args: argparse.Namespace) -> int:
             say=sayer(args.quiet),
             complain=complain,
             progress=progress,
+            unpaired=unpaired,
         )
     return 2 if figures["skipped"] else 0
 
