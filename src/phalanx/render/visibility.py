@@ -72,7 +72,7 @@ def visibility(
         screen = project_vertices(vertices, K)
         keys = torch.full((len(vertices), height, width), EMPTY, dtype=torch.int64, device=vertices.device)
         if backend is None:
-            backend = "warp" if _warp_serves(vertices.device) else "torch"
+            backend = "warp" if warp_serves(vertices.device) else "torch"
         if keys.numel() == 0 or len(faces) == 0:
             pass
         elif backend == "warp":
@@ -195,7 +195,7 @@ def _chunks(counts: Tensor, most: int) -> list[tuple[int, int]]:
     return [(low, high) for low, high in itertools.pairwise(edges) if high > low]
 
 
-def _warp_serves(device: torch.device) -> bool:
+def warp_serves(device: torch.device) -> bool:
     """Whether Warp is installed and can run on the device."""
     try:
         from phalanx.render.visibility_warp import serves

@@ -136,9 +136,7 @@ def serves(device: str) -> bool:
 @functools.cache
 def _start(device: str) -> "wp.Device":
     """Start Warp and compile the kernel for a torch device, once and in silence."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        with contextlib.nullcontext() if torch.cuda.is_available() else _no_standard_error():
-            wp.init()
+    with in_silence():
         warp_device = wp.device_from_torch(torch.device(device))
         # A first launch, on nothing, and not `wp.load_module`, after which some releases load (and say) it again.
         nothing = (
@@ -148,6 +146,15 @@ def _start(device: str) -> "wp.Device":
         )
         wp.launch(_fill_keys, dim=(1, 1, 1), inputs=[*nothing, 1, 1], device=warp_device)
     return warp_device
+
+
+@contextlib.contextmanager
+def in_silence() -> Iterator[None]:
+    """Start Warp, and say nothing of it, nor of what is compiled within."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.nullcontext() if torch.cuda.is_available() else _no_standard_error():
+            wp.init()
+        yield
 
 
 @contextlib.contextmanager
