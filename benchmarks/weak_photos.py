@@ -9,8 +9,8 @@ other half: the estimator that ships; adapted as `phalanx adapt weak` does it; a
 that goes with them. Halves are blocks of 50 photos in turn, because neighbours are neighbouring frames of a video. These photos have no
 depth, so the depth regularizer has nothing to be held against and is left out: what is measured is the rest of the method.
 
-The second shows what depth adds, where there is some: hands of the synthetic domain `field` with labels in 2D, with depth, or with
-3D joints beside them, tested on other hands of it. It prints the mean error of 2D joints in 256ths of a crop, and of root-relative 3D
+The second shows what depth adds, where there is some: hands of the synthetic domain `field` with labels in 2D; with their own depth, with
+depth of other hands, or with 3D joints beside them, tested on other hands of it. It prints the mean error of 2D joints in 256ths of a crop, and of root-relative 3D
 joints in mm, the scale being known.
 
 The third shows what the depth regularizer says by itself: it is trained on 1,536 synthetic hands, and the depths that the estimator
@@ -22,6 +22,7 @@ The weights that come out are not kept. `--samples` counts hands learnt from, ha
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ import torch
 
 from phalanx.adapt.weak import WeakAdaptation, adapt_weak
 from phalanx.adapt.weak_depth import DepthHands, PairedHands, finish_depth, keep_depth
+from phalanx.adapt.weak_drawn import UnpairedFiles
 from phalanx.adapt.weak_files import WeakFiles
 from phalanx.adapt.weak_method import WeakMethod, weak_batch
 from phalanx.adapt.weak_pictures import errors_2d, read_weak_pictures
@@ -170,16 +172,25 @@ def on_field(count: int, samples: int, work: Path) -> dict[str, dict[str, Any]]:
     weak = field(work / "weak", count, 7_001, with_3d=False)
     full = field(work / "full", count, 7_001, with_3d=True)
     judged = field(work / "judged", 256, 7_002, with_3d=True)
+    colour = field(work / "colour", count, 7_001, with_3d=False)
+    shutil.rmtree(Path(colour.folder) / "depth")
+    field(work / "others", min(count, 256), 7_003, with_3d=False)
+    others = UnpairedFiles(work / "others" / "depth", f"{FIELD_FOCAL},{FIELD_FOCAL},0,0", UNIT, "right")
     ways = {
-        "2D": (weak, config_of(samples, depth_weight=0.0)),
-        "2D and depth": (weak, config_of(samples)),
-        "2D and 3D": (full, config_of(samples, depth_weight=0.0)),
+        "2D": (weak, config_of(samples, depth_weight=0.0), None),
+        "2D and depth": (weak, config_of(samples), None),
+        "2D and depth of others": (
+            colour,
+            config_of(samples * 3 // 2),
+            others,
+        ),  # a third of what counts is their depth
+        "2D and 3D": (full, config_of(samples, depth_weight=0.0), None),
     }
     rows: dict[str, dict[str, Any]] = {"as it ships": field_errors(load_trainable(), judged)}
-    for name, (files, config) in ways.items():
+    for name, (files, config, unpaired) in ways.items():
         start = time.process_time()
         out = work / name.replace(" ", "_")
-        adapt_weak(files, out, config=config, say=partial(print, flush=True))
+        adapt_weak(files, out, config=config, say=partial(print, flush=True), unpaired=unpaired)
         spent = (time.process_time() - start) / 60
         rows[name] = field_errors(load_trainable(out.with_suffix(".safetensors")), judged) | {
             "processor_minutes": spent
