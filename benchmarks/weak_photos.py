@@ -10,8 +10,8 @@ that goes with them. Halves are blocks of 50 photos in turn, because neighbours 
 depth, so the depth regularizer has nothing to be held against and is left out: what is measured is the rest of the method.
 
 The second shows what depth adds, where there is some: hands of the synthetic domain `field` with labels in 2D; with their own depth, with
-depth of other hands, or with 3D joints beside them, tested on other hands of it. It prints the mean error of 2D joints in 256ths of a crop, and of root-relative 3D
-joints in mm, the scale being known.
+depth of other hands, or with 3D joints beside them, tested on other hands of it. It prints the mean error of 2D joints in 256ths of a
+crop, and of root-relative 3D joints in mm, the scale being known.
 
 The third shows what the depth regularizer says by itself: it is trained on 1,536 synthetic hands, and the depths that the estimator
 that ships sees in 64 others are moved down its term alone. It prints their error, in 256ths of a crop, before and on the way.
