@@ -4,20 +4,26 @@ Cubes are kept about a frame's hands (where they are seen), moved a little or by
 have it, and about places where a hand would be looked for (`geometry.cubes.places_on`). What is in a cube is turned at random, and mirrored
 half of the time, which makes left hands of right ones.
 Some frames are made several times too near or too far, as readings in another unit are: what they show is no hand.
+
+One place in fifty that is wrongly taken for a hand spoils a search, and most places are easy. So a stage that begins from weights may take
+some of its cubes where those weights err: their network looks at every place of a frame as a search does, and places are drawn the more
+often, the less it sees there what is there (`hard`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phalanx.core.errors import InputError
 from phalanx.core.parallel import ordered
 from phalanx.core.seeding import generator
 from phalanx.data.sample import Sample
@@ -34,7 +40,10 @@ from phalanx.methods.hand_finder import (
     Cubes,
     HandFinder,
     HandFinderConfig,
+    load,
+    maps_about,
     save_weights,
+    surfaces,
     turned_maps_about,
 )
 from phalanx.synth import SynthConfig, make_chunk, stream
@@ -56,6 +65,8 @@ _LEAST = 60  # readings on a hand
 WRONG_SIZES = (2.5, 8.0)
 """So many times too large or too small hands are none."""
 _WRONG = 0.2  # share of the frames of a wrong size
+_MOVED = 0.02  # metres by which cubes elsewhere are moved, standard deviation of each coordinate
+_EASY = 0.02  # weight of a place at which the network surely sees what is there; where it surely does not, 1 more
 
 
 @dataclass
@@ -90,6 +101,8 @@ class HandFinderTraining:
     """Weights (or the checkpoint) of a network of the same size, or a narrower one, to begin with; none: none."""
     held_out: int = 96
     """Frames of arms and of people to evaluate on."""
+    hard: float = 0.0
+    """Share of the cubes that are taken where the network of `start_from`, which must be weights then, errs."""
 
 
 def both_hands(sample: Sample) -> tuple[Tensor, Tensor]:
@@ -110,30 +123,87 @@ def both_hands(sample: Sample) -> tuple[Tensor, Tensor]:
     return torch.stack([sample.joints, twin], 1), torch.stack([inside, there], 1) & seen
 
 
-def cut(sample: Sample, size: int) -> dict[str, Tensor]:
-    """What training keeps of a sample: `CUBES` cubes of each frame, the same for the same sample."""
+@dataclass
+class _Frame:
+    """A depth frame to cut cubes out of."""
+
+    depth: Tensor  # (H, W)
+    K: Tensor  # (3, 3)
+    hands: Tensor  # (2, 21, 3) joints
+    visible: Tensor  # (2,) whether each is seen
+    sized: bool  # whether its hands have the size of hands
+
+    def labels(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """As `labels`; of a wrong size, nothing is a hand."""
+        kinds, joints = labels(places, self.hands, self.visible)
+        return (kinds if self.sized else torch.full_like(kinds, NOTHING)), joints
+
+
+def cut(sample: Sample, size: int, finder: HandFinder | None = None, hard: float = 0.0) -> dict[str, Tensor]:
+    """What training keeps of a sample: `CUBES` cubes for each frame, the same for the same sample.
+
+    Of a `finder` the share `hard` of them is where it errs, of whichever frames.
+    """
     assert sample.sensed_depth is not None and sample.K is not None and sample.ids is not None
     both, seen = both_hands(sample)
     random = generator(*sample.ids[0].tolist(), 11)
-    parts: dict[str, list[Tensor]] = {"maps": [], "kind": [], "joints": []}
     step = 1 if sample.hand_masks is None else 2  # every second frame is the mirror image of the one before
+    frames, places = [], []
+    few = step * CUBES if finder is None else round((1 - hard) * step * CUBES)
     for depth, K, hands, visible in zip(
         *(of[::step] for of in (sample.sensed_depth, sample.K, both, seen)), strict=True
     ):
         scale = wrong_size(random) if random.random() < _WRONG else 1.0
-        hands, depth = scale * hands, scale * depth
-        places = _places(
-            surface_points(depth, K, COARSE * EXTENTS[0] / size), hands.mean(1), visible, step * CUBES, random
-        )
-        kinds, joints = labels(places, hands, visible)
-        if scale != 1:
-            kinds[kinds > NOTHING] = NOTHING
-        turns = rotvec_to_rotmat(torch.from_numpy(random.normal(0, TURNS, (len(places), 3))).to(places))
+        frame = _Frame(scale * depth, K, scale * hands, visible, scale == 1)
+        points = surface_points(frame.depth, K, COARSE * EXTENTS[0] / size)
+        frames.append(frame)
+        places.append(_places(points, frame.hands.mean(1), visible, few, random))
+    if finder is not None:
+        more = _hard_places(finder, frames, size, len(frames) * (step * CUBES - few), random)
+        places = [torch.cat(both) for both in zip(places, more, strict=True)]
+    parts: dict[str, list[Tensor]] = {"maps": [], "kind": [], "joints": []}
+    for frame, some in zip(frames, places, strict=True):
+        kinds, joints = frame.labels(some)
+        turns = rotvec_to_rotmat(torch.from_numpy(random.normal(0, TURNS, (len(some), 3))).to(some))
         coarseness = random.choice((1.0, COARSE))
-        parts["maps"].append(turned_maps_about(depth, K, places, turns, size, coarseness).half())
+        parts["maps"].append(turned_maps_about(frame.depth, frame.K, some, turns, size, coarseness).half())
         parts["kind"].append(kinds)
         parts["joints"].append(joints @ turns.mT)
     return {name: torch.cat(values) for name, values in parts.items()}
+
+
+@torch.no_grad()
+def _hard_places(
+    finder: HandFinder, frames: Sequence[_Frame], size: int, count: int, random: np.random.Generator
+) -> list[Tensor]:
+    """Of each frame so many of `count` places in all as the finder's errors call for: as they are, or where it expects a hand's middle."""
+    found, weights = [], []
+    for frame in frames:
+        points = surfaces(frame.depth, frame.K, size, COARSE)
+        places = places_on(points[0])
+        if not len(places):
+            places = points[0].new_tensor([[0.0, 0.0, 0.6]])
+        logits, joints = finder(maps_about(points, places, size))
+        kinds, _ = frame.labels(places)
+        there = logits.softmax(1).gather(1, kinds.clamp_min(NOTHING)[:, None])[:, 0]
+        weights.append(torch.where(kinds == UNCLEAR, 1e-6, 1.0 - there + _EASY))
+        found.append(torch.stack([places, places + joints.mean(1)], 1))
+    chance = torch.cat(weights).double().numpy()
+    chosen = random.choice(len(chance), count, replace=len(chance) < count, p=chance / chance.sum())
+    taken = [np.sort(chosen[(chosen >= end - len(of)) & (chosen < end)]) - end + len(of) for of, end in _ends(weights)]
+    return [
+        _moved(places[torch.from_numpy(rows), torch.from_numpy(random.integers(0, 2, len(rows)))], random)
+        for places, rows in zip(found, taken, strict=True)
+    ]
+
+
+def _ends(parts: Sequence[Tensor]) -> Iterator[tuple[Tensor, int]]:
+    """Each part, and where it ends among all."""
+    return zip(parts, accumulate(len(part) for part in parts), strict=True)
+
+
+def _moved(places: Tensor, random: np.random.Generator) -> Tensor:
+    return places + torch.from_numpy(random.normal(0, _MOVED, places.shape)).to(places)
 
 
 def wrong_size(random: np.random.Generator) -> float:
@@ -153,8 +223,7 @@ def _places(points: Tensor, middles: Tensor, visible: Tensor, count: int, random
     if not len(others):
         others = points.new_tensor([[0.0, 0.0, 0.6]])
     picked = others[torch.from_numpy(random.integers(0, len(others), count - len(about)))]
-    moved = picked + torch.from_numpy(random.normal(0, 0.02, picked.shape)).to(picked)
-    return torch.cat([*(place[None] for place in about), moved])
+    return torch.cat([*(place[None] for place in about), _moved(picked, random)])
 
 
 def labels(places: Tensor, hands: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,7 +261,9 @@ def synthetic_feed(config: HandFinderTraining) -> JoinedFeed[Cubes]:
         seed = config.seed + APART_SEEDS * number
 
         def open_stream(start: int) -> Iterator[dict[str, np.ndarray]]:
-            return ordered(partial(_cut_chunk, synth, seed, config.model.size), config.workers, start)
+            errs_of = config.start_from if config.hard else None
+            chunk = partial(_cut_chunk, synth, seed, config.model.size, errs_of, config.hard)
+            return ordered(chunk, config.workers, start)
 
         share = config.scenes[scene] / sum(config.scenes.values())
         return BufferFeed(
@@ -205,9 +276,15 @@ def synthetic_feed(config: HandFinderTraining) -> JoinedFeed[Cubes]:
     )
 
 
-def _cut_chunk(synth: SynthConfig, seed: int, size: int, number: int) -> dict[str, np.ndarray]:
+def _cut_chunk(
+    synth: SynthConfig, seed: int, size: int, errs_of: Path | None, hard: float, number: int
+) -> dict[str, np.ndarray]:
     """A chunk's cubes; they are cut where the chunk is made, for that takes as long."""
-    return {name: value.numpy() for name, value in cut(make_chunk(synth, seed, number), size).items()}
+    finder = None if errs_of is None else _loaded(errs_of)
+    return {name: value.numpy() for name, value in cut(make_chunk(synth, seed, number), size, finder, hard).items()}
+
+
+_loaded = cache(load)  # once in each process
 
 
 def held_out(config: HandFinderTraining) -> Cubes:
@@ -242,6 +319,8 @@ def prepare(config: HandFinderTraining) -> Prepared:
     """A run of `phalanx train hand_finder`."""
     phase = Phase(1.0, config.model.size, sum(config.scenes.values()), config.reuse)
     check_config(config.loop, [phase], config.seed)
+    if not 0 <= config.hard < 1 or (config.hard and config.start_from is None):
+        raise InputError(f"hard: must be at least 0 and below 1, and 0 without start_from, not {config.hard}")
     torch.manual_seed(config.loop.seed)
     network = HandFinder(config.model)
     if config.start_from is not None:
@@ -255,7 +334,7 @@ def prepare(config: HandFinderTraining) -> Prepared:
                 "synthesis", config.loop, [phase], partial(synthetic_feed, config), lambda n, size: figures(n, cubes())
             )
         ],
-        fixed={name: settings[name] for name in ("model", "synth", "scenes", "seed", "buffer")},
+        fixed={name: settings[name] for name in ("model", "synth", "scenes", "seed", "buffer", "hard")},
         data=[synthesis(replace(config.synth, scene=scene), "joints, hand masks") for scene in config.scenes],
         start=config.start_from,
         weights=f"{METHOD}.safetensors",
