@@ -66,3 +66,19 @@ def test_the_paper_sharpens_by_10():
 def test_integral_gradients():
     maps = torch.randn(2, 1, 2, 3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: integral_with_depth(x[0], x[1]), maps)
+
+
+def test_peaks_of_gaussians_are_exact():
+    points = torch.tensor([[[0.3, 0.62], [0.513, 0.18], [0.02, 0.97], [0.5, 0.5]]])
+    maps = label_maps(points, 16, 24)
+    found, heights = peaks(maps)
+    torch.testing.assert_close(found, points, atol=2e-4, rtol=0)
+    assert bool((heights > 0.8 * PEAK).all())
+
+
+def test_peaks_have_gradients_and_empty_maps_do_no_harm():
+    maps = label_maps(torch.tensor([[[0.41, 0.37]]]), 16, 16).requires_grad_(True)
+    peaks(maps)[0].sum().backward()
+    assert int((maps.grad != 0).sum()) == 5  # the highest cell and its four neighbours
+    places, heights = peaks(torch.zeros(1, 2, 8, 8))
+    assert bool(torch.isfinite(places).all()) and not heights.any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from phalanx.methods import compact, depth_gan, depth_regularizer, detector, hand_finder, sphere_fitting
+from phalanx.methods import compact, depth_gan, depth_regularizer, detector, hand_finder, multi_view, sphere_fitting
 from phalanx.methods.base import Method
 
 
@@ -54,6 +54,12 @@ METHODS: dict[str, Entry] = {
         hand_finder.HandFinderConfig,
         hand_finder.load,
         "cubes of a depth frame to where a hand is and which; trained on synthetic depth",
+    ),
+    multi_view.METHOD: Entry(
+        multi_view.MultiView,
+        multi_view.MultiViewConfig,
+        multi_view.load,
+        "colour pictures of one rig to joints in its world; trained on joints, and on meshes of other pictures (Chen 2020, chapter 5)",
     ),
     sphere_fitting.METHOD: Entry(
         sphere_fitting.SphereFittingEstimator,

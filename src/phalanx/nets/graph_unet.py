@@ -66,7 +66,7 @@ class GraphUNet(nn.Module):
     """Features (B, N, inputs) to (B, N, outputs).
 
     A convolution to `width` features, one behind every pooling, one at the bottom, one behind every unpooling with the skip added, and
-    a last one from what came in and what came out.
+    a linear layer from what came in and what came out. (The last layer is a node's own: a convolution there would blur over neighbours.)
 
     Args:
         matrix: (N, N) adjacency, 0 and 1.
@@ -90,7 +90,7 @@ class GraphUNet(nn.Module):
         self.down = nn.ModuleList(GraphConvolution(width, width) for _ in keep)
         self.bottom = GraphConvolution(width, width)
         self.up = nn.ModuleList(GraphConvolution(width, width) for _ in keep)
-        self.last = GraphConvolution(inputs + width, outputs)
+        self.last = nn.Linear(inputs + width, outputs)
 
     def forward(self, features: Tensor) -> Tensor:
         matrix = self._matrix.to(features.dtype)
@@ -104,4 +104,4 @@ class GraphUNet(nn.Module):
         for (skip, above, chosen), convolution in zip(reversed(skips), self.up, strict=True):
             x = functional.relu(convolution(unpooled(x, chosen, skip.shape[1]) + skip, above))
             matrix = above
-        return self.last(torch.cat((features, x), dim=-1), matrix)
+        return self.last(torch.cat((features, x), dim=-1))

@@ -90,6 +90,10 @@ class StackedHourglass(nn.Module):
 
     def forward(self, depth: Tensor) -> list[Tensor]:
         """Raises ValueError if the sides of `depth` (B, inputs, S, S) are not multiples of `4 * 2**depth`."""
+        return self.with_features(depth)[0]
+
+    def with_features(self, depth: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Maps, and the features (B, width, S/4, S/4) that the last ones are read from; raises as `forward` does."""
         if depth.shape[-1] % self.multiple or depth.shape[-2] % self.multiple:
             raise ValueError(f"StackedHourglass: sides {tuple(depth.shape[-2:])} are no multiples of {self.multiple}")
         x = self.stem(depth.to(self.precision) if depth.device.type == "cpu" else depth)  # (B, width, S/4, S/4)
@@ -100,7 +104,7 @@ class StackedHourglass(nn.Module):
                 predictions.append(head(features.to(head.weight.dtype)))  # (B, outputs, S/4, S/4)
             if stack < len(self.maps_back):
                 x = x + self.features_back[stack](features) + self.maps_back[stack](predictions[-1].to(x.dtype))
-        return predictions
+        return predictions, features
 
 
 def prepare(network: StackedHourglass, size: int, precision: torch.dtype) -> None:

@@ -46,3 +46,36 @@ def integral_with_depth(heat: Tensor, depth: Tensor, alpha: float = 10.0) -> Ten
     """
     position, probabilities = soft_argmax(alpha * heat)
     return torch.cat((position, read_under(probabilities, depth)[..., None]), dim=-1)
+
+
+def peaks(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """The highest cell of heat maps (non-maximum suppression), and where in it the peak is.
+
+    Through the logarithms of a cell and its two neighbours goes one parabola, along x and along y; its top is exact for a Gaussian.
+    Gradients reach the maps by way of these cells.
+
+    Args:
+        maps: (B, J, h, w), Gaussians on 0; what is lower than a hundredth of the highest cell counts as that.
+
+    Returns:
+        coordinates (B, J, 2), x and y in units of the picture (0..1 from edge to edge), and the heights (B, J) of the highest cells.
+    """
+    height, width = maps.shape[-2:]
+    flat = maps.flatten(2)
+    highest, index = flat.max(dim=-1)  # (B, J)
+    row, column = torch.div(index, width, rounding_mode="floor"), index % width
+    floor = (0.01 * highest).clamp_min(1e-6)
+
+    def top(place: Tensor, count: int, step: int) -> Tensor:
+        """Where the peak lies along one axis, in cells."""
+        within = place.clamp(1, count - 2)  # at the edge, the parabola of the cells beside it
+        centre = index + (within - place) * step
+        around = torch.stack([centre - step, centre, centre + step], dim=-1)  # (B, J, 3)
+        before, here, after = flat.gather(-1, around).maximum(floor[..., None]).log().unbind(-1)
+        curvature = (2 * here - before - after).clamp_min(1e-3)
+        offset = 0.5 * (after - before) / curvature
+        return within + offset.clamp(-1.5, 1.5)
+
+    places = torch.stack((top(column, width, 1) / width, top(row, height, width) / height), dim=-1)
+    half = places.new_tensor([0.5 / width, 0.5 / height])
+    return places + half, highest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phalanx.core.json_values import Json
-from phalanx.reproduce import cai2018, dggan, wan2019
+from phalanx.reproduce import cai2018, dggan, mvhm, wan2019
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,12 @@ TABLES: Mapping[str, Table] = {
         dggan.HELP,
         dggan.reproduce,
         [row.name for row in dggan.ROWS],
+    ),
+    "mvhm": Table(
+        "joints from several calibrated views, with a multi-view set of meshes (Chen 2020, Table 5.2)",
+        mvhm.HELP,
+        mvhm.reproduce,
+        [row.name for row in mvhm.ROWS],
     ),
     "wan2019": Table(
         "training by fitting spheres to depth (Tables 1 and 2)",

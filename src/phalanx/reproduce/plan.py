@@ -64,6 +64,8 @@ class Row(Generic[World]):
     """The method's name among the paper's published figures; None: the paper does not have the row."""
     gap: bool = True
     """Whether its share of the gap between the paper's `ends` means anything."""
+    dataset: str | None = None
+    """The set of the published figures, where the method has some of several; None: of the first that the paper prints."""
 
 
 @dataclass(frozen=True)

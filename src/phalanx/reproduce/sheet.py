@@ -142,9 +142,10 @@ def table_lines(
     shares: Mapping[str, Share],
 ) -> list[str]:
     """The table in Markdown; a published column follows each figure that the paper prints."""
-    printed: dict[tuple[str | None, str], str] = {}
+    printed: dict[tuple[str | None, str | None, str], str] = {}
     for found in published(paper=paper.key):
-        printed.setdefault((found.method, found.metric.name), found.printed)
+        for dataset in (None, found.dataset):
+            printed.setdefault((found.method, dataset, found.metric.name), found.printed)
     main, *others = paper.figures
     columns = {"row": lambda row: row.name, main.title: lambda row: _cell(main, done[row.name])}
     columns |= {
@@ -155,7 +156,9 @@ def table_lines(
         columns[figure.title] = partial(lambda figure, row: _cell(figure, done[row.name]), figure)
         if figure.published:
             key = figure.published
-            columns[f"published, {figure.title}"] = partial(lambda key, row: printed.get((row.published, key), ""), key)
+            columns[f"published, {figure.title}"] = partial(
+                lambda key, row: printed.get((row.published, row.dataset, key), ""), key
+            )
     columns["gap closed"] = lambda row: _share(shares.get(row.name))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return lines + ["| " + " | ".join(cell(row) for cell in columns.values()) + " |" for row in rows]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.train import compact, depth_gan, depth_regularizer, detector, hand_finder, sphere_fitting
+from phalanx.train import compact, depth_gan, depth_regularizer, detector, hand_finder, multi_view, sphere_fitting
 from phalanx.train.run import Say
 
 
@@ -33,5 +33,6 @@ TRAININGS = {
     ),
     "detector": Training("where hands are in colour pictures", detector.DetectorTraining, detector.run),
     "hand_finder": Training("where hands are in depth frames", hand_finder.HandFinderTraining, hand_finder.run),
+    "multi_view": Training("joints from several calibrated views", multi_view.MultiViewTraining, multi_view.run),
     "sphere_fitting": Training("spheres for depth frames", sphere_fitting.SphereFittingTraining, sphere_fitting.run),
 }

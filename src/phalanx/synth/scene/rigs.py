@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Rig:
     turn: float | None = (
         None  # degrees: hands stand upright, palm to camera 0, turned by up to so much; None: held anyhow
     )
+    person: int | None = None  # number of the one person whose hands are seen; None: everybody's
 
     def __post_init__(self) -> None:
         if len(self.K) != len(self.world_to_camera) or len(self.K) == 0:
@@ -122,12 +123,16 @@ PRESETS = {"ring8": ring, "stereo": stereo, "five_views": five_views}
 def load_rig(name: str) -> Rig:
     """A rig by its name (`PRESETS`, and `ring1` to `ring64`), or from a JSON file.
 
+    Behind a name of the package may stand the number of a person, as in `stereo@7`: all hands are then that person's, of one shape.
+
     The file is an object of `width`, `height`, `spot` (3), optionally `reach` (metres) and `turn` (degrees), and `cameras`, a
     list of objects of `K` (3 x 3, or fx, fy, cx, cy) and `world_to_camera` (4 x 4, metres).
 
     Raises:
         InputError: no such preset or file, or its cameras make no sense.
     """
+    if alone := re.fullmatch(r"(\w+)@(\d{1,9})", name):
+        return replace(load_rig(alone[1]), person=int(alone[2]))
     if name in PRESETS:
         return PRESETS[name]()
     if number := re.fullmatch(r"ring(\d+)", name):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from phalanx.core.errors import InputError
+from phalanx.core.seeding import generator as stream_generator
 from phalanx.geometry.crops import SquareBox
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
@@ -76,6 +77,8 @@ def _in_world(generator: np.random.Generator, hands: int, rig: Rig, build: int) 
     """Poses of `hands` in the rig's world, within its reach of its spot."""
     angles = torch.as_tensor(sample_angles(generator, hands), dtype=torch.float32)
     shape = draw_shapes(generator, hands, build)
+    if rig.person is not None:
+        shape = draw_shapes(stream_generator(rig.person, 21), 1, build).expand(hands, -1)
     if rig.turn is None:
         held = view_rotations(generator, hands)
     else:
