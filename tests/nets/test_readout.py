@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from phalanx.nets.readout import integral_with_depth, read_under, soft_argmax
+from phalanx.losses.latent_depth import PEAK, label_maps
+from phalanx.nets.readout import integral_with_depth, peaks, read_under, soft_argmax
 
 
 def test_soft_argmax_is_the_mean_cell_centre():
