@@ -1,12 +1,14 @@
 """Cubes for the finder of hands: labels agree with what is in them, and a run learns and leaves weights with a card."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from phalanx.core.errors import InputError
 from phalanx.methods.hand_finder import LEFT, NOTHING, RIGHT, UNCLEAR, HandFinderConfig, load
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.train import hand_finder
@@ -73,9 +75,27 @@ def test_frames_that_show_two_hands_have_cubes_about_both(arms):
 
 def test_hands_of_a_wrong_size_are_none(arms, monkeypatch):
     monkeypatch.setattr(hand_finder, "_WRONG", 1.0)
-    assert (cut(arms, 32)["kind"] <= NOTHING).all()
+    assert (cut(arms, 32)["kind"] == NOTHING).all()
     monkeypatch.setattr(hand_finder, "_WRONG", 0.0)
     assert (cut(arms, 32)["kind"] > NOTHING).any()
+
+
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+def test_hard_cubes_show_what_a_network_does_not_see(arms, monkeypatch, side):
+    monkeypatch.setattr(hand_finder, "_WRONG", 0.0)
+    says = torch.eye(3)[side] * 20
+
+    def finder(maps):
+        return says.expand(len(maps), 3), torch.zeros(len(maps), 21, 3)
+
+    easy, hard = (Counter(cut(arms, 32, finder, share)["kind"].tolist()) for share in (0.0, 0.5))
+    assert easy.total() == hard.total() == 4 * CUBES
+    assert hard[NOTHING] > easy[NOTHING] and hard[side] < easy[side]
+
+
+def test_hard_cubes_need_a_network():
+    with pytest.raises(InputError, match="hard"):
+        prepare(HandFinderTraining(hard=0.5))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -96,7 +116,9 @@ def test_a_run_leaves_weights_and_a_card(tmp_path):
     )
     path = run(config, tmp_path, report=lambda line: None)
     assert load(path).config == config.model
-    again = prepare(replace(config, start_from=path)).model.state_dict()
+    on = replace(config, start_from=path, hard=0.5, scenes={"arms": 8}, loop=replace(config.loop, samples=16))
+    assert load(run(on, tmp_path / "on", report=lambda line: None)).config == config.model
+    again = prepare(on).model.state_dict()
     assert all(torch.equal(value, again[name].float()) for name, value in starting_weights(path).items())
     card = json.loads(path.with_suffix(".json").read_text())
     assert [source["scene"] for source in card["data"]] == ["arms", "people"]

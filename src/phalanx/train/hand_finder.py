@@ -66,6 +66,7 @@ WRONG_SIZES = (2.5, 8.0)
 """So many times too large or too small hands are none."""
 _WRONG = 0.2  # share of the frames of a wrong size
 _MOVED = 0.02  # metres by which cubes elsewhere are moved, standard deviation of each coordinate
+_MOST_HARD = 0.5  # share of the cubes: of the others some are about each hand
 _EASY = 0.02  # weight of a place at which the network surely sees what is there; where it surely does not, 1 more
 
 
@@ -102,7 +103,7 @@ class HandFinderTraining:
     held_out: int = 96
     """Frames of arms and of people to evaluate on."""
     hard: float = 0.0
-    """Share of the cubes that are taken where the network of `start_from`, which must be weights then, errs."""
+    """Share of the cubes, up to a half, that are taken where the network of `start_from`, which must be weights then, errs."""
 
 
 def both_hands(sample: Sample) -> tuple[Tensor, Tensor]:
@@ -319,8 +320,8 @@ def prepare(config: HandFinderTraining) -> Prepared:
     """A run of `phalanx train hand_finder`."""
     phase = Phase(1.0, config.model.size, sum(config.scenes.values()), config.reuse)
     check_config(config.loop, [phase], config.seed)
-    if not 0 <= config.hard < 1 or (config.hard and config.start_from is None):
-        raise InputError(f"hard: must be at least 0 and below 1, and 0 without start_from, not {config.hard}")
+    if not 0 <= config.hard <= _MOST_HARD or (config.hard and config.start_from is None):
+        raise InputError(f"hard: must be 0 to {_MOST_HARD}, and 0 without start_from, not {config.hard}")
     torch.manual_seed(config.loop.seed)
     network = HandFinder(config.model)
     if config.start_from is not None:
