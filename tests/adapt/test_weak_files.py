@@ -9,12 +9,13 @@ from phalanx.adapt.weak_files import Tally, WeakFiles, depth_files, key_of, labe
 from phalanx.core.errors import InputError
 
 
-def write_labels(path, names):
-    """COCO labels of one hand in each of the pictures."""
+def write_labels(path, names, moved=None):
+    """COCO labels of one hand in each of the pictures, moved by so many pixels."""
     points = np.random.default_rng(0).uniform(10, 90, (21, 2))
-    keypoints = np.c_[points, np.ones(21)].ravel().tolist()
+    moved = [0] * len(names) if moved is None else moved
+    keypoints = [np.c_[points + by, np.ones(21)].ravel().tolist() for by in moved]
     images = [{"id": number, "file_name": name} for number, name in enumerate(names)]
-    annotations = [{"image_id": number, "keypoints": keypoints} for number in range(len(names))]
+    annotations = [{"image_id": number, "keypoints": keypoints[number]} for number in range(len(names))]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"images": images, "annotations": annotations}, indent=1))
 
@@ -49,7 +50,7 @@ def test_pictures_and_their_depth(folder):
 
 
 def test_labels_find_their_pictures(folder):
-    write_labels(folder / "annotations" / "l.json", ["color/b.png", "images/a.jpg", "b.png"])
+    write_labels(folder / "annotations" / "l.json", ["color/b.png", "images/a.jpg", "b.png"], moved=[0, 0, 5])
     (folder / "intrinsics.json").write_text("{}")
     said = []
     labelled = find(folder, Tally(said.append))
@@ -70,6 +71,28 @@ def test_pictures_that_are_not_there_are_named_with_file_and_line(folder):
     assert "nor are those of 1 more labels" in sentence and len(tally.skipped) == 2
     line = int(sentence.split("line ")[1].split(",")[0])
     assert (folder / "l.json").read_text().splitlines()[line].strip() == '"image_id": 0,'
+
+
+def test_names_that_tools_give_pictures(tmp_path):
+    """CVAT's of frames of videos, and Label Studio's of uploads."""
+    for name in ("frame_000007.PNG", "my hand (2).jpg"):
+        (tmp_path / name).touch()
+    write_labels(tmp_path / "l.json", ["frame_000007", "/data/upload/1/0a1b2c3d-my_hand_2.jpg", "frame_000007.jpg"])
+    said = []
+    labelled = find(tmp_path, Tally(said.append))
+    assert {path.name for path in labelled} == {"frame_000007.PNG", "my hand (2).jpg"}
+    assert len(said) == 1 and "frame_000007.jpg is not in" in said[0]  # whose suffix is another
+
+
+def test_a_hand_labelled_twice_counts_once(folder):
+    write_labels(folder / "l.json", ["b.png", "images/a.jpg"])
+    write_labels(folder / "m.json", ["color/b.png", "more/images/a.jpg"])
+    said = []
+    tally = Tally(said.append)
+    assert [len(hands) for hands in find(folder, tally).values()] == [1, 1]
+    (sentence,) = said
+    assert sentence.startswith(f"{folder}/m.json: line ") and f"labels the hand of {folder}/l.json: line " in sentence
+    assert sentence.endswith(" again (so do 1 more)") and len(tally.skipped) == 2
 
 
 def test_a_file_at_fault_does_not_stop_others(folder):

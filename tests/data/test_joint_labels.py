@@ -103,12 +103,12 @@ def test_a_category_may_name_both_hands(tmp_path, hands):
 def test_points_without_names_are_in_the_stated_order(tmp_path, hands, order):
     theirs = [values[:, np.argsort(ORDERS[order])] for values in hands]
     path = write(tmp_path / "a.json", coco(theirs[0], joint_cam=(1000 * theirs[1]).tolist()))
-    if order != "stb":
-        found = read_joint_labels(path, order).hands
-        np.testing.assert_allclose(np.stack([hand.joints for hand in found]), hands[1])  # metres again
-    else:  # it has no wrist
-        found = read_joint_labels(write(path, coco(theirs[0])), order).hands
-        assert np.isnan(found[0].points[0]).all()
+    found = read_joint_labels(path, order).hands
+    wrist = int(order == "stb")  # it has none
+    np.testing.assert_allclose(
+        np.stack([hand.joints for hand in found])[:, wrist:], hands[1][:, wrist:]
+    )  # metres again
+    assert np.isnan(found[0].points[0]).all() == np.isnan(found[0].joints[0]).all() == bool(wrist)
     np.testing.assert_allclose(np.stack([hand.points for hand in found])[:, 1:], hands[0][:, 1:])
     with pytest.raises(InputError, match=rf"a\.json: line \d+: joints seem to be in the order {order}, not in phalanx"):
         read_joint_labels(path)
@@ -144,8 +144,17 @@ def test_label_studio(tmp_path, hands, minimal):
     assert file_names(found.hands[5].picture)[-1] == "data/upload/1/5.jpg"
 
 
+def test_label_studio_tasks_hold_other_texts_too(tmp_path, hands):
+    tasks = label_studio(hands[0], JOINT_NAMES)
+    for number, task in enumerate(tasks):
+        task["data"] = {"note": "by Dr. Who, 2.5 m", "image": f"/data/local-files/?d=a/{number}.jpg"}
+    found = read_joint_labels(write(tmp_path / "a.json", tasks))
+    assert found.faults == [] and file_names(found.hands[5].picture) == ["a/5.jpg"]
+
+
 def test_names_of_files():
     assert file_names("a/b.jpg") == ["a/b.jpg"] and file_names("/data/local-files/?d=x/y%20z.png") == ["x/y z.png"]
+    assert file_names("http://[a.png") == ["http://[a.png"]
     assert file_names("https://host/up/deadbeef-1.png?t=1") == ["up/deadbeef-1.png", "up/1.png"]
 
 

@@ -9,11 +9,14 @@ FOLDER/intrinsics.json               camera and unit of depth (`data.folders`), 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.data.depth_images import DEPTH_SUFFIXES
@@ -22,6 +25,8 @@ from phalanx.data.images import OVERLAY, PICTURE_SUFFIXES
 from phalanx.data.joint_labels import LABEL_SUFFIXES, LabelledHand, file_names, read_joint_labels
 from phalanx.hand.prediction import Side
 
+_NOT_UPLOADED = re.compile(r"[^-\w.]")  # what Label Studio leaves out of the names of uploaded files
+_SAME, _ENOUGH = 1.0, 3  # pixels, from which on joints are of different hands, and joints that must be alike to say so
 _DEPTH = "depth"  # name of the folders of depth
 _PLAIN = frozenset({*COLOUR_FOLDERS, "images", "image", "pictures", _DEPTH})  # folders that do not tell frames apart
 
@@ -106,9 +111,7 @@ def labelled_hands(
         raise InputError(
             f"{folder}: has no label files; 2D joints are COCO or Label Studio JSON, or CVAT XML, in the folder or given as --labels"
         )
-    by_name: dict[str, list[Path]] = {}
-    for path in pictures:
-        by_name.setdefault(path.name, []).append(path)
+    by_name = _by_name(pictures)
     labelled: dict[Path, list[LabelledHand]] = {}
     for path in paths:
         try:
@@ -120,18 +123,33 @@ def labelled_hands(
             tally.skip(path, f"{path}: holds no labelled hands")
         for fault in labels.faults:
             tally.skip(path, fault)
-        missing = []
+        missing: list[LabelledHand] = []
+        repeated: list[tuple[LabelledHand, LabelledHand]] = []
         for hand in labels.hands:
             found = _find(hand.picture, by_name, folder)
             if found is None:
                 missing.append(hand)
+            elif twin := _twin(hand, labelled.setdefault(found, [])):
+                repeated.append((hand, twin))
             else:
-                labelled.setdefault(found, []).append(hand)
+                labelled[found].append(hand)
         for number, hand in enumerate(missing):
             others = f" (nor are those of {len(missing) - 1} more labels)" if len(missing) > 1 else ""
             problem = f"{hand.where}: its picture {hand.picture} is not in {folder}"
             tally.skip(path, problem + others, aloud=number == 0)
+        for number, (hand, twin) in enumerate(repeated):
+            others = f" (so do {len(repeated) - 1} more)" if len(repeated) > 1 else ""
+            tally.skip(path, f"{hand.where}: labels the hand of {twin.where} again{others}", aloud=number == 0)
     return labelled
+
+
+def _twin(hand: LabelledHand, others: Sequence[LabelledHand]) -> LabelledHand | None:
+    """The one of these whose joints lie where those of the hand do: the same hand, labelled twice or exported twice."""
+    for other in others:
+        apart = np.linalg.norm(hand.points - other.points, axis=-1)
+        if np.isfinite(apart).sum() >= _ENOUGH and np.nanmax(apart) < _SAME:
+            return other
+    return None
 
 
 def _label_files(folder: Path) -> list[Path]:
@@ -140,6 +158,20 @@ def _label_files(folder: Path) -> list[Path]:
     return [
         path for path in found if path.suffix.lower() in LABEL_SUFFIXES and path.name not in (*INTRINSICS, "rig.json")
     ]
+
+
+def _by_name(pictures: Iterable[Path]) -> dict[str, list[Path]]:
+    """Pictures by their names, and by those under which tools have them where no picture is called so.
+
+    CVAT leaves out the suffix of videos' frames; Label Studio writes underscores for blanks in names of uploaded files, and no brackets.
+    """
+    own: dict[str, list[Path]] = {}
+    theirs: dict[str, list[Path]] = {}
+    for path in pictures:
+        own.setdefault(path.name, []).append(path)
+        for name in {path.stem, _NOT_UPLOADED.sub("", path.name.strip().replace(" ", "_"))}:
+            theirs.setdefault(name, []).append(path)
+    return theirs | own
 
 
 def _find(picture: str, by_name: Mapping[str, Sequence[Path]], folder: Path) -> Path | None:

@@ -27,6 +27,7 @@ import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_head
+from phalanx.data.images import PICTURE_SUFFIXES
 from phalanx.data.joint_names import check_order, joint_of, likeliest_order, numbered_places, reordered, side_in
 from phalanx.data.json_lists import read_with_lines
 from phalanx.data.labels import UNITS
@@ -37,7 +38,7 @@ JOINTS = 21
 LABEL_SUFFIXES = (".json", ".xml")
 _IN_3D = ("joints_3d", "joint_cam", "keypoints_3d", "xyz")
 _SMALLEST = 6.0  # pixels that a labelled hand spans at least
-_PALM_LENGTHS = (0.03, 0.2)  # metres from the wrist to the middle finger's knuckle
+_PALM_LENGTHS = (0.03, 0.2)  # metres from the wrist to the middle finger's knuckle, and across the knuckles
 _LINE = re.compile(r"^.*?: line \d+")  # of a hand's `where`
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the names of uploaded files
 
@@ -119,7 +120,10 @@ def read_joint_labels(path: Path, order: str | None = None) -> JointLabels:
 
 def file_names(picture: str) -> list[str]:
     """Names of files that a label file may mean by `picture`: a path, a URL, or the name that Label Studio gave an upload."""
-    parsed = urllib.parse.urlparse(picture)
+    try:
+        parsed = urllib.parse.urlparse(picture)
+    except ValueError:  # brackets that are of no address
+        parsed = urllib.parse.urlparse("")
     query = urllib.parse.parse_qs(parsed.query).get("d")  # of Label Studio's local files
     text = query[0] if query else urllib.parse.unquote(parsed.path) if parsed.scheme in ("http", "https") else picture
     path = text.replace("\\", "/").lstrip("/")
@@ -196,11 +200,14 @@ def _check_points(points: np.ndarray, size: tuple[int, int] | None) -> None:
 
 def _in_metres(joints: np.ndarray) -> np.ndarray:
     """3D joints in metres, whichever of `UNITS` they are in: a hand's palm fits one only."""
-    length = float(np.linalg.norm(joints[9] - joints[0]))
+    ends, said = (
+        ((0, 9), "wrist to middle knuckle") if np.isfinite(joints[0]).all() else ((5, 17), "index to little knuckle")
+    )
+    length = float(np.linalg.norm(joints[ends[1]] - joints[ends[0]]))
     low, high = _PALM_LENGTHS
     unit = next((unit for unit in UNITS.values() if low <= length * unit <= high), None)
     if unit is None:
-        raise InputError(f"3D joints are in no known unit: from wrist to middle knuckle are {length:.3g}")
+        raise InputError(f"3D joints are in no known unit: from {said} are {length:.3g}")
     return joints * unit
 
 
@@ -336,9 +343,7 @@ def _read_label_studio(path: Path, tasks: Sequence[Mapping[str, Any]], lines: Se
         try:
             inside = task.get("data")
             data = inside if isinstance(inside, Mapping) else task
-            pictures = [
-                value for value in data.values() if isinstance(value, str) and Path(value.split("?d=")[-1]).suffix
-            ]
+            pictures = [value for value in data.values() if isinstance(value, str) and _is_picture(value)]
             results = _results(task)
             if not results:
                 continue
@@ -348,6 +353,11 @@ def _read_label_studio(path: Path, tasks: Sequence[Mapping[str, Any]], lines: Se
         except InputError as error:
             found.faults.append(f"{where}: {error}")
     return found
+
+
+def _is_picture(value: str) -> bool:
+    """Whether a text of a task is the picture's file or address, and no remark or date."""
+    return any(Path(name).suffix.lower() in PICTURE_SUFFIXES for name in file_names(value))
 
 
 def _results(task: Mapping[str, Any]) -> list[Mapping[str, Any]]:
