@@ -84,7 +84,7 @@ SUREST, BEST = "best view of SV w/ MVHM, by its heat maps", "best view of SV w/ 
 SEEDS_OF = {"field": 900_021, "studio": 900_022, "stereo": 900_023}
 """Of the streams of pictures."""
 
-STEREO_RIG = "stereo@1"
+STEREO_RIG = "upright_stereo@1"
 """STB's camera before one person."""
 
 VIEWS_FILE = "views.json"

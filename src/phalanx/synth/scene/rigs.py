@@ -115,7 +115,23 @@ def five_views(distance: float = 0.6, size: int = 512, degrees: float = 40.0) ->
     return Rig(np.tile(_pinhole(size, degrees), (5, 1, 1)), np.stack(extrinsics), size, size, np.zeros(3), turn=45.0)
 
 
-PRESETS = {"ring8": ring, "stereo": stereo, "five_views": five_views}
+def upright_ring() -> Rig:
+    """`ring` of four cameras round hands that stand upright, palm to the first, turned by up to 45 degrees about each axis."""
+    return replace(ring(4), turn=45.0)
+
+
+def upright_stereo() -> Rig:
+    """`stereo` before such hands."""
+    return replace(stereo(), turn=45.0)
+
+
+PRESETS = {
+    "ring8": ring,
+    "stereo": stereo,
+    "five_views": five_views,
+    "upright4": upright_ring,
+    "upright_stereo": upright_stereo,
+}
 """Rigs by name; `ring` may have another number of views."""
 
 
