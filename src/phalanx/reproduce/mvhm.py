@@ -7,7 +7,8 @@ multi-view mesh set.
 - **SV w/o MVHM**: the network of one view, trained on `field`; **SV w/ MVHM**: half of each step from `studio` with meshes.
 - **MV w/o MVHM**, **MV w/ MVHM**: these networks with their views joined, on the same pictures.
 - **the same of STB**: `field` by a stereo pair, and of one person.
-- **triangulation**, which the thesis does not have: the default estimator's 2D joints in all views, and the hand fitted to them.
+- **triangulation**, which the thesis does not have: the default estimator, which learnt from other pictures and larger ones, in all views,
+  and one hand fitted to what it says (`fit.views`).
 - **best view**, likewise: of each test frame, the view in which the heat maps of SV w/ MVHM are highest, or whose error is least.
 
 All rows of one kind see as many pictures in as many steps. Rows of several views go on from the row of one view with the same data and
@@ -36,6 +37,7 @@ from phalanx.metrics.curves import auc_trapezoid, pck_curve, zimmermann_0_50, zi
 from phalanx.nets.readout import peaks
 from phalanx.reproduce.cost import checkpoint_bytes, seconds_a_picture
 from phalanx.reproduce.frozen import cached_start, kept_tensors, start_folder, start_is_there
+from phalanx.reproduce.mvhm_triangulation import fitted_joints
 from phalanx.reproduce.pairs import PairsWorld, reproduce_on_pairs
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training, slug
 from phalanx.synth import SynthConfig
@@ -78,6 +80,7 @@ examples:
 
 SINGLE, SINGLE_SET = "SV w/o MVHM", "SV w/ MVHM"
 SEVERAL, SEVERAL_SET = "MV w/o MVHM", "MV w/ MVHM"
+TRIANGULATED = "default estimator, triangulated and fitted"
 STEREO, STEREO_SET = f"{SINGLE}, as STB", f"{SINGLE_SET}, as STB"
 SUREST, BEST = "best view of SV w/ MVHM, by its heat maps", "best view of SV w/ MVHM, by its error"
 
@@ -303,7 +306,7 @@ class OneView:
 
     def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
         network = world.trained(seed, self.meshes, self._rig(world))
-        views = tested_views(network, world.test(self._rig(world)))
+        views = seen_by_one(network, world.test(self._rig(world)))
         assert views.predicted is not None
         show(world, folder, views, views.predicted)
         frames, cameras = views.predicted.shape[:2]
@@ -342,7 +345,7 @@ class SeveralViews:
             True,
             world.say,
         )
-        views = tested_views(found, world.test(rig))
+        views = seen_by_one(found, world.test(rig))
         joints = _fused(found, views)
         show(world, folder, views, joints[:, None].expand(-1, scale.model.views, -1, -1))
         write_json(writable_folder(folder) / VIEWS_FILE, by_count(found, views))
@@ -362,12 +365,27 @@ class BestView:
     def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
         network = world.trained(seed, True, world.scale.rig)
         frames = world.test(world.scale.rig)
-        views = tested_views(network, frames)
+        views = seen_by_one(network, frames)
         assert views.predicted is not None
         off = errors_of(views.predicted, views.joints[:, None])  # (N, V, 42)
         worth = heights(network, frames) if self.by == "heat" else -off[..., :21].mean(-1)
         chosen = worth.argmax(1)
         return Outcome(off[torch.arange(len(off)), chosen].numpy(), np.arange(len(off)))
+
+
+@dataclass(frozen=True)
+class Triangulation:
+    """The default estimator in every view, which learnt elsewhere, and one hand fitted to what it says."""
+
+    def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
+        return []
+
+    def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
+        frames, rig = world.test(world.scale.rig), load_rig(world.scale.rig)
+        views = views_of(frames)
+        joints = torch.from_numpy(fitted_joints(frames, rig)).float()
+        show(world, folder, views, joints[:, None].expand(-1, len(rig), -1, -1))
+        return Outcome(errors_of(joints, views.joints).numpy(), np.arange(len(joints)))
 
 
 def errors_of(joints: Tensor, truth: Tensor) -> Tensor:
@@ -377,7 +395,7 @@ def errors_of(joints: Tensor, truth: Tensor) -> Tensor:
     return 1000 * torch.cat((off.norm(dim=-1), relative.norm(dim=-1)), dim=-1)
 
 
-def tested_views(network: MultiView, frames: Kept) -> Views:
+def seen_by_one(network: MultiView, frames: Kept) -> Views:
     """Frames with their pictures and with what the network of one view says of them; networks are then ready for inference."""
     network.eval().requires_grad_(False)
     return replace(views_of(frames), predicted=predicted_frames(network, frames)["predicted"])
@@ -455,6 +473,7 @@ ROWS: tuple[Row[World], ...] = (
     Row(SEVERAL_SET, SeveralViews(True), "main", SEVERAL_SET),
     Row(STEREO, OneView(False, "stereo"), published=SINGLE, gap=False, dataset="stb"),
     Row(STEREO_SET, OneView(True, "stereo"), published=SINGLE_SET, gap=False, dataset="stb"),
+    Row(TRIANGULATED, Triangulation(), gap=False),
     Row(SUREST, BestView("heat")),
     Row(BEST, BestView("error"), gap=False),
 )
