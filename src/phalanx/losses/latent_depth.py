@@ -10,6 +10,8 @@ them again, by the square root of `10 peak`, to 0.65 cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -41,6 +43,18 @@ def label_maps(points: Tensor, height: int, width: int, sigma: float = SIGMA, pe
     down = ((y - points[..., 1:2]) / sigma).square()  # (B, J, h)
     squared = down[..., :, None] + across[..., None, :]  # (B, J, h, w)
     return torch.where(squared <= REACH**2, peak * torch.exp(-0.5 * squared), 0.0)
+
+
+def heat_map_error(heat: Sequence[Tensor], joints_2d: Tensor) -> Tensor:
+    """Of heat maps alone (Chen 2020, Eq. 3.3; Baek et al. 2019, Eq. 3): a mean over stages, joints and pictures of squared differences
+    summed over cells; joints that are not seen count, too.
+
+    Args:
+        heat: of each stage `(B, J, h, w)`.
+        joints_2d: (B, J, 2), 0 to 1 across the picture; the label of a joint outside is empty.
+    """
+    labels = label_maps(joints_2d, *heat[0].shape[-2:])
+    return torch.stack([(maps.float() - labels).square().sum(dim=(2, 3)).mean() for maps in heat]).mean()
 
 
 def depth_labels(labels: Tensor, depth: Tensor) -> Tensor:

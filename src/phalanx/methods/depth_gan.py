@@ -57,8 +57,8 @@ from phalanx.data.hand_depth import scale_of
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
 from phalanx.hand.model import HandModel
-from phalanx.losses import latent_depth
 from phalanx.losses.depth_maps import LEAST_RANGE, map_error, relative_depths, smooth_l1
+from phalanx.losses.latent_depth import heat_map_error
 from phalanx.methods.base import Losses, Method, Player
 from phalanx.nets.depth_decoder import DROPOUT, DepthDecoder
 from phalanx.nets.depth_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
@@ -168,7 +168,9 @@ class PoseModule(nn.Module):
         super().__init__()
         self.machine = PoseMachine(config.stages, width=config.width)
         self.regressor = DepthRegressor(config.size // 4, config.width, config.hidden)
-        self.regularizer = DepthDecoder(63 if config.regularizer_2d else 21, config.size, config.regularizer, config.dropout)
+        self.regularizer = DepthDecoder(
+            63 if config.regularizer_2d else 21, config.size, config.regularizer, config.dropout
+        )
         self.sees_2d = config.regularizer_2d
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -277,17 +279,6 @@ class DepthGAN(Method):
                 self.pose.depth_map(depths, joints_2d), target
             )  # Eq. 3.5
         return {name: weights.task * value for name, value in terms.items()}
-
-
-def heat_map_error(heat: list[Tensor], joints_2d: Tensor) -> Tensor:
-    """Eq. 3.3, a mean over stages, joints and pictures of squared differences summed over cells; joints that are not seen count, too.
-
-    Args:
-        heat: of each stage `(B, 21, h, w)`.
-        joints_2d: (B, 21, 2), 0 to 1 across the picture; the label of a joint outside is empty.
-    """
-    labels = latent_depth.label_maps(joints_2d, *heat[0].shape[-2:])  # H_*
-    return torch.stack([(maps.float() - labels).square().sum(dim=(2, 3)).mean() for maps in heat]).mean()
 
 
 def relative_map(depth: Tensor) -> Tensor:

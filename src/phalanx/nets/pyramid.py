@@ -38,15 +38,7 @@ class Pyramid(nn.Module):
             last = ConvUnit(detail, widths[0], stride=2, activation=False)
             nn.init.zeros_(last[1].weight)  # type: ignore[arg-type]
             self.detail = nn.Sequential(nn.PixelUnshuffle(2), ConvUnit(12, detail), last)
-        stages = []
-        channels = widths[0]
-        for level, (width, depth) in enumerate(zip(widths, depths, strict=True)):
-            blocks = []
-            for index in range(depth):
-                blocks.append(Residual(channels, width, stride=2 if level and index == 0 else 1))
-                channels = width
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
+        self.stages = nn.ModuleList(trunk_stages(widths, depths))
         self.lateral = nn.ModuleList(
             ConvUnit(trunk, back, kernel=1, activation=False)
             for trunk, back in zip(reversed(widths[:3]), top_down, strict=True)
@@ -71,3 +63,16 @@ class Pyramid(nn.Module):
             raised = functional.interpolate(reduce(x), scale_factor=2.0, mode="nearest")
             x = merge(functional.relu(raised + lateral(trunk.pop()), inplace=True))
         return x, pooled
+
+
+def trunk_stages(widths: Sequence[int], depths: Sequence[int]) -> list[nn.Sequential]:
+    """Stages of a residual trunk, on features of `widths[0]` channels: each but the first halves the sides; `depths` are blocks in each."""
+    stages = []
+    channels = widths[0]
+    for level, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+        blocks = []
+        for index in range(depth):
+            blocks.append(Residual(channels, width, stride=2 if level and index == 0 else 1))
+            channels = width
+        stages.append(nn.Sequential(*blocks))
+    return stages
