@@ -13,7 +13,6 @@ from phalanx.geometry.camera import Camera
 from phalanx.geometry.crops import box_around_picture
 from phalanx.geometry.placed import PlacedCamera
 from phalanx.predict.looks import Look, View, joined, surest_views
-from phalanx.predict.posing import crop_camera
 from phalanx.predict.predictor import Predictor
 from phalanx.synth.scene.rigs import Rig
 
@@ -39,7 +38,7 @@ def fitted_joints(frames: Mapping[str, Tensor], rig: Rig) -> np.ndarray:
             to_rig = rig.K[view] @ np.linalg.inv(K[frame, view])  # pixels of the crop to those of the camera
             points[frame, view] = found.joints @ to_rig[:2, :2].T + to_rig[:2, 2]
             weights[frame, view] = (found.sigma * found.look.square.side * to_rig[0, 0]) ** -2.0
-        crops = [crop_camera(Camera(K[frame, view], side, side), each, size) for frame, each in enumerate(seen)]
+        crops = [Camera(K[frame, view], side, side).crop(each.look.square, size).K for frame, each in enumerate(seen)]
         everything = np.ones((count, 21), bool)
         evidence.append(ViewEvidence(joined(seen), np.stack(crops), size, rig.world_to_camera[view], everything))
     placed = [
