@@ -148,6 +148,37 @@ def test_a_wrong_unit_is_named_and_the_picture_still_counts(folder, sample, unit
     assert said and all("depth/" in sentence and re.search(says, sentence) for sentence in said)
 
 
+@pytest.mark.parametrize(
+    ("camera", "unit", "says"),
+    [
+        (True, 0.00005, r"by it and the camera the hands are hardly longer than 0\.0\d+ m; is the unit"),
+        (False, 0.000005, r"the camera would have a focal length of \d+ pixels, and pictures have \d+; is the unit"),
+        (False, 0.0014, r"the camera would have a focal length of \d+ pixels, and pictures have \d+; is the unit"),
+    ],
+)
+def test_a_wrong_unit_that_each_hand_may_have_shows_in_all_of_them(folder, sample, camera, unit, says):
+    if unit < 0.0001 and not camera:  # whole pictures; those of the folder are cut out
+        for path in folder.glob("*/*.png"):
+            picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            below, beside = (400 - side for side in picture.shape[:2])
+            factor = 8 if "depth" in path.parts else 1  # so that hands are not nearer than any can be
+            cv2.imwrite(str(path), cv2.copyMakeBorder(factor * picture, 0, below, 0, beside, cv2.BORDER_CONSTANT))
+        change_labels(folder, lambda data: [image.update(width=400, height=400) for image in data["images"]])
+    elif not camera:
+        for path in (folder / "depth").iterdir():  # nor farther
+            cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED) // 2)
+    intrinsics = folder / "intrinsics.json"
+    if camera:
+        intrinsics.write_text(json.dumps({"K": [FOCAL, FOCAL, 0, 0], "depth_unit": unit}))
+    else:
+        intrinsics.unlink()
+    said = []
+    found = read(folder, said, unit=unit)
+    assert found.counts["hands with depth"] == 0 and found.counts["hands"] == len(sample)
+    assert sum(found.left_out.values()) == len(sample)
+    assert re.search(says, said[-1]) and f"{folder}/depth/" in said[-1] and "more hands: by it" in said[-1]
+
+
 def test_whole_numbers_need_a_unit_and_that_is_said_once(folder, sample):
     (folder / "intrinsics.json").unlink()
     said = []
@@ -164,6 +195,8 @@ def test_a_camera_may_be_named(folder):
     assert read(folder, camera="sr305", unit=0.00025).sources["focal"] == "camera"
     with pytest.raises(InputError, match=r"camera: 'webcam' is neither one of"):
         read(folder, camera="webcam")
+    with pytest.raises(InputError, match=r"unit: must be positive, not nan"):
+        read(folder, unit=float("nan"))
 
 
 def test_pairs_of_different_sizes_are_named(folder, sample):

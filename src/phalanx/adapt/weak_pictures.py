@@ -50,6 +50,9 @@ _UNSURE = 0.8  # share of the other side's error above which the side that was g
 _LENGTHS = (0.02, 0.30)  # metres that a hand's middle chain may span in a picture
 _NEAR = 0.15  # metres between the depth at the root and that at the other joints
 _FEWEST_READINGS = 3  # of the nine about the root
+_ANY_CAMERA = "1,1,0,0"  # where nobody asks for one
+_FOCAL = (0.25, 12.0)  # sides of a picture: focal lengths of cameras, of pictures that are cut out, too
+_SHORT, _SEVERAL = 0.4, 5  # share of a hand's length below which the longest of several hands cannot be
 _LONGEST = 90  # percentile of apparent lengths that is a stretched hand's
 
 
@@ -117,6 +120,7 @@ class _Cut:
     depth_name: str
     side: float  # pixels of the picture
     focal: float  # the same; 0 where the camera is not known
+    picture: int  # the same, the picture's longer side
     which: Side | None
 
 
@@ -142,8 +146,8 @@ def read_weak_pictures(
     check_order(files.order)
     check_side(files.side)
     check_hand_length(files.hand_length)
-    if files.camera is not None:
-        check_camera(files.camera, files.unit)
+    if files.camera is not None or files.unit is not None:
+        check_camera(files.camera or _ANY_CAMERA, files.unit)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     pictures = pictures_in(folder)
@@ -276,8 +280,8 @@ def _cuts_of(
             continue
         try:
             cuts.append(_cut(path, hand, known, image, depth, K, depth_path, folder))
-        except InputError as error:  # all of it lies outside the picture
-            tally.skip(path, f"{hand.where}: {error}")
+        except InputError:
+            tally.skip(path, f"{hand.where}: its joints lie outside the picture of {width}x{height} pixels")
     return cuts
 
 
@@ -286,7 +290,7 @@ def _read_depth(path: Path, files: WeakFiles, intrinsics: tuple[Path, np.ndarray
     if files.camera is not None:
         return read_frame(path, files.camera, files.unit)[0]
     unit = intrinsics[2] if files.unit is None and intrinsics is not None else files.unit
-    return read_frame(path, "1,1,0,0", unit)[0]  # some camera, which nobody asks for
+    return read_frame(path, _ANY_CAMERA, unit)[0]
 
 
 def _cut(
@@ -311,7 +315,8 @@ def _cut(
     relative = np.full(21, np.nan) if hand.joints is None else _relative(hand.joints, joints, K, box.side)
     name = path.relative_to(folder).as_posix()
     focal = 0.0 if K is None else float(K[0, 0] + K[1, 1]) / 2
-    return _Cut(name, tile, joints, relative, cut_depth, str(depth_path), box.side, focal, hand.side)
+    picture = max(image.shape[:2])
+    return _Cut(name, tile, joints, relative, cut_depth, str(depth_path), box.side, focal, picture, hand.side)
 
 
 def _relative(joints: np.ndarray, placed: np.ndarray, K: np.ndarray | None, side: float) -> np.ndarray:
@@ -344,6 +349,34 @@ def _focal(files: WeakFiles, cuts: Sequence[_Cut]) -> tuple[float, dict[str, str
     return focal, {"focal": f"hand length ({length})", "hand_length": length}
 
 
+def _leave_out_depth_of_another_unit(cuts: Sequence[_Cut], focal: float, files: WeakFiles, tally: Tally) -> None:
+    """Take depth from all hands if together they say that its unit is wrong: under a camera too small, or of no camera."""
+    deep = [cut for cut in cuts if cut.depth is not None]
+    if not deep:
+        return
+    roots = [float(_root_of(cut)) for cut in deep]
+    if focal > 0:
+        sides = float(np.median([cut.picture for cut in deep]))
+        wrong = not _FOCAL[0] < focal / sides < _FOCAL[1]
+        fault = f"by it the camera would have a focal length of {focal:.0f} pixels, and pictures have {sides:.0f}"
+    else:
+        metres = likeliest_length() if files.hand_length is None else files.hand_length
+        lengths = [_chain(cut.joints) * root * cut.side / cut.focal for cut, root in zip(deep, roots, strict=True)]
+        known = [length for length in lengths if math.isfinite(length) and length > 0]
+        longest = float(np.percentile(known, _LONGEST)) if known else 0.0
+        wrong = len(known) >= _SEVERAL and longest < _SHORT * metres
+        fault = f"by it and the camera the hands are hardly longer than {longest:.2g} m"
+    if wrong:
+        more = f" and those of {len(deep) - 1} more hands" if len(deep) > 1 else ""
+        tally.skip(
+            deep[0].depth_name,
+            f"{deep[0].depth_name}{more}: {fault}; is the unit of depth right, and the focal length?",
+        )
+        tally.left_out["the depth cannot be used"] += len(deep)
+        for cut in deep:
+            cut.depth = None
+
+
 def _root_of(cut: _Cut) -> Tensor:
     assert cut.depth is not None
     return root_depths(torch.from_numpy(cut.depth)[None], _tile_pixels(cut.joints))[0]
@@ -366,6 +399,7 @@ def _joined(
 ) -> WeakPictures:
     """All hands with what can be learnt from their depth, flipped where they are left ones."""
     focal, sources = _focal(files, cuts)
+    _leave_out_depth_of_another_unit(cuts, focal, files, tally)
     roots, widths, maps = zip(*(_depth_of(cut, cut.focal or focal, files, tally) for cut in cuts), strict=True)
     hands = WeakHands(
         np.stack([cut.tile for cut in cuts]),
