@@ -1,8 +1,8 @@
 """Whether fitting to recordings lowered the error: what can be measured without labels before and after, and why it did not.
 
 Joints of recordings are not known. Measured is what a better network must do better, on frames that it was not trained on: spheres must lie
-where the depth is; hands must lie as another network, the finder of hands, sees them; cameras must see one hand in one place; and on
-labelled synthetic frames joints must not have become worse.
+where the depth is; joints must lie where another network, the finder of hands, sees them, and palms must face as it sees them; cameras must
+see one hand in one place; and on labelled synthetic frames joints must not have become worse.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _LESS = 0.97  # share of the error before, from which down it is lowered
 _SMALL = 5.0  # millimetres: an error that good sensors and networks have
 _SEEN = 5_000  # maps, recorded and synthetic, below which a network hardly changes
 _FEW = 64  # frames
+_NEARER = 0.9  # share of the joints' distance before, from which down they have come nearer
 _MANY = 20.0  # per cent of frames
 
 
@@ -83,7 +84,8 @@ def measure(network: SphereFittingEstimator, views: CubeViews, guesses: Tensor) 
 
     Returns:
         `fit_error_mm` and `agreement_percent` as `fit_to_maps` has them; `turned_percent`, of hands whose palms the finder sees turned by
-        more than 60 degrees from there; and of several views `apart_mm`, how far from their mean cameras see a joint.
+        more than 60 degrees from there; `from_finder_mm`, how far joints lie from where it sees them; and of several views `apart_mm`, how
+        far from their mean cameras see a joint.
     """
     maps = views.maps.flatten(0, 1).float()
     centres = torch.cat([network(part.to(network.radii.device)).cpu() for part in maps.split(_BATCH)])
@@ -93,6 +95,7 @@ def measure(network: SphereFittingEstimator, views: CubeViews, guesses: Tensor) 
         "fit_error_mm": 1000 * float(errors.mean()),
         "agreement_percent": 100 * float(agreement.mean()),
         "turned_percent": 100 * float((_apart(_palms(joints), _palms(guesses)) > _TURNED).float().mean()),
+        "from_finder_mm": 1000 * float((joints - guesses).norm(dim=-1).mean()),
     }
     if joints.shape[1] > 1:
         seen = moved(views.to_first.float(), joints)
@@ -151,6 +154,11 @@ def verdict(
         lines.append(
             f"cameras see a joint {before['apart_mm']:.1f} mm from its mean before and {after['apart_mm']:.1f} mm after"
         )
+    off, less = before["from_finder_mm"], after["from_finder_mm"]
+    line = f"joints lie {off:.1f} mm from where the finder of hands sees them before and {less:.1f} mm after"
+    if less > _NEARER * off:
+        line += f", not a tenth nearer, for {'; '.join(_far_joints(after, frames, seen))}"
+    lines.append(line)
     if not lowered:
         lines.append(
             f"why: {'; '.join(_reasons(one, learnt, frames, held_back, seen)) or 'no reason is known, see adapted.png'}"
@@ -168,6 +176,20 @@ def verdict(
             "fits these recordings at the cost of others"
         )
     return lowered, lines
+
+
+def _far_joints(after: Mapping[str, float], frames: int, seen: float) -> list[str]:
+    """What keeps joints away, where spheres may have come nearer to the depth."""
+    reasons = [
+        f"{after['turned_percent']:.0f} % of the hands may be taken for turned ones, which fitting does not turn back"
+    ]
+    if "apart_mm" not in after:
+        reasons.append("one view does not show where hidden joints are")
+    if seen < _SEEN:
+        reasons.append(f"only {seen:.0f} maps were trained on, give more --minutes")
+    if frames < _FEW:
+        reasons.append(f"{frames} frames are few")
+    return reasons
 
 
 def _reasons(before: float, learnt: Sequence[float], frames: int, held_back: int, seen: float) -> list[str]:
