@@ -129,6 +129,10 @@ class HandModel(nn.Module):
         tips = self._skinned(pose, _affine(rest, rotations, joints), self.tip_vertices)
         return joints.index_copy(1, _tips(joints), tips)
 
+    def transforms(self, pose: HandPose) -> Tensor:
+        """Of the 17 segments, rest hand frame -> camera, (B, 17, 3, 4), without the surface."""
+        return _affine(*self.chain(pose))
+
     def forward(self, pose: HandPose) -> HandSurface:
         rest, rotations, joints = self.chain(pose)
         affine = _affine(rest, rotations, joints)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from phalanx.methods import compact, depth_gan, depth_regularizer, detector, hand_finder, multi_view, sphere_fitting
+from phalanx.methods import (
+    compact,
+    depth_gan,
+    depth_regularizer,
+    detector,
+    hand_finder,
+    multi_view,
+    refinable,
+    sphere_fitting,
+)
 from phalanx.methods.base import Method
 
 
@@ -60,6 +69,12 @@ METHODS: dict[str, Entry] = {
         multi_view.MultiViewConfig,
         multi_view.load,
         "colour pictures of one rig to joints in its world; trained on joints, and on meshes of other pictures (Chen 2020, chapter 5)",
+    ),
+    refinable.METHOD: Entry(
+        refinable.RefinableNet,
+        refinable.RefinableConfig,
+        refinable.load,
+        "one masked colour picture to angles; trained on labelled pictures, refined on depth beside colour (Dibra et al. 2018)",
     ),
     sphere_fitting.METHOD: Entry(
         sphere_fitting.SphereFittingEstimator,

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phalanx.train import compact, depth_gan, depth_regularizer, detector, hand_finder, multi_view, sphere_fitting
+from phalanx.train import (
+    compact,
+    depth_gan,
+    depth_regularizer,
+    detector,
+    hand_finder,
+    multi_view,
+    refinable,
+    sphere_fitting,
+)
 from phalanx.train.run import Say
 
 
@@ -34,5 +43,10 @@ TRAININGS = {
     "detector": Training("where hands are in colour pictures", detector.DetectorTraining, detector.run),
     "hand_finder": Training("where hands are in depth frames", hand_finder.HandFinderTraining, hand_finder.run),
     "multi_view": Training("joints from several calibrated views", multi_view.MultiViewTraining, multi_view.run),
+    "refinable": Training(
+        "angles from masked colour, refined on depth beside colour, and the hand's surface",
+        refinable.RefinableTraining,
+        refinable.run,
+    ),
     "sphere_fitting": Training("spheres for depth frames", sphere_fitting.SphereFittingTraining, sphere_fitting.run),
 }

@@ -127,6 +127,18 @@ class BufferFeed(Generic[Batch]):
         return buffer
 
 
+def stored_feed(
+    kept: Mapping[str, Tensor], seed: int, finish: Callable[[dict[str, Tensor], int, torch.Generator], Batch]
+) -> BufferFeed[Batch]:
+    """Endless batches of what is stored, each time round in another order; `finish` as `BufferFeed` has it."""
+
+    def again(start: int) -> Iterator[Mapping[str, Tensor]]:
+        while True:
+            yield kept
+
+    return BufferFeed(again, 1, seed, dict, finish)
+
+
 class MixedFeed:
     """Batches of several kinds at once, each from a feed of its own, in fixed numbers.
 

@@ -14,6 +14,7 @@ from phalanx.data.sample import Sample
 from phalanx.geometry.camera import Camera
 from phalanx.losses.depth_maps import absolute_depths
 from phalanx.synth import SynthConfig, stream
+from phalanx.train import feed
 from phalanx.train.feed import BufferFeed, finish_pictures
 
 Keep = Callable[[Sample], dict[str, Tensor]]
@@ -52,12 +53,7 @@ def finish(kept: dict[str, Tensor], size: int, random: torch.Generator) -> Sampl
 
 def stored_feed(kept: Mapping[str, Tensor], seed: int) -> BufferFeed[Sample]:
     """Endless batches of stored pictures, each time round in another order."""
-
-    def again(start: int) -> Iterator[Mapping[str, Tensor]]:
-        while True:
-            yield kept
-
-    return BufferFeed(again, 1, seed, dict, finish)
+    return feed.stored_feed(kept, seed, finish)
 
 
 def synthetic_feed(
