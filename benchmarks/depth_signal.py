@@ -24,7 +24,7 @@ from phalanx.data.sample import Sample
 from phalanx.methods.depth_gan import DepthGAN, depths_of, joints_2d_of, load, relative_map
 from phalanx.nets.depth_decoder import DepthDecoder
 from phalanx.reproduce.frozen import cache_folder
-from phalanx.reproduce.pairs import frozen_pairs
+from phalanx.reproduce.pairs import frozen_pictures
 from phalanx.train.depth_gan import drawn_maps
 from phalanx.train.paired import restored
 
@@ -93,8 +93,8 @@ def main() -> None:
     args = parser.parse_args()
     network, cache = load(args.weights), cache_folder(args.cache)
     size = network.config.size
-    pairs = restored(frozen_pairs("studio", cache, args.pairs, size, 1, print))
-    kept = frozen_pairs("field", cache, args.field, size, 1, print)
+    pairs = restored(frozen_pictures("studio", cache, args.pairs, size, 1, print))
+    kept = frozen_pictures("field", cache, args.field, size, 1, print)
     test = restored({name: value[-args.test :] for name, value in kept.items()})
     assert test.image is not None and test.depth is not None and test.joints is not None
     truth, places, begun = depths_of(test), joints_2d_of(test), estimated(network, test.image)
