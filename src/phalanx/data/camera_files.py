@@ -98,6 +98,20 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
         InputError: missing, damaged, no camera, one that is not supported, or several. One sentence, beginning with the path.
     """
     path = Path(path)
+    found = read_document(path)
+    if isinstance(found, Mapping):
+        return _of_object(found, str(path))
+    if not isinstance(found, list):
+        raise InputError(f"{path}: {NO_CAMERA}")
+    return Calibration(as_intrinsics(found, str(path)), name=str(path))
+
+
+def read_document(path: Path) -> Any:
+    """What a file of JSON, YAML or plain numbers holds: objects, lists and numbers.
+
+    Raises:
+        InputError: missing, damaged, or none of these. One sentence, beginning with the path.
+    """
     head = read_head(path, MOST_BYTES + 1)
     try:
         text = head.decode("utf-8-sig")
@@ -106,13 +120,8 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
     if len(head) > MOST_BYTES or "\0" in text:
         raise InputError(f"{path}: {NO_CAMERA}")
     if (values := _plain_numbers(text)) is not None:
-        return Calibration(as_intrinsics(values, str(path)), name=str(path))
-    found = _json(path, text) if text.lstrip().startswith(("{", "[")) else _yaml(path, text)
-    if isinstance(found, Mapping):
-        return _of_object(found, str(path))
-    if not isinstance(found, list):
-        raise InputError(f"{path}: {NO_CAMERA}")
-    return Calibration(as_intrinsics(found, str(path)), name=str(path))
+        return values
+    return _json(path, text) if text.lstrip().startswith(("{", "[")) else _yaml(path, text)
 
 
 def _plain_numbers(text: str) -> list[Any] | None:

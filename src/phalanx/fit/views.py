@@ -452,7 +452,7 @@ def _start_from_joints(
     turn = _nearest_rotation(product)
     place = target - (turn @ middle[..., None])[..., 0]
     local = np.where(known[..., None], joints - place[:, None], 0.0) @ turn
-    whole: np.ndarray = known[:, np.array(FINGERS)].all(axis=2)  # (B, 5)
+    whole = np.asarray(known[:, np.array(FINGERS)].all(axis=2))  # (B, 5)
     resting = joints_and_derivatives(chain, relaxed_angles(chain, len(mean)), shape)[0]
     fingers = np.where(whole[..., None, None], local[:, FINGERS], resting)
     matched = spin_match(chain, fingers).reshape(-1, 5, 4)

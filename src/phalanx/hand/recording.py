@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
 from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
 from phalanx.hand.model import HandModel, HandPose
-from phalanx.hand.prediction import SIDES, HandPrediction, Side
+from phalanx.hand.prediction import SIDES, Side
 from phalanx.hand.skeleton import JOINT_NAMES
 
 SCHEMA = "phalanx.recording/1"
@@ -152,19 +152,41 @@ def save_angles(path: str | os.PathLike[str], recording: HandRecording) -> None:
         Path(part).write_text(text.getvalue(), encoding="utf-8")
 
 
+class TableRow(Protocol):
+    """What a table has of a hand; a `HandPrediction` is one."""
+
+    @property
+    def side(self) -> Side: ...
+
+    @property
+    def score(self) -> float: ...
+
+    @property
+    def joints(self) -> np.ndarray: ...  # (21, 3) metres
+
+    @property
+    def angles_degrees(self) -> dict[str, float]: ...
+
+    @property
+    def id(self) -> int | None: ...
+
+    @property
+    def time(self) -> float | None: ...
+
+
 @contextlib.contextmanager
-def write_hands(path: str | os.PathLike[str]) -> Iterator[Callable[[int, HandPrediction], None]]:
+def write_hands(path: str | os.PathLike[str]) -> Iterator[Callable[[int, TableRow], None]]:
     """Yield a function that appends a hand and the number of its frame to a table (CSV); the file appears whole, or not at all.
 
     A row has the frame's number and its time in seconds, the hand's id, side and score, the 23 angles in degrees, and the 21 joints in
-    metres, camera frame (`wrist_x`, `wrist_y`, `wrist_z`, ...). Rows go to the disk as they come.
+    metres, in the hand's frame, the camera's or a rig's world (`wrist_x`, `wrist_y`, `wrist_z`, ...). Rows go to the disk as they come.
     """
     with write_whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         joints = (f"{name}_{axis}" for name in JOINT_NAMES for axis in "xyz")
         table.writerow(("frame", "time", "id", "side", "score", *ANGLE_NAMES, *joints))
 
-        def append(frame: int, hand: HandPrediction) -> None:
+        def append(frame: int, hand: TableRow) -> None:
             angles = (f"{hand.angles_degrees[name]:.3f}" for name in ANGLE_NAMES)
             places = (f"{value:.6f}" for value in hand.joints.reshape(-1).tolist())
             time = "" if hand.time is None else f"{hand.time:.6f}"

@@ -138,13 +138,13 @@ def _fitted(
     for known in (False, True):
         part = [found[row] for row in order if (found[row].length is not None) == known]
         if part:
-            K = np.stack([_crop_camera(camera, each.view, size) for each in part]).astype(np.float32)
+            K = np.stack([crop_camera(camera, each.view, size) for each in part]).astype(np.float32)
             lengths = np.clip(np.array([each.length for each in part], np.float32), *SHAPE_LENGTHS) if known else None
             poses.append(fit(model, joined([each.view for each in part]), K, size, lengths))
     return concatenate_poses(poses)[np.argsort(order)]
 
 
-def _crop_camera(camera: Camera[np.ndarray], view: View, size: int) -> np.ndarray:
+def crop_camera(camera: Camera[np.ndarray], view: View, size: int) -> np.ndarray:
     """Camera matrix (3, 3) of the crop that was looked at."""
     crop = camera.crop(view.look.square, size)
     K: np.ndarray = (crop.mirror() if view.look.flip else crop).K
