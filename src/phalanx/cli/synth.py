@@ -19,7 +19,8 @@ orientation, translation, K and ids, as phalanx.data.sample.Sample describes the
 
 With a depth sensor there is also sensed_depth.png, with several cameras world_to_camera, in clips time (seconds), in the scenes people
 and arms boxes and hand_masks.png. Ids are then (hand or person, frame, view), otherwise (seed, chunk, number). A run that was killed
-continues when it is started again. docs/synthesis.md shows all scenes, domains and sensors.
+continues when it is started again. With --poses, poses.json says how far the posed hands' joints are from those of the file.
+docs/synthesis.md shows all scenes, domains and sensors.
 
 Whole frames of several people are not written as sets: phalanx.synth.frames.stream_frames yields them, --preview-frames shows them.
 
@@ -31,6 +32,7 @@ examples:
   phalanx synth --out multi_view --count 320000 --views 8 --size 256 --workers 2
   phalanx synth --out multi_view --count 320000 --views 8 --size 256 --ray head:6379
   phalanx synth --rig stereo --size 256 --preview pairs.png
+  phalanx synth --poses joints.npz --rig ring8 --out labelled --workers 2
   phalanx synth --scene motion --depth-sensor azure --preview clips.png
   phalanx synth --preview-frames frames.jpg --seed 3
 """
@@ -61,7 +63,14 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--rig",
         metavar="NAME",
-        help="cameras that see each hand at once: ring8 (or another number), stereo, five_views, or a JSON file of your own",
+        help="cameras that see each hand at once: ring8 (or another number), stereo, five_views, upright4, upright_stereo, or a JSON "
+        "file of your own; NAME@7: all hands are of one person, number 7",
+    )
+    parser.add_argument(
+        "--poses",
+        metavar="FILE",
+        help="recorded joints (NPZ, NPY, CSV or JSON, as for phalanx fit) that hands are posed on, by spin match; with --rig. --count is "
+        "then as many pictures as these hands have (default: drawn poses)",
     )
     parser.add_argument(
         "--scene",
@@ -116,6 +125,12 @@ def job(args: argparse.Namespace) -> int:
 
     keep_freed_memory()
     config, say = _config(args), sayer(args.quiet)
+    recorded = None
+    if config.poses is not None:
+        from phalanx.synth.scene.recorded import recorded_hands
+
+        recorded = recorded_hands(str(config.poses))
+        say(recorded.summary())
     if args.preview:
         from phalanx.synth.preview import save_sheet
 
@@ -132,13 +147,15 @@ def job(args: argparse.Namespace) -> int:
         from phalanx.synth.sets.sets import Plan, make_set
 
         of_a_hand = config.views * config.times
-        asked = args.count or 1024
+        asked = args.count or (1024 if recorded is None else len(recorded.residual) * of_a_hand)
         plan = Plan(config, args.seed, -(-asked // of_a_hand) * of_a_hand)
         if args.count and plan.count != asked:
             say(f"{plan.count} pictures instead of {asked}, so that every hand has all of its {of_a_hand}")
         with progress_bar(args.quiet) as progress:
             manifest = make_set(plan, args.out, args.workers, say, progress, args.ray)
         say(f"{plan.count} pictures of seed {args.seed} in {plan.shards} shards -> {manifest}")
+        if recorded is not None:
+            recorded.write(manifest.with_name("poses.json"))
     return 0
 
 
@@ -181,6 +198,7 @@ def _config(args: argparse.Namespace) -> SynthConfig:
         domain=args.domain,
         camera=args.camera,
         depth_sensor=args.depth_sensor,
+        poses=Path(args.poses) if args.poses else None,
         backgrounds=Path(args.backgrounds) if args.backgrounds else None,
         panoramas=Path(args.panoramas) if args.panoramas else None,
         things=Path(args.things) if args.things else None,

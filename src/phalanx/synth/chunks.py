@@ -96,7 +96,7 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         return make_pairs(config, seed, index, device, partial(_photograph_pairs, config, domain))
     camera = _choose_camera(config, domain, sensing)
     sensor = _choose(sensing, DEPTH_SENSORS, config.depth_sensor, domain.depth_sensors)
-    shot = draw_shot(config, generator, sensor, device)
+    shot = draw_shot(config, generator, sensor, device, index * config.hands)
 
     behind = _paint_background(config, domain, shot, generator)
     skin = _draw_skin(config, domain, shot, stream_generator(seed, index, 3))

@@ -38,6 +38,8 @@ class SynthConfig:
     """Pictures a second of a clip."""
     rig: str | None = None
     """Calibrated cameras that see each hand at the same time: a name (`synth.scene.rigs.PRESETS`) or a JSON file; none: single pictures."""
+    poses: Path | None = None
+    """File of recorded joints (NPZ, NPY, CSV, JSON) that hands before a rig are posed on, by spin match; none: poses are drawn."""
     domain: str = "any"
     """World that the pictures are from: a name in `synth.scene.domains.DOMAINS`."""
     camera: str | None = None
@@ -84,6 +86,8 @@ class SynthConfig:
                 raise InputError(f"{name}: {chosen} is none of {', '.join(known)}")
         if self.rig is not None and self.scene not in ("hands", "motion"):
             raise InputError(f"rig: the scene {self.scene} has a camera of its own; take hands or motion")
+        if self.poses is not None and (self.rig is None or self.scene != "hands"):
+            raise InputError("poses: recorded hands are seen by a rig, in the scene hands; name the rig")
         if self.panoramas is not None and not DOMAINS[self.domain].panoramas:
             raise InputError(
                 f"panoramas: hands of the domain {self.domain} stand in none; leave the folder out, or take the domain any"

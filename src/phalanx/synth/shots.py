@@ -16,6 +16,7 @@ from phalanx.synth.paint.surface import hand
 from phalanx.synth.scene.attached import KINDS, draw_attached
 from phalanx.synth.scene.domains import DOMAINS
 from phalanx.synth.scene.hands import FRAMINGS, Framing, Views, draw_hands
+from phalanx.synth.scene.recorded import recorded_hands
 from phalanx.synth.scene.rigs import load_rig
 from phalanx.synth.scene.views import draw_clips, draw_views
 from phalanx.synth.sense.sensors import DepthSensor
@@ -65,7 +66,11 @@ class Shot:
 
 
 def draw_shot(
-    config: SynthConfig, generator: np.random.Generator, sensor: DepthSensor | None, device: torch.device
+    config: SynthConfig,
+    generator: np.random.Generator,
+    sensor: DepthSensor | None,
+    device: torch.device,
+    first: int = 0,
 ) -> Shot:
     """Draw hands and cameras, and pose the hands.
 
@@ -74,8 +79,9 @@ def draw_shot(
         generator: of the chunk's scene.
         sensor: the depth sensor, if there is one; hands keep to where it can read.
         device: where the pictures will be made.
+        first: number of the chunk's first hand, which says whose pose it has where poses are recorded.
     """
-    views = draw_scene(config, generator, hand("cpu")[0], sensor)
+    views = draw_scene(config, generator, hand("cpu")[0], sensor, first)
     pose, K = views.pose.map(lambda value: value.to(device)), views.K.to(device)
     surface = hand(str(device))[0](pose)
     return Shot(
@@ -92,13 +98,19 @@ def draw_shot(
 
 
 def draw_scene(
-    config: SynthConfig, generator: np.random.Generator, model: HandModel, sensor: DepthSensor | None
+    config: SynthConfig,
+    generator: np.random.Generator,
+    model: HandModel,
+    sensor: DepthSensor | None,
+    first: int = 0,
 ) -> Views:
     """Draw the hands and cameras of the scene, on the CPU; arguments as in `draw_shot`."""
     build = DOMAINS[config.domain].build
     times = _times(config) if config.times > 1 else None
     if config.rig is not None:
-        return draw_views(generator, model, config.hands, load_rig(config.rig), config.size, times, build)
+        recorded = None if config.poses is None else recorded_hands(str(config.poses))
+        rig = load_rig(config.rig)
+        return draw_views(generator, model, config.hands, rig, config.size, times, build, recorded, first)
     framing = FRAMINGS.get(config.scene, FRAMINGS["hands"])
     if sensor is not None:  # nobody holds a hand where the sensor reads nothing
         nearest = max(framing.distance[0], 1.25 * sensor.nearest)

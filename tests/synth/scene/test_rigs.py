@@ -174,7 +174,10 @@ def test_bad_rigs_are_one_sentence(tmp_path):
         load_rig(str(tmp_path / "text.json"))
     with pytest.raises(InputError, match=r"list\.json: is not a rig: must be an object"):
         load_rig(str(tmp_path / "list.json"))
-    with pytest.raises(InputError, match=r"nine: neither a rig \(ring8, stereo, five_views\) nor a readable file"):
+    with pytest.raises(
+        InputError,
+        match=r"nine: neither a rig \(ring8, stereo, five_views, upright4, upright_stereo\) nor a readable file",
+    ):
         load_rig("nine")
     with pytest.raises(InputError, match="views: must lie between 1 and 64, not 99"):
         load_rig("ring99")
@@ -205,3 +208,19 @@ def test_rig_files_of_another_form_are_refused(tmp_path, change, fault):
     path.write_text(json.dumps({"width": 640, "height": 480, "spot": [0, 0, 0.6], "cameras": [camera]} | change))
     with pytest.raises(InputError, match=fault):
         load_rig(str(path))
+
+
+def test_upright_hands_and_one_person(model):
+    rig = load_rig("upright4")
+    assert len(rig) == 4 and rig.turn == 45 and rig.person is None
+    alone, other = load_rig("upright_stereo@7"), load_rig("stereo@8")
+    assert (alone.person, alone.turn, other.person, other.turn) == (7, 45, 8, None)
+    shapes = []
+    for rig in (alone, other):
+        for seed in (0, 1):
+            shapes.append(draw_views(generator(seed), model, 3, rig, 64).pose.shape)
+    assert all(torch.equal(shape, shape[:1].expand_as(shape)) for shape in shapes)
+    assert torch.equal(shapes[0], shapes[1]) and torch.equal(shapes[2], shapes[3])
+    assert not torch.equal(shapes[0], shapes[2])
+    with pytest.raises(InputError, match="neither a rig"):
+        load_rig("stereo@")

@@ -25,6 +25,7 @@ from phalanx.synth.scene.hands import (
     draw_shapes,
     view_rotations,
 )
+from phalanx.synth.scene.recorded import RecordedHands
 from phalanx.synth.scene.rigs import Rig
 
 _TRIES = 200  # batches of clips that are drawn at most
@@ -38,6 +39,8 @@ def draw_views(
     size: int,
     times: Tensor | None = None,
     build: int = 0,
+    recorded: RecordedHands | None = None,
+    first: int = 0,
 ) -> Views:
     """`hands` posed hands, each seen by every camera of `rig`, in crops of `size` pixels around them; on the CPU.
 
@@ -47,9 +50,12 @@ def draw_views(
     Args:
         times: `(T,)` seconds at which the moving hands are seen; none: once.
         build: as in `draw_shapes`.
+        recorded: hands whose poses, shapes and orientations these have, one after the other and then from the beginning; camera 0 sees
+            them as their recorder did. None: hands are drawn.
+        first: number of the first of these hands among all that are made.
     """
     views, frames = len(rig), 1 if times is None else len(times)
-    world = _in_world(generator, hands, rig, build)
+    world = _in_world(generator, hands, rig, build, recorded, first)
     if times is not None:
         moving = [_moving(generator, world[hand : hand + 1], times, rig.reach) for hand in range(hands)]
         world = concatenate_poses(moving)
@@ -73,7 +79,14 @@ def draw_views(
     return Views(pose, cameras, hand, frame, view, np.zeros(len(hand)), extrinsics.float())
 
 
-def _in_world(generator: np.random.Generator, hands: int, rig: Rig, build: int) -> HandPose:
+def _in_world(
+    generator: np.random.Generator,
+    hands: int,
+    rig: Rig,
+    build: int,
+    recorded: RecordedHands | None = None,
+    first: int = 0,
+) -> HandPose:
     """Poses of `hands` in the rig's world, within its reach of its spot."""
     angles = torch.as_tensor(sample_angles(generator, hands), dtype=torch.float32)
     shape = draw_shapes(generator, hands, build)
@@ -84,11 +97,15 @@ def _in_world(generator: np.random.Generator, hands: int, rig: Rig, build: int) 
     else:
         x, y, z = generator.uniform(-1, 1, (3, hands)) * np.deg2rad(rig.turn)
         held = about_axis("z", z) @ about_axis("x", x) @ about_axis("y", y) @ np.diag([1.0, -1.0, -1.0])
+    rotations = angles_to_rotations(angles)
+    if recorded is not None:
+        chosen = recorded.pose[torch.from_numpy((first + np.arange(hands)) % len(recorded.residual))]
+        rotations, shape, held = chosen.rotations, chosen.shape, chosen.orientation.double().numpy()
     offset = generator.normal(size=(hands, 3))
     offset *= (rig.reach * generator.random((hands, 1)) ** (1 / 3)) / np.linalg.norm(offset, axis=1, keepdims=True)
     orientation = rig.world_to_camera[0, :3, :3].T @ held  # (hands, 3, 3) hand frame -> world
     wrist = rig.spot + offset - orientation @ PALM_MIDDLE
-    return HandPose(angles_to_rotations(angles), shape, torch.from_numpy(orientation), torch.from_numpy(wrist))
+    return HandPose(rotations, shape, torch.from_numpy(orientation), torch.from_numpy(wrist))
 
 
 def draw_clips(

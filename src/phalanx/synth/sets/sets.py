@@ -116,6 +116,8 @@ class Plan:
         """As the manifest has it."""
         folders = _folders(self.config)  # machines may keep them in different places
         settings = asdict(self.config) | {name: folder.name for name, folder in folders.items()}
+        poses = settings.pop("poses")  # sets from before there was such a setting go on
+        settings |= {} if poses is None else {"poses": Path(poses).name}
         return {"synth": settings, "seed": self.seed, "count": self.count}
 
 
@@ -338,10 +340,20 @@ def surroundings(plan: Plan) -> dict[str, str]:
             raise InputError(f"{folder}: no such folder of {name}")
         files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
         found[f"the content of {folder.name}"] = _digest(files)
+    if plan.config.poses is not None:
+        found[f"the poses {plan.config.poses.name}"] = _checksum_of_poses(plan.config.poses)
     if plan.config.rig is not None:
         rig = {name: np.asarray(value).tolist() for name, value in vars(load_rig(plan.config.rig)).items()}
+        if rig["person"] is None:
+            del rig["person"]  # as in sets from before there was such a setting
         found[f"the rig {Path(plan.config.rig).name}"] = _digest(rig)
     return found
+
+
+def _checksum_of_poses(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file of poses")
+    return file_checksum(path)[:16]
 
 
 def _of_engine(engine: int | None) -> str:
