@@ -149,20 +149,20 @@ class Predictor:
         K = None if K is None else as_calibration(K)
         check_options(box, K, side, hand_length)
         check_limits(max_hands, min_score)
-        picture, camera, given = self._open(image, K)
+        picture, camera, given = self.open_picture(image, K)
         height, width = picture.image.shape[:2]
         if box is None:
             claims = find_hands(self.load_detector(), picture.image, MAX_CLAIMS + max_hands, min(min_score, FAINT))
-            seen = [hand for hand in self._detected(picture.image, claims, "auto", mirrored) if hand[1] >= min_score]
+            seen = [hand for hand in self.detected(picture.image, claims, "auto", mirrored) if hand[1] >= min_score]
             if side != "auto":  # where there is none of it, who gave it knows better
                 own = [hand for hand in seen if side_of(hand[0].look.flip, mirrored) == side]
-                seen = own or self._detected(picture.image, claims, side, mirrored)
+                seen = own or self.detected(picture.image, claims, side, mirrored)
             found = [Found(view, side, hand_length, sure) for view, sure in seen if sure >= min_score][:max_hands]
         else:
             first = box_around_picture(width, height) if isinstance(box, str) else picture.box(as_box(box, *given))
             looks = [Look(0, first, *kind) for kind in kinds_to_look_for(side, mirrored).items()]
             found = [
-                Found(view, side, hand_length) for view in surest_views(self._see(picture.image), looks, width, height)
+                Found(view, side, hand_length) for view in surest_views(self.see(picture.image), looks, width, height)
             ]
         hands = pose_hands(self.hand, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
         return [hand for hand in hands if hand is not None]
@@ -203,13 +203,13 @@ class Predictor:
         K = None if K is None else as_calibration(K)
         lengths = [None] * len(squares) if hand_lengths is None else list(hand_lengths)
         check_squares(squares, sides, lengths)
-        picture, camera, _ = self._open(image, K)
+        picture, camera, _ = self.open_picture(image, K)
         looks: list[Look] = []
         for place, (square, side) in enumerate(zip(squares, sides, strict=True)):
             straight = picture.square(square)
             if straight is not None:
                 looks += [Look(place, straight, *kind) for kind in kinds_to_look_for(side, mirrored).items()]
-        views = surest_of_each(self._see(picture.image)(looks))
+        views = surest_of_each(self.see(picture.image)(looks))
         found = [Found(view, sides[view.look.place], lengths[view.look.place]) for view in views]
         hands = pose_hands(self.hand, self.fit, self.estimator.config.size, picture, camera, found, mirrored, bare=True)
         by_place = {view.look.place: hand for view, hand in zip(views, hands, strict=True)}
@@ -221,7 +221,7 @@ class Predictor:
             self.detector = load_detector(None, self.hand)
         return self.detector
 
-    def _open(
+    def open_picture(
         self, image: np.ndarray | str | os.PathLike[str], K: Any
     ) -> tuple[StraightPicture, PictureCamera, tuple[int, int]]:
         """The picture without its lens, its camera, and width and height as it was given."""
@@ -230,10 +230,10 @@ class Predictor:
         camera = picture_camera(camera_in_file(focal, width, height) if K is None else K, width, height)
         return straighten(pixels, camera), camera, (width, height)
 
-    def _see(self, image: np.ndarray) -> See:
+    def see(self, image: np.ndarray) -> See:
         return lambda looks: see_all(self.estimator, image, looks)
 
-    def _detected(
+    def detected(
         self, image: np.ndarray, claims: Sequence[Detection], side: Side | Literal["auto"], mirrored: bool
     ) -> list[tuple[View, float]]:
         """The surest view of each claim that is a hand, each hand once, and how surely it is one, surest first."""
@@ -244,7 +244,7 @@ class Predictor:
             for place, claim in enumerate(claims)
             for kind in kinds_to_look_for(side, mirrored, claim.right).items()
         ]
-        views = surest_of_each(see_closer(self._see(image), looks, width, height))  # the detector knows which way is up
+        views = surest_of_each(see_closer(self.see(image), looks, width, height))  # the detector knows which way is up
         hands = [
             (view, belief(claim.score, score(view.sigma)))
             for view, claim in zip(views, claims, strict=True)

@@ -58,6 +58,13 @@ def draw_hands(image: np.ndarray, hands: Sequence[HandPrediction], labels: Seque
     return drawn
 
 
+def draw_tag(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture (H, W, 3) uint8 with a line of text on a plate in its upper left corner."""
+    tagged = picture.copy()
+    _draw_label(tagged, text, np.zeros(2), np.array([0.93, 0.93, 0.93]))
+    return tagged
+
+
 def _turned_views(hands: Sequence[HandPrediction], labels: Sequence[str] | None, height: int) -> np.ndarray:
     """A turned view of each hand, in columns of at most three, or of more where that is less than a square: (height, W, 3)."""
     rows = max(min(len(hands), 3), math.ceil(math.sqrt(len(hands))))
