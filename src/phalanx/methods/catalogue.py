@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from phalanx.methods import (
     compact,
+    dense_hand,
     depth_gan,
     depth_regularizer,
     detector,
@@ -39,6 +40,12 @@ METHODS: dict[str, Entry] = {
         compact.CompactConfig,
         compact.load,
         "one colour picture to joints, rotations and shape; trained on labelled pictures",
+    ),
+    dense_hand.METHOD: Entry(
+        dense_hand.DenseHand,
+        dense_hand.DenseHandConfig,
+        dense_hand.load,
+        "one colour picture to a posed surface; trained on joints and masks, refined on the picture itself (Baek et al. 2019)",
     ),
     depth_gan.METHOD: Entry(
         depth_gan.DepthGAN,

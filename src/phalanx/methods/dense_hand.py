@@ -11,37 +11,41 @@ Baek, Kim and Kim, "Pushing the envelope for RGB-based dense 3D hand pose estima
                              |  three times                 v                              v
                              +-- j'_2D(t + 1) <- f^Ref: one linear layer (Eq. 6)          mask (Eq. 9)
 
-At test time h moves on, down what the picture itself says (Eq. 13): j'_2D, and that the picture and what the mask leaves of it have the same
-features. Once warm, training makes pictures of its own: of hands that it found, with their colours, in other shapes and views (Sec. 3.5).
+At test time h moves on, down what the picture itself says (Eq. 13): j'_2D, and that the picture and what the mask leaves of it have the
+same features. Once warm, training makes pictures of its own: of hands that it found, with their colours, in other shapes and views (Sec.
+3.5).
 
 What the paper leaves unsaid or misprints, and what was chosen:
 
-- **Factors** (`DenseHandWeights`): Eq. 7 prints none but lambda, with squared norms: over 224 x 224 pixels Eq. 9 would be all there is. Here
-  all norms are means (over coordinates, pixels, features), but Eq. 3, a sum over cells as in the other methods.
-- **Normalised skeletons** (Eq. 8) are centred at the root, so nothing would teach c_t until the mask does, for which Eq. 12 asks that c_t is
-  right. Here z is measured from the root, and x and y from the picture's middle. g, 1.5 times the hand's box, is the side of the crop: it is
-  known at test time. The supplement, with the way back, is not at hand: the root's true depth is given (`mesh_parameters.at_depth`).
+- **Factors** (`DenseHandWeights`): Eq. 7 prints none but lambda, with squared norms: over 224 x 224 pixels Eq. 9 would be all there is.
+  Here all norms are means (over coordinates, pixels, features), but Eq. 3, a sum over cells as in the other methods.
+- **Normalised skeletons** (Eq. 8) are centred at the root, so nothing would teach c_t until the mask does, for which Eq. 12 asks that c_t
+  is right. Here z is measured from the root, and x and y from the picture's middle. g, 1.5 times the hand's box, is the side of the crop:
+  it is known at test time. The supplement, with the way back, is not at hand: the root's true depth is given
+  (`mesh_parameters.at_depth`).
 - **The camera** c: how a scale and a translation make a picture is not said. Here they put the hand before the crop's own pinhole camera
   (`hand.mesh_parameters`), so that near fingers are large in mask and skeleton; scale and distance have logarithms.
 - **h(0)** is zeros in print but for the pose: a quaternion of zeros is no turn. It is one that shows the palm, upright.
-- **z** has 2,048 and 42 numbers, though "21 x 3" stands beside: 2,153 x 63 weights are those, and 63. There is no prior on p and s but L_Lap.
+- **z** has 2,048 and 42 numbers, though "21 x 3" stands beside: 2,153 x 63 weights are those, and 63. There is no prior on p and s but
+  L_Lap.
 - **Eq. 6**: 2,216 = 42 + 2,048 + 63 + 63. Both linear layers begin as nothing: f^J3D at h(0), f^Ref as the identity. L_Ref is a mean over
   the three iterations; its gradients reach F and f^J3D, as Eq. 7 has it. Eq. 8 and 9 are on the last h.
 - **Eq. 2** alone is least where F says nothing. F begins from ImageNet's weights there; here from our own start, in which one more linear
   layer reads the 2D joints out of it (`start_losses`). Both pictures are of one batch, so that normalisation sees both.
-- **L_Lap** has no equation. Smoothness as such makes hands small and fingers thin; here it is how much more or less than at rest the surface
-  is curved (`losses.surfaces.bent_surface`), before scale and place.
-- **Eq. 12** compares a squared norm of all joints with 15 px. Here it is the mean distance of the 21 joints, in pixels of a picture of 224.
-- **The mask** is the hand's to the wrist: MANO ends there; of the open hand and of the pictures the forearm is left out. It is rendered by
-  `render.silhouette`, in place of Kato et al.'s.
-- **Eq. 13**: lambda needs true joints (Eq. 12), which are absent: j'_2D stands for them, and it is decided once, from what was regressed. j'_2D
-  is the refiner's last one and stays: the text has it both refined "recursively" (which Eq. 5 does) and given. So hands are held to one
-  cost, and never come back with a greater one. Factors are those of training. Steps are Adam's, for angles and metres differ; gamma is not
-  said apart from the learning rate.
+- **L_Lap** has no equation. Smoothness as such makes hands small and fingers thin; here it is how much more or less than at rest the
+  surface is curved (`losses.surfaces.bent_surface`), before scale and place.
+- **Eq. 12** compares a squared norm of all joints with 15 px. Here it is the mean distance of the 21 joints, in pixels of a picture of
+  224.
+- **The mask** is the hand's to the wrist: MANO ends there; of the open hand and of the pictures the forearm is left out. It is rendered
+  by `render.silhouette`, in place of Kato et al.'s.
+- **Eq. 13**: lambda needs true joints (Eq. 12), which are absent: j'_2D stands for them, and it is decided once, from what was regressed.
+  j'_2D is the refiner's last one and stays: the text has it both refined "recursively" (which Eq. 5 does) and given. So hands are held to
+  one cost, and never come back with a greater one. Factors are those of training. Steps are Adam's, for angles and metres differ; gamma
+  is not said apart from the learning rate.
 - **Sec. 3.5**: no light is taken off the colours that a picture gives; what it does not show takes the colour of what is next to it
-  (`render.vertex_colours`). Seeds are those hands of the batch that fit best; colours come from within the true mask. New hands are brought to the
-  place and extent of the seed: turned about the root they would leave the picture. Each step makes its own, and none are kept. The heat
-  maps learn from them, too.
+  (`render.vertex_colours`). Seeds are those hands of the batch that fit best; colours come from within the true mask. New hands are
+  brought to the place and extent of the seed: turned about the root they would leave the picture. Each step makes its own, and none are
+  kept. The heat maps learn from them, too.
 - **Optimisers** are the loop's; recipes at `paper` scale use Adam's kind alone (`kernel_rate: 0`). Batches are not printed.
 - **Networks**: F is `nets.feature_extractor`, for ResNet-50; f^J2D `nets.pose_machine`; both from nothing, on our own synthesis.
 """

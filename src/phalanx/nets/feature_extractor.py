@@ -17,7 +17,7 @@ from phalanx.nets.pyramid import trunk_stages
 
 
 class FeatureExtractor(nn.Module):
-    """Pictures (B, 3, S, S), S a multiple of `4 * 2**(len(widths) - 1)`, to features (B, features), none below 0, float32.
+    """Pictures (B, 3, S, S), S a multiple of `4 * 2**(len(widths) - 1)`, to features (B, features), none below 0, in float32 at least.
 
     Args:
         widths: channels of the trunk at S/4, S/8, ...
@@ -40,4 +40,4 @@ class FeatureExtractor(nn.Module):
         if images.shape[-1] % self.multiple or images.shape[-2] % self.multiple:
             raise ValueError(f"FeatureExtractor: sides {tuple(images.shape[-2:])} are no multiples of {self.multiple}")
         x = self.widen(self.stages(self.stem(images)))  # (B, features, S/32, S/32)
-        return x.mean(dim=(2, 3), dtype=torch.float32)
+        return x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))

@@ -36,10 +36,15 @@ def sampled_colours(
     shown = depth(vertices, faces, face_index, barycentrics(vertices, faces, K, face_index))  # (B, H, W)
     places = project_vertices(vertices, K)[..., :2]  # (B, V, 2) pixels
     grid = ((places + 0.5) / places.new_tensor([width, height]) * 2 - 1)[:, :, None]  # (B, V, 1, 2)
-    maps = torch.stack((shown, allowed), 1)
-    here, inside = functional.grid_sample(maps, grid, "nearest", "zeros", False)[..., 0].unbind(1)  # (B, V) each
-    seen = (here > 0) & (inside > 0.5) & (vertices[..., 2] <= (1 + BEHIND) * here)
-    colours = functional.grid_sample(images, grid, "bilinear", "border", False)[..., 0]
+    own = (allowed > 0.5).to(images)[:, None]  # (B, 1, H, W)
+    here, inside = functional.grid_sample(torch.cat((shown[:, None], own), 1), grid, "nearest", "zeros", False)[
+        ..., 0
+    ].unbind(1)
+    seen = (here > 0) & (inside > 0.5) & (vertices[..., 2] <= (1 + BEHIND) * here)  # (B, V)
+    painted = functional.grid_sample(torch.cat((images * own, own), 1), grid, "bilinear", "zeros", False)[..., 0]
+    colours = painted[:, :3] / painted[:, 3:].clamp_min(
+        1e-6
+    )  # of pixels that are allowed, not of those beside the outline
     return colours.mT, seen
 
 

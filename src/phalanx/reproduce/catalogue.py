@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phalanx.core.json_values import Json
-from phalanx.reproduce import cai2018, dggan, mvhm, wan2019
+from phalanx.reproduce import baek2019, cai2018, dggan, mvhm, wan2019
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,12 @@ class Table:
 
 
 TABLES: Mapping[str, Table] = {
+    "baek2019": Table(
+        "dense hands by rendering, and refinement at test time (Fig. 5d to 5f, Table 2)",
+        baek2019.HELP,
+        baek2019.reproduce,
+        [row.name for row in (*baek2019.ROWS, *baek2019.MASK_ROWS)],
+    ),
     "cai2018": Table(
         "weak supervision by depth maps, with the depth regularizer (Section 4.3; Fig. 5, 6, 8)",
         cai2018.HELP,

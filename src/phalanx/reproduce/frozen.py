@@ -42,8 +42,9 @@ PLACE = "PHALANX_CACHE"
 SETS = {
     "studio": Plan(SynthConfig(size=96, domain="studio", depth_sensor="domain"), 900_011, 40_000),
     "field": Plan(SynthConfig(size=96, domain="field", depth_sensor="domain"), 900_012, 12_000),
+    "field_holding": Plan(SynthConfig(size=96, scene="holding", domain="field"), 900_013, 4_000),
 }
-"""Sets of pictures that tables share, by name: a labelled source, and a world that stands for reality."""
+"""Sets of pictures that tables share, by name: a labelled source, and a world that stands for reality, also with things in hands."""
 
 FREE = ("device", "processes", "workers", "checkpoint_minutes", "evaluate_every", "held_out")
 """Settings that decide where and how a start is trained, and nothing of its weights."""

@@ -21,16 +21,25 @@ from phalanx.reproduce.plan import Paper
 from phalanx.reproduce.scales import read_scale
 from phalanx.reproduce.table import chosen_rows, make_table
 from phalanx.synth.version import ENGINE
-from phalanx.train.paired import joined, keep_pictures
+from phalanx.train.paired import Keep, joined, keep_pictures
 
 
-def frozen_pairs(name: str, cache: Path, frames: int, size: int, workers: int, say: Say) -> dict[str, Tensor]:
-    """The first `frames` pictures of a set (`frozen.SETS`) with depth, as `train.paired.keep_pictures` keeps them; made where missing."""
+def frozen_pictures(
+    name: str,
+    cache: Path,
+    frames: int,
+    size: int,
+    workers: int,
+    say: Say,
+    wanted: Sequence[str] = ("image", "sensed_depth", "joints", "joints_2d", "K"),
+    keep: Keep = keep_pictures,
+) -> dict[str, Tensor]:
+    """The first `frames` pictures of a set (`frozen.SETS`), made where missing: what `keep` keeps of the fields `wanted`; by default
+    pictures with depth, as `train.paired.keep_pictures` keeps them."""
     index = frozen_set(name, cache, frames, size, max(1, workers), say)
-    wanted = ("image", "sensed_depth", "joints", "joints_2d", "K")
     batch = next(count for count in (64, 32, 16, 8, 4, 2, 1) if frames % count == 0)
     with closing(load_batches(index, batch, 0, wanted)) as batches:
-        return joined([keep_pictures(sample) for sample in batches])
+        return joined([keep(sample) for sample in batches])
 
 
 def noise_pairs(count: int, size: int) -> dict[str, Tensor]:
@@ -76,8 +85,8 @@ class PairsWorld(Generic[ScaleOf]):
         self.scale, self.folder, self.cache, self.device, self.say = scale, folder, cache, device, say
 
     def kept(self, name: str, frames: int) -> dict[str, Tensor]:
-        """The first pictures of a set, with their depth (`frozen_pairs`)."""
-        return frozen_pairs(name, self.cache, frames, self.scale.model.size, self.scale.workers, self.say)
+        """The first pictures of a set, with their depth (`frozen_pictures`)."""
+        return frozen_pictures(name, self.cache, frames, self.scale.model.size, self.scale.workers, self.say)
 
 
 SEEDS = (1, 2, 3)
@@ -116,11 +125,33 @@ def reproduce_on_pairs(
         InputError: an argument or a file is at fault, or the folder holds a run with another scale.
     """
     chosen_rows(paper, rows)
+    world, settings = open_world(paper.name, scale_kind, world_kind, out, scale, data, device, cache, say)
+    return make_table(paper, world, out, settings, seeds, rows, say)
+
+
+AnyWorld = TypeVar("AnyWorld", bound=PairsWorld[Any])
+
+
+def open_world(
+    name: str,
+    scale_kind: type[Any],
+    world_kind: type[AnyWorld],
+    out: str | Path,
+    scale: str | Path,
+    data: Mapping[str, str | Path] | None,
+    device: str,
+    cache: str | Path | None,
+    say: Say,
+) -> tuple[AnyWorld, dict[str, Json]]:
+    """What the rows of the table `name` work with, and the settings that they have in common; arguments of `reproduce_on_pairs`.
+
+    Raises:
+        InputError: an argument or a file is at fault.
+    """
     as_device(device)
     if data:
-        raise InputError(f"data: the table {paper.name} takes no public set, not {next(iter(data))!r}")
-    chosen = read_scale(scale_kind, paper.name, scale)
+        raise InputError(f"data: the table {name} takes no public set, not {next(iter(data))!r}")
+    chosen = read_scale(scale_kind, name, scale)
     world = world_kind(chosen, writable_folder(out), cache_folder(cache), device, say)
     say(f"what tables share is kept in {world.cache}")
-    settings: dict[str, Json] = {"engine": ENGINE, "scale": asdict(chosen)}
-    return make_table(paper, world, out, settings, seeds, rows, say)
+    return world, {"engine": ENGINE, "scale": asdict(chosen)}

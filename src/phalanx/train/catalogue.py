@@ -9,6 +9,7 @@ from typing import Any
 
 from phalanx.train import (
     compact,
+    dense_hand,
     depth_gan,
     depth_regularizer,
     detector,
@@ -34,6 +35,11 @@ class Training:
 
 TRAININGS = {
     "compact": Training("the default estimator, for colour pictures", compact.CompactTraining, compact.run),
+    "dense_hand": Training(
+        "surfaces from colour, out of joints and masks, with hands of its own making",
+        dense_hand.DenseHandTraining,
+        dense_hand.run,
+    ),
     "depth_gan": Training("joints from colour, with drawn depth maps", depth_gan.DepthGANTraining, depth_gan.run),
     "depth_regularizer": Training(
         "joints from colour, with 2D joints and depth maps in place of 3D labels",
