@@ -42,7 +42,7 @@ def cache(tmp_path_factory):
 def small_sets(monkeypatch):
     """Sets whose backgrounds and skins take no time."""
     for name, plan in list(frozen.SETS.items()):
-        synth = SynthConfig(size=64, chunk=8, domain=name, depth_sensor="domain", tiles=2, skins=1)
+        synth = SynthConfig(size=64, chunk=8, domain=plan.config.domain, depth_sensor="domain", tiles=2, skins=1)
         monkeypatch.setitem(frozen.SETS, name, Plan(synth, plan.seed, plan.count))
 
 
