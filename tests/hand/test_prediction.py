@@ -41,6 +41,8 @@ def make_prediction(seed=0, mesh=True, **changes):
         detection=rng.random() if seed % 4 else None,
         id=seed % 5 if seed % 4 else None,
         time=rng.random() * 9 if seed % 4 else None,
+        gesture="fist" if seed % 4 else None,
+        gesture_probability=rng.random() if seed % 4 else None,
     )
     return HandPrediction(**{**values, **changes})
 

@@ -10,11 +10,25 @@ import sys
 from collections.abc import Sequence
 
 from phalanx import __version__
-from phalanx.cli import adapt, compare, data, evaluate, fit, live, predict, report, reproduce, synth, train
+from phalanx.cli import (
+    adapt,
+    compare,
+    data,
+    evaluate,
+    fit,
+    gestures,
+    live,
+    predict,
+    report,
+    reproduce,
+    rig,
+    synth,
+    train,
+)
 from phalanx.cli.common import Parser, complain, parse
 from phalanx.core.errors import InputError
 
-VERBS = (predict, live, fit, synth, train, adapt, data, evaluate, compare, report, reproduce)
+VERBS = (predict, live, rig, fit, gestures, synth, train, adapt, data, evaluate, compare, report, reproduce)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -136,6 +136,12 @@ def add_depth_camera(parser: argparse.ArgumentParser, required: bool = False) ->
     )
 
 
+def add_gestures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--gestures", metavar="MODEL", help="name each hand's gesture, by a file that phalanx gestures train wrote"
+    )
+
+
 def sayer(quiet: bool) -> Callable[[str], None]:
     """Prints a line, or does nothing."""
     return (lambda line: None) if quiet else (lambda line: print(line, flush=True))
@@ -167,6 +173,11 @@ def numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers with commas between") from None
+
+
+def box(text: str) -> list[float] | str:
+    """Numbers, or "whole", as the type of an option."""
+    return text if text == "whole" else numbers(text)
 
 
 def camera(text: str) -> list[float] | str:

@@ -2,7 +2,17 @@
 
 import argparse
 
-from phalanx.cli.common import Verbs, add_device, add_limits, add_quiet, add_verb, add_weights, camera, sayer
+from phalanx.cli.common import (
+    Verbs,
+    add_device,
+    add_gestures,
+    add_limits,
+    add_quiet,
+    add_verb,
+    add_weights,
+    camera,
+    sayer,
+)
 from phalanx.core.errors import InputError
 
 _HELP = """\
@@ -51,6 +61,7 @@ def add(verbs: Verbs) -> None:
         help="from the wrist to the tip of the stretched middle finger; sets the scale (default: the likeliest for the model)",
     )
     add_weights(parser)
+    add_gestures(parser)
     add_device(parser)
     add_quiet(parser)
 
@@ -81,7 +92,7 @@ def job(args: argparse.Namespace) -> int:
         from phalanx.predict.predictor import Predictor
         from phalanx.predict.tracker import Tracker
 
-        predictor = Predictor(args.weights, args.device)
+        predictor = Predictor(args.weights, args.device, gestures=args.gestures)
         predictor.load_detector()
         tracker = Tracker(predictor, None, K, args.side, args.mirrored, args.hand_length, max_hands, min_score)
         line = sayer(False) if args.lines else None

@@ -8,13 +8,14 @@ from typing import Any
 from phalanx.cli.common import (
     add_depth_camera,
     add_device,
+    add_gestures,
     add_limits,
     add_quiet,
     add_verb,
     add_weights,
+    box,
     camera,
     complain,
-    numbers,
     progress_bar,
     sayer,
 )
@@ -33,6 +34,10 @@ and for clip.mp4
 Inputs that cannot be read are named and skipped. A picture without hands gives a line, an empty list and no GLB.
 Results of another input of the same name stay: the new ones are photo_2.json and so on.
 
+With --rig FILE, several cameras see one hand: it is found once, in the rig's world and in metres, by all views together. For videos
+whose first is left.mp4 it writes left_rig.json, left_rig.csv, left_rig_overlay.mp4 (all views, each with its reprojection error),
+left_rig.glb and left_rig.bvh; for pictures left_rig.json, left_rig_overlay.png and left_rig.glb of each moment.
+
 All hands are found. With --box, one hand is taken to be there, and should fill a third of it or more.
 
 examples:
@@ -41,8 +46,10 @@ examples:
   phalanx predict crowd.jpg --max-hands 20 --min-score 0.3
   phalanx predict photo.jpg --box 310,120,260,300 --K 1400,1400,959.5,539.5
   phalanx predict clip.mp4 --K camera_info.yaml
+  phalanx predict photo.jpg --gestures signs.onnx                  # phalanx gestures train makes the file
   phalanx predict frame.png --depth --camera sr305
   phalanx predict selfie.jpg --mirrored --side right --hand-length 0.185
+  phalanx predict --rig rig.json left.mp4 right.mp4
 Write a list that begins with a minus sign as --box=-20,40,300,300.
 """
 
@@ -64,7 +71,7 @@ def add(verbs: Any) -> None:
     )
     parser.add_argument(
         "--box",
-        type=_box,
+        type=box,
         metavar="X,Y,W,H",
         help="where one hand is, in pixels, or the word whole for the whole picture (default: all hands are found)",
     )
@@ -88,6 +95,17 @@ def add(verbs: Any) -> None:
         help="smooth videos as a whole, without any lag, instead of filtering frame by frame",
     )
     add_weights(parser)
+    add_gestures(parser)
+    parser.add_argument(
+        "--rig",
+        metavar="FILE",
+        help="several calibrated cameras that see one hand: name a video, folder or picture for each (docs/rigs.md, phalanx rig --help)",
+    )
+    parser.add_argument(
+        "--rig-unit",
+        metavar="UNIT",
+        help="of the lengths in the rig's file: mm, cm, m, metres as a number, or hand to find it from the hands (default: as it states)",
+    )
     parser.add_argument(
         "--depth", action="store_true", help="inputs are depth frames, of a folder all of one hand; needs --camera"
     )
@@ -105,7 +123,10 @@ def job(args: argparse.Namespace) -> int:
     writable_folder(args.out)
     if args.json:
         writable_file(args.json)
-    summary = _predict_depth(args) if args.depth else _predict_colour(args)
+    if args.depth:
+        summary = _predict_depth(args)
+    else:
+        summary = _predict_colour(args) if args.rig is None else _predict_rig(args)
     if args.json:
         write_json(args.json, summary.to_json(), indent=1)
     if summary.skipped:
@@ -118,6 +139,8 @@ def job(args: argparse.Namespace) -> int:
 def _predict_colour(args: argparse.Namespace) -> Any:
     if args.camera or args.unit:
         raise InputError("--camera, --unit: are for depth frames (--depth); give a colour camera as --K")
+    if args.rig_unit:
+        raise InputError("--rig-unit: is the unit of a rig's file; give that as --rig")
     if args.box is not None and (args.max_hands is not None or args.min_score is not None):
         raise InputError("--max-hands, --min-score: are for finding hands; with --box there is one, where it says")
     from phalanx.data.camera_files import as_calibration
@@ -143,7 +166,7 @@ def _predict_colour(args: argparse.Namespace) -> Any:
             hand_length=args.hand_length,
             max_hands=max_hands,
             min_score=min_score,
-            predictor=Predictor(args.weights, args.device),
+            predictor=Predictor(args.weights, args.device, gestures=args.gestures),
             say=sayer(args.quiet),
             complain=complain,
             offline=args.offline,
@@ -151,7 +174,38 @@ def _predict_colour(args: argparse.Namespace) -> Any:
         )
 
 
+def _predict_rig(args: argparse.Namespace) -> Any:
+    for name in ("K", "box", "max_hands", "gestures", "mirrored", "offline", "camera", "unit"):
+        if getattr(args, name):
+            raise InputError(
+                f"--{name.replace('_', '-')}: does not go with --rig, whose file has the cameras and which finds one hand"
+            )
+    from phalanx.data.rig_files import read_rig
+    from phalanx.predict.inputs import MIN_SCORE
+    from phalanx.predict.predictor import Predictor
+    from phalanx.predict.rig_files import predict_rig
+
+    rig = read_rig(args.rig, args.rig_unit)
+    with progress_bar(args.quiet) as progress:
+        return predict_rig(
+            rig,
+            args.paths,
+            args.out,
+            side=args.side,
+            hand_length=args.hand_length,
+            min_score=MIN_SCORE if args.min_score is None else args.min_score,
+            predictor=Predictor(args.weights, args.device),
+            say=sayer(args.quiet),
+            complain=complain,
+            progress=progress,
+        )
+
+
 def _predict_depth(args: argparse.Namespace) -> Any:
+    if args.gestures:
+        raise InputError("--gestures: is for pictures and videos; it was learnt on hands in colour")
+    if args.rig or args.rig_unit:
+        raise InputError("--rig: is for colour cameras, and --depth for a depth camera; give one of them")
     if args.K or args.mirrored or args.hand_length:
         raise InputError("--K, --mirrored, --hand-length: are for pictures; depth frames take --camera")
     if args.max_hands is not None or args.min_score is not None or isinstance(args.box, str):
@@ -165,8 +219,3 @@ def _predict_depth(args: argparse.Namespace) -> Any:
     return predict_depth_files(
         args.paths, args.out, predictor, args.camera, args.unit, args.side, args.box, sayer(args.quiet), complain
     )
-
-
-def _box(text: str) -> list[float] | str:
-    """Numbers, or "whole", as the type of an option."""
-    return text if text == "whole" else numbers(text)

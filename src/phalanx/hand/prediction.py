@@ -26,6 +26,8 @@ SIDES: tuple[Side, ...] = ("left", "right")
 CAMERA_SOURCES = ("given", "exif", "assumed")
 SCALE_SOURCES = ("depth", "given", "prior")
 SIDE_SOURCES = ("given", "guessed")
+NO_GESTURE = "none"
+"""What a hand's gesture is called that is none of those known, or not surely one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,8 @@ class HandPrediction:
             detector said when it last looked); or None where nothing was detected, because the place was given.
         id: a whole number that stays with this hand from frame to frame of a video (`phalanx.Tracker`); or None.
         time: seconds of this frame in its video; or None.
+        gesture: what the hand's pose is called by a classifier (`predict.gestures`), "none" where it is not sure; or None: nobody asked.
+        gesture_probability: 0 to 1, of the likeliest gesture, whether it was sure enough to be named or not; or None.
     """
 
     side: Side
@@ -99,6 +103,8 @@ class HandPrediction:
     detection: float | None = None
     id: int | None = None
     time: float | None = None
+    gesture: str | None = None
+    gesture_probability: float | None = None
 
     def __post_init__(self) -> None:
         _check_choice(self.side, SIDES, "side")
@@ -125,6 +131,15 @@ class HandPrediction:
             object.__setattr__(self, "id", int(self.id))
         if self.time is not None:
             object.__setattr__(self, "time", float(as_array(self.time, (), "time")))
+        if (self.gesture is None) != (self.gesture_probability is None):
+            raise InputError("gesture and gesture_probability: must both be there or both be None")
+        if self.gesture_probability is not None:
+            sure = float(as_array(self.gesture_probability, (), "gesture_probability"))
+            if not isinstance(self.gesture, str) or not 0 <= sure <= 1:
+                raise InputError(
+                    f"gesture: must be a name with a probability in [0, 1], not {self.gesture!r}, {sure:g}"
+                )
+            object.__setattr__(self, "gesture_probability", sure)
         for name in ("width", "height"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
@@ -278,7 +293,7 @@ _ARRAYS: dict[str, tuple[tuple[int | None, ...], int]] = {
     "distortion": ((None,), 9),
 }
 _OPTIONAL = {"vertices", "faces", "spheres", "fit_error_mm", "distortion_model", "distortion", "detection"}
-_OPTIONAL |= {"id", "time"}
+_OPTIONAL |= {"id", "time", "gesture", "gesture_probability"}
 
 
 def hand_names(hands: Sequence[HandPrediction]) -> list[str]:

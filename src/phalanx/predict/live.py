@@ -61,7 +61,7 @@ def run_live(
     Raises:
         InputError: the camera gives no frames, or a picture cannot be written.
     """
-    from phalanx.view.overlay import draw_hands
+    from phalanx.view.overlay import draw_hands, with_gesture
 
     done = 0
     latencies: list[float] = []
@@ -76,7 +76,7 @@ def run_live(
         rate = (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 else 0.0
         goes_on = True
         if show is not None or out is not None:
-            picture = draw_hands(frame.image, hands, [f"{hand.side} {hand.id}" for hand in hands])
+            picture = draw_hands(frame.image, hands, [with_gesture(hand, f"{hand.side} {hand.id}") for hand in hands])
             latency = 1e3 * (time.perf_counter() - frame.arrived)
             _write_text(picture, f"{rate:.1f} fps  {latency:.0f} ms")
             if out is not None:

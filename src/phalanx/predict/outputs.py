@@ -13,7 +13,7 @@ import numpy as np
 
 from phalanx.core.files import write_whole
 from phalanx.data.images import OVERLAY, real_path
-from phalanx.hand.prediction import HandPrediction, hand_names
+from phalanx.hand.prediction import NO_GESTURE, HandPrediction, hand_names
 
 PICTURE_SCHEMA = "phalanx.picture/1"
 VIDEO_SCHEMA = "phalanx.video/1"
@@ -105,7 +105,15 @@ def describe(hand: HandPrediction, number: int | None = None) -> str:
     doubt = f" (unsure{hint})" if hand.score < UNSURE else ""
     distance = f"{'about ' if hand.camera_source == 'assumed' else ''}{hand.joints[0, 2]:.2f} m away"
     bent = f"joints bent in sum (degrees) {', '.join(bends)}"
-    return f"{which}{detected}, score {hand.score:.2f}{doubt}, {distance}, {bent}"
+    return f"{which}{_gesture(hand)}{detected}, score {hand.score:.2f}{doubt}, {distance}, {bent}"
+
+
+def _gesture(hand: HandPrediction) -> str:
+    """What its gesture is called, if that was asked for."""
+    if hand.gesture is None or hand.gesture_probability is None:
+        return ""
+    what = "" if hand.gesture != NO_GESTURE else "the likeliest has "
+    return f", gesture {hand.gesture} ({what}{100 * hand.gesture_probability:.0f} %)"
 
 
 def describe_all(hands: Sequence[HandPrediction]) -> list[str]:

@@ -29,6 +29,7 @@ from phalanx.geometry.crops import SquareBox, box_around_picture
 from phalanx.hand.plain import PlainHand
 from phalanx.hand.prediction import HandPrediction, Side
 from phalanx.predict.detection import Detection, find_hands
+from phalanx.predict.gestures import GestureClassifier, load_gestures
 from phalanx.predict.inputs import (
     MAX_HANDS,
     MIN_SCORE,
@@ -69,6 +70,7 @@ class Predictor:
         fit: how the hand model is posed on evidence (default: `fit.joints.fit_evidence`). It gets and gives NumPy arrays.
         precision: auto is the fastest, on the CPU that of the model on ONNX Runtime; others are PyTorch's.
         detector: what finds hands (`methods.detector`). None takes the one in the package, when it is first needed.
+        gestures: what names the gestures of hands: a file that `phalanx gestures train` wrote, or a `GestureClassifier`; None: nothing.
 
     Raises:
         InputError: the weights are missing or damaged or of another hand, or there is no such device.
@@ -83,6 +85,7 @@ class Predictor:
         fit: Fit = fit_evidence,
         precision: Precision = "auto",
         detector: Any = None,
+        gestures: GestureClassifier | str | os.PathLike[str] | None = None,
     ) -> None:
         if device != "cpu":
             as_device(device)
@@ -97,6 +100,7 @@ class Predictor:
             estimator = NetworkEstimator(estimator, device)
         self.estimator: CropEstimator = estimator
         self.detector = detector
+        self.gestures = load_gestures(gestures) if isinstance(gestures, str | os.PathLike) else gestures
 
     @property
     def model(self) -> HandModel:
@@ -165,7 +169,11 @@ class Predictor:
                 Found(view, side, hand_length) for view in surest_views(self.see(picture.image), looks, width, height)
             ]
         hands = pose_hands(self.hand, self.fit, self.estimator.config.size, picture, camera, found, mirrored)
-        return [hand for hand in hands if hand is not None]
+        return self.named([hand for hand in hands if hand is not None])
+
+    def named(self, hands: Sequence[HandPrediction]) -> list[HandPrediction]:
+        """The hands with the names of their gestures, if this predictor knows any; else as they are."""
+        return list(hands) if self.gestures is None else self.gestures.named(hands)
 
     @isolated
     def detect(

@@ -448,7 +448,7 @@ class Tracker:
                 track.filter = HandFilter(self.config)
             states.append(track.filter(state, time))
             track.filtered = hand.side, time
-        return with_states(self.predictor.hand, self.unfiltered, states, shapes)
+        return self.predictor.named(with_states(self.predictor.hand, self.unfiltered, states, shapes))
 
 
 def _middle(joints: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def predict_video(
     Returns what `Summary.done` lists. Raises InputError as `data.video.read_frames` and the predictor do.
     """
     from phalanx.hand.recording import write_hands
-    from phalanx.view.overlay import draw_hands
+    from phalanx.view.overlay import draw_hands, with_gesture
 
     files = {ending: beside(target, ending) for ending in (".json", ".csv", f"{OVERLAY}.mp4", ".glb")}
     rate, stated = frames_per_second(path), frames_stated(path)
@@ -81,7 +81,9 @@ def predict_video(
             for hand in hands:
                 add_row(number, hand)
                 taken.setdefault(hand.id or 0, Take()).add(number, hand)
-            add_picture(time, draw_hands(image, hands, [f"{hand.side} {hand.id}" for hand in hands]))
+            add_picture(
+                time, draw_hands(image, hands, [with_gesture(hand, f"{hand.side} {hand.id}") for hand in hands])
+            )
             if progress is not None and stated is not None:
                 progress(min(number + 1, stated), stated)
     hands_seen = {id: take for id, take in sorted(taken.items()) if take.is_sure}
@@ -235,7 +237,7 @@ def _smoothed_frames(
     for number, (time, image) in enumerate(timed_frames(path, lambda note: None)):
         posed = frames.get(number, [])
         hands, states, shapes = ([each[0] for each in posed], [each[1] for each in posed], [each[2] for each in posed])
-        yield number, time, image, with_states(predictor.hand, hands, states, shapes)
+        yield number, time, image, predictor.named(with_states(predictor.hand, hands, states, shapes))
 
 
 @contextlib.contextmanager

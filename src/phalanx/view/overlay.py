@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from phalanx.hand.gltf import vertex_normals
-from phalanx.hand.prediction import HandPrediction, hand_names
+from phalanx.hand.prediction import NO_GESTURE, HandPrediction, hand_names
 from phalanx.hand.skeleton import BONES, FINGERS
 
 LONG_SIDE = (720, 1080)  # pixels; photos are brought to between these for drawing
@@ -30,7 +30,8 @@ _PANEL = (np.array([250, 250, 252.0]), np.array([222, 226, 232.0]))  # backgroun
 def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarray:
     """The photo with each hand's surface and joints, and beside it a turned view of each hand.
 
-    Right hands are blue, left ones orange. Several hands are labelled by side and number, as `hand.prediction.hand_names` counts.
+    Right hands are blue, left ones orange. Several hands are labelled by side and number, as `hand.prediction.hand_names` counts; hands
+    whose gestures are known, by these.
 
     Args:
         image: (H, W, 3) uint8 RGB, the picture that the hands were predicted in.
@@ -38,9 +39,18 @@ def draw_overlay(image: np.ndarray, hands: Sequence[HandPrediction]) -> np.ndarr
     Returns:
         (H', W', 3) uint8 RGB; H' is H brought to a size that shows fine lines.
     """
-    labels = [f"{name[0].upper()}{name.split('_')[1]}" for name in hand_names(hands)] if len(hands) > 1 else None
+    short = [f"{name[0].upper()}{name.split('_')[1]}" for name in hand_names(hands)] if len(hands) > 1 else None
+    labels = [with_gesture(hand, label) for hand, label in zip(hands, short or [""] * len(hands), strict=True)]
     photo = draw_hands(image, hands, labels)
-    return np.concatenate([photo, _turned_views(hands, labels, photo.shape[0])], axis=1) if hands else photo
+    return np.concatenate([photo, _turned_views(hands, short, photo.shape[0])], axis=1) if hands else photo
+
+
+def with_gesture(hand: HandPrediction, label: str) -> str:
+    """A label with the hand's gesture and its probability behind it, where they are known."""
+    if hand.gesture is None or hand.gesture_probability is None:
+        return label
+    sure = "" if hand.gesture == NO_GESTURE else f" {100 * hand.gesture_probability:.0f} %"
+    return f"{label} {hand.gesture}{sure}".strip()
 
 
 def draw_hands(image: np.ndarray, hands: Sequence[HandPrediction], labels: Sequence[str] | None = None) -> np.ndarray:
