@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.records import map_fields
+from phalanx.geometry.resampling import resized
 from phalanx.hand.model import HandPose
 from phalanx.synth.body.model import JOINT, SIDES
 from phalanx.synth.frames_config import FramesConfig
@@ -183,7 +183,7 @@ def _surroundings(
     factor[before_tiles] = lifted[:, None]
     behind = behind * torch.as_tensor(factor, dtype=torch.float32, device=device)[:, :, None, None]
     if step > 1:
-        behind = F.interpolate(behind, scale_factor=step, mode="bilinear", align_corners=False)
+        behind = resized(behind, config.height, config.width)
     return behind, light
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from phalanx.core.parallel import ordered
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.frames import Frames
+from phalanx.geometry.point_lists import places
 from phalanx.synth.chunks import one_thread
 from phalanx.synth.crowds import CrowdPicture, chosen_sensor, paint_crowd, sense_crowd
 from phalanx.synth.frames_config import FramesConfig
@@ -145,5 +146,5 @@ def _label(config: FramesConfig, gathering: Gathering, picture: CrowdPicture) ->
 
 def _extent(seen: Tensor, left: int, top: int) -> tuple[int, int, int, int]:
     """First and last column, first and last row of what is `seen (h, w)` in a window that begins at (left, top)."""
-    columns, rows = seen.any(0).nonzero()[:, 0], seen.any(1).nonzero()[:, 0]
+    columns, rows = places(seen.any(0)), places(seen.any(1))
     return left + int(columns[0]), left + int(columns[-1]), top + int(rows[0]), top + int(rows[-1])

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.geometry.point_lists import interleaved, places, transposed
 from phalanx.render.visibility import NEAR, visibility
 from phalanx.synth.body.model import BodySurface
 from phalanx.synth.paint.body_cloth import paint_cloth
@@ -20,6 +21,7 @@ from phalanx.synth.paint.body_surface import BodyTopology, body
 from phalanx.synth.paint.body_textures import body_textures
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.light import LIGHTS, Balls, LightDraw, light_points, occlusion
+from phalanx.synth.paint.quads import seen_quads
 from phalanx.synth.paint.shadows import body_balls
 from phalanx.synth.paint.surface import face_edges, vertex_normals
 
@@ -202,9 +204,8 @@ def _paint(
     depth, ends = 1.0 / values[6], points.ends.tolist()
     middle = [float(depth[begin:end].median()) if end > begin else 1.0 for begin, end in pairwise(ends)]
     whole = Points(
-        owner=points.owner,
         ends=points.ends,
-        section=topology.section.index_select(0, points.face + 1),
+        section=topology.section[1:].repeat(len(ends) - 1).index_select(0, points.face),
         diffuse=values[0:3],
         gloss=values[3:6],
         depth=depth,
@@ -230,14 +231,13 @@ class _Points:
     Attributes:
         coverage: (h w,) share of each pixel.
         pixel: (T,) of each point; rim: (T,) which are samples.
-        owner: (T,) which of the N people; ends: (N + 1,) where each one's points begin and end.
-        face: (T,) of the person; share: (T, 3) of each of its corners.
+        ends: (N + 1,) where each one's points begin and end.
+        face: (T,) of all N people's, one after another; share: (T, 3) of each of its corners.
     """
 
     coverage: Tensor
     pixel: Tensor
     rim: Tensor
-    owner: Tensor
     ends: Tensor
     face: Tensor
     share: Tensor
@@ -246,7 +246,7 @@ class _Points:
 def _points(vertices: Tensor, K: Tensor, box: Box, topology: BodyTopology, hidden: Tensor | None) -> _Points:
     """Points to be shaded of a box of a picture, in which N people with `vertices (N, V, 3)` are seen by the camera `K`; none of pixels
     where all that is seen lies beyond `hidden (H, W)`."""
-    people, faces = len(vertices), len(topology.faces)
+    people = len(vertices)
     left, top, columns, rows = box
     fine = K.clone()  # the camera of the box, with twice as many pixels: u' = 2 (u - left) + 0.5
     fine[0, 2] -= left
@@ -256,15 +256,13 @@ def _points(vertices: Tensor, K: Tensor, box: Box, topology: BodyTopology, hidde
     number = torch.arange(people, device=K.device)
     mesh = (topology.faces + number[:, None, None] * vertices.shape[1]).flatten(0, 1)
     seen = visibility(vertices.flatten(0, 1)[None], mesh, fine[None], 2 * rows, 2 * columns, back_faces=False)[0]
-    four = seen.view(rows, 2, columns, 2).permute(1, 3, 0, 2).reshape(4, -1)
-    touched = (four.amax(0) >= 0).nonzero()[:, 0]
-    four = four.index_select(1, touched)
+    touched, row, four = seen_quads(seen[None])
     if hidden is not None:
         nearest = vertices[..., 2].index_select(1, topology.faces.flatten()).view(people, -1, 3).amin(2).flatten()
         nearest = torch.cat([nearest.new_full((1,), torch.inf), nearest]).index_select(0, four.flatten() + 1)
         limit = _within(hidden, box).flatten().index_select(0, touched)
-        shown = (nearest.view(4, -1).amin(0) < limit).nonzero()[:, 0]
-        touched, four = touched.index_select(0, shown), four.index_select(1, shown)
+        shown = places(nearest.view(4, -1).amin(0) < limit)
+        touched, row, four = touched.index_select(0, shown), row.index_select(0, shown), four.index_select(1, shown)
     section = topology.section[1:] + number.to(torch.int16)[:, None] * _SECTIONS  # of all people
     section = torch.cat([section.new_full((1,), -1), section.flatten()])
     of = section.index_select(0, four.flatten() + 1).view(4, -1)
@@ -272,29 +270,29 @@ def _points(vertices: Tensor, K: Tensor, box: Box, topology: BodyTopology, hidde
     whole = hit[0] & (of[0] == of[1]) & (of[0] == of[2]) & (of[0] == of[3])
     share = hit.view(torch.uint8).sum(0, dtype=torch.uint8).float().mul_(0.25)
     coverage = torch.zeros(rows * columns, device=K.device).index_copy_(0, touched, share)
-    inner, edge = whole.nonzero()[:, 0], (~whole).nonzero()[:, 0]
-    which, rim = hit.index_select(1, edge).nonzero().unbind(1)
-    sample = torch.cat([inner, edge.index_select(0, rim) + which * len(touched)])  # of `four`, row after row
-    face = four.flatten().index_select(0, sample).long()
-    pixel = touched.index_select(0, sample.remainder(len(touched)))
-    row = torch.div(pixel, columns, rounding_mode="floor")
-    x, y = (pixel - row * columns).float().mul_(2.0), row.float().mul_(2.0)
-    x[: len(inner)] += 0.5
-    y[: len(inner)] += 0.5
-    x[len(inner) :] += which.remainder(2)
-    y[len(inner) :] += which.div(2, rounding_mode="floor")
-    owner = torch.div(face, faces, rounding_mode="floor")
-    order = torch.cat([(owner == person).nonzero()[:, 0] for person in range(people)])
-    owner, face, pixel = (values.index_select(0, order) for values in (owner, face, pixel))
-    share = _set_up(vertices, fine, topology).flatten(0, 1).index_select(0, face)
-    share = _shares(x.index_select(0, order), y.index_select(0, order), share)
-    ends = torch.searchsorted(owner, torch.arange(people + 1, device=K.device))
-    return _Points(coverage, pixel, order >= len(inner), owner, ends, face - owner * faces, share)
+    inner, edge = places(whole), places(~whole)
+    beside = places(hit.index_select(1, edge))
+    which = torch.div(beside, max(len(edge), 1), rounding_mode="floor")
+    at = torch.cat([inner, edge.index_select(0, beside - which * len(edge))])  # of `touched`
+    sample = at.clone()  # of `four`, row after row
+    sample[len(inner) :] += which * len(touched)
+    aside = torch.full((2, len(at)), 0.5, device=K.device)
+    aside[0, len(inner) :], aside[1, len(inner) :] = which.remainder(2), which.div(2, rounding_mode="floor")
+    owner = of.flatten().index_select(0, sample).div_(_SECTIONS, rounding_mode="floor")
+    each = [places(owner == person) for person in range(people)]
+    order = torch.cat(each)
+    at, face = at.index_select(0, order), four.flatten().index_select(0, sample.index_select(0, order)).long()
+    pixel, row = touched.index_select(0, at), row.index_select(0, at)
+    x = aside[0].index_select(0, order).add_((pixel - row * columns).float(), alpha=2.0)
+    y = aside[1].index_select(0, order).add_(row.float(), alpha=2.0)
+    share = _shares(x, y, transposed(_set_up(vertices, fine, topology).flatten(0, 1).index_select(0, face)))
+    ends = torch.tensor([0, *(len(own) for own in each)], device=K.device).cumsum(0)
+    return _Points(coverage, pixel, order >= len(inner), ends, face, share)
 
 
 def _cut_off(points: _Points, colour: Tensor, depth: Tensor, cut: Tensor) -> tuple[_Points, Tensor, Tensor]:
     """The points, their colour `(3, T)` and depth `(T,)` without those where `cut (T,)` is true."""
-    kept = (~cut).nonzero()[:, 0]
+    kept = places(~cut)
     coverage = points.coverage.index_add(0, points.pixel, -torch.where(points.rim, 0.25, 1.0) * cut)
     left = replace(points, coverage=coverage, pixel=points.pixel[kept], rim=points.rim[kept])
     return left, colour[:, kept], depth[kept]
@@ -312,34 +310,32 @@ def _set_up(vertices: Tensor, K: Tensor, topology: BodyTopology) -> Tensor:
 
 
 def _shares(x: Tensor, y: Tensor, set_up: Tensor) -> Tensor:
-    """Screen barycentrics `(T, 3)` of points at `x`, `y` `(T,)` in faces with `set_up (T, 6)`."""
-    ax, ay, sy, sx, fy, fx = set_up.unbind(1)
+    """Screen barycentrics `(T, 3)` of points at `x`, `y` `(T,)` in faces with `set_up (6, T)`."""
+    ax, ay, sy, sx, fy, fx = set_up
     x, y = x - ax, y - ay
     one = (sy * x - sx * y).clamp_(0.0, 1.0)
     two = torch.minimum((fx * y - fy * x).clamp_min_(0.0), 1.0 - one)
-    return torch.stack([1.0 - one - two, one, two], -1)
+    return interleaved([1.0 - one - two, one, two])
 
 
 def _interpolated(points: _Points, attributes: Tensor, topology: BodyTopology) -> Tensor:
     """Attributes `(C, T)` of points, from those of the split vertices `(N, W, C)`."""
-    index = topology.split_faces.index_select(0, points.face)
-    index += (points.owner * len(topology.split))[:, None]
-    return (
-        F.embedding_bag(index, attributes.flatten(0, 1), mode="sum", per_sample_weights=points.share).t().contiguous()
-    )
+    first = torch.arange(len(points.ends) - 1, device=points.face.device) * len(topology.split)
+    index = (topology.split_faces + first[:, None, None]).flatten(0, 1).index_select(0, points.face)
+    return transposed(F.embedding_bag(index, attributes.flatten(0, 1), mode="sum", per_sample_weights=points.share))
 
 
 def _resolved(points: _Points, colour: Tensor, depth: Tensor, box: Box) -> Layer:
     """The picture of the box, from the colour `(3, T)` and depth `(T,)` of its points."""
-    inner, rim = (~points.rim).nonzero()[:, 0], points.rim.nonzero()[:, 0]
+    inner, rim = places(~points.rim), places(points.rim)
     middles, samples = points.pixel.index_select(0, inner), points.pixel.index_select(0, rim)
     canvas = torch.zeros((3, len(points.coverage)), device=depth.device)
     canvas.index_copy_(1, middles, colour.index_select(1, inner))
     canvas.index_add_(1, samples, colour.index_select(1, rim).mul_(0.25))
-    nearest = torch.full_like(points.coverage, torch.inf)
+    nearest = torch.zeros_like(points.coverage)
     nearest.index_copy_(0, middles, depth.index_select(0, inner))
+    nearest.index_fill_(0, samples, torch.inf)
     nearest.scatter_reduce_(0, samples, depth.index_select(0, rim), "amin")
-    nearest.masked_fill_(nearest.isinf(), 0.0)
     _, _, columns, rows = box
     coverage = points.coverage.view(1, rows, columns)
     return Layer(canvas.view(1, 3, rows, columns), coverage, nearest.view(1, rows, columns))

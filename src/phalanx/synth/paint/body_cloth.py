@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.geometry.point_lists import places
 from phalanx.synth.paint.body_look import (
     BARS,
     CAP,
@@ -20,7 +21,7 @@ from phalanx.synth.paint.body_look import (
     TROUSERS,
     BodyLook,
 )
-from phalanx.synth.paint.body_skin import TEXTURE_METRES, Points
+from phalanx.synth.paint.body_skin import TEXTURE_METRES, Points, Some
 from phalanx.synth.paint.body_surface import LOCKS, SKIRT
 from phalanx.synth.paint.body_textures import BodyTextures, sample
 from phalanx.synth.paint.light import LightDraw
@@ -48,16 +49,17 @@ def paint_cloth(
     """
     skirt = points.section == SKIRT
     free = ~skirt & (points.section != LOCKS)
-    reached = ((covered > -4 * _SHADOW) & free).logical_or_(skirt).nonzero()[:, 0]
+    reached = places(((covered > -4 * _SHADOW) & free).logical_or_(skirt))
     if not len(reached):
         return
+    some = points.some(reached)
 
     def on(values: np.ndarray) -> Tensor:
-        return points.of(values, reached)
+        return points.of(values, some)
 
     own, gloss = albedo.index_select(1, reached), shine.index_select(0, reached)
-    uv, pixel = points.uv.index_select(1, reached), points.pixel(reached)
-    runs = points.runs(reached)
+    uv, pixel = points.uv.index_select(1, reached), points.pixel(some)
+    runs = some.runs
     depth_of_folds = torch.zeros_like(gloss)
     for garment, whole in enumerate(cover):
         inside, worn = None if whole is None else whole.index_select(0, reached), look.worn[:, garment]
@@ -81,7 +83,7 @@ def paint_cloth(
         depth_of_folds.mul_(bare)
         if garment not in (SHOES, CAP):
             depth_of_folds.addcmul_(share, on(look.ease[:, garment, 1]))
-    _fold(points, reached, uv, depth_of_folds, textures, look, light)
+    _fold(points, some, uv, depth_of_folds, textures, look, light)
     albedo.index_copy_(1, reached, own)
     shine.index_copy_(0, reached, gloss)
 
@@ -138,7 +140,7 @@ def _print(colour: Tensor, place: Tensor, reached: Tensor, runs: Runs, textures:
         if number < 0 or not look.worn[person, TOP]:
             continue
         x, y, z = place[:3].index_select(1, reached[begin:end])
-        chosen = (((x - beside).abs() < half) & ((y - below).abs() < half) & (z < 0.02)).nonzero()[:, 0]
+        chosen = places(((x - beside).abs() < half) & ((y - below).abs() < half) & (z < 0.02))
         if not len(chosen):
             continue
         # The person's left is to the right of who looks at them.
@@ -151,7 +153,7 @@ def _print(colour: Tensor, place: Tensor, reached: Tensor, runs: Runs, textures:
 
 def _fold(
     points: Points,
-    reached: Tensor,
+    some: Some,
     uv: Tensor,
     strength: Tensor,
     textures: BodyTextures,
@@ -159,13 +161,13 @@ def _fold(
     light: LightDraw,
 ) -> None:
     """Light on cloth by its folds of `strength (M,)`, in place: they lean towards the first light or away from it."""
-    x, y, _ = points.of(light.direction[:, 0], reached)
+    x, y, _ = points.of(light.direction[:, 0], some)
     slope = torch.zeros_like(strength)
     leaning = [texture[:, :2] for texture in textures.cloth]
     for number, (repeats, share) in enumerate(_FOLDS):
-        u, v = repeats * uv + points.of(3.0 * look.phase[:, number], reached)
-        across, down = points.sample(leaning, TEXTURE_METRES / repeats, reached, u, v, share * _FINEST)
+        u, v = repeats * uv + points.of(3.0 * look.phase[:, number], some)
+        across, down = points.sample(leaning, TEXTURE_METRES / repeats, some, u, v, share * _FINEST)
         slope += share * (across * x + down * (y - 0.3))
     points.diffuse.index_copy_(
-        1, reached, points.diffuse.index_select(1, reached) * (1.0 - 0.09 * strength * slope).clamp_(0.45, 1.5)
+        1, some.index, points.diffuse.index_select(1, some.index) * (1.0 - 0.09 * strength * slope).clamp_(0.45, 1.5)
     )

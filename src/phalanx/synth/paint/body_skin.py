@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.geometry.point_lists import places, repeated
 from phalanx.synth.paint.body_look import BodyLook
 from phalanx.synth.paint.body_surface import EYE, HEAD, LOCKS, BodyTopology
 from phalanx.synth.paint.body_textures import BodyTextures, level, sample
@@ -25,11 +26,19 @@ _DARK = -3.6  # log reflectance of lashes and frames
 
 
 @dataclass
+class Some:
+    """M of the points: their numbers `index (M,)`, which rise, and of each person the first and last of these, `runs`."""
+
+    index: Tensor
+    runs: list[tuple[int, int]]
+
+
+@dataclass
 class Points:
     """T points of the surfaces of N people, one person after another.
 
     Attributes:
-        owner: (T,) which of the people; ends: (N + 1,) where each one's points begin and end.
+        ends: (N + 1,) where each one's points begin and end.
         section: (T,) of the body.
         diffuse, gloss: (3, T) light that arrives and that is mirrored.
         depth: (T,) metres; focal: pixels.
@@ -37,7 +46,6 @@ class Points:
         span: metres that a pixel spans, about the middle of each one's points.
     """
 
-    owner: Tensor
     ends: Tensor
     section: Tensor
     diffuse: Tensor
@@ -48,25 +56,25 @@ class Points:
     uv: Tensor
     span: list[float]
 
-    def of(self, values: np.ndarray | Tensor, index: Tensor | None = None) -> Tensor:
-        """Values of the people, `(N,)` or `(N, C)`, at the points, or at those of the `index (M,)`: `(M,)` or `(C, M)`; one person's alone
-        are left to broadcast."""
-        values = torch.as_tensor(values, dtype=torch.float32, device=self.owner.device).t()
+    def some(self, index: Tensor) -> Some:
+        """The points with the numbers `index (M,)`, which rise."""
+        return Some(index, list(pairwise(torch.searchsorted(index, self.ends).tolist())))
+
+    def of(self, values: np.ndarray | Tensor, some: Some | None = None) -> Tensor:
+        """Values of the people, `(N,)` or `(N, C)`, at the points, or at M of them: `(M,)` or `(C, M)`; one person's alone are left to
+        broadcast."""
+        values = torch.as_tensor(values, dtype=torch.float32, device=self.ends.device).t()
         if len(self.span) == 1:
             return values
-        return values.index_select(-1, self.owner if index is None else self.owner.index_select(0, index))
+        runs = pairwise(self.ends.tolist()) if some is None else some.runs
+        return repeated(values, [end - begin for begin, end in runs])
 
-    def runs(self, index: Tensor) -> list[tuple[int, int]]:
-        """Of each person the first and last of the points `index (M,)`, which rises."""
-        ends = torch.searchsorted(index, self.ends).tolist()
-        return list(pairwise(ends))
-
-    def pixel(self, index: Tensor) -> Tensor:
-        """Metres `(M,)` that a pixel spans at the points `index (M,)`."""
-        return self.depth.index_select(0, index) / self.focal
+    def pixel(self, some: Some) -> Tensor:
+        """Metres `(M,)` that a pixel spans at some of the points."""
+        return self.depth.index_select(0, some.index) / self.focal
 
     def sample(
-        self, pyramid: list[Tensor], metres: float, index: Tensor, u: Tensor, v: Tensor, finest: float = torch.inf
+        self, pyramid: list[Tensor], metres: float, some: Some, u: Tensor, v: Tensor, finest: float = torch.inf
     ) -> Tensor:
         """Values `(C, M)` at `u`, `v` of a texture that repeats, from the level that suits each person; 0 for those whose pixels span more
         than the `finest`."""
@@ -74,7 +82,7 @@ class Points:
             sample(level(pyramid, metres, span), u[begin:end], v[begin:end], repeat=True)
             if span <= finest
             else u.new_zeros(pyramid[0].shape[1], end - begin)
-            for (begin, end), span in zip(self.runs(index), self.span, strict=True)
+            for (begin, end), span in zip(some.runs, self.span, strict=True)
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
@@ -88,27 +96,28 @@ def paint_skin(
         covered: (T,) metres inside the garment that covers most.
         look: of the N people; skin: (N, 3, 6) their colours.
     """
-    albedo = skin[:, :, 0].t().index_select(1, points.owner)
+    albedo = points.of(skin[:, :, 0]).expand(-1, len(covered)).contiguous()
     shine = torch.full_like(albedo[0], 0.45)
-    bare = (covered < 0.004).nonzero()[:, 0]
+    bare = places(covered < 0.004)
     u, v = points.uv.index_select(1, bare)
-    for person, (begin, end) in enumerate(points.runs(bare)):
+    for person, (begin, end) in enumerate(points.some(bare).runs):
         pyramid = textures.skins[int(look.photograph[person]) % len(textures.skins)]
         amounts = sample(level(pyramid, TEXTURE_METRES, points.span[person]), u[begin:end], v[begin:end])
         found = torch.addmm(skin[person, :, :1], _pigments(skin[person], look.strength[person]), amounts)
         albedo.index_copy_(1, bare[begin:end], found)
-    head = ((points.section == HEAD) | (points.section == EYE)).nonzero()[:, 0]
+    head = places((points.section == HEAD) | (points.section == EYE))
     if len(head):
-        found, gloss = _paint_head(points, head, albedo.index_select(1, head), topology, textures, look)
+        found, gloss = _paint_head(points, points.some(head), albedo.index_select(1, head), topology, textures, look)
         albedo.index_copy_(1, head, found)
         shine.index_copy_(0, head, gloss)
-    locks = (points.section == LOCKS).nonzero()[:, 0]
+    locks = places(points.section == LOCKS)
     if len(locks):
         u, v = points.uv.index_select(1, locks)
-        strands = sample(textures.cloth[0][:, 2:3], 4.0 * u, 0.5 * v + points.of(look.phase[:, 1], locks), repeat=True)[
+        some = points.some(locks)
+        strands = sample(textures.cloth[0][:, 2:3], 4.0 * u, 0.5 * v + points.of(look.phase[:, 1], some), repeat=True)[
             0
         ]
-        albedo.index_copy_(1, locks, points.of(look.hair, locks) + 0.35 * strands - 0.1)
+        albedo.index_copy_(1, locks, points.of(look.hair, some) + 0.35 * strands - 0.1)
         shine[locks] = 0.35
     return albedo, shine
 
@@ -127,15 +136,15 @@ def _smooth(values: Tensor) -> Tensor:
 
 
 def _paint_head(
-    points: Points, head: Tensor, albedo: Tensor, topology: BodyTopology, textures: BodyTextures, look: BodyLook
+    points: Points, head: Some, albedo: Tensor, topology: BodyTopology, textures: BodyTextures, look: BodyLook
 ) -> tuple[Tensor, Tensor]:
-    """Log reflectance `(3, M)` and shine `(M,)` of the points `head (M,)` of heads, from that of their skin."""
+    """Log reflectance `(3, M)` and shine `(M,)` of the points of heads, from that of their skin."""
 
     def on(values: np.ndarray) -> Tensor:
         return points.of(values, head)
 
-    u, v = points.uv.index_select(1, head)
-    x, y, z = points.place[:3].index_select(1, head)
+    u, v = points.uv.index_select(1, head.index)
+    x, y, z = points.place[:3].index_select(1, head.index)
     pixel = points.pixel(head)
     texel = pixel / (TEXTURE_METRES / textures.regions.shape[-1])  # texels that a pixel spans
     hair, beard, lips = sample(textures.regions, u, v)
@@ -175,7 +184,7 @@ def _paint_head(
     near = np.array(points.span) <= _SMALLEST
     if not near.any():
         return albedo, shine
-    shown, ball = on(near), points.section.index_select(0, head) == EYE
+    shown, ball = on(near), points.section.index_select(0, head.index) == EYE
     albedo, shine = _paint_eyes(albedo, shine, out, down, x, front, ball, pixel, shown, look, on)
     return _paint_glasses(albedo, shine, out, down, z - eye[2], pixel, shown, look, on)
 

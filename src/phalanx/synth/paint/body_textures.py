@@ -17,6 +17,7 @@ from torch import Tensor
 
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.data.images import read_image
+from phalanx.geometry.point_lists import interleaved
 from phalanx.synth.paint.clutter import fractal_noise
 
 SPAN = 1.6
@@ -86,7 +87,7 @@ def sample(texture: Tensor, u: Tensor, v: Tensor, repeat: bool = False) -> Tenso
     """Values `(C, T)` of a texture `(1, C, S, S)` between its texels at `u`, `v` `(T,)`, from 0 to 1 across it."""
     if repeat:
         u, v = u - u.floor(), v - v.floor()
-    grid = torch.stack([u, v], -1).mul_(2.0).sub_(1.0)[None, None]  # (1, 1, T, 2)
+    grid = interleaved([u, v]).mul_(2.0).sub_(1.0)[None, None]  # (1, 1, T, 2)
     return F.grid_sample(texture, grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0]
 
 

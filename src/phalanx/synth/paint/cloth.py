@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from phalanx.core.seeding import generator as stream_generator
+from phalanx.geometry.point_lists import places
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE, Noise, Texels, unwrap
 from phalanx.synth.paint.surface import hand
 
@@ -84,7 +85,7 @@ def paint_cloth(
         weave: (B, 5) of pictures: number of the fabric, strength, width of the hem in metres, fabric of the hem, lift of the hem.
         picture: (T,) of the points.
     """
-    under = (cover > 0.0).nonzero()[:, 0]
+    under = places(cover > 0.0)
     if not len(under):
         return
     fabric, strength, hem, hem_fabric, _ = weave.index_select(0, picture.index_select(0, under)).unbind(1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from phalanx.geometry.point_lists import places
 from phalanx.synth.paint.worn import Item, fingers_of_texels, places_of_texels, places_of_vertices
 
 _STEEPEST = 0.8  # metres of height per unit of UV: seams of the texture have no slope
@@ -23,7 +24,7 @@ def heights(items: Sequence[Item], sleeved: Tensor) -> Iterator[tuple[Tensor, Te
     for item in items:
         if not item.on_mesh:
             continue
-        which = item.where(at).nonzero()[:, 0]
+        which = places(item.where(at))
         if len(which):
             coat = item.coat(at.chosen(which))
             seen = 1.0 if item.over_sleeve else 1.0 - sleeved.index_select(0, which)
@@ -55,8 +56,8 @@ def paint_coats(
     """
     finger = fingers_of_texels(texel.index_select(0, own), side)
     for item in items:
-        near = own if item.site is None else own.index_select(0, (finger == item.site).nonzero()[:, 0])
-        which = item.where(places_of_texels(texel.index_select(0, near), side, grain)).nonzero()[:, 0]
+        near = own if item.site is None else own.index_select(0, places(finger == item.site))
+        which = places(item.where(places_of_texels(texel.index_select(0, near), side, grain)))
         if not len(which):
             continue
         points = near.index_select(0, which)

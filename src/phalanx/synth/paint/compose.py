@@ -11,6 +11,7 @@ from torch import Tensor
 
 from phalanx.core.allocator import cache_blocks
 from phalanx.geometry.grids import sampling_grid
+from phalanx.geometry.resampling import means_of_squares
 from phalanx.synth.paint.clutter import PALETTE
 from phalanx.synth.paint.shade import Picture
 
@@ -210,7 +211,7 @@ def _cast_shadows(picture: Tensor, hand: Picture, draw: ComposeDraw) -> None:
     rows, shadow = (torch.as_tensor(array, device=picture.device) for array in (draw.shadowed, draw.shadow))
     theta = torch.eye(2, 3, device=picture.device).repeat(len(rows), 1, 1)
     theta[:, :, 2] = -2.0 * shadow[:, 1:]
-    small = F.avg_pool2d(hand.coverage[rows, None], 4)  # a sixteenth of the pixels: soft, and quick
+    small = means_of_squares(hand.coverage[rows, None], 4)  # a sixteenth of the pixels: soft, and quick
     small = F.avg_pool2d(F.pad(small, (2, 2, 2, 2), mode="replicate"), 5, 1)
     grid = sampling_grid(theta, picture.shape[-1])
     fallen = F.grid_sample(small, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -259,5 +260,5 @@ def develop(linear: Tensor) -> Tensor:
         dim = image.mean((1, 2, 3), keepdim=True)
         image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
         over = (image - 0.75).clamp_min_(0.0)
-        image.sub_(over).add_(over.div_(1.0 + over * 2.0))
+        image.sub_(over).addcdiv_(over, over.mul(2.0).add_(1.0))
     return linear

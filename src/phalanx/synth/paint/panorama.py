@@ -24,6 +24,7 @@ from phalanx.core.files import files_below, read_head
 from phalanx.core.notes import note
 from phalanx.core.records import join_fields
 from phalanx.data.video import quiet_opencv
+from phalanx.geometry.resampling import resized
 from phalanx.synth.paint.light import LIGHTS
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -366,5 +367,5 @@ def _look(picture: Tensor, to_camera: Tensor, K: Tensor, size: int, step: int) -
     grid = torch.stack([azimuth * (width / (width + 2) / math.pi), elevation * (2 / math.pi)], -1)[None]
     found = F.grid_sample(picture[None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
     if step > 1:
-        found = F.interpolate(found, scale_factor=step, mode="bilinear", align_corners=False)
+        found = resized(found, size, size)
     return found[0]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.geometry.point_lists import interleaved, places
 from phalanx.synth.paint.light import LightDraw, light_on_planes
 from phalanx.synth.paint.table import folded
 
@@ -241,7 +242,7 @@ def paint_room(room: Room, K: Tensor, height: int, width: int, light: LightDraw,
     picture = torch.empty((3, height * width), device=device)
     positive = torch.stack(ray).gather(0, axis[None])[0] > 0
     for side in range(6):
-        chosen = ((axis == side // 2) & (positive == (side % 2 == 0))).nonzero()[:, 0]
+        chosen = places((axis == side // 2) & (positive == (side % 2 == 0)))
         if len(chosen):
             depth = far.index_select(0, chosen)
             at = [r.index_select(0, chosen).mul_(depth) for r in ray]
@@ -300,7 +301,7 @@ def _paint_side(
         if patch.side != side or u1 < u_low or u0 > u_high or v1 < v_low or v0 > v_high:
             continue
         inside = torch.minimum(torch.minimum(u - u0, u1 - u), torch.minimum(v - v0, v1 - v))
-        near = (inside > -0.5 * pixel).nonzero()[:, 0]
+        near = places(inside > -0.5 * pixel)
         if not len(near):
             continue
         inside, step = inside.index_select(0, near), pixel.index_select(0, near)
@@ -341,7 +342,7 @@ def _any(first: Tensor, second: Tensor | float) -> Tensor:
 
 def _at_tile(tile: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """Values (C, N) of a tile (C, S, S) that lies two metres wide beside itself."""
-    grid = torch.stack([folded(u), folded(v)], -1)[None, None]
+    grid = interleaved([folded(u), folded(v)])[None, None]
     return F.grid_sample(tile[None], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, :, 0]
 
 

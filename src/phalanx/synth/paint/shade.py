@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.records import join_fields
+from phalanx.geometry.point_lists import interleaved, places, transposed
 from phalanx.render.visibility import visibility
 from phalanx.synth.paint.cloth import paint_cloth
 from phalanx.synth.paint.coats import paint_coats
 from phalanx.synth.paint.dress import DressDraw
 from phalanx.synth.paint.flesh import tendon_slopes
 from phalanx.synth.paint.light import VertexLight
+from phalanx.synth.paint.quads import seen_quads
 from phalanx.synth.paint.skin import SLOPE_SCALE
 from phalanx.synth.paint.skin_detail import TEXTURE_SIDE
 from phalanx.synth.paint.surface import Topology
@@ -98,8 +100,9 @@ def _vertex_table(vertices: Tensor, K: Tensor, topology: Topology, look: Look, r
         look.blood[rows, :, None],
         look.tendons[rows, :, None],
     ]
-    attributes = torch.cat([torch.cat(own, -1)[:, topology.split], topology.split_uv[None].expand(n, -1, -1)], -1)
-    a, b, c = (place[:, topology.faces[:, k]] for k in range(3))  # (n, F, 2)
+    own_vertices = torch.cat(own, -1).index_select(1, topology.split)
+    attributes = torch.cat([own_vertices, topology.split_uv[None].expand(n, -1, -1)], -1)
+    a, b, c = place.index_select(1, topology.faces.flatten()).unflatten(1, (-1, 3)).unbind(2)  # (n, F, 2)
     e1, e2 = b - a, c - a
     area = e1[..., 0] * e2[..., 1] - e1[..., 1] * e2[..., 0]
     inverse = 1.0 / torch.where(area.abs() < 1e-8, 1e-8, area)
@@ -155,10 +158,7 @@ class _Points:
 
 def _points(seen: Tensor, topology: Topology) -> _Points:
     n, size, device = len(seen), seen.shape[-1] // 2, seen.device
-    quads = seen.view(n, size, 2, size, 2)
-    four = torch.stack([quads[:, :, i, :, j] for i in (0, 1) for j in (0, 1)]).view(4, -1)  # (4, n * S * S)
-    touched = (four.amax(0) >= 0).nonzero()[:, 0]  # (A,) pixels with anything in them
-    four = four.index_select(1, touched)
+    touched, line, four = seen_quads(seen)
     part = topology.face_parts.index_select(0, four.view(-1) + 1).view(4, -1)
     hit = part >= 0
     whole = hit[0] & (part[0] == part[1]) & (part[0] == part[2]) & (part[0] == part[3])
@@ -166,16 +166,18 @@ def _points(seen: Tensor, topology: Topology) -> _Points:
     coverage.index_copy_(0, touched, hit.sum(0, dtype=torch.float32).mul_(0.25))
     segment = torch.zeros(n * size * size, dtype=torch.uint8, device=device)
     segment.index_copy_(0, touched, part.amax(0).add_(1).to(torch.uint8))
-    within = whole.nonzero()[:, 0]
-    sample, beside = (hit & ~whole).nonzero().unbind(1)
+    within, found = places(whole), places(hit & ~whole)
+    sample = torch.div(found, max(len(touched), 1), rounding_mode="floor")
+    beside = found - sample * len(touched)
     order = beside.sort(stable=True)  # by picture
     beside, sample = order.values, sample[order.indices]
     inner, rim = touched.index_select(0, within), touched.index_select(0, beside)
 
     pixel = torch.cat([inner, rim])  # (T,)
     face = torch.cat([four[0, within], four.view(-1)[sample * len(touched) + beside]]).long()
-    row = torch.div(pixel, size, rounding_mode="floor")
-    x, y = (pixel - row * size).float().mul_(2.0), (row % size).float().mul_(2.0)
+    row = line.index_select(0, torch.cat([within, beside]))
+    picture = torch.div(row, size, rounding_mode="floor")
+    x, y = (pixel - row * size).float().mul_(2.0), (row - picture * size).float().mul_(2.0)
     x[: len(inner)] += 0.5
     y[: len(inner)] += 0.5
     x[len(inner) :] += (sample % 2).float()
@@ -183,20 +185,19 @@ def _points(seen: Tensor, topology: Topology) -> _Points:
     edges = torch.arange(n + 1, device=device) * (size * size)
     starts = torch.cat([torch.searchsorted(inner, edges), torch.searchsorted(rim, edges) + len(inner)]).tolist()
     runs = [(i, starts[k + i], starts[k + i + 1]) for k in (0, n + 1) for i in range(n)]
-    picture = torch.div(row, size, rounding_mode="floor")
     return _Points(coverage, segment, inner, rim, face, picture, x, y, runs)
 
 
 def _interpolate(points: _Points, tables: tuple[Tensor, Tensor], topology: Topology) -> Tensor:
     """Attributes `(15, T)` of the points, from the `tables` of vertices and faces."""
     table, set_up = tables
-    corner = set_up.index_select(0, points.face + points.picture * len(topology.faces))  # (T, 6)
-    x, y = points.x - corner[:, 0], points.y - corner[:, 1]
-    b1 = (corner[:, 2] * x + corner[:, 3] * y).clamp_(0.0, 1.0)
-    b2 = torch.minimum((corner[:, 4] * x + corner[:, 5] * y).clamp_min_(0.0), 1.0 - b1)
-    share = torch.stack([1.0 - b1 - b2, b1, b2], -1)
+    corner = transposed(set_up.index_select(0, points.face + points.picture * len(topology.faces)))  # (6, T)
+    x, y = points.x - corner[0], points.y - corner[1]
+    b1 = (corner[2] * x + corner[3] * y).clamp_(0.0, 1.0)
+    b2 = torch.minimum((corner[4] * x + corner[5] * y).clamp_min_(0.0), 1.0 - b1)
+    share = interleaved([1.0 - b1 - b2, b1, b2])
     index = topology.split_faces.index_select(0, points.face) + (points.picture * len(topology.split))[:, None]
-    return F.embedding_bag(index, table, mode="sum", per_sample_weights=share).t().contiguous()
+    return transposed(F.embedding_bag(index, table, mode="sum", per_sample_weights=share))
 
 
 def _colour(points: _Points, values: Tensor, look: Look, bank: Tensor, rows: slice, grain: Tensor) -> Tensor:

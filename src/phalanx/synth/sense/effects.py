@@ -6,7 +6,7 @@ same draw gives the same picture everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,8 +18,10 @@ from torch import Tensor
 
 from phalanx.core.allocator import cache_blocks
 from phalanx.core.seeding import generator as stream_generator
+from phalanx.geometry.resampling import by_plane, means_of_squares, resized
 
 _NOISE_SEED = 20_240_302
+_LEAST_SHARE = 1e-4  # of a donor's amplitude that is mixed in
 _NOISE_SIDE = 256  # pixels: noise on pictures twice as large, and on those that are no squares, repeats
 LUMA = (0.299, 0.587, 0.114)
 
@@ -158,15 +160,22 @@ def noise_bank(size: int, device: str) -> Tensor:
     return noise.to(device)
 
 
-def _noise(tile: Tensor, row: int, column: int, height: int, width: int) -> Tensor:
-    """Noise `(3, height, width)` from (row, column) of a tile on; beyond the tile it begins anew."""
-    side = tile.shape[-1]
-    if row + height <= side and column + width <= side:
-        return tile[:, row : row + height, column : column + width]
-    rows, columns = (
-        (torch.arange(n, device=tile.device) + first) % side for n, first in ((height, row), (width, column))
-    )
-    return tile[:, rows][:, :, columns]
+def _add_noise(image: Tensor, strength: Tensor, tile: Tensor, row: int, column: int, sign: float) -> None:
+    """Add the noise of a tile `(3, N, N)`, from (row, column) on, to an image `(3, H, W)`, in place; beyond the tile it begins anew."""
+    side, (height, width) = tile.shape[-1], image.shape[-2:]
+    for rows, own_rows in _runs(height, row, side):
+        for columns, own_columns in _runs(width, column, side):
+            part = tile[:, own_rows, own_columns]
+            image[:, rows, columns].addcmul_(strength[:, rows, columns], part, value=sign)
+
+
+def _runs(length: int, first: int, side: int) -> Iterator[tuple[slice, slice]]:
+    """Parts of `length` pixels, and what of `side` others lies over each if these are repeated from number `first` on."""
+    start, own = 0, first % side
+    while start < length:
+        count = min(side - own, length - start)
+        yield slice(start, start + count), slice(own, own + count)
+        start, own = start + count, 0
 
 
 @lru_cache(maxsize=4)
@@ -194,10 +203,10 @@ def _quantise_blocks(planes: Tensor, table: Tensor) -> Tensor:
     """DCT, quantise and invert 8x8 blocks of `planes (N, C, H, W)` (0..255) with steps `table (N, 64)`."""
     matrix = _dct(str(planes.device))[0]
     n, c, h, w = planes.shape
-    blocks = planes.view(n, c, h // 8, 8, w // 8, 8).transpose(3, 4).reshape(n, -1, 64)
+    blocks = (planes - 128.0).view(n, c, h // 8, 8, w // 8, 8).transpose(3, 4).reshape(n, -1, 64)
     step = table[:, None, :]
-    blocks = torch.round((blocks - 128.0) @ matrix.T / step).mul_(step) @ matrix + 128.0
-    return blocks.view(n, c, h // 8, w // 8, 8, 8).transpose(3, 4).reshape(n, c, h, w)
+    blocks = (blocks @ matrix.T).div_(step).round_().mul_(step) @ matrix
+    return blocks.add_(128.0).view(n, c, h // 8, w // 8, 8, 8).transpose(3, 4).reshape(n, c, h, w)
 
 
 def jpeg(images: Tensor, quality: Tensor) -> Tensor:
@@ -212,14 +221,18 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     """
     _, luma, chroma = _dct(str(images.device))
     scale = torch.where(quality < 50, 5000.0 / quality, 200.0 - 2.0 * quality)[:, None] / 100.0
-    r, g, b = (images * 255.0).unbind(1)
-    y = LUMA[0] * r + LUMA[1] * g + LUMA[2] * b
-    colour = torch.stack([(b - y) * 0.564 + 128.0, (r - y) * 0.713 + 128.0], 1)
-    y = _quantise_blocks(y[:, None], (luma * scale).round().clamp(1, 255))[:, 0]
-    colour = _quantise_blocks(F.avg_pool2d(colour, 2), (chroma * scale).round().clamp(1, 255)) - 128.0
-    cb, cr = F.interpolate(colour, scale_factor=2.0, mode="bilinear", align_corners=False).unbind(1)
-    red, blue = y + 1.402 * cr, y + 1.772 * cb
-    return torch.stack([red, (y - LUMA[0] * red - LUMA[2] * blue) / LUMA[1], blue], 1) / 255.0
+    r, g, b = images.unbind(1)
+    y = (r * (255.0 * LUMA[0])).add_(g, alpha=255.0 * LUMA[1]).add_(b, alpha=255.0 * LUMA[2])
+    red, coarse, blue = (means_of_squares(plane[:, None], 2)[:, 0] for plane in (r, y, b))
+    colour = torch.stack([blue.mul_(255.0).sub_(coarse).mul_(0.564), red.mul_(255.0).sub_(coarse).mul_(0.713)], 1)
+    y = _quantise_blocks(y[:, None], (luma * scale).round().clamp(1, 255))[:, 0].mul_(1 / 255)
+    colour = _quantise_blocks(colour.add_(128.0), (chroma * scale).round().clamp(1, 255)).sub_(128.0).mul_(1 / 255)
+    cb, cr = resized(colour, *images.shape[-2:]).unbind(1)
+    result = torch.empty_like(images)
+    torch.add(y, cr, alpha=1.402, out=result[:, 0])
+    torch.add(y, cb, alpha=1.772, out=result[:, 2])
+    torch.add(y, cr, alpha=-1.402 * LUMA[0] / LUMA[1], out=result[:, 1]).add_(cb, alpha=-1.772 * LUMA[2] / LUMA[1])
+    return result
 
 
 def mix_amplitude(images: Tensor, donors: Tensor, share: float, radius: float) -> Tensor:
@@ -234,25 +247,29 @@ def mix_amplitude(images: Tensor, donors: Tensor, share: float, radius: float) -
         radius: frequency, in cycles per picture, at which the share has fallen to a half.
     """
     height, width = images.shape[-2:]
-    own, other = torch.fft.rfft2(images), torch.fft.rfft2(donors)
+    high = int(np.ceil(radius * (share / _LEAST_SHARE) ** 0.25))  # frequency beyond which nothing changes
+    across = min(high + 1, width // 2 + 1)
+    spectrum = torch.fft.rfft(images)
+    own = torch.fft.fft(spectrum[..., :across], dim=-2)
+    other = torch.fft.fft(torch.fft.rfft(donors)[..., :across], dim=-2)
     fy = torch.fft.fftfreq(height, 1.0 / height, device=images.device)[:, None]
-    fx = torch.fft.rfftfreq(width, 1.0 / width, device=images.device)[None, :]
+    fx = torch.arange(across, device=images.device, dtype=fy.dtype)
     weight = share / (1.0 + (fx**2 + fy**2) / radius**2) ** 2
     weight[0, 0] = 0.5 * share  # the mean colour moves less, or pictures turn black and white
-    ratio = (other.abs() + 1e-3) / (own.abs() + 1e-3)
-    return torch.fft.irfft2(own * torch.lerp(torch.ones_like(ratio), ratio.clamp(0.05, 8.0), weight), s=(height, width))
-
-
-def _filtered(plane: Tensor, kernel: Tensor) -> Tensor:
-    """A plane `(H, W)` with a kernel `(k, k)`."""
-    return torch.from_numpy(cv2.filter2D(plane.numpy(), -1, kernel.numpy(), borderType=cv2.BORDER_REPLICATE))
+    low = (fy[:, 0].abs() <= high).nonzero()[:, 0]
+    own_low, weight = own.index_select(-2, low), weight.index_select(0, low)
+    ratio = (other.index_select(-2, low).abs() + 1e-3) / (own_low.abs() + 1e-3)
+    own.index_copy_(-2, low, own_low * torch.lerp(torch.ones_like(ratio), ratio.clamp(0.05, 8.0), weight))
+    spectrum[..., :across] = torch.fft.ifft(own, dim=-2)
+    return torch.fft.irfft(spectrum, width)
 
 
 def convolve(images: Tensor, kernels: Tensor) -> Tensor:
     """Each picture `(N, 3, H, W)` with its own kernel `(N, k, k)`."""
     if images.device.type == "cpu":  # in a third of the time
-        pairs = zip(images, kernels, strict=True)
-        return torch.stack([torch.stack([_filtered(plane, kernel) for plane in image]) for image, kernel in pairs])
+        filters = iter(kernels.numpy().repeat(images.shape[1], axis=0))
+        border = cv2.BORDER_REPLICATE
+        return by_plane(images, lambda plane, out: cv2.filter2D(plane, -1, next(filters), out, borderType=border))
     n, _, height, width = images.shape
     pad = kernels.shape[-1] // 2
     padded = F.pad(images, (pad, pad, pad, pad), mode="replicate").reshape(1, n * 3, height + 2 * pad, width + 2 * pad)
@@ -260,7 +277,9 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
 
 
 def softened(images: Tensor) -> Tensor:
-    """Means over 3x3 pixels of `(N, C, H, W)`; four times as fast as `F.avg_pool2d`, which is not made for steps of 1."""
+    """Means over 3x3 pixels of `(N, C, H, W)`; far quicker than `F.avg_pool2d`, which is not made for steps of 1."""
+    if images.device.type == "cpu":
+        return by_plane(images, lambda plane, out: cv2.blur(plane, (3, 3), out, borderType=cv2.BORDER_REPLICATE))
     wide = F.pad(images, (1, 1, 1, 1), mode="replicate")
     rows = (wide[..., :-2] + wide[..., 1:-1]).add_(wide[..., 2:])
     return (rows[..., :-2, :] + rows[..., 1:-1, :]).add_(rows[..., 2:, :]).mul_(1 / 9)
@@ -276,13 +295,18 @@ def _expose(images: Tensor, draw: EffectsDraw) -> None:
         vignette, gain, gamma, contrast, grey = (
             torch.as_tensor(values[rows], device=device)[..., None, None] for values in drawn
         )
-        across, down = columns - vignette[:, 1], lines[:, None] - vignette[:, 2]
-        light = (across.square() + down.square()).mul_(vignette[:, 0]).add_(1.0).reciprocal_()
-        picture.mul_(gain).mul_(light[:, None]).clamp_(1e-4, 1.0)
+        picture.mul_(gain)
+        if draw.vignette[rows, 0].any():
+            across, down = columns - vignette[:, 1], lines[:, None] - vignette[:, 2]
+            light = (across.square() + down.square()).mul_(vignette[:, 0]).add_(1.0).reciprocal_()
+            picture.mul_(light[:, None])
+        picture.clamp_(1e-4, 1.0)
         slope, pivot = contrast[:, :, None].unbind(1)  # (n, 1, 1, 1)
         picture.log_().mul_(gamma[:, None]).exp_().mul_(slope).add_(pivot * (1 - slope))
-        keep = torch.eye(3, device=device) * (1 - grey) + grey * torch.tensor(LUMA, device=device)
-        picture.copy_(torch.bmm(keep, picture.flatten(2)).view_as(picture))
+        if draw.grey[rows].any():
+            red, green, blue = picture.unbind(1)
+            luma = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+            picture.lerp_(luma[:, None], grey[:, None])
 
 
 def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
@@ -311,13 +335,12 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     offsets = zip(images, draw.noise.tolist(), draw.noise_shift.tolist(), strict=True)
     for image, (shot, read, tile), (row, column, sign) in offsets:
         deviation = image.clamp(0, 1).mul_(shot**2).add_(read**2).sqrt_()
-        image.addcmul_(deviation, _noise(bank[int(tile)], row, column, height, width), value=sign)
+        _add_noise(image, deviation, bank[int(tile)], row, column, sign)
     for pictures, factor, mode in draw.rescaled:
         if len(pictures):
             few = max(8, round(height / factor)), max(8, round(width / factor))
             small = F.interpolate(images.index_select(0, on(pictures)), size=few, mode="area")
-            options = {} if mode == "nearest-exact" else {"align_corners": False}
-            images.index_copy_(0, on(pictures), F.interpolate(small, size=(height, width), mode=mode, **options))
+            images.index_copy_(0, on(pictures), resized(small, height, width, mode))
     change(draw.jpeg, lambda chosen, quality: jpeg(chosen.clamp_(0, 1), quality[:, 0, 0, 0]), draw.quality)
     change(draw.sharpened, lambda chosen, share: chosen.lerp_(softened(chosen), -share), draw.sharpening)
     change(draw.coarse, lambda chosen, levels: chosen.mul_(levels).round_().div_(levels), draw.levels)

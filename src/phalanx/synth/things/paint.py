@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.records import join_fields, map_fields
+from phalanx.geometry.point_lists import places
 from phalanx.render.visibility import NEAR, visibility
 from phalanx.synth.paint.compose import Layer
 from phalanx.synth.paint.light import LightDraw
@@ -182,7 +183,7 @@ def _draw(
     face = reduce(
         torch.maximum, [found[:, i::_SAMPLES, j::_SAMPLES] for i, j in starts]
     )  # of one sample: each pixel is shaded once
-    pixel = (face.view(-1) >= 0).nonzero()[:, 0]
+    pixel = places(face >= 0)
     of = pixel // (side * side)
     counts = torch.bincount(of, minlength=number).tolist()
     triangle = face.view(-1).index_select(0, pixel).long() + of * faces
