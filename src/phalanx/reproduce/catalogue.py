@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phalanx.core.json_values import Json
-from phalanx.reproduce import baek2019, cai2018, dggan, mvhm, wan2019
+from phalanx.reproduce import baek2019, cai2018, dggan, dibra2018, mvhm, wan2019
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ TABLES: Mapping[str, Table] = {
         dggan.HELP,
         dggan.reproduce,
         [row.name for row in dggan.ROWS],
+    ),
+    "dibra2018": Table(
+        "pose from colour, refined on depth without labels (Tables 1 and 4, Fig. 7, Section 5.3)",
+        dibra2018.HELP,
+        dibra2018.reproduce,
+        [row.name for row in dibra2018.ALL_ROWS],
     ),
     "mvhm": Table(
         "joints from several calibrated views, with a multi-view set of meshes (Chen 2020, Table 5.2)",

@@ -170,6 +170,11 @@ def finish(
     return crops
 
 
+def crops_feed(kept: Mapping[str, Tensor], seed: int, fields: tuple[str, ...]) -> BufferFeed[HandCrops]:
+    """Endless batches of stored crops that show `fields`, turned at random."""
+    return stored_feed(kept, seed, partial(finish, fields, TURN))
+
+
 TURN = 45.0
 """Degrees by which crops are turned in training, at most: as the paper varies each of the palm's angles."""
 
@@ -188,15 +193,12 @@ def found_by(network: RefinableNet, images: Tensor, batch: int = 64) -> tuple[Te
 
 
 @torch.no_grad()
-def depth_errors(network: RefinableNet, crops: HandCrops, batch: int = 64) -> Tensor:
-    """Mean squared differences (N,) of the two synthesised images, of each crop with readings."""
-    device, parts = next(network.parameters()).device, []
-    assert crops.points is not None
-    for start in range(0, len(crops), batch):
-        some = crops[start : start + batch].to(device)
-        angles = network.angles_of(network(some.image))
-        made, true = network.map_of(network.posed_cloud(angles)), network.map_of(_there(some.points))
-        parts.append((made - true).square().mean((1, 2)).to(crops.image.device))
+def depth_errors(network: RefinableNet, angles: Tensor, points: Tensor, batch: int = 64) -> Tensor:
+    """Mean squared differences (N,) of the two synthesised images: of the network's cloud under angles (N, 23), of readings (N, M, 3)."""
+    parts = []
+    for posed, read in zip(angles.split(batch), points.split(batch), strict=True):
+        made = network.map_of(network.posed_cloud(posed.to(network.rest)))
+        parts.append((made - network.map_of(read.to(network.rest))).square().mean((1, 2)).to(angles))
     return torch.cat(parts)
 
 
@@ -220,7 +222,7 @@ def figures(network: nn.Module, kept: Mapping[str, Tensor]) -> dict[str, float]:
         "joints_mm": float(off),
         "palm_deg": float(palm_errors(angles, true).mean()),
         "fingers_deg": float(torch.rad2deg((angles - true)[:, PALM:].abs()).mean()),
-        "depth_mse": float(depth_errors(model, crops).mean()),
+        "depth_mse": float(depth_errors(model, angles, _there(crops.points)).mean()),
     }
 
 
@@ -238,7 +240,7 @@ def prepare(config: RefinableTraining) -> Prepared:
     size, points = config.model.size, config.model.points
     for name, synth in (("synth", config.synth), ("pairs", config.pairs)):
         check_pairs(name, synth, synth.size)
-    phase = _phase(size, config.batch, config.reuse)
+    phase = crops_phase(size, config.batch, config.reuse)
     for loop in (config.loop, config.refine):
         check_config(loop, [phase], config.seed)
 
@@ -264,7 +266,7 @@ def prepare(config: RefinableTraining) -> Prepared:
             [phase],
             partial(feed, config.synth, target),
             lambda network, size: figures(network, held_out("synth")),
-            partial(_players, False),
+            partial(players_of_crops, False),
         )
     ]
     data = [synthesis(config.synth, " and ".join(target))]
@@ -276,7 +278,7 @@ def prepare(config: RefinableTraining) -> Prepared:
                 [phase],
                 partial(feed, config.pairs, PAIRS),
                 lambda network, size: figures(network, held_out("pairs")),
-                partial(_players, config.learn_cloud),
+                partial(players_of_crops, config.learn_cloud),
             )
         )
         data.append(synthesis(config.pairs, "depth"))
@@ -326,10 +328,10 @@ def train_on_crops(
     stage = Stage(
         "crops",
         loop,
-        [_phase(model.config.size, batch, 1)],
-        partial(stored_feed, kept, loop.seed, partial(finish, fields, TURN)),
+        [crops_phase(model.config.size, batch, 1)],
+        partial(crops_feed, kept, loop.seed, fields),
         evaluate,
-        partial(_players, learn_cloud),
+        partial(players_of_crops, learn_cloud),
     )
     about = {
         "model": asdict(model.config),
@@ -343,12 +345,13 @@ def train_on_crops(
     return _trained(train(model, [stage], out, resume, report, about=about, settings=settings))
 
 
-def _phase(size: int, batch: int, reuse: int) -> Phase:
+def crops_phase(size: int, batch: int, reuse: int) -> Phase:
     """The only phase of a stage. Crops stay as they were kept; phases know multiples of 32 alone, so this names the next one."""
     return Phase(1.0, 32 * -(-size // 32), batch, reuse)
 
 
-def _players(learn_cloud: bool, network: nn.Module) -> tuple[Player, ...]:
+def players_of_crops(learn_cloud: bool, network: nn.Module) -> tuple[Player, ...]:
+    """The network moves, and the cloud if it is to be learnt."""
     model = _trained(network)
     model.network.requires_grad_(True)
     model.learn_cloud(learn_cloud)
