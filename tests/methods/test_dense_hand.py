@@ -204,7 +204,7 @@ def test_the_start_reads_joints_out_of_features(network):
     F, masked = network.features(sample.image), network.features(sample.image * sample.mask[:, None])
     read = (F @ network.readout.weight.T + network.readout.bias).view(3, 21, 2)
     expected = {
-        "heat_maps": 0.3 * network.heat_map_loss(sample),
+        "heat_maps": 0.3 * heat_map_error(network.joints(sample.image)[1], (sample.joints_2d + 0.5) / SIZE),
         "features": 0.7 * (F - masked).square().mean(),
         "readout": 5.0 * (read - true_skeleton(sample)[..., :2]).square().mean(),
     }
@@ -324,3 +324,7 @@ def test_weights_come_back(network, tmp_path):
     )
     with pytest.raises(InputError, match="there is no such weights file"):
         load(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="size: must be a multiple of 32 pixels, not 48"):
+        DenseHandConfig(size=48)
+    with pytest.raises(InputError, match="refiner: refines the 2D joints that skeleton gives"):
+        DenseHandConfig(skeleton=False)

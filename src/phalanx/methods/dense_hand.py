@@ -52,7 +52,7 @@ What the paper leaves unsaid or misprints, and what was chosen:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -61,6 +61,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from phalanx.core.errors import InputError
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample, concatenate
 from phalanx.fit.refinement import Refined, refine
@@ -160,6 +161,12 @@ class DenseHandConfig:
     weights: DenseHandWeights = field(default_factory=DenseHandWeights)
     """Factors of the loss terms."""
 
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 32:
+            raise InputError(f"size: must be a multiple of 32 pixels, not {self.size}")
+        if self.refiner and not self.skeleton:
+            raise InputError("refiner: refines the 2D joints that skeleton gives; switch both off, or both on")
+
 
 _TRAINING = ("threshold", "constant", "seeds", "generated", "refinement", "rate", "weights")
 ARCHITECTURE = tuple(item.name for item in fields(DenseHandConfig) if item.name not in _TRAINING)
@@ -220,18 +227,18 @@ class DenseHand(Method):
 
     def estimate(self, images: Tensor, K: Tensor) -> Estimate:
         """Everything that the network says of pictures (B, 3, S, S) with cameras K (B, 3, 3)."""
-        return self.regress(self.features(images), self.found_joints(images), K)
+        return self.regress(self.features(images), self.found_joints(images) if self.config.skeleton else None, K)
 
     @torch.no_grad()
     def found_joints(self, images: Tensor) -> Tensor:
         """j'_2D(0) (B, 21, 2): peaks of the heat maps, through which no gradients go (Sec. 3.3)."""
-        return peaks(self.joints(images)[1][-1].float())[0] - 0.5
+        return highest(self.joints(images)[1])
 
-    def regress(self, features: Tensor, joints_2d: Tensor, K: Tensor) -> Estimate:
-        """h out of 2D evidence: features (B, F) and joints (B, 21, 2)."""
+    def regress(self, features: Tensor, joints_2d: Tensor | None, K: Tensor) -> Estimate:
+        """h out of 2D evidence: features (B, F) and joints (B, 21, 2), which may be None without `skeleton` and `refiner`."""
         count, size = len(features), self.config.size
         parameters = self.hand.start.expand(count, -1)  # h(0)
-        places, refined = joints_2d.flatten(1), []
+        places, refined = features.new_zeros(count, COORDINATES) if joints_2d is None else joints_2d.flatten(1), []
         for _ in range(self.config.iterations):
             evidence = [features, places] if self.config.skeleton else [features]
             parameters = parameters + self.regressor(torch.cat([*evidence, parameters], 1))  # Eq. 5
@@ -263,7 +270,7 @@ class DenseHand(Method):
         whole, masked = self._both_features(sample)
         read = self.readout(whole).view(-1, JOINTS, 2)
         return {
-            "heat_maps": weights.heat_maps * self.heat_map_loss(sample),
+            "heat_maps": weights.heat_maps * heat_map_loss(self.joints(sample.image)[1], sample),  # Eq. 3
             "features": weights.features * (whole - masked).square().mean(),  # Eq. 2
             "readout": weights.readout * (read - true_skeleton(sample)[..., :2]).square().mean(),
         }
@@ -274,16 +281,16 @@ class DenseHand(Method):
         if behind is not None:
             kept = Sample(**{name: getattr(sample, name) for name in ("image", "mask", "joints", "joints_2d", "K")})
             sample = concatenate([kept, self.generate(kept, behind.image)])
-        weights = self.config.weights
-        terms = {} if not weights.heat_maps else {"heat_maps": weights.heat_maps * self.heat_map_loss(sample)}
-        return terms | self.mesh_losses(sample)
+        config, terms, joints_2d = self.config, {}, None
+        if config.skeleton or config.weights.heat_maps:
+            maps = self.joints(sample.image)[1]
+            joints_2d = highest(maps)
+            if config.weights.heat_maps:
+                terms["heat_maps"] = config.weights.heat_maps * heat_map_loss(maps, sample)  # Eq. 3
+        return terms | self.mesh_losses(sample, joints_2d)
 
-    def heat_map_loss(self, sample: Sample) -> Tensor:
-        """Eq. 3."""
-        return heat_map_error(self.joints(sample.image)[1], true_skeleton(sample)[..., :2] + 0.5)
-
-    def mesh_losses(self, sample: Sample) -> dict[str, Tensor]:
-        """The weighted terms of Eq. 7."""
+    def mesh_losses(self, sample: Sample, joints_2d: Tensor | None) -> dict[str, Tensor]:
+        """The weighted terms of Eq. 7; `joints_2d` (B, 21, 2) is j'_2D(0)."""
         config, weights = self.config, self.config.weights
         assert sample.image is not None and sample.mask is not None and sample.K is not None
         terms = {}
@@ -292,7 +299,7 @@ class DenseHand(Method):
             terms["features"] = weights.features * (features - masked).square().mean()  # Eq. 2
         else:
             features = self.features(sample.image)
-        found = self.regress(features, self.found_joints(sample.image), sample.K)
+        found = self.regress(features, joints_2d, sample.K)
         truth = true_skeleton(sample)
         vertices, joints, unplaced = self.hand(found.parameters, sample.K, config.size)
         skeleton = normalised_skeleton(joints, sample.K, config.size)
@@ -420,6 +427,17 @@ def normalised_skeleton(joints: Tensor, K: Tensor, size: int) -> Tensor:
     root = joints[:, ROOT, None, 2]  # (B, 1)
     depth = (joints[..., 2] - root) / root * (focal_length(K) / size)[:, None]
     return torch.cat((places, depth[..., None]), -1)
+
+
+def heat_map_loss(maps: Sequence[Tensor], sample: Sample) -> Tensor:
+    """Eq. 3 of the heat maps of all stages, each (B, 21, h, w)."""
+    return heat_map_error(maps, true_skeleton(sample)[..., :2] + 0.5)
+
+
+@torch.no_grad()
+def highest(maps: Sequence[Tensor]) -> Tensor:
+    """Where the heat maps of the last stage are highest (B, 21, 2), sides of the picture from its middle."""
+    return peaks(maps[-1].float())[0] - 0.5
 
 
 def true_skeleton(sample: Sample) -> Tensor:
