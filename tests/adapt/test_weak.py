@@ -176,7 +176,32 @@ def test_depth_of_other_hands_is_drawn_for_pictures_without(folder, start, tmp_p
 
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "killed", say=die)
+    (frames / "1.png").unlink()  # as if there had been less time for reading: it goes on with what was read
     assert fit(tmp_path / "killed", say=silent, resume=True)["after"] == figures["after"]
+
+
+def test_depth_is_drawn_in_the_precision_that_is_faster(folder, start, tmp_path, no_model):
+    """As the command does it: nobody says which."""
+    write_depth(tmp_path / "frames" / "0.png", hands().depth[0])
+    unpaired = UnpairedFiles(tmp_path / "frames", camera_text(hands().K[0]), UNIT)
+    loop = replace(LOOP, samples=24, precision="auto", kernel_precision="auto")
+    figures = adapt_weak(
+        WeakFiles(folder, side="right"),
+        tmp_path / "mine",
+        start,
+        config(loop=loop, regularizer_samples=16),
+        say=silent,
+        complain=silent,
+        unpaired=unpaired,
+    )
+    assert figures["terms"]["drawn depth"].endswith("judged against 1 depth frames of other hands")
+
+
+def test_no_picture_is_learnt_from_and_held_back():
+    names = [str(number // 3) for number in range(24)]  # three hands a picture
+    assert module._held_back(names) == (list(range(21)), [21, 22, 23])
+    assert module._held_back(sorted(["a"] * 21 + ["b"] * 2)) == (list(range(21)), [21, 22])
+    assert module._held_back(["a"] * 20) == (list(range(20)), [])
 
 
 def test_a_camera_of_no_frames_is_refused(folder, tmp_path, capsys):

@@ -10,7 +10,15 @@ from weak_folder import hands
 
 from phalanx.adapt.weak_crops import DEPTH_TILE, MAP
 from phalanx.adapt.weak_depth import finish_depth, keep_depth
-from phalanx.adapt.weak_drawn import DrawnDepth, UnpairedDepth, UnpairedFeed, UnpairedFiles, _hand_tiles, read_unpaired
+from phalanx.adapt.weak_drawn import (
+    DrawnDepth,
+    UnpairedDepth,
+    UnpairedFeed,
+    UnpairedFiles,
+    _hand_tiles,
+    kept_unpaired,
+    read_unpaired,
+)
 from phalanx.core.errors import InputError
 from phalanx.data.cube_views import cube_views
 from phalanx.data.sample import Sample
@@ -140,8 +148,27 @@ def test_frames_are_read_and_bad_ones_named(tmp_path, sample):
     assert len(said) == len(found.skipped) >= 1 and any("empty.png" in line for line in said)
     with pytest.raises(InputError, match=r"has no intrinsics\.json with the camera of its depth frames"):
         read_unpaired(UnpairedFiles(folder), np.inf, said.append, lambda: None)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match="nothing: holds no depth frames"):
+        read_unpaired(UnpairedFiles(tmp_path / "nothing"), np.inf, said.append, lambda: None)
     with pytest.raises(InputError, match="no such folder"):
         read_unpaired(UnpairedFiles(tmp_path / "none"), np.inf, said.append, lambda: None)
+
+
+def test_what_was_read_is_kept(tmp_path):
+    tiles = np.random.default_rng(0).random((3, DEPTH_TILE, DEPTH_TILE)).astype(np.float32)
+    depth, path, files = (
+        UnpairedDepth(tiles, [{"input": "a", "problem": "b"}]),
+        tmp_path / "u.npz",
+        UnpairedFiles("f", "sr305"),
+    )
+    depth.keep(path, files)
+    kept = kept_unpaired(path, files)
+    assert kept.checksum() == depth.checksum() and kept.skipped == depth.skipped
+    assert kept_unpaired(path, UnpairedFiles("f", "sr305", 0.001)) is None
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"u\.npz: is damaged"):
+        kept_unpaired(path, files)
 
 
 def test_a_feed_goes_on_where_it_was():

@@ -9,6 +9,7 @@ from weak_folder import hands, write_folder
 
 from phalanx.adapt.weak_crops import MAP
 from phalanx.adapt.weak_depth import DepthHands, finish_depth, keep_depth
+from phalanx.adapt.weak_drawn import DrawnDepth
 from phalanx.adapt.weak_files import WeakFiles
 from phalanx.adapt.weak_method import WeakFeed, WeakMethod, weak_batch
 from phalanx.adapt.weak_pictures import nominal_crops, read_weak_pictures
@@ -74,6 +75,16 @@ def test_depth_moves_the_estimated_depths_and_never_the_regularizer(own):
     for name, value in method.decoder.state_dict().items():
         torch.testing.assert_close(value, kept[name], rtol=0, atol=0)
     assert all(parameter.grad is None for parameter in method.decoder.parameters())
+
+
+def test_hands_that_depth_is_drawn_for_do_not_move_statistics(own, sample):
+    method = WeakMethod(estimator(), 0.0, DrawnDepth()).train()
+    kept = copy.deepcopy(method.estimator.state_dict())
+    batch = Mixture({"weak": weak_batch(own, 64), "unpaired": torch.rand(len(own), MAP, MAP)})
+    generator = method.adaptation()[1]
+    assert generator.name == "generator" and set(generator.losses(batch)) == {"fooled", "near"}
+    assert all(torch.equal(value, kept[name]) for name, value in method.estimator.state_dict().items())
+    assert method.estimator.training
 
 
 def test_hands_without_depth_and_joints_without_labels_do_not_count(own):

@@ -31,7 +31,14 @@ from torch import nn
 
 from phalanx.adapt.report import hold_back
 from phalanx.adapt.weak_depth import PairedHands, finish_depth, keep_depth
-from phalanx.adapt.weak_drawn import DrawnDepth, UnpairedDepth, UnpairedFeed, UnpairedFiles, read_unpaired
+from phalanx.adapt.weak_drawn import (
+    DrawnDepth,
+    UnpairedDepth,
+    UnpairedFeed,
+    UnpairedFiles,
+    kept_unpaired,
+    read_unpaired,
+)
 from phalanx.adapt.weak_files import WeakFiles
 from phalanx.adapt.weak_method import WeakFeed, WeakMethod, weak_batch
 from phalanx.adapt.weak_pictures import (
@@ -67,6 +74,7 @@ from phalanx.view.samples import write_sheet
 _SHOWN = 6  # hands in the picture
 _WATCHED = 64  # hands, at most, that are measured during training
 _TILES, _SKINS = 96, 8  # of synthesis: fewer than long trainings have, for they are made before the first step
+_UNPAIRED = "unpaired.npz"  # depth of other hands, as it was read: a run that is killed goes on with it
 _LEAST_SECONDS = 5.0  # that must be left for training
 
 
@@ -167,13 +175,19 @@ def adapt_weak(
     pictures = read_weak_pictures(files, first, complain, tick)
     for line in said(pictures):
         say(line)
-    learn, held = hold_back(len(pictures.hands))
+    learn, held = _held_back(pictures.hands.names)
     learnt, judged = pictures.hands[learn], pictures.hands[held or learn]
     deep = bool(learnt.with_depth.any()) and config.depth_weight > 0
     others = None
     if unpaired is not None and config.drawn_weight > 0 and not learnt.with_depth.all():
-        others = read_unpaired(unpaired, config.unpaired_share * tick.seconds, complain, tick)
+        going_on = resume and (folder / "run" / CHECKPOINT).exists()
+        others = kept_unpaired(folder / _UNPAIRED, unpaired) if going_on else None
+        if others is None:
+            others = read_unpaired(unpaired, config.unpaired_share * tick.seconds, complain, tick)
+            others.keep(folder / _UNPAIRED, unpaired)
         say(f"{len(others)} depth frames of other hands; {len(others.skipped)} passed over")
+    elif unpaired is not None:
+        say(f"depth that is drawn is {drawn_term(learnt, True, None)}")
     torch.manual_seed(config.loop.seed)  # of the weights of what judges depths
     drawn = None if others is None else DrawnDepth()
     method = WeakMethod(copy.deepcopy(first), config.depth_weight if deep else 0.0, drawn, config.drawn_weight)
@@ -203,7 +217,7 @@ def adapt_weak(
     if (
         len(stages) > 1 and not (folder / "run" / CHECKPOINT).exists()
     ):  # or the regularizer's stage would decide for the estimator
-        stages = _with_precision(stages, method, learnt)
+        stages = _with_precision(stages, method, learnt, others)
     names = ("hands", "synthetic", "depth_weight", "drawn_weight", "buffer", "reuse")
     settings = {name: getattr(config, name) for name in names}
     judging = None if others is None else others.checksum()
@@ -275,6 +289,14 @@ class _Ticker:
         return left
 
 
+def _held_back(names: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Numbers of the hands to learn from, and of those held back, by the names of their pictures, sorted: no picture has both."""
+    learn, held = hold_back(len(names))
+    while held and names[held[0]] == names[learn[-1]]:
+        learn.append(held.pop(0))
+    return learn, held
+
+
 def _phases(config: WeakAdaptation, estimator: CompactEstimator, unpaired: int = 0) -> list[Phase]:
     return [Phase(1.0, estimator.config.size, config.hands + config.synthetic + unpaired, config.reuse)]
 
@@ -329,10 +351,16 @@ def _stages(
     return stages
 
 
-def _with_precision(stages: Sequence[Stage], method: WeakMethod, learnt: WeakHands) -> list[Stage]:
+def _with_precision(
+    stages: Sequence[Stage], method: WeakMethod, learnt: WeakHands, others: UnpairedDepth | None
+) -> list[Stage]:
     """The stages in the precision that is faster for the last of them."""
-    last = stages[-1]
-    batch = Mixture({"weak": weak_batch(learnt[list(range(min(8, len(learnt))))], last.phases[0].size)})
+    last, few = stages[-1], min(8, len(learnt))
+    size = last.phases[0].size
+    parts: dict[str, Any] = {"weak": weak_batch(learnt[list(range(few))], size)}
+    if others is not None:
+        parts["unpaired"] = UnpairedFeed(others, last.config.seed).next(few, size, 1)
+    batch = Mixture(parts)
     fabric = single(last.config.device)
     made = decided(last.config, method.to(fabric.device), last.players, batch, fabric)
     return [

@@ -12,6 +12,7 @@ normalised, and those of the surface are the readings on the hand (`data.hand_de
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from phalanx.adapt.weak_crops import DEPTH_TILE, MAP, TILE_FACTOR, depth_crop, n
 from phalanx.adapt.weak_depth import PairedHands, shrunk
 from phalanx.adapt.weak_pictures import FEWEST_OF_A_HAND
 from phalanx.core.errors import InputError
+from phalanx.core.files import read_head, write_whole
 from phalanx.core.seeding import generator
+from phalanx.data.depth_cameras import depth_frames
 from phalanx.data.folders import read_intrinsics
 from phalanx.data.hand_depth import readings_of_hands, scale_of
 from phalanx.geometry.crops import box_around_points, upright_angle
@@ -161,6 +164,27 @@ class UnpairedDepth:
         """Of the maps, so that a run goes on with the same."""
         return hashlib.sha256(np.ascontiguousarray(self.tiles).tobytes()).hexdigest()
 
+    def keep(self, path: Path, files: UnpairedFiles) -> None:
+        """Write it for `kept_unpaired`: how many frames there is time for is another number every time."""
+        with write_whole(path) as part, part.open("wb") as file:
+            about = json.dumps([_named(files), self.skipped])
+            np.savez_compressed(file, tiles=self.tiles, about=np.array(about))
+
+
+def kept_unpaired(path: Path, files: UnpairedFiles) -> UnpairedDepth | None:
+    """What `UnpairedDepth.keep` wrote; None if it is of other frames. Raises InputError if there is none, or it is damaged."""
+    read_head(path, 1)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            named, skipped = json.loads(str(held["about"]))
+            return UnpairedDepth(held["tiles"], skipped) if named == _named(files) else None
+    except Exception as error:  # damaged archives raise anything
+        raise InputError(f"{path}: is damaged, so that its run cannot go on; begin in another folder") from error
+
+
+def _named(files: UnpairedFiles) -> list[Any]:
+    return [str(Path(files.folder).resolve()), files.camera, files.unit, files.side]
+
 
 def read_unpaired(
     files: UnpairedFiles, seconds: float, complain: Callable[[str], object], progress: Callable[[], None]
@@ -179,6 +203,8 @@ def read_unpaired(
     folder, camera, unit = Path(files.folder), files.camera, files.unit
     if camera is None:
         found = read_intrinsics(folder) if folder.is_dir() else None
+        if folder.is_dir() and not depth_frames(folder):
+            raise InputError(f"{folder}: holds no depth frames")
         if folder.is_dir() and found is None:
             raise InputError(
                 f"{folder}: has no intrinsics.json with the camera of its depth frames; give --unpaired-camera"

@@ -135,8 +135,10 @@ class WeakMethod(Method):
     def _foretold(self, batch: Mixture) -> tuple[Tensor, Tensor]:
         """The maps that the estimator's joints foretell, and which hands they count for."""
         assert self.drawn is not None
-        weak = batch.get("weak")
+        weak, training = batch.get("weak"), self.estimator.training
+        self.estimator.eval()  # these hands alone would move the statistics of normalisation, which are those of all in a step
         found = self.estimator.read(weak.sample.image).evidence
+        self.estimator.train(training)
         assert found.joints_2d is not None and found.depth is not None
         places = _places(weak.depth, found.joints_2d)
         return self.drawn.foretell(places.float(), found.depth.float()), _without_depth(weak.depth)
