@@ -37,8 +37,11 @@ FEWEST = 12
 MOST = 150
 """Moments that the bundle adjustment takes, evenly spread over those there are."""
 
-THRESHOLD = 4.0
-"""Pixels from an epipolar line within which a correspondence counts for the first estimate."""
+THRESHOLDS = 0.5, 1.0, 2.0, 4.0
+"""Pixels from an epipolar line within which a correspondence counts for the first estimate; the one that fits most joints best is taken."""
+
+STEPS = 40
+"""Steps of the bundle adjustment at most."""
 
 KEPT = 0.5
 """Share of correspondences that must count, for cameras to be placed by them."""
@@ -233,14 +236,21 @@ def _placed_by(
         raise InputError(f"{predictor.rig.name}: {names} hardly see the hand together; is it large enough in both?")
     focal = float(np.mean([camera.camera.K[0, 0] for camera in (cameras[other], cameras[view])]))
     cv2.setRNGSeed(0)
-    essential, mask = cv2.findEssentialMat(a, b, np.eye(3), method=cv2.RANSAC, prob=0.9999, threshold=THRESHOLD / focal)
-    if essential is None or essential.shape != (3, 3) or mask.mean() < KEPT:
-        kept = 0.0 if mask is None else float(mask.mean())
+    found = [
+        cv2.findEssentialMat(a, b, np.eye(3), method=cv2.RANSAC, prob=0.9999, threshold=threshold / focal)[0]
+        for threshold in THRESHOLDS
+    ]
+    essentials = [each for each in found if each is not None and each.shape == (3, 3)]
+    errors = [focal * _sampson(each, a, b) for each in essentials]
+    best = int(np.argmin([np.median(each) for each in errors])) if errors else -1
+    share = float((errors[best] < THRESHOLDS[-1]).mean()) if errors else 0.0
+    if share < KEPT:
         raise InputError(
-            f"{predictor.rig.name}: the views of {names} fit no places of cameras ({100 * kept:.0f} % of the joints agree); are K and the "
-            "moments right?"
+            f"{predictor.rig.name}: the views of {names} fit no places of cameras ({100 * share:.0f} % of the joints agree); are K and "
+            "the moments right?"
         )
-    _, turn, shift, _ = cv2.recoverPose(essential, a, b, np.eye(3), mask=mask)
+    mask = (errors[best] < THRESHOLDS[-1]).astype(np.uint8)[:, None]
+    _, turn, shift, _ = cv2.recoverPose(essentials[best], a, b, np.eye(3), mask=mask)
     relative = np.eye(4)
     relative[:3, :3], relative[:3, 3] = turn, shift[:, 0]
     pair = [replace(cameras[other], world_to_camera=np.eye(4)), replace(cameras[view], world_to_camera=relative)]
@@ -248,6 +258,15 @@ def _placed_by(
     joints = triangulate(points, np.ones(points.shape[:-1]), pair).joints
     relative[:3, 3] *= _hand_scale(predictor, joints)
     return replace(cameras[view], world_to_camera=relative @ placed[other].world_to_camera)
+
+
+def _sampson(essential: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) distances of points (N, 2) on the planes z = 1 of two cameras from their epipolar lines, to first order."""
+    one, two = (np.concatenate((p, np.ones_like(p[:, :1])), axis=1) for p in (a, b))
+    lines, back = one @ essential.T, two @ essential
+    across = np.square(lines[:, :2]).sum(1) + np.square(back[:, :2]).sum(1)
+    distance: np.ndarray = np.abs((lines * two).sum(1)) / np.sqrt(np.maximum(across, 1e-24))
+    return distance
 
 
 def _hand_scale(predictor: RigPredictor, joints: np.ndarray) -> float:
@@ -274,9 +293,6 @@ def bundle_adjusted(
     Unknowns are the cameras, all joints, and the lengths of the bones. Errors in pictures count by the estimator's own sigma, large ones
     linearly.
     """
-    from scipy.optimize import least_squares
-    from scipy.sparse import csr_matrix
-
     seen = [frame for frame in frames if sum(each is not None for each in frame.seen) >= 2]
     seen = seen[:: max(1, -(-len(seen) // MOST))]
     points = np.full((len(seen), len(placed), 21, 2), np.nan)
@@ -291,18 +307,37 @@ def bundle_adjusted(
     if len(start) < 3:
         return list(placed)
     problem = _Bundle(points, sigma, np.log(_model_bones(predictor)), placed)
-    first = problem.packed(start)
-    found = least_squares(
-        problem.residuals,
-        first,
-        jac=lambda values: csr_matrix(problem.derivatives(values)),
-        loss="soft_l1",
-        tr_solver="lsmr",
-        x_scale="jac",
-        max_nfev=40,
-        method="trf",
-    )
-    return problem.cameras(found.x)
+    return problem.cameras(_descended(problem, problem.packed(start)))
+
+
+def _descended(problem: _Bundle, values: np.ndarray) -> np.ndarray:
+    """Levenberg-Marquardt with sparse normal equations, errors reweighted (pseudo-Huber)."""
+    from scipy.sparse import diags
+    from scipy.sparse.linalg import spsolve
+
+    def cost(off: np.ndarray) -> float:
+        return float((np.sqrt(1 + off * off) - 1).sum())
+
+    off = problem.residuals(values)
+    best, damping = cost(off), 1e-3
+    for _ in range(STEPS):
+        slope = problem.derivatives(values).tocsc()
+        weight = 1 / np.sqrt(1 + off * off)
+        weighted = slope.T.multiply(weight)
+        matrix, gradient = (weighted @ slope).tocsc(), weighted @ off
+        gain = 0.0
+        for _ in range(6):
+            step = spsolve(matrix + diags(damping * matrix.diagonal() + 1e-12), gradient)
+            tried = values - step
+            found = problem.residuals(tried)
+            if cost(found) < best:
+                gain, best = best - cost(found), cost(found)
+                values, off, damping = tried, found, 0.2 * damping
+                break
+            damping *= 10
+        if gain < 1e-6 * best:
+            break
+    return values
 
 
 class _Bundle:
