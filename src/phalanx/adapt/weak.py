@@ -180,7 +180,7 @@ def adapt_weak(
     deep = bool(learnt.with_depth.any()) and config.depth_weight > 0
     others = None
     if unpaired is not None and config.drawn_weight > 0 and not learnt.with_depth.all():
-        going_on = resume and (folder / "run" / CHECKPOINT).exists()
+        going_on = resume and (folder / "run" / CHECKPOINT).exists() and (folder / _UNPAIRED).exists()
         others = kept_unpaired(folder / _UNPAIRED, unpaired) if going_on else None
         if others is None:
             others = read_unpaired(unpaired, config.unpaired_share * tick.seconds, complain, tick)
