@@ -13,6 +13,7 @@ import phalanx.train.run
 from phalanx.core.errors import InputError
 from phalanx.methods.multi_view import MultiViewConfig, load, mesh_of, to_cameras
 from phalanx.synth import SynthConfig, stream
+from phalanx.train.feed import stored_feed
 from phalanx.train.multi_view import (
     WEIGHTS,
     MultiViewTraining,
@@ -25,7 +26,6 @@ from phalanx.train.multi_view import (
     predicted_frames,
     prepare,
     run,
-    stored_feed,
     train_on_frames,
     views_of,
 )

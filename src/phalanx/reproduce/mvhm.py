@@ -44,6 +44,7 @@ from phalanx.synth import SynthConfig
 from phalanx.synth.scene.rigs import load_rig
 from phalanx.synth.version import ENGINE
 from phalanx.train.card import synthesis
+from phalanx.train.feed import stored_feed
 from phalanx.train.loop import train
 from phalanx.train.multi_view import (
     WEIGHTS,
@@ -58,7 +59,6 @@ from phalanx.train.multi_view import (
     save,
     single_feed,
     single_stages,
-    stored_feed,
     train_on_frames,
     views_of,
 )

@@ -29,7 +29,7 @@ from phalanx.methods.multi_view import (
 from phalanx.nets.weights import checksum
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import synthesis
-from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed, finish_pictures
+from phalanx.train.feed import BufferFeed, JoinedFeed, MixedFeed, finish_pictures, stored_feed
 from phalanx.train.loop import train
 from phalanx.train.paired import drawn_pictures
 from phalanx.train.plan import HELD_OUT_SEED, Feed, LoopConfig, Phase, Stage, check_config
@@ -214,18 +214,6 @@ def predicted_frames(network: MultiView, frames: Kept, batch: int = 32) -> dict[
         "K": frames["K"],
         "predicted": torch.cat(found),
     }
-
-
-def stored_feed(
-    kept: Kept, seed: int, finish: Callable[[dict[str, Tensor], int, torch.Generator], Made]
-) -> BufferFeed[Made]:
-    """Endless batches of what is kept, each time round in another order."""
-
-    def again(start: int) -> Iterator[Kept]:
-        while True:
-            yield kept
-
-    return BufferFeed(again, 1, seed, dict, finish)
 
 
 @torch.no_grad()
