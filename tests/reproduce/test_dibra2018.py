@@ -111,7 +111,7 @@ def test_rows_see_what_their_names_say(tmp_path, cache):
     assert set(labels) <= set(range(GESTURES)) and len(labels) > 20
     poses = torch.stack([pose.float() for pose in base_poses().values()])[:, PALM:]
     crafted = kept["crafted"][:, PALM:]
-    assert (torch.cdist(crafted, poses).amin(1) < 1e-4).all() and torch.equal(
+    assert (torch.cdist(crafted, poses).amin(1) < 1e-2).all() and torch.equal(
         kept["crafted"][:, :PALM], kept["angles"][:, :PALM]
     )
     assert float(torch.rad2deg(crafted - kept["angles"][:, PALM:]).square().mean(1).sqrt().max()) < NEAR

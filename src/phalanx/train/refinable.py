@@ -382,7 +382,7 @@ def train_segmenter(
 ) -> HandSegmenter:
     """Train both stages of a segmenter, which is changed, on stored pictures with masks in the folder `out`; returns the averaged one."""
     feed = partial(stored_feed, kept, loop.seed, partial(masked_pictures, True))
-    stage = Stage("masks", loop, [Phase(1.0, model.config.size, batch, 1)], feed, lambda network, size: {})
+    stage = Stage("masks", loop, [crops_phase(model.config.size, batch, 1)], feed, lambda network, size: {})
     about = {"model": asdict(model.config), "batch": batch, "pictures": checksum(dict(kept))}
     found = train(model, [stage], out, resume, report, about=about, settings={"loop": asdict(loop), **about})
     assert isinstance(found, HandSegmenter)
