@@ -13,8 +13,9 @@ their size, left hands mirrored, turned until the middle knuckle lies above the 
 the angles of our hand fitted to its landmarks in metres. `pixels` are grey values of the photo, 32 x 32, from their 1st to their 99th
 percentile. All rows have the same classifier, without mixed hands, and the likeliest gesture counts.
 
-For `angles` and `mediapipe`, as they are named with `none` where unsure: right, wrong and none, of all photos. The threshold comes from
-folds inside of those learnt. `others named`: one gesture in turn is not learnt, and its hands are shown: how many get a name all the same.
+For `angles` and the best of MediaPipe's rows, also as prediction names hands, with `none` where unsure, in percent of all photos; the
+calibration of a fold comes from the hands held out in the nine others. Of others: one gesture in turn is not learnt, half of the persons
+learn, the others calibrate and show it: how many of its hands get a name all the same.
 
 Photos are looked at once; `--kept` keeps what was found in them, to score it again.
 """
@@ -22,6 +23,7 @@ Photos are looked at once; `--kept` keeps what was found in them, to score it ag
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +41,10 @@ from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import FINGERS
 from phalanx.metrics.bootstrap import bootstrap_sequences
 from phalanx.metrics.classification import grouped_folds
-from phalanx.nets.gestures import GestureConfig, Parts, calibrated, learn, logits_of
+from phalanx.nets.gestures import GestureConfig, Parts, calibrated, calibration_of, learn, logits_of
 from phalanx.predict.gestures import FINGER_ANGLES, feature_parts, gesture_features
 from phalanx.predict.predictor import Predictor
-from phalanx.train.gestures import FOLDS, find_pictures, folds_of, read_persons
+from phalanx.train.gestures import FOLDS, find_pictures, read_persons
 
 WORKER = Path(__file__).with_name("mediapipe_hands_worker.py")
 INDEX, MIDDLE, LITTLE = 5, 9, 17  # knuckles
@@ -181,46 +183,31 @@ def likeliest(
     return answers
 
 
-def as_named(
-    features: np.ndarray,
-    labels: np.ndarray,
-    gestures: int,
-    folds: np.ndarray,
-    scored: np.ndarray,
-    persons: np.ndarray,
-    parts: Parts,
-) -> np.ndarray:
-    """(N,) as prediction names each photo scored: a gesture, C for none, -1 where there is no hand."""
+def as_named(features: np.ndarray, labels: np.ndarray, gestures: int, folds: np.ndarray, parts: Parts) -> np.ndarray:
+    """(N,) as prediction names each photo: a gesture, C for none, -1 where there is no hand."""
     answers = np.full(len(labels), -1)
     seen = np.isfinite(features).all(1)
-    for fold in np.unique(folds[scored]).tolist():
-        test, rest = (folds == fold) & scored & seen, (folds != fold) & seen
-        _, answers[test] = taught(features[rest], labels[rest], gestures, persons[rest], parts, features[test])
+    labels, folds = labels[seen], folds[seen]
+    _, logits = calibrated(features[seen], labels, gestures, parts, folds, SEED)
+    names = np.empty(len(labels), int)
+    for fold in np.unique(folds).tolist():
+        names[folds == fold] = calibration_of(logits[folds != fold], labels[folds != fold]).names(logits[folds == fold])
+    answers[seen] = names
     return answers
 
 
-def taught(
-    features: np.ndarray, labels: np.ndarray, gestures: int, persons: np.ndarray, parts: Parts, shown: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """The threshold of a classifier that learns as `phalanx gestures train` does, and how it names hands (M, F): (M,), C is none."""
-    calibration, _ = calibrated(features, labels, gestures, parts, folds_of(labels, persons, SEED), SEED)
-    net = learn(features, labels, gestures, parts, SEED)
-    return calibration.threshold, calibration.names(logits_of(net, shown))
-
-
 def others_named(photos: Photos, folds: np.ndarray, scored: np.ndarray, name: str, parts: Parts) -> float:
-    """Percent of the hands of a gesture that was not learnt which get a name; persons apart, in halves."""
+    """Percent of the hands of a gesture that was not learnt which get a name: half of the persons are learnt, the others judge."""
     named = []
-    features, labels = photos.found[name], photos.labels
-    seen = np.isfinite(features).all(1)
+    features, labels, left = photos.found[name], photos.labels, len(photos.gestures) - 1
+    seen, learnt = np.isfinite(features).all(1), folds % 2 == 1
     for gesture in range(len(photos.gestures)):
-        rest = seen & (labels != gesture) & ((folds % 2 == 1) | ~scored)
-        shown = seen & scored & (labels == gesture) & (folds % 2 == 0)
-        numbers = labels[rest] - (labels[rest] > gesture)
-        _, found = taught(
-            features[rest], numbers, len(photos.gestures) - 1, photos.persons[rest], parts, features[shown]
-        )
-        named.append(found < len(photos.gestures) - 1)
+        known = seen & (labels != gesture)
+        numbers = labels - (labels > gesture)
+        net = learn(features[known & learnt], numbers[known & learnt], left, parts, SEED)
+        calibration = calibration_of(logits_of(net, features[known & ~learnt]), numbers[known & ~learnt])
+        shown = features[seen & scored & ~learnt & (labels == gesture)]
+        named.append(calibration.names(logits_of(net, shown)) < left)
     return 100 * float(np.concatenate(named).mean())
 
 
@@ -236,49 +223,53 @@ def joined(scored: Photos, learnt: Photos | None) -> tuple[Photos, np.ndarray]:
     return Photos(scored.gestures, labels, persons, found), np.arange(len(labels)) < len(scored)
 
 
-def score(photos: Photos, scored: np.ndarray) -> dict[str, dict[str, float]]:
-    """Figures by row, in percent of the photos scored."""
+def score(photos: Photos, scored: np.ndarray, chosen: Collection[str]) -> dict[str, dict[str, float]]:
+    """Figures of the rows chosen, in percent of the photos scored."""
     folds = grouped_folds(photos.persons, FOLDS, SEED)
-    if not scored.all():  # as many of those scored in each fold, the same as without the others
-        folds[scored] = grouped_folds(photos.persons[scored], FOLDS, SEED)
+    folds[scored] = grouped_folds(photos.persons[scored], FOLDS, SEED)  # the same with and without others
     labels, count = photos.labels, len(photos.gestures)
+    rows = {name: row for name, row in rows_of(photos.found).items() if name in chosen}
     report: dict[str, dict[str, float]] = {}
-    for name, row in rows_of(photos.found).items():
+    for name, row in rows.items():
         right = (likeliest(photos.found[name], labels, count, folds, scored, row) == labels)[scored]
         interval = bootstrap_sequences(
-            lambda chosen, right=right: 100 * float(right[chosen].mean()), photos.persons[scored], SEED
+            lambda drawn, right=right: 100 * float(right[drawn].mean()), photos.persons[scored], SEED
         )
         missed = int((~np.isfinite(photos.found[name]).all(1))[scored].sum())
+        of_found = 100 * float(right.sum() / max(len(right) - missed, 1))
         report[name] = {
             "accuracy_percent": interval.value,
             "accuracy_percent_low": interval.low,
             "accuracy_percent_high": interval.high,
             "missed": missed,
-            "accuracy_of_found_percent": 100 * float(right.sum() / max(len(right) - missed, 1)),
+            "accuracy_of_found_percent": of_found,
         }
         print(
             f"{name:20} {interval.value:5.1f} % right ({interval.low:.1f} to {interval.high:.1f}), no hand in {missed}; "
-            f"where there is one {report[name]['accuracy_of_found_percent']:.1f} %",
+            f"where there is one {of_found:.1f} %",
             flush=True,
         )
-    theirs = [name for name in report if name.startswith("mediapipe")]
-    best = max(theirs, key=lambda name: report[name]["accuracy_percent"], default=None)
-    for name in ("angles", *([] if best is None else [best])):
-        parts = rows_of(photos.found)[name].parts
-        answers = as_named(photos.found[name], labels, count, folds, scored, photos.persons, parts)[scored]
-        right, none, missed = (
-            float(100 * part.mean()) for part in (answers == labels[scored], answers == count, answers < 0)
-        )
+    for name in ("angles", *best_of_theirs(report)):
+        parts = rows[name].parts
+        answers = as_named(photos.found[name], labels, count, folds, parts)[scored]
+        shares = [float(100 * part.mean()) for part in (answers == labels[scored], answers == count, answers < 0)]
+        right, none, missed = shares
         others = others_named(photos, folds, scored, name, parts)
-        figures = {"named_right_percent": right, "none_percent": none, "no_hand_percent": missed}
-        figures |= {"named_wrong_percent": 100 - right - none - missed, "others_named_percent": others}
-        report[name] |= figures
+        wrong = 100 - sum(shares)
+        report[name] |= {"named_right_percent": right, "named_wrong_percent": wrong, "none_percent": none}
+        report[name] |= {"no_hand_percent": missed, "others_named_percent": others}
         print(
-            f"{name:20} as named: {right:.1f} % right, {figures['named_wrong_percent']:.1f} % wrong, {none:.1f} % none, {missed:.1f} % "
-            f"no hand; others named {others:.1f} %",
+            f"{name:20} as named: {right:.1f} % right, {wrong:.1f} % wrong, {none:.1f} % none, {missed:.1f} % no hand; "
+            f"of others {others:.1f} % named",
             flush=True,
         )
     return report
+
+
+def best_of_theirs(report: dict[str, dict[str, float]]) -> list[str]:
+    """The row of MediaPipe's with the most right, if there is any."""
+    theirs = [name for name in report if name.startswith("mediapipe")]
+    return sorted(theirs, key=lambda name: -report[name]["accuracy_percent"])[:1]
 
 
 def main() -> None:
@@ -296,15 +287,11 @@ def main() -> None:
     torch.set_num_threads(1)
     scored = kept(arguments.scored, "scored", arguments)
     learnt = kept(arguments.learnt, "learnt", arguments) if arguments.learnt else None
-    report = {}
-    for title, photos, chosen in (
-        ("of these persons", *joined(scored, None)),
-        ("and of others", *joined(scored, learnt)),
-    ):
-        if title == "and of others" and learnt is None:
-            break
-        print(f"{len(photos)} photos of {len(np.unique(photos.persons))} persons, {chosen.sum()} scored")
-        report[title] = score(photos, chosen)
+    print(f"{len(scored)} photos of {len(np.unique(scored.persons))} persons; nine tenths of these are learnt")
+    report = {"these": score(*joined(scored, None), rows_of(scored.found))}
+    if learnt is not None:
+        print(f"with {len(learnt)} photos of {len(np.unique(learnt.persons))} other persons")
+        report["with others"] = score(*joined(scored, learnt), ["angles", *best_of_theirs(report["these"])])
     if arguments.json:
         write_json(arguments.json, report, indent=1)
 

@@ -104,6 +104,7 @@ def train_gestures(
         writable_file(path)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed: must be a whole number from 0 on, not {seed!r}")
+    config = GestureConfig() if config is None else config
     pictures = find_pictures(Path(folder))
     groups = None if persons is None else read_persons(Path(persons), Path(folder), pictures.paths)
     for note in pictures.notes:
@@ -142,7 +143,7 @@ def train_gestures(
         "calibration": asdict(calibration),
         "seed": seed,
         "palm": palm,
-        "training": asdict(config or GestureConfig()),
+        "training": asdict(config),
     }
     net = learn(features, labels, len(pictures.gestures), feature_parts(palm), seed, config)
     net.calibrate(calibration)
