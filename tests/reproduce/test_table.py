@@ -10,7 +10,7 @@ import pytest
 from phalanx.core.errors import InputError
 from phalanx.metrics.frames import frames_within
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training, run_folder, slug
-from phalanx.reproduce.sheet import closed
+from phalanx.reproduce.sheet import closed, gains, result_of
 from phalanx.reproduce.table import make_table, results_of
 
 FRAMES = np.arange(4).repeat(3)
@@ -69,8 +69,12 @@ def test_figures_spread_interval_and_gap(tmp_path):
     text = (tmp_path / "toy.md").read_text()
     assert "- Root: none.\n- Weights hold in metres.\n" in text
     row = next(line for line in text.splitlines() if line.startswith("| 100% single view"))
-    assert row == "| 100% single view | 22.50 ± 0.71 | 15.50 to 29.50 | 2 | 17.79 | 30 ± 1 | 50 ± 0 % |"
-    assert "| end | 13.50 ± 0.71 | 9.50 to 17.50 | 2 |  | 18 ± 1 |  |" in text
+    assert (
+        row
+        == "| 100% single view | 22.50 ± 0.71 | 15.50 to 29.50 | 2 | 17.79 | 30 ± 1 | 9.00 (6.00 to 12.00) | 50 ± 0 % |"
+    )
+    assert "| end | 13.50 ± 0.71 | 9.50 to 17.50 | 2 |  | 18 ± 1 | 18.00 (12.00 to 24.00) |  |" in text
+    assert report["gains"]["end"] == {"value": 18.0, "low": 12.0, "high": 24.0} and "begin" not in report["gains"]
     assert "published, error, mm" in text and "bootstrap's over test frames" in text
     saved = json.loads((tmp_path / "toy.json").read_text())
     assert saved["scale"] == {"size": 3} and saved["closed"]["100% single view"]["mean"] == 0.5
@@ -89,6 +93,20 @@ def test_shares_are_of_the_seeds_in_common(tmp_path):
     assert closed(paper, {"begin": done["begin"], "100% single view": done["100% single view"]}) == {}
     assert closed(paper, {**done, "end": done["begin"]}) == {}  # no gap
     assert closed(paper, {**done, "end": done["begin"], "begin": done["end"]}) == {}  # an end that is worse
+
+
+def test_a_gap_is_of_means_and_gains_are_of_the_same_frames():
+    def results(*values):
+        outcomes = [Outcome(np.full((12, 1), value, np.float32), FRAMES) for value in values]
+        return [result_of(PAPER, seed, outcome) for seed, outcome in enumerate(outcomes)]
+
+    done = {"begin": results(10, 10, 10), "100% single view": results(8, 9, 9.5), "end": results(6, 9, 10)}
+    share = closed(PAPER, done)["100% single view"]
+    assert share.mean == pytest.approx(3.5 / 5) and share.by_seed == {0: 0.5, 1: 1.0}  # the last seed has no gap
+    found = gains(PAPER, done)
+    assert found["100% single view"].value == pytest.approx(3.5 / 3) and set(found) == {"100% single view", "end"}
+    done["end"] = [replace(result, outcome=Outcome(result.outcome.errors, FRAMES[::-1])) for result in done["end"]]
+    assert set(gains(PAPER, done)) == {"100% single view"}  # other frames
 
 
 def test_what_is_done_is_kept_and_stays_in_the_table(tmp_path):

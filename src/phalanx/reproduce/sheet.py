@@ -21,8 +21,9 @@ LEVEL = 0.95
 
 _EXPLAINED = """\
 ± is the standard deviation over seeds. The interval ({level:.0f} %) is the bootstrap's over test frames, all views of a frame together:
-it says what other frames of this kind would change, not what other seeds would. The share of the gap is (start - row) / (start - end)
-of each seed that all three have and whose end is better than its start, averaged; start is "{begin}", end is "{end}".
+it says what other frames of this kind would change, not what other seeds would. "Gain" is how much less the error is than that of
+"{begin}", with its interval, both on the same frames. The share of the gap is that gain over the one of "{end}", both means of the
+seeds that all three have; its ± is the deviation of the seeds' own shares, of those that have a gap.
 """
 
 
@@ -51,7 +52,7 @@ class Share:
 
     mean: float
     spread: float | None
-    """Standard deviation over seeds; None: there is one seed."""
+    """Standard deviation of the seeds' own; None: there is one."""
     by_seed: dict[int, float]
 
 
@@ -63,9 +64,9 @@ def result_of(paper: Paper[World], seed: int, outcome: Outcome) -> Result:
 
 
 def closed(paper: Paper[World], done: Done) -> dict[str, Share]:
-    """Share of the gap between the paper's ends that rows close, by row, for the seeds that row and ends have in common.
+    """Share of the gap between the paper's ends that rows close, by row: the quotient of mean gains over the seeds in common.
 
-    The first figure is an error; a seed whose end is no better than its start has no gap.
+    The first figure is an error. A seed whose end is no better than its start has no share of its own.
     """
     key = paper.figures[0].key
     reached = {row: {result.seed: result.figures[key] for result in results} for row, results in done.items()}
@@ -80,9 +81,31 @@ def closed(paper: Paper[World], done: Done) -> dict[str, Share]:
             for seed in common
             if begin[seed] > end[seed]
         }
-        if by_seed:
-            shares[row.name] = Share(*mean_and_spread(list(by_seed.values())), by_seed)
+        gap = sum(begin[seed] - end[seed] for seed in common)
+        if by_seed and gap > 0:
+            gain = sum(begin[seed] - reached[row.name][seed] for seed in common)
+            shares[row.name] = Share(gain / gap, mean_and_spread(list(by_seed.values()))[1], by_seed)
     return shares
+
+
+def gains(paper: Paper[World], done: Done) -> dict[str, Interval]:
+    """By how much the error is less than the start's, by row that has a part in the gap: on the same frames, over the seeds in common."""
+    figure, starts = paper.figures[0], {result.seed: result.outcome for result in done.get(paper.ends[0], ())}
+    found = {}
+    for row in paper.rows:
+        pairs = [(starts[result.seed], result.outcome) for result in done.get(row.name, ()) if result.seed in starts]
+        if not row.gap or row.name == paper.ends[0] or not pairs:
+            continue
+        frames = pairs[0][0].frames
+        alike = all(np.array_equal(frames, outcome.frames) for pair in pairs for outcome in pair)
+        if alike and len(np.unique(frames)) > 1:
+            measure = partial(_mean_gain, figure, pairs)
+            found[row.name] = bootstrap_sequences(measure, frames, seed=0, level=LEVEL)
+    return found
+
+
+def _mean_gain(figure: Figure, pairs: Sequence[tuple[Outcome, Outcome]], drawn: np.ndarray) -> float:
+    return float(np.mean([figure.measure(one.errors[drawn]) - figure.measure(two.errors[drawn]) for one, two in pairs]))
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float | None]:
@@ -108,11 +131,12 @@ def write_table(
     """Write NAME.md, NAME.json and NAME.png in `folder`; returns what is in the JSON."""
     rows = [row for row in paper.rows if row.name in done]
     intervals = {row.name: interval(paper.figures[0], done[row.name]) for row in rows}
-    shares = closed(paper, done)
+    shares, gained = closed(paper, done), gains(paper, done)
     report = {
         "rows": {row.name: [result.scores(row.name) for result in done[row.name]] for row in rows},
         "intervals": {name: found and {"low": found.low, "high": found.high} for name, found in intervals.items()},
         "closed": {name: vars(share) for name, share in shares.items()},
+        "gains": {name: found._asdict() for name, found in gained.items()},
         "thresholds": paper.curve.thresholds.tolist(),
         "about": list(head),
         **settings,
@@ -121,7 +145,13 @@ def write_table(
     begin, end = paper.ends
     explained = _EXPLAINED.format(level=100 * LEVEL, begin=begin, end=end)
     with write_whole(folder / f"{paper.name}.md") as temporary:
-        lines = [*(f"- {line}" for line in head), "", *table_lines(paper, rows, done, intervals, shares), "", explained]
+        lines = [
+            *(f"- {line}" for line in head),
+            "",
+            *table_lines(paper, rows, done, intervals, gained, shares),
+            "",
+            explained,
+        ]
         temporary.write_text("\n".join(lines), encoding="utf-8")
     curves = {
         f"{row.name} ({_cell(paper.figures[0], done[row.name], False)})": (
@@ -139,6 +169,7 @@ def table_lines(
     rows: Sequence[Row[World]],
     done: Done,
     intervals: Mapping[str, Interval | None],
+    gained: Mapping[str, Interval],
     shares: Mapping[str, Share],
 ) -> list[str]:
     """The table in Markdown; a published column follows each figure that the paper prints."""
@@ -159,6 +190,7 @@ def table_lines(
             columns[f"published, {figure.title}"] = partial(
                 lambda key, row: printed.get((row.published, row.dataset, key), ""), key
             )
+    columns["gain"] = lambda row: _gain(gained.get(row.name), main.digits)
     columns["gap closed"] = lambda row: _share(shares.get(row.name))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return lines + ["| " + " | ".join(cell(row) for cell in columns.values()) + " |" for row in rows]
@@ -173,6 +205,10 @@ def _cell(figure: Figure, results: Sequence[Result], spread: bool = True) -> str
 
 def _interval(found: Interval | None, digits: int) -> str:
     return "" if found is None else f"{found.low:.{digits}f} to {found.high:.{digits}f}"
+
+
+def _gain(found: Interval | None, digits: int) -> str:
+    return "" if found is None else f"{found.value:.{digits}f} ({_interval(found, digits)})"
 
 
 def _share(share: Share | None) -> str:
