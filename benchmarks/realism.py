@@ -16,7 +16,8 @@ are made by `tell` and by photos without labels, never by `score`. A set may hav
 `tell`: `realism_crops.py`; behind each area stands the distance of the mean scores in standard deviations. `score`: 2D errors with the side
 given, in pixels of 256 and not mapped, and sides that are guessed wrongly, on photos of `phalanx evaluate photos3d`, on their mirror
 images, on the fixed copies, and on copies that hold things (`realism_held.py`). The interval of a difference to the base is a bootstrap
-over runs of four neighbouring photos and over seeds.
+over runs of four neighbouring photos, with all of their copies, or over the hands that hold things, and over seeds. Other weights are
+compared in the same way: OUT/NAME/run_1/compact.safetensors is what `score OUT NAME --seeds 1` looks at.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ COLUMNS = (
     "gap of palms px",
     "held px",
     "difference, 95 %",
+    "held wrong",
 )
 
 
@@ -286,8 +288,18 @@ def errors_of(out: Path, name: str) -> dict[str, np.ndarray]:
     return {kind: np.stack([each[kind] for each in loaded]) for kind in kinds}
 
 
-def difference(errors: np.ndarray, base: np.ndarray, seed: int = 0) -> Interval:
-    """Mean of the paired differences (seeds, photos) and its interval of 95 %, over runs of neighbouring photos and over seeds."""
+def drawn_together(out: Path, kind: str, pictures: int) -> np.ndarray:
+    """Numbers (pictures,) of what a bootstrap draws as one: a run of photos with all of their copies, or a hand that holds things."""
+    if kind == "photos_px":
+        return np.arange(pictures) // RUN
+    held = kind == "held_px"
+    with np.load(out / ("held_poses.npz" if held else "photo_poses.npz")) as file:
+        hand = np.arange(pictures) % len(file["K"])
+    return hand if held else hand // RUN
+
+
+def difference(errors: np.ndarray, base: np.ndarray, together: np.ndarray, seed: int = 0) -> Interval:
+    """Mean of the paired differences (seeds, pictures) and its interval of 95 %, over pictures `together (pictures,)` and over seeds."""
     seeds = min(len(errors), len(base))
     paired = errors[:seeds] - base[:seeds]
     random = np.random.default_rng(seed)
@@ -297,7 +309,7 @@ def difference(errors: np.ndarray, base: np.ndarray, seed: int = 0) -> Interval:
         drawn = np.arange(seeds) if whole else random.integers(0, seeds, seeds)
         return float(paired[drawn][:, photos].mean())
 
-    return bootstrap_sequences(mean, np.arange(paired.shape[1]) // RUN, seed, 2000)
+    return bootstrap_sequences(mean, together, seed, 2000)
 
 
 def report(out: Path, base: str, photos_folder: Path | None) -> None:
@@ -332,7 +344,9 @@ def report(out: Path, base: str, photos_folder: Path | None) -> None:
             changes = {
                 kind: ""
                 if name == base or not reference
-                else "{:+.2f} ({:+.2f} to {:+.2f})".format(*difference(errors[kind], reference[kind]))
+                else "{:+.2f} ({:+.2f} to {:+.2f})".format(
+                    *difference(errors[kind], reference[kind], drawn_together(out, kind, errors[kind].shape[1]))
+                )
                 for kind in ("photos_px", "copies_px", "held_px")
                 if kind in errors
             }
@@ -349,6 +363,9 @@ def report(out: Path, base: str, photos_folder: Path | None) -> None:
                 f"{on_palms - on_copied:.2f}",
                 f"{errors['held_px'].mean():.2f}" if "held_px" in errors else "",
                 changes.get("held_px", ""),
+                f"{errors['held_wrong'].sum(1).mean():.1f} of {errors['held_wrong'].shape[1]}"
+                if "held_wrong" in errors
+                else "",
             ]
         print("| " + " | ".join(cells + [""] * (len(COLUMNS) - len(cells))) + " |")
 
