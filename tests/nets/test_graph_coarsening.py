@@ -83,6 +83,6 @@ def test_through_all_levels(levels):
 
 
 def test_laplacians_of_all_levels_are_scaled(levels):
-    coarse = levels[-1].laplacian().to_dense()
+    coarse = levels[-1].laplacian.to_dense()
     values = torch.linalg.eigvalsh(coarse)
     assert float(values[0]) == pytest.approx(-1, abs=1e-6) and float(values[-1]) == pytest.approx(1, abs=1e-6)

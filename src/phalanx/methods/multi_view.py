@@ -42,6 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ from phalanx.losses.depth_maps import absolute_depths, relative_depths
 from phalanx.methods.base import Method, Player
 from phalanx.nets.blocks import Residual
 from phalanx.nets.graph import adjacency, mesh_edges
-from phalanx.nets.graph_coarsening import hierarchy
+from phalanx.nets.graph_coarsening import GraphLevel, hierarchy
 from phalanx.nets.graph_mesh import MeshDecoder, MeshReader
 from phalanx.nets.graph_unet import GraphUNet
 from phalanx.nets.hourglass import StackedHourglass
@@ -193,7 +194,7 @@ class SingleView(nn.Module):
 
     def __init__(self, config: MultiViewConfig, faces: Tensor, vertices: int) -> None:
         super().__init__()
-        levels = hierarchy(vertices, mesh_edges(faces), COARSER)
+        levels = _graphs(tuple(map(tuple, faces.tolist())), vertices)
         width = config.width
         self.vertices = vertices
         self.evidence = StackedHourglass(3, 21, width, config.stacks, config.halvings)
@@ -451,6 +452,12 @@ def load(path: str | Path, hand: HandModel | None = None, trainable: bool = Fals
     """
     network = load_network(path, METHOD, (hand or HandModel.open_hand()).checksum(), _build)
     return network if trainable else network.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=4)
+def _graphs(faces: tuple[tuple[int, ...], ...], vertices: int) -> list[GraphLevel]:
+    """The mesh's graph and those coarser than it, found once a process: a network is built whenever weights are read."""
+    return hierarchy(vertices, mesh_edges(torch.tensor(faces)), COARSER)
 
 
 def _build(values: dict[str, Any]) -> MultiView:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ class GraphLevel:
     clusters: Tensor | None = None
     """(N,) number of each node in the next coarser graph; None: there is none."""
 
+    @cached_property
     def laplacian(self) -> Tensor:
         """As `nets.graph.scaled_laplacian` gives it."""
         return scaled_laplacian(adjacency(self.nodes, self.edges, self.weights))

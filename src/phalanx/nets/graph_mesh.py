@@ -35,7 +35,7 @@ class MeshDecoder(nn.Module):
         self.nodes, self.width = coarse[0].nodes, widths[0]
         self.linear = nn.Linear(inputs, self.nodes * self.width)
         before = [widths[0], *widths[:-1]]
-        laplacians = [level.laplacian() for level in coarse]
+        laplacians = [level.laplacian for level in coarse]
         self.convolutions = nn.ModuleList(
             ChebyshevConvolution(laplacian, wide, width, order)
             for laplacian, wide, width in zip(laplacians, before, widths, strict=True)
@@ -76,8 +76,8 @@ class MeshReader(nn.Module):
         if len(levels) < 3:
             raise ValueError(f"MeshReader: three levels or more are needed, not {len(levels)}")
         middle = (len(levels) - 1) // 2
-        self.first = ChebyshevConvolution(levels[0].laplacian(), 3, width, order)
-        self.second = ChebyshevConvolution(levels[middle].laplacian(), width, width, order)
+        self.first = ChebyshevConvolution(levels[0].laplacian, 3, width, order)
+        self.second = ChebyshevConvolution(levels[middle].laplacian, width, width, order)
         self.counts = levels[middle].nodes, levels[-1].nodes
         self.register_buffer("_up", through(levels[: middle + 1]), persistent=False)
         self.register_buffer("_down", through(levels[middle:]), persistent=False)
