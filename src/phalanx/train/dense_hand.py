@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -343,9 +344,11 @@ def train_on_pictures(
 
 def scaled(loop: LoopConfig, factor: float) -> LoopConfig:
     """A budget whose counts of pictures are so many times as large."""
-    names = ("samples", "average", "warmup", "evaluate_every")
-    given = {name: getattr(loop, name) for name in names}
-    return replace(loop, **{name: None if value is None else round(factor * value) for name, value in given.items()})
+    counts_of: dict[str, Any] = {}
+    for name in ("samples", "average", "warmup", "evaluate_every"):
+        value = getattr(loop, name)
+        counts_of[name] = None if value is None else round(factor * value)
+    return replace(loop, **counts_of)
 
 
 def chosen_hand(mano: Path | None) -> tuple[HandModel, Tensor | None]:
