@@ -52,6 +52,7 @@ def test_another_order_is_found_by_its_bones(hands, order):
     theirs = hands[:, np.argsort(ORDERS[order])]
     assert np.array_equal(reordered(theirs, order)[:, 1:], hands[:, 1:].astype(np.float64))
     assert likeliest_order(theirs, order) == likeliest_order(theirs, "phalanx") == order
+    assert likeliest_order(theirs, "phalanx", 1e-3) == "phalanx"  # who says so is believed up to a point
 
 
 def test_few_hands_are_not_taken_for_others(hands):

@@ -68,7 +68,7 @@ class WeakMethod(Method):
         super().__init__()
         self.estimator, self.depth_weight = estimator, depth_weight
         self.drawn, self.drawn_weight = drawn, drawn_weight
-        self.decoder = DepthDecoder(_INPUTS, MAP)
+        self.decoder = DepthDecoder(_INPUTS, MAP, dropout=0.0)  # with some it leaves blurs (docs/depth_supervision.md)
 
     def losses(self, batch: Mixture) -> dict[str, Tensor]:
         """Of a step of kinds `weak` (`WeakBatch`) and `synthetic` (`Sample`), which go through the network together."""

@@ -28,7 +28,7 @@ import numpy as np
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_head
 from phalanx.data.images import PICTURE_SUFFIXES
-from phalanx.data.joint_names import check_order, joint_of, likeliest_order, numbered_places, reordered, side_in
+from phalanx.data.joint_names import SURELY, check_order, joint_of, likeliest_order, numbered_places, reordered, side_in
 from phalanx.data.json_lists import read_with_lines
 from phalanx.data.labels import UNITS
 from phalanx.hand.prediction import SIDES, Side
@@ -220,7 +220,7 @@ def _check_order_of_all(path: Path, hands: Sequence[LabelledHand], order: str | 
     # As the file has them in the order that was taken, so that the likelier order's name is the one to give.
     theirs = np.full_like(points, np.nan)
     theirs[:, list(ORDERS[taken])] = points
-    likely = likeliest_order(theirs, taken)
+    likely = likeliest_order(theirs, taken) if order is None else likeliest_order(theirs, taken, SURELY)
     if likely != taken:
         raise InputError(
             f"{_LINE.findall(hands[0].where)[0]}: joints seem to be in the order {likely}, not in {taken}, by the lengths of bones from "

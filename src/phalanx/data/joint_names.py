@@ -27,7 +27,9 @@ _PALM_WORDS = frozenset({"palm", "center", "centre"})
 _WORD = re.compile(r"[a-z]+|\d+")
 _WHOLE = 18  # joints that a hand must have for its bones to count
 _FEW = 5  # hands of fewer than these are foreshortened in ways that do not average out
-_CLEARLY, _CLEARLY_OF_FEW = 0.75, 0.6  # shares of the stated order's misfit, below which another order is likelier
+_CLEARLY = 0.75  # share of the assumed order's misfit, below which another order is likelier
+SURELY = 0.6
+"""The same where hands are few, or where somebody says which order it is."""
 
 
 def joint_of(name: str) -> tuple[int, Side | None]:
@@ -75,17 +77,17 @@ def reordered(values: np.ndarray, order: str) -> np.ndarray:
     return ours
 
 
-def likeliest_order(points: np.ndarray, stated: str = "phalanx") -> str:
+def likeliest_order(points: np.ndarray, stated: str = "phalanx", clearly: float = _CLEARLY) -> str:
     """The order that hands in pictures (N, 21, 2) are in, NaN where a joint is not known; `stated` unless another is clearly likelier.
 
-    In the right order the median lengths of bones have nearly the ratios of a hand's, in others they do not. A single hand says least.
+    That is one whose misfit is less than the share `clearly` of the stated one's; of a few hands, less than `SURELY`. In the right order the median lengths of bones have nearly the ratios of a hand's, in others they do not. A single hand says least.
     """
     whole = points[np.isfinite(points).all(-1).sum(-1) >= _WHOLE]
     if not len(whole):
         return stated
     misfits = {order: _misfit(reordered(whole, order)) for order in ORDERS}
     best = min(misfits, key=lambda order: misfits[order])
-    clearly = _CLEARLY if len(whole) >= _FEW else _CLEARLY_OF_FEW
+    clearly = clearly if len(whole) >= _FEW else min(clearly, SURELY)
     return best if misfits[best] < clearly * misfits[stated] else stated
 
 

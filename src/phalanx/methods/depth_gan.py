@@ -37,6 +37,8 @@ What the thesis leaves unsaid or misprints, and what was chosen:
   map has none; its own minimum and maximum count. No range is taken as less than `LEAST_RANGE`.
 - **True depth** teaches the regularizer in the start alone: it "would be replaced by DGGAN-generated depth maps once the initialization
   stage ends".
+- **What the estimating module gets**: Sec. 3.4.3 once says colour and inferred depth; Fig. 3.4, the equations and inference have colour
+  alone, and so has this.
 - **Which depth maps**: of other pictures of the same set, with backgrounds taken out the same way, for the judged maps would else differ
   in them alone. With MHP they are of another set.
 - **Optimisers** are not printed: the loop's own, but Adam, as Pix2Pix, for the discriminator and, end to end, for the generator.
