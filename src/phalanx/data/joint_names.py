@@ -80,7 +80,8 @@ def reordered(values: np.ndarray, order: str) -> np.ndarray:
 def likeliest_order(points: np.ndarray, stated: str = "phalanx", clearly: float = _CLEARLY) -> str:
     """The order that hands in pictures (N, 21, 2) are in, NaN where a joint is not known; `stated` unless another is clearly likelier.
 
-    That is one whose misfit is less than the share `clearly` of the stated one's; of a few hands, less than `SURELY`. In the right order the median lengths of bones have nearly the ratios of a hand's, in others they do not. A single hand says least.
+    That is one whose misfit is less than the share `clearly` of the stated one's; of a few hands, less than `SURELY`. In the right order
+    the median lengths of bones have nearly the ratios of a hand's, in others they do not. A single hand says least.
     """
     whole = points[np.isfinite(points).all(-1).sum(-1) >= _WHOLE]
     if not len(whole):
