@@ -11,7 +11,8 @@ tested, and what depth the row says:
 - **Ours**: the start itself; and the rows with depth again with true 2D joints in the regularizer, as Cai et al. 2018 have it, for
   which the start is trained anew with such a regularizer.
 
-The start has seen true depth of `studio`, and so has "Regression" therefore. All rows see as many pictures in as many steps. The wrist's depth and the length of a bone are given (`data.hand_depth.SCALE_BONE`).
+The start has seen true depth of `studio`, and so has "Regression" therefore. All rows see as many pictures in as many steps. The wrist's
+depth and the length of a bone are given (`data.hand_depth.SCALE_BONE`).
 """
 
 from __future__ import annotations
