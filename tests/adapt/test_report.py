@@ -84,7 +84,7 @@ def test_what_is_lowered_and_what_is_not_is_said_with_its_reasons():
         "the spheres' surface lie within 1 cm of it | "
         "joints lie 25.0 mm from where the finder of hands sees them before and 20.0 mm after"
     )
-    away = "23.0 mm after, not a tenth nearer, for 5 % of the hands may be taken for turned ones, which fitting does not turn back"
+    away = "23.0 mm after, not a tenth nearer: 5 % of the hands may be taken for turned ones, which fitting does not turn back"
     still = GOOD | {"from_finder_mm": 23.0}
     assert said(BAD, still)[1].endswith(f"{away}; one view does not show where hidden joints are")
     assert said(BAD | {"apart_mm": 9.0}, still | {"apart_mm": 9.0})[1].endswith(away)
@@ -92,6 +92,8 @@ def test_what_is_lowered_and_what_is_not_is_said_with_its_reasons():
         "only 576 maps were trained on, give more --minutes; 20 frames are few"
         in said(BAD, still, seen=576, frames=20)[1]
     )
+    sound = {"turned_percent": 0.0, "apart_mm": 9.0}
+    assert said(BAD | sound, still | sound)[1].endswith("not a tenth nearer: no reason is known")
     for arguments, words in (
         ({"learnt": (8.0, 7.9)}, "why: no reason is known"),
         ({"learnt": (8.0, 7.9), "seen": 576}, "why: only 576 maps were trained on, give more --minutes"),

@@ -157,7 +157,7 @@ def verdict(
     off, less = before["from_finder_mm"], after["from_finder_mm"]
     line = f"joints lie {off:.1f} mm from where the finder of hands sees them before and {less:.1f} mm after"
     if less > _NEARER * off:
-        line += f", not a tenth nearer, for {'; '.join(_far_joints(after, frames, seen))}"
+        line += ", not a tenth nearer: " + ("; ".join(_far_joints(after, frames, seen)) or "no reason is known")
     lines.append(line)
     if not lowered:
         lines.append(
@@ -180,9 +180,10 @@ def verdict(
 
 def _far_joints(after: Mapping[str, float], frames: int, seen: float) -> list[str]:
     """What keeps joints away, where spheres may have come nearer to the depth."""
-    reasons = [
-        f"{after['turned_percent']:.0f} % of the hands may be taken for turned ones, which fitting does not turn back"
-    ]
+    reasons = []
+    if after["turned_percent"] >= 1:
+        turned = f"{after['turned_percent']:.0f} % of the hands may be taken for turned ones"
+        reasons.append(f"{turned}, which fitting does not turn back")
     if "apart_mm" not in after:
         reasons.append("one view does not show where hidden joints are")
     if seen < _SEEN:
