@@ -5,8 +5,9 @@
 Half of the frames are of the scene `arms`, half of `people`, 256 x 256, each by one of all sensors; in each at least one hand is seen:
 more than half of its joints lie within the frame, and 60 readings on it. Nothing is given. Counted: the middle that is found lies within
 5 cm of the middle (mean of the joints) of one of the two hands, and the side is that hand's; the same where the hands' middles are 12 cm
-apart or more, for of hands that touch either may be meant, and by how many readings are on the hand that is seen best. The median CPU time
-of a frame is that of the search alone, one frame at a time.
+apart or more, for of hands that touch either may be meant, and by how many readings are on the hand that is seen best; and how many of
+the hands that are found would be refused, because the network is not sure of them. The median CPU time of a frame is that of the search
+alone, one frame at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from phalanx.methods.hand_finder import load
-from phalanx.predict.depth_search import find_hand
+from phalanx.predict.depth_search import SURE, find_hand
 from phalanx.synth import SynthConfig, make_chunk
 from phalanx.train.hand_finder import both_hands
 from phalanx.view.samples import depth_picture, draw_joints, sheet, write_sheet
@@ -56,7 +57,7 @@ def main() -> None:
         config = SynthConfig(
             size=256, chunk=16, tiles=1, skins=1, scene=scene, depth_sensor="domain", effects=0.0, colour=False
         )
-        found, sides, seconds, apart, readings, index = [], [], [], [], [], 0
+        found, sides, seconds, apart, readings, doubted, index = [], [], [], [], [], [], 0
         while len(found) < arguments.frames // 2:
             sample = make_chunk(config, arguments.seed, index)
             index += 1
@@ -72,12 +73,16 @@ def main() -> None:
                 off = (hands - place.middle).norm(dim=1)
                 found.append(float(off.min()) < WITHIN)
                 sides.append(found[-1] and place.side == ("right", "left")[int(off.argmin())])
+                doubted.append(place.hand < SURE)
                 apart.append(float((hands[0] - hands[1]).norm()) >= APART)
                 readings.append(int(count))
                 if not found[-1] and len(wrong) < 24:
                     pixel = (K @ place.middle)[:2] / place.middle[2]
                     wrong.append(draw_joints(depth_picture(frame.numpy()), pixel.expand(21, 2).numpy(), 2))
-        report[scene] = summary(np.array(found), np.array(sides)) | {"ms_median": 1000 * float(np.median(seconds))}
+        report[scene] = summary(np.array(found), np.array(sides)) | {
+            "refused_percent": 100 * float(np.array(doubted)[np.array(found)].mean()),
+            "ms_median": 1000 * float(np.median(seconds)),
+        }
         touching = ~np.array(apart)
         parts = {"apart": ~touching, "touching": touching}
         for low, high in zip(READINGS, (*READINGS[1:], np.inf), strict=True):

@@ -27,14 +27,14 @@ _MIRRORED = 12  # of them, the likeliest, are looked at in the mirror, too
 _AGAIN = 6  # places looked at a second and a third time, moved to where the hand's middle is expected
 _ALIKE = 0.05  # metres between the middles of what is the same hand
 _TURNS = (0.0, 0.25, -0.25)  # radians about the camera's axis by which what is there is turned in the third look
-_AS_SURE = 0.9  # share of the best score from which the nearer of two hands is taken
+_AS_SURE = 0.97  # share of the best score from which the nearer of two hands is taken
 _CUT = 0.05  # of its score keeps a hand that lies wholly beyond the frame's border
 _CLOSEST, _FARTHEST = 0.1, 3.0  # metres: hands beyond are not to be made out
 _FULL = 0.15  # share of a cube's cells,
 _FLAT = 0.004  # and metres, of nineteen of them in twenty: what fills so much and is so plain is no hand
 _SMALLEST = 1.2e-3  # square metres that a hand shows at least: a fist seen from the side has twice as many
 
-SURE = 0.3
+SURE = 0.8
 """Chance that a hand is there, from which one is."""
 
 Item = TypeVar("Item")
