@@ -4,15 +4,16 @@ MHP and STB are not shipped; hands of our own stand in, each seen by all cameras
 STB, labelled with joints alone and tested on; `studio`, which has no light, skin, background, camera or build in common with it, for the
 multi-view mesh set.
 
-- **SV w/o MVHM**: the network of one view, trained on `field`; **SV w/ MVHM**: half of each step from `studio` with meshes.
+- **SV w/o MVHM**: the network of one view, trained on `field`; **SV w/ MVHM**: as many of `studio` with meshes beside.
 - **MV w/o MVHM**, **MV w/ MVHM**: these networks with their views joined, on the same pictures.
 - **the same of STB**: `field` by a stereo pair, and of one person.
 - **triangulation**, which the thesis does not have: the default estimator, which learnt from other pictures and larger ones, in all views,
   and one hand fitted to what it says (`fit.views`).
 - **best view**, likewise: of each test frame, the view in which the heat maps of SV w/ MVHM are highest, or whose error is least.
 
-All rows of one kind see as many pictures in as many steps. Rows of several views go on from the row of one view with the same data and
-seed. The wrist's depth before each camera and the length of a bone are given (`methods.multi_view`), but not to the triangulation.
+All rows of one kind make as many steps, with as many pictures of `field` in each; those of the set come beside. Rows of several views
+go on from the row of one view with the same data and seed. The wrist's depth before each camera and the length of a bone are given
+(`methods.multi_view`), but not to the triangulation.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ from phalanx.train.multi_view import (
     single_feed,
     single_stages,
     train_on_frames,
+    view_error,
     views_of,
 )
 from phalanx.train.paired import drawn_pictures
@@ -89,6 +91,9 @@ SEEDS_OF = {"field": 900_021, "studio": 900_022, "stereo": 900_023}
 
 STEREO_RIG = "upright_stereo@1"
 """STB's camera before one person."""
+
+COUNTS = ("samples", "average", "warmup", "evaluate_every")
+"""What of a training's budget counts pictures."""
 
 VIEWS_FILE = "views.json"
 """In the folder of a row of several views: the error by how many of them are there."""
@@ -179,12 +184,12 @@ class World(PairsWorld[Scale]):
         """Settings of the training of a single view."""
         scale = self.scale
         first, mesh, depth, single = (
-            replace(loop, seed=seed, device=self.device)
-            for loop in (scale.evidence, scale.mesh, scale.depth, scale.single)
+            self._loop(loop, seed, meshes) for loop in (scale.evidence, scale.mesh, scale.depth, scale.single)
         )
         hands = scale.stereo_hands if rig == STEREO_RIG else scale.hands
         others = scale.mesh_hands if meshes else 0
-        return SingleTraining(scale.model, first, mesh, depth, single, rig, hands, others, scale.batch)
+        batch = scale.batch * _kinds(meshes)
+        return SingleTraining(scale.model, first, mesh, depth, single, rig, hands, others, batch)
 
     def trained(self, seed: int, meshes: bool, rig: str) -> MultiView:
         """Networks whose single view is trained, out of the cache or now."""
@@ -193,10 +198,14 @@ class World(PairsWorld[Scale]):
         network.config = self.scale.model
         return network.to(self.device)
 
-    def loops(self, seed: int) -> tuple[LoopConfig, LoopConfig]:
+    def loops(self, seed: int, meshes: bool) -> tuple[LoopConfig, LoopConfig]:
         """Budgets of both stages of several views."""
-        fusion, whole = (replace(loop, seed=seed, device=self.device) for loop in (self.scale.fusion, self.scale.whole))
-        return fusion, whole
+        return self._loop(self.scale.fusion, seed, meshes), self._loop(self.scale.whole, seed, meshes)
+
+    def _loop(self, loop: LoopConfig, seed: int, meshes: bool) -> LoopConfig:
+        """A budget, in which the set's pictures count, too."""
+        counts = {name: _kinds(meshes) * getattr(loop, name) for name in COUNTS}
+        return replace(loop, seed=seed, device=self.device, **counts)
 
     def single_training(self, seed: int, meshes: bool, rig: str) -> Training:
         """What a single view takes."""
@@ -207,9 +216,9 @@ class World(PairsWorld[Scale]):
         kind = "one view, with meshes" if meshes else "one view"
         return Training(folder, kind, pictures, self._bytes, start_is_there(folder))
 
-    def views_training(self, folder: Path) -> Training:
+    def views_training(self, folder: Path, meshes: bool) -> Training:
         """What joining views takes."""
-        return Training(folder, "several views", sum(loop.samples or 0 for loop in self.loops(0)), self._bytes)
+        return Training(folder, "several views", sum(loop.samples or 0 for loop in self.loops(0, meshes)), self._bytes)
 
     def seconds(self, kind: str) -> float:
         """Seconds a picture, or a frame, of a training ("one view", "one view, with meshes", "several views"), by a few steps."""
@@ -225,7 +234,7 @@ class World(PairsWorld[Scale]):
             ]
             with tempfile.TemporaryDirectory() as folder:
                 if kind == "several views":
-                    fusion, whole = (replace(loop, samples=count * batch) for loop in self.loops(0))
+                    fusion, whole = (replace(loop, samples=count * batch) for loop in self.loops(0, False))
                     frames = [framed(kept, views)] * 2
                     train_on_frames(network, frames, fusion, whole, batch, folder, report=silent)
                     return
@@ -267,7 +276,7 @@ class World(PairsWorld[Scale]):
         loops = SingleLoops(config.loop, config.mesh, config.depth, config.single)
 
         def evaluate(network: nn.Module, size: int) -> dict[str, float]:
-            return {"view_mm": figures(network, shown)["view_mm"]}
+            return {"view_mm": view_error(network, shown)}
 
         field = SynthConfig(size=config.model.size, domain="field", rig=config.rig)
         sources = [synthesis(field, "joints")]
@@ -325,7 +334,7 @@ class SeveralViews:
     """As in `OneView`."""
 
     def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
-        return [world.single_training(seed, self.meshes, world.scale.rig), world.views_training(folder)]
+        return [world.single_training(seed, self.meshes, world.scale.rig), world.views_training(folder, self.meshes)]
 
     def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
         rig, scale = world.scale.rig, world.scale
@@ -333,13 +342,13 @@ class SeveralViews:
         kinds = [world.pictures(rig), *([world.studio] if self.meshes else [])]
         frames = [framed(kept, scale.model.views) for kept in kinds]
         shown = {name: value[:64] for name, value in world.test(rig).items()}
-        fusion, whole = world.loops(seed)
+        fusion, whole = world.loops(seed, self.meshes)
         found = train_on_frames(
             network,
             frames,
             fusion,
             whole,
-            scale.frames,
+            scale.frames * len(kinds),
             folder,
             lambda network, size: figures(network, shown),
             True,
@@ -449,6 +458,10 @@ def show(world: World, folder: Path, views: Views, joints: Tensor) -> None:
     write_sheet(world.folder / f"mvhm_{folder.name}.png", sheet(tiles, views.images.shape[1]))
 
 
+def _kinds(meshes: bool) -> int:
+    return 2 if meshes else 1
+
+
 def noise_views(count: int, size: int, vertices: int) -> dict[str, Tensor]:
     """As many pictures without meaning, as `train.multi_view.keep_view` keeps them, to try the speed of a training on."""
     kept = {
@@ -511,8 +524,9 @@ def _head(world: World) -> list[str]:
         "are laid on each other. Areas under the curve: 20 and 12 thresholds, trapezoid rule (Zimmermann and Brox 2017).",
         f"Weights of the loss: {terms}. Units: heat maps squared and summed over cells, all else in lengths of that bone, squared.",
         f"Training: {model.size} pixels, {model.stacks} hourglasses of {model.width} channels; a single view {single} pictures in its four "
-        f"stages, {scale.batch} a step; several views {scale.fusion.samples} and {scale.whole.samples} frames, {scale.frames} a step, "
-        f"views dropped with a chance of {model.drop:g}; in {scale.evidence.precision}.",
+        f"stages, {scale.batch} a step, and with the set as many beside; several views {scale.fusion.samples} and "
+        f"{scale.whole.samples} frames, "
+        f"{scale.frames} a step, views dropped with a chance of {model.drop:g}; in {scale.evidence.precision}.",
         *_count_lines(world),
     ]
 

@@ -216,6 +216,12 @@ def predicted_frames(network: MultiView, frames: Kept, batch: int = 32) -> dict[
     }
 
 
+def view_error(network: nn.Module, frames: Kept) -> float:
+    """Mean error in mm of each view's joints, of frames (`framed`) by any number of cameras."""
+    stored = predicted_frames(trained(network), frames)
+    return 1000 * float((stored["predicted"] - stored["joints"][:, None]).norm(dim=-1).mean())
+
+
 @torch.no_grad()
 def figures(network: nn.Module, frames: Kept) -> dict[str, float]:
     """Held-out errors of frames (`framed`) in mm: of each view's joints, and of the views' joined."""
