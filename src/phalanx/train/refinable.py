@@ -41,10 +41,10 @@ from phalanx.nets.weights import checksum
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.augment import augment
 from phalanx.train.card import synthesis
-from phalanx.train.feed import BufferFeed, stored_feed
+from phalanx.train.feed import BufferFeed, MixedFeed, stored_feed
 from phalanx.train.loop import train
 from phalanx.train.paired import check_pairs, joined
-from phalanx.train.plan import HELD_OUT_SEED, LoopConfig, Phase, Stage, check_config
+from phalanx.train.plan import HELD_OUT_SEED, Feed, LoopConfig, Phase, Stage, check_config
 from phalanx.train.run import Prepared, Say, say
 from phalanx.train.run import run as carry_out
 
@@ -310,6 +310,7 @@ def train_on_crops(
     batch: int,
     out: str | Path,
     learn_cloud: bool = False,
+    beside: Mapping[str, Tensor] | None = None,
     evaluate: Callable[[nn.Module, int], dict[str, float]] = lambda network, size: {},
     resume: bool = False,
     report: Say = say,
@@ -323,13 +324,15 @@ def train_on_crops(
         loop: budget, schedule, optimiser.
         batch: crops a step.
         learn_cloud: whether the cloud moves, too.
+        beside: labelled crops, of which each step sees as many more, with their angles; they count in the budget. None: none.
         evaluate: figures for the curve of the averaged network.
     """
+    kinds = 1 if beside is None else 2
     stage = Stage(
         "crops",
         loop,
-        [crops_phase(model.config.size, batch, 1)],
-        partial(crops_feed, kept, loop.seed, fields),
+        [crops_phase(model.config.size, kinds * batch, 1)],
+        partial(_feed_of, kept, fields, beside, batch, loop.seed),
         evaluate,
         partial(players_of_crops, learn_cloud),
     )
@@ -339,10 +342,20 @@ def train_on_crops(
         "crops": checksum({name: kept[name] for name in ("image", *fields)}),
         "fields": list(fields),
         "learn_cloud": learn_cloud,
+        "beside": None if beside is None else checksum({name: beside[name] for name in ("image", *LABELS)}),
         "start": checksum({name: value.cpu() for name, value in model.state_dict().items()}),
     }
     settings = {"loop": asdict(loop), **about}
     return _trained(train(model, [stage], out, resume, report, about=about, settings=settings))
+
+
+def _feed_of(
+    kept: Mapping[str, Tensor], fields: tuple[str, ...], beside: Mapping[str, Tensor] | None, batch: int, seed: int
+) -> Feed:
+    crops = crops_feed(kept, seed, fields)
+    if beside is None:
+        return crops
+    return MixedFeed({"crops": crops, "beside": crops_feed(beside, seed, LABELS)}, {"crops": batch, "beside": batch})
 
 
 def crops_phase(size: int, batch: int, reuse: int) -> Phase:
