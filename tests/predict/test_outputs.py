@@ -2,11 +2,12 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from phalanx.predict.outputs import PICTURE_SCHEMA, heading, output_stems, write_png
+from phalanx.predict.outputs import PICTURE_SCHEMA, describe, heading, output_stems, write_png
 
 
 @pytest.fixture
@@ -75,3 +76,14 @@ def test_pictures_are_written_whole(tmp_path):
     write_png(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), picture)
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_the_line_names_the_gesture(oracle, claims):
+    truth = oracle.truth()
+    claims.append(oracle.claim(truth))
+    (hand,) = oracle.predictor(truth)(oracle.picture())
+    assert "gesture" not in describe(hand)
+    named = replace(hand, gesture="fist", gesture_probability=0.97)
+    assert describe(named).startswith("right hand, gesture fist (97 %), detected with")
+    unsure = replace(hand, gesture="none", gesture_probability=0.3)
+    assert ", gesture none (the likeliest has 30 %), " in describe(unsure)

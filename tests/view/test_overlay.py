@@ -12,7 +12,7 @@ from phalanx.geometry.distortion import Lens
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.prediction import HandPrediction
 from phalanx.predict.assemble import assemble
-from phalanx.view.overlay import FINGER_COLOURS, SIDE_COLOURS, draw_hands, draw_overlay, draw_turned
+from phalanx.view.overlay import FINGER_COLOURS, SIDE_COLOURS, draw_hands, draw_overlay, draw_turned, with_gesture
 
 K = np.array([[800.0, 0, 399.5], [0, 800, 299.5], [0, 0, 1]])
 
@@ -153,6 +153,18 @@ def test_several_hands_are_labelled_and_one_is_not(photo):
     np.testing.assert_array_equal(draw_hands(photo, hands, ["R1", "L1"]), with_labels)
     at_the_rim = draw_hands(photo, [fan_hand((0.45, 0, 0.6))], ["R7"])  # the wrist is beyond the picture
     assert (at_the_rim[:, -60:] == (SIDE_COLOURS["right"] * 255).round()).all(-1).sum() > 50
+
+
+def test_a_gesture_stands_at_the_wrist(photo):
+    hand = fan_hand()
+    named = dataclasses.replace(hand, gesture="open", gesture_probability=0.974)
+    unsure = dataclasses.replace(hand, gesture="none", gesture_probability=0.3)
+    assert with_gesture(named, "R1") == "R1: open (97 %)" and with_gesture(named, "") == "open (97 %)"
+    assert with_gesture(unsure, "") == "none" and with_gesture(hand, "R1") == "R1" and with_gesture(hand, "") == ""
+    changed = (draw_overlay(photo, [named]) != draw_overlay(photo, [hand])).any(2)
+    rows, columns = np.nonzero(changed)
+    at = (hand.joints_2d[0] + 0.5) * draw_hands(photo, [hand]).shape[0] / photo.shape[0]
+    assert abs(columns.mean() - at[0]) < 5 and abs(rows.mean() - at[1]) < 5
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 600), (3, 200), (4, 400), (8, 600), (10, 450)])

@@ -49,8 +49,8 @@ def with_gesture(hand: HandPrediction, label: str) -> str:
     """A label with the hand's gesture and its probability behind it, where they are known."""
     if hand.gesture is None or hand.gesture_probability is None:
         return label
-    sure = "" if hand.gesture == NO_GESTURE else f" {100 * hand.gesture_probability:.0f} %"
-    return f"{label} {hand.gesture}{sure}".strip()
+    sure = "" if hand.gesture == NO_GESTURE else f" ({100 * hand.gesture_probability:.0f} %)"
+    return f"{label}{': ' if label else ''}{hand.gesture}{sure}"
 
 
 def draw_hands(image: np.ndarray, hands: Sequence[HandPrediction], labels: Sequence[str] | None = None) -> np.ndarray:
