@@ -3,14 +3,16 @@
     python benchmarks/rig.py two_cameras FOLDER [--keep FILE.pkl]      two videos of a calibrated pair (TemugeB/handpose3d)
     python benchmarks/rig.py stereo_pair FOLDER                        a rectified pair with labels (STB, Zhang et al. 2016)
     python benchmarks/rig.py synthesis [--hands 64] [--rig ring3]      hands of the engine's rigs, whose joints are known
+    python benchmarks/rig.py picture FILE.jpg [--rig ring4]            the picture of docs/rigs.md
     python benchmarks/rig.py time FOLDER [--moments 40]                CPU time of two views over that of one, by turns
 
-`two_cameras`: reprojection is the median distance of the fused hand's joints from the estimator's own 2D joints in each view, pixels of
-720. Constancy of bones is the mean over bones of standard deviation over mean of their lengths in all frames: for a shared shape it is 0 by
-construction, so that of fused hands whose shapes are free, and of triangulated joints alone, stand beside it. Epipolar errors are those of the
-chessboard's calibration that comes with the videos, and of one made from the hands of the same videos.
+`two_cameras`: reprojection is the median distance of the fused hand's joints from the estimator's own 2D joints in each view, pixels
+of 720. Constancy of bones is the mean over bones of standard deviation over mean of their lengths in all frames. For a shared shape it
+is 0 by construction, so that of fused hands whose shapes are free, and of triangulated joints alone, stand beside it. Epipolar errors
+are those of the chessboard's calibration that comes with the videos, and of one made from the hands of the same videos; what is seen of one
+hand by two cameras does not depend on where they stand.
 
-`stereo_pair`: mean distance of the set's 21 points, its palm centre being halfway between our wrist and ring MCP, and its wrist not counted.
+`stereo_pair`: mean distance of the set's 21 points, its palm centre being halfway between our wrist and ring MCP; it has no wrist.
 Frame 0 is the one that there are pictures of. `--keep` stores what was seen, which takes most of the time, for a second run.
 """
 
@@ -36,13 +38,14 @@ from phalanx.predict.looks import joined
 from phalanx.predict.posing import crop_camera
 from phalanx.predict.predictor import Predictor
 from phalanx.predict.rig import RigFrame, RigHand, RigPredictor
-from phalanx.predict.rig_calibrate import UnplacedPredictor, calibrate_rig, check_rig, look_at_all, unplaced
+from phalanx.predict.rig_calibrate import UnplacedPredictor, calibrate_rig, check_rig, unplaced
 from phalanx.predict.rig_files import follow_videos
 from phalanx.predict.rig_inputs import video_moments
 from phalanx.predict.rig_tracker import RigTracker
 from phalanx.predict.tracker import Tracker
 
 VIDEOS = "cam0_test.mp4", "cam1_test.mp4"
+CLEAR = 6.0  # pixels by which no view of the picture is off in the median
 
 
 def chessboard_rig(folder: Path) -> CameraRig:
@@ -70,7 +73,7 @@ def numbers(path: Path, name: str, lines: int) -> np.ndarray:
 
 
 def constancy(joints: np.ndarray) -> tuple[float, float]:
-    """Of bones of joints (F, 21, 3), NaN where there are none: mean over bones of standard deviation over mean, percent, and the largest."""
+    """Of joints (F, 21, 3), NaN where there are none: mean over bones of standard deviation over mean length, percent; the largest."""
     a, b = np.array(BONES).T
     lengths = np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
     share = 100 * np.nanstd(lengths, axis=0) / np.nanmean(lengths, axis=0)
@@ -102,12 +105,11 @@ def two_cameras(folder: Path, keep: Path | None) -> None:
     blind = UnplacedPredictor(unplaced(calibrations, ["cam0", "cam1"]), base)
     placed = RigPredictor(rig, base)
     if keep is not None and keep.exists():
-        seen, loose = pickle.loads(keep.read_bytes())
+        seen = pickle.loads(keep.read_bytes())
     else:
         seen = follow_videos(placed, paths, print)
-        loose = look_at_all(blind, paths, print)
         if keep is not None:
-            keep.write_bytes(pickle.dumps((seen, loose)))
+            keep.write_bytes(pickle.dumps(seen))
     hands = placed.fuse(seen, surface=False)
     shared = placed.fuse(seen, one_shape=True, surface=False)
     print(
@@ -128,9 +130,9 @@ def two_cameras(folder: Path, keep: Path | None) -> None:
             f"{np.median(alone[:, 0, 2]):.3f} m away in the median, in the rig {in_rig:.3f} m"
         )
     for name, cameras in (("chessboard", rig), ("hands", None)):
-        made = cameras or calibrate_rig(blind, loose)
+        made = cameras or calibrate_rig(blind, seen)
         blind.rig = made
-        pair = check_rig(blind, loose).pairs[0]
+        pair = check_rig(blind, seen).pairs[0]
         print(f"{name}: epipolar error {pair.error:.2f} px in the median of {pair.moments} moments")
         if cameras is None:
             a, b = between(rig), between(made)
@@ -245,13 +247,46 @@ def synthesis(hands: int, name: str) -> None:
                     alone.append([np.linalg.norm(off, axis=1).mean(), np.linalg.norm(off - off[:1], axis=1).mean()])
     fused = np.stack(errors)
     each = 1e3 * np.array(alone)
-    rms = np.sqrt(np.square(fused).mean() / 3)
+    there = 100 * np.isfinite(triangulated).mean()
     print(
-        f"{name}: {len(fused)} hands that two views or more show ({missed} others; views that count: {dict(sorted(states.items()))}); "
-        f"fused {fused.mean():.1f} mm (median of hands {np.median(fused.mean(1)):.1f}), triangulated {np.nanmean(triangulated):.1f} mm of "
-        f"{100 * np.isfinite(triangulated).mean():.0f} % of the joints; one view {each[:, 0].mean():.1f} mm (median "
-        f"{np.median(each[:, 0]):.1f}), relative to the wrist {each[:, 1].mean():.1f} mm; expected {np.mean(expected):.1f} mm a direction, found {rms:.1f}"
+        f"{name}: {len(fused)} hands that two views or more show, {missed} others; views that count: {dict(sorted(states.items()))}"
     )
+    print(f"fused {fused.mean():.1f} mm, median of hands {np.median(fused.mean(1)):.1f}")
+    print(f"triangulated {np.nanmean(triangulated):.1f} mm, of {there:.0f} % of their joints")
+    print(
+        f"one view {each[:, 0].mean():.1f} mm, median {np.median(each[:, 0]):.1f}; relative to the wrist {each[:, 1].mean():.1f}"
+    )
+    print(f"expected {np.mean(expected):.1f} mm a direction, found {np.sqrt(np.square(fused).mean() / 3):.1f}")
+
+
+def picture(file: Path, name: str) -> None:
+    """One hand of the engine's rig in all views, and from the side."""
+    import cv2
+
+    from phalanx.predict.rig_files import draw_views
+    from phalanx.synth import SynthConfig, make_chunk
+    from phalanx.synth.scene.rigs import load_rig
+    from phalanx.view.overlay import draw_turned
+
+    views, base = len(load_rig(name)), Predictor()
+    for index in range(8):
+        sample = make_chunk(SynthConfig(rig=name, chunk=8 * views, size=320), 778, index)
+        assert sample.image is not None and sample.K is not None and sample.world_to_camera is not None
+        images = (255 * sample.image.permute(0, 2, 3, 1).numpy()).round().astype(np.uint8)
+        K, placed = sample.K.double().numpy(), sample.world_to_camera.double().numpy()
+        for start in range(0, len(images), views):
+            rows = range(start, start + views)
+            cameras = [RigCamera(Calibration(K[r], (320, 320)), placed[r], f"camera {r - start}") for r in rows]
+            shown = [images[row] for row in rows]
+            hand = RigPredictor(CameraRig(tuple(cameras), True, name), base, "right")(shown)
+            if hand is None or any(view.state != "used" or (view.error or 0) > CLEAR for view in hand.views):
+                continue
+            drawn = draw_views(shown, hand, [camera.name for camera in cameras])
+            side = draw_turned(hand, 480, drawn.shape[0])
+            joined_up = np.concatenate((drawn, side), axis=1)
+            cv2.imwrite(str(file), joined_up[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
+            print(f"{file}: hand {start // views} of chunk {index}")
+            return
 
 
 def cost(folder: Path, moments: int) -> None:
@@ -284,7 +319,7 @@ def cost(folder: Path, moments: int) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("two_cameras", "stereo_pair", "synthesis", "time"))
+    parser.add_argument("what", choices=("two_cameras", "stereo_pair", "synthesis", "picture", "time"))
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--keep", type=Path, help="what was seen in the videos, kept for another run")
     parser.add_argument("--hands", type=int, default=64)
@@ -293,6 +328,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args: Any = parser.parse_args(arguments)
     if args.what == "synthesis":
         synthesis(args.hands, args.rig)
+    elif args.what == "picture":
+        picture(args.folder, args.rig)
     elif args.what == "two_cameras":
         two_cameras(args.folder, args.keep)
     elif args.what == "stereo_pair":

@@ -9,18 +9,20 @@ Importing this package is quick: PyTorch is loaded with the first name that need
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["HandPrediction", "InputError", "Predictor", "Tracker", "__version__"]
+__all__ = ["HandPrediction", "InputError", "Predictor", "RigPredictor", "Tracker", "__version__"]
 
 if TYPE_CHECKING:
     from phalanx.core.errors import InputError
     from phalanx.hand.prediction import HandPrediction
     from phalanx.predict.predictor import Predictor
+    from phalanx.predict.rig import RigPredictor
     from phalanx.predict.tracker import Tracker
 
 _HOMES = {
     "InputError": "phalanx.core.errors",
     "HandPrediction": "phalanx.hand.prediction",
     "Predictor": "phalanx.predict.predictor",
+    "RigPredictor": "phalanx.predict.rig",
     "Tracker": "phalanx.predict.tracker",
 }
 

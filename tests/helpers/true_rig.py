@@ -85,7 +85,11 @@ class TrueRig:
 
     def image(self, frame: int, view: int) -> np.ndarray:
         """Grey that survives codecs; its width says which view it is."""
-        return np.full((HEIGHT, self.width(view), 3), 4 * frame + 8, np.uint8)
+        return np.full((HEIGHT, self.width(view), 3), 5 * frame + 5, np.uint8)
+
+    def number(self, image: np.ndarray) -> tuple[int, int]:
+        """Frame and view of a picture."""
+        return min(max(round((float(image.mean()) - 5) / 5), 0), FRAMES - 1), (image.shape[1] - 320) // 16
 
     def images(self, frame: int) -> list[Any]:
         return [self.image(frame, view) for view in range(self.count)]
@@ -98,7 +102,7 @@ class TrueRig:
 
     def look(self, image: np.ndarray, look: Look) -> View:
         """What a perfect estimator says of a square."""
-        frame, view = round((float(image.mean()) - 8) / 4), (image.shape[1] - 320) // 16
+        frame, view = self.number(image)
         pixels = self.seen(frame, view)
         crop = np.c_[pixels, np.ones(21)] @ look.square.image_to_crop(1)[:2].T + 0.5
         camera = self.camera(view)
@@ -147,7 +151,7 @@ class TrueRig:
         class Seeing(kind):  # type: ignore[misc, valid-type]
             def candidates(self, picture: Any) -> list[Candidate]:
                 image = picture.image
-                frame, view = round((float(image.mean()) - 8) / 4), (image.shape[1] - 320) // 16
+                frame, view = true.number(image)
                 if (frame, view) in true.blind:
                     return []
                 square = box_around_joints(true.seen(frame, view), image.shape[1], image.shape[0])

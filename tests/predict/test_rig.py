@@ -37,7 +37,9 @@ def test_what_is_written_of_it_is_json():
     text = json.dumps(true.predictor()(true.images(0)).to_json(), allow_nan=False)
     data = json.loads(text)
     assert data["schema"] == "phalanx.rig_hand/1" and np.array(data["joints"]).shape == (21, 3)
-    assert {"camera", "state", "joints_2d", "seen_2d", "uncertainty_px", "reprojection_error_px"} == set(data["views"][0])
+    assert {"camera", "state", "joints_2d", "seen_2d", "uncertainty_px", "reprojection_error_px"} == set(
+        data["views"][0]
+    )
 
 
 def test_a_view_without_the_hand_or_a_picture_is_named_and_the_others_count():

@@ -3,7 +3,8 @@ import pytest
 from true_rig import TrueRig
 
 from phalanx.core.errors import InputError
-from phalanx.predict.rig_calibrate import calibrate_rig, check_rig, epipolar_errors, unplaced
+from phalanx.geometry.placed import epipolar_errors
+from phalanx.predict.rig_calibrate import calibrate_rig, check_rig, unplaced
 
 
 def seen(true, rig, frames=range(0, 48, 2)):
@@ -56,7 +57,9 @@ def test_points_of_one_place_lie_on_each_others_lines():
 def test_too_few_moments_or_views_that_fit_nothing_are_named():
     true = TrueRig(2)
     predictor, frames = seen(true, blank(true), range(4))
-    with pytest.raises(InputError, match="cameras cam0 and cam1 show the hand together at 4 moments, and 12 are needed"):
+    with pytest.raises(
+        InputError, match="cameras cam0 and cam1 show the hand together at 4 moments, and 12 are needed"
+    ):
         calibrate_rig(predictor, frames)
     blind = TrueRig(2, blind={(frame, 1) for frame in range(50)})
     predictor, frames = seen(blind, blind.rig, range(4))

@@ -371,6 +371,8 @@ def _colmap(folder: Path) -> list[RigCamera]:
     try:
         cameras = (_text_cameras if ending == ".txt" else _binary_cameras)(files[0])
         images = (_text_images if ending == ".txt" else _binary_images)(files[1])
+    except InputError:
+        raise
     except (ValueError, IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
         raise InputError(f"{folder}: is damaged, or no model of COLMAP's") from error
     images.sort(key=lambda image: image[0])

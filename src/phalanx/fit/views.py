@@ -313,6 +313,9 @@ def fit_views(
     chain: Any = numpy_chain_of(model, np.float64)  # what is written for tensors serves arrays
     with np.errstate(all="ignore"):
         parts = [_OneView.of(chain, view, config) for view in views]
+        counted = np.maximum(np.stack([part.weight > 0 for part in parts]).sum(0), 1)  # (B,)
+        for part in parts:  # depths are guessed alike in all views: together they count as one
+            part.picture.scale[..., 2] /= np.sqrt(counted)[:, None]
         known: Any = views[0].evidence if shape is None else replace(views[0].evidence, shape=shape)
         mean: Any = _mean_inner(parts)
         if shape is not None:

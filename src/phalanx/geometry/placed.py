@@ -74,3 +74,17 @@ class PlacedCamera:
         placed = self.world_to_camera.copy()
         placed[:3, 3] *= factor
         return PlacedCamera(self.camera, placed, self.lens, self.name)
+
+
+def epipolar_errors(a: np.ndarray, b: np.ndarray, first: PlacedCamera, second: PlacedCamera) -> np.ndarray:
+    """Pixels (...) between joints (..., 2) of two cameras and each other's epipolar lines, the mean of both."""
+    between = second.world_to_camera @ np.linalg.inv(first.world_to_camera)
+    x, y, z = between[:3, 3]
+    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ between[:3, :3]
+    matrix = np.linalg.inv(second.camera.K).T @ essential @ np.linalg.inv(first.camera.K)
+    one, two = (np.concatenate((p, np.ones_like(p[..., :1])), axis=-1) for p in (a, b))
+    lines, back = one @ matrix.T, two @ matrix
+    off = np.abs((lines * two).sum(-1))
+    both = [off / np.maximum(np.linalg.norm(line[..., :2], axis=-1), 1e-12) for line in (lines, back)]
+    errors: np.ndarray = (both[0] + both[1]) / 2
+    return errors

@@ -19,7 +19,7 @@ from phalanx.core.errors import InputError
 from phalanx.data.camera_files import Calibration
 from phalanx.data.rig_files import CameraRig, RigCamera
 from phalanx.fit.views import triangulate
-from phalanx.geometry.placed import PlacedCamera
+from phalanx.geometry.placed import PlacedCamera, epipolar_errors
 from phalanx.hand.plain import plain_hand
 from phalanx.hand.prediction import Side
 from phalanx.hand.skeleton import BONES
@@ -166,20 +166,6 @@ def straight_cameras(predictor: RigPredictor, frames: Sequence[RigFrame]) -> lis
             raise InputError(f"{predictor.rig.name}: camera {camera.name} has no picture")
         pictures.append(found)
     return [camera for camera in predictor.placed(pictures) if camera is not None]
-
-
-def epipolar_errors(a: np.ndarray, b: np.ndarray, first: PlacedCamera, second: PlacedCamera) -> np.ndarray:
-    """Pixels (...) between joints (..., 2) of two cameras and each other's epipolar lines, the mean of both."""
-    between = second.world_to_camera @ np.linalg.inv(first.world_to_camera)
-    x, y, z = between[:3, 3]
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ between[:3, :3]
-    matrix = np.linalg.inv(second.camera.K).T @ essential @ np.linalg.inv(first.camera.K)
-    one, two = (np.concatenate((p, np.ones_like(p[..., :1])), axis=-1) for p in (a, b))
-    lines, back = one @ matrix.T, two @ matrix
-    off = np.abs((lines * two).sum(-1))
-    both = [off / np.maximum(np.linalg.norm(line[..., :2], axis=-1), 1e-12) for line in (lines, back)]
-    errors: np.ndarray = (both[0] + both[1]) / 2
-    return errors
 
 
 def calibrate_rig(predictor: RigPredictor, frames: Sequence[RigFrame]) -> CameraRig:

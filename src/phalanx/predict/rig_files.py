@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -17,13 +19,13 @@ from phalanx.core.files import writable_folder, write_json, write_whole
 from phalanx.data.images import OVERLAY
 from phalanx.data.rig_files import CameraRig, read_rig
 from phalanx.data.video import frames_per_second
-from phalanx.fit.views import triangulate
+from phalanx.geometry.placed import epipolar_errors
 from phalanx.hand.export import save_mesh
 from phalanx.hand.prediction import SIDES, Side
 from phalanx.predict.inputs import MIN_SCORE
 from phalanx.predict.outputs import Summary, beside, heading, output_stems, write_png
 from phalanx.predict.predictor import Predictor
-from phalanx.predict.rig import AGREES, RigFrame, RigHand, RigPredictor
+from phalanx.predict.rig import RigFrame, RigHand, RigPredictor
 from phalanx.predict.rig_inputs import (
     check_kinds,
     moments_stated,
@@ -37,8 +39,10 @@ SCHEMA = "phalanx.rig_hands/1"
 ENDING = "_rig"
 """What names of results end in: the first camera's, and this."""
 
-DOUBTED = 0.5
-"""Share of the moments in which two cameras disagree from which something is wrong with all of them."""
+SUSPICIOUS = 0.05
+"""Share of its size by which the fused hand is off in the median from which cameras may be swapped."""
+TRIED = 24
+"""Moments by which that is judged."""
 
 SHORTEST = 3
 """Moments that a hand must be seen in to be written in motion."""
@@ -251,48 +255,66 @@ def _scale_line(predictor: RigPredictor) -> str:
 
 
 def check_agreement(predictor: RigPredictor, frames: Sequence[RigFrame]) -> None:
-    """Raise InputError where two cameras are swapped, or disagree in most moments: then nothing would be right."""
+    """Raise InputError where two cameras are swapped, or two disagree in most moments: then nothing would be right."""
     both = [frame for frame in frames if sum(each is not None for each in frame.seen) >= 2]
     if not both:
         return
-    share, error = agreement(predictor, both)
-    if share >= 1 - DOUBTED:
+    some = both[:: max(1, len(both) // TRIED)]
+    error = misfit(predictor, some)
+    if error < SUSPICIOUS:
         return
     names = [camera.name for camera in predictor.rig.cameras]
     for a, b in combinations(range(len(names)), 2):
-        order = list(range(len(names)))
-        order[a], order[b] = b, a
-        if agreement(predictor, both, order)[0] >= max(1 - DOUBTED, 2 * share):
+        other = [_swapped(frame, a, b) for frame in some]
+        if misfit(predictor, other) < min(0.5 * error, SUSPICIOUS):
             raise InputError(
                 f"{predictor.rig.name}: the views of cameras {names[a]} and {names[b]} agree if they are swapped; give them in the "
                 f"rig's order, which is {', '.join(names)}"
             )
-    if len(names) == 2:
+    if len(names) == 2 and not math.isfinite(error):
+        pixels = epipolar(predictor, some)
         raise InputError(
-            f"{predictor.rig.name}: cameras {names[0]} and {names[1]} disagree about the hand in {len(both) - round(share * len(both))} of "
-            f"{len(both)} moments, by {error:.0f} px in the median; did a camera move, or are they not of one moment? see phalanx rig check"
+            f"{predictor.rig.name}: cameras {names[0]} and {names[1]} disagree about the hand in most of {len(both)} moments, by "
+            f"{pixels:.0f} px from each other's lines of sight; did one move, or are the views not of one moment? see phalanx rig check"
         )
 
 
-def agreement(
-    predictor: RigPredictor, frames: Sequence[RigFrame], order: Sequence[int] | None = None
-) -> tuple[float, float]:
-    """Share of frames in which two views or more agree, and the median error in pixels; `order` gives the views to other cameras."""
-    order = list(range(len(predictor.rig))) if order is None else order
-    points = np.full((len(frames), len(order), 21, 2), np.nan)
-    weights = np.zeros((len(frames), len(order), 21))
-    pictures = [next((f.pictures[v] for f in frames if f.pictures[v] is not None), None) for v in range(len(order))]
-    if any(picture is None for picture in pictures):
-        return 1.0, 0.0
-    placed = [camera for camera in predictor.placed(pictures) if camera is not None]
-    for row, frame in enumerate(frames):
-        for view, each in enumerate(frame.seen):
-            if each is not None:
-                points[row, order[view]], weights[row, order[view]] = each.joints, each.sigma**-2.0
-    found = triangulate(points, weights, placed)
-    agreeing = (found.agrees.mean(2) >= AGREES).sum(1) >= 2
-    errors = found.errors[np.isfinite(found.errors)]
-    return float(agreeing.mean()), float(np.median(errors)) if len(errors) else float("nan")
+def misfit(predictor: RigPredictor, frames: Sequence[RigFrame]) -> float:
+    """Median over frames of how far the fused hand is from what views that count see, as a share of its size; infinite if most disagree."""
+    trial = copy.copy(predictor)  # which may find another scale
+    shares = []
+    for hand in trial.fuse(frames, surface=False):
+        used = [] if hand is None else [view for view in hand.views if view.state in ("used", "unsure")]
+        own = [
+            view.error / max(float(np.ptp(view.joints_2d, axis=0).max()), 1.0)
+            for view in used
+            if view.error is not None and view.joints_2d is not None
+        ]
+        shares.append(float(np.mean(own)) if len(own) >= 2 else math.inf)
+    return float(np.median(shares))
+
+
+def _swapped(frame: RigFrame, a: int, b: int) -> RigFrame:
+    """The frame as if cameras `a` and `b` had taken each other's pictures."""
+    order = list(range(len(frame.seen)))
+    order[a], order[b] = b, a
+    pictures = [frame.pictures[view] for view in order]
+    for view in (a, b):
+        own, other = frame.pictures[view], pictures[view]
+        if own is not None and other is not None:
+            pictures[view] = replace(other, camera=own.camera, given=own.given, lens=own.lens)
+    return replace(frame, pictures=tuple(pictures), seen=tuple(frame.seen[view] for view in order))
+
+
+def epipolar(predictor: RigPredictor, frames: Sequence[RigFrame]) -> float:
+    """Median distance in pixels of what the first two views see from each other's lines of sight."""
+    errors = []
+    for frame in frames:
+        first, second = predictor.placed(frame.pictures)[:2]
+        one, two = frame.seen[:2]
+        if first is not None and second is not None and one is not None and two is not None:
+            errors.append(epipolar_errors(one.joints, two.joints, first, second))
+    return float(np.median(errors)) if errors else math.nan
 
 
 def draw_views(images: Sequence[np.ndarray | None], hand: RigHand | None, names: Sequence[str]) -> np.ndarray:
