@@ -25,17 +25,20 @@ def _side(first: wp.int32, second: wp.int32, start: wp.vec3, end: wp.vec3) -> wp
 
 
 @wp.func
-def _clip(span: wp.vec2, start_x: wp.float32, run_y: wp.float32, cross: wp.float32) -> wp.vec2:
-    """The part of the columns `span` where `(x - start_x) * run_y - cross` may be 0 or more, a little wider for rounding.
+def _inverse(run: wp.float32) -> wp.float32:
+    """1 / run; 0 of a side along the row."""
+    return wp.where(run == 0.0, 0.0, 1.0 / run)
 
-    Its first column is the lower end rounded up, its last the upper end rounded down.
+
+@wp.func
+def _clip(span: wp.vec2, edge: wp.float32, inverse: wp.float32) -> wp.vec2:
+    """The part of the columns `span` that is on the inside of a side, a little wider for rounding.
+
+    The side crosses the row at `edge`; `inverse` is 1 / its run downwards.
     """
-    if run_y == 0.0:
-        return span
-    edge = start_x + cross / run_y
-    if run_y > 0.0:
-        return wp.vec2(wp.clamp(edge - 0.01, span[0], span[1] + 1.0), span[1])
-    return wp.vec2(span[0], wp.clamp(edge + 0.01, span[0] - 1.0, span[1]))
+    first = wp.where(inverse > 0.0, wp.max(span[0], edge - 0.02), span[0])
+    last = wp.where(inverse < 0.0, wp.min(span[1], edge + 0.02), span[1])
+    return wp.vec2(first, last)
 
 
 @wp.kernel
@@ -80,16 +83,21 @@ def _fill_keys(
     run1 = wp.where(inwards == (index2 < index0), 1.0, -1.0) * wp.vec2(side1[2], side1[3])
     run2 = wp.where(inwards == (index0 < index1), 1.0, -1.0) * wp.vec2(side2[2], side2[3])
 
+    inverse0 = _inverse(run0[1])
+    inverse1 = _inverse(run1[1])
+    inverse2 = _inverse(run2[1])
     for row in range(top + lane, bottom + 1, lanes):
         y = wp.float32(row)
         cross0 = (y - side0[1]) * run0[0]
         cross1 = (y - side1[1]) * run1[0]
         cross2 = (y - side2[1]) * run2[0]
         span = wp.vec2(wp.float32(left), wp.float32(right))
-        span = _clip(
-            _clip(_clip(span, side0[0], run0[1], cross0), side1[0], run1[1], cross1), side2[0], run2[1], cross2
-        )
-        for column in range(wp.int32(span[0] + 0.999), wp.int32(span[1]) + 1):
+        span = _clip(span, side0[0] + cross0 * inverse0, inverse0)
+        span = _clip(span, side1[0] + cross1 * inverse1, inverse1)
+        span = _clip(span, side2[0] + cross2 * inverse2, inverse2)
+        first = wp.int32(wp.min(span[0], wp.float32(right) + 1.0) + 0.999)
+        last = wp.int32(wp.max(span[1], wp.float32(left) - 1.0))
+        for column in range(first, last + 1):
             x = wp.float32(column)
             a = (x - side0[0]) * run0[1] - cross0
             b = (x - side1[0]) * run1[1] - cross1

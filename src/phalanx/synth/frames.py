@@ -140,7 +140,7 @@ def _label(config: FramesConfig, gathering: Gathering, picture: CrowdPicture) ->
         pixels = own @ K[frame].T
         result.joints_2d[frame, n] = pixels[:, :2] / pixels[:, 2:].clamp_min(0.01)
         result.orientation[frame, n] = gathering.hands.orientation[each.hand].to(device)
-        masks[frame, rows, columns][seen] = n + 1
+        masks[frame, rows, columns].masked_fill_(seen, n + 1)
     return result
 
 

@@ -52,15 +52,23 @@ class Canvas:
         if rows.start >= rows.stop or columns.start >= columns.stop:
             return
         colour, coverage, depth = part.colour[0][:, own[0], own[1]], part.coverage[0][own], part.depth[0][own]
-        there = map_fields(self.layer, lambda value: value[frame : frame + 1, ..., rows, columns])
-        both = Layer(colour[None], coverage[None], depth[None]).over(there)
-        for field in ("colour", "coverage", "depth"):
-            getattr(there, field).copy_(getattr(both, field))
+        there = map_fields(self.layer, lambda value: value[frame, ..., rows, columns])
+        _merge(there, Layer(colour, coverage, depth))
         owner, nearest = self.owner[frame, rows, columns], self.nearest[frame, rows, columns]
         won = (coverage >= 0.5) & (depth > 0) & (depth < nearest)
         label = torch.zeros_like(owner) if hand is None else hand[own].to(torch.int16) * number
         owner.copy_(torch.where(won, label, owner))
         nearest.copy_(torch.where(won, depth, nearest))
+
+
+def _merge(there: Layer, part: Layer) -> None:
+    """`part.over(there)` in the place of `there`; one picture each, in fewer passes."""
+    front = part.in_front(there.depth)
+    near = torch.where(front, part.coverage, there.coverage)
+    rest = 1.0 - near  # what the nearer leaves of the farther
+    there.colour.mul_(torch.where(front, rest, 1.0)).add_(part.colour * torch.where(front, 1.0, rest))
+    there.coverage.copy_(torch.where(front, there.coverage, part.coverage).mul_(rest).add_(near))
+    there.depth.copy_(torch.where(front, part.depth, there.depth))
 
 
 def window(

@@ -169,13 +169,13 @@ def occlusion(
     towards = torch.bmm(torch.cat([normals, -(normals * points).sum(-1, keepdim=True)], -1), beyond)  # n . (c - p)
     inverse = distance2.rsqrt()
     share = towards.clamp_min_(0.0).mul_(inverse).mul_(inverse.mul_(radii).square_()).clamp_max_(1.0)
-    blocked = [share.sum(-1)]
+    blocked, half = [share.sum(-1)], share.new_full((), 0.5)
     for light in range(lights.shape[1]):
         direction = lights[:, light, :, None]  # (B, 3, 1)
         along = (centres @ direction).transpose(1, 2) - points @ direction  # (B, C, S)
-        beside = (distance2 - along.square()).clamp_min_(1e-8).sqrt_()
+        beside = torch.addcmul(distance2, along, along, value=-1.0).clamp_min_(1e-8).sqrt_()
         penumbra = along.clamp_min(0.0).mul_(softness[:, light, None, None]).add_(0.002)
-        cover = torch.sub(radii, beside, out=beside).div_(penumbra).mul_(0.5).add_(0.5).clamp_(0.0, 1.0)
+        cover = torch.addcdiv(half, torch.sub(radii, beside, out=beside), penumbra, value=0.5).clamp_(0.0, 1.0)
         # What lies behind the point casts nothing on it.
         cover.mul_(along.sub_(0.5 * radii).mul_(200.0).clamp_(0.0, 1.0))
         blocked.append(cover.sum(-1).clamp_max_(1.0))

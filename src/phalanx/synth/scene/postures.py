@@ -207,6 +207,7 @@ def _anchors(body: BodyModel, joints: BodyJoints, trunks: Trunks, stance: Stance
     normals = vertex_normals(trunk.vertices, body.faces)[:, joints.trunk_vertices].double().numpy()
     turn = trunk.transforms[..., :3, :3].double().numpy()
     rest_head = joints.rest[joints.head]
+    skins, outwards = ((values, values * MIRROR) for values in (skin, normals))
     found = []
     for person in range(len(at)):
         head = turn[person, joints.head]
@@ -227,8 +228,8 @@ def _anchors(body: BodyModel, joints: BodyJoints, trunks: Trunks, stance: Stance
                     reach=float(np.linalg.norm(elbow - shoulder) + np.linalg.norm(wrist - elbow)),
                     head=np.diag(flip) @ head @ np.diag(flip),
                     eyes=eyes * flip,
-                    skin=skin[person] * flip,
-                    normals=normals[person] * flip,
+                    skin=skins[side][person],
+                    normals=outwards[side][person],
                     parts=joints.trunk_parts,
                     table=None if np.isnan(table) else float(table),
                     camera=stance.camera[person] * flip,
@@ -358,12 +359,14 @@ def _push_out(
 
 def _out_of_skin(points: np.ndarray, body: Anchors, soft: float) -> np.ndarray:
     """By what a hand with `points (K, 3)` is to be moved so that they are outside of the body, or no more than `soft` inside."""
-    near = np.abs(body.skin - points.mean(0)).max(1) < _NEAR
-    if not near.any():
+    x, y, z = np.abs(body.skin - points.mean(0)).T < _NEAR
+    near = np.flatnonzero(x & y & z)
+    if not len(near):
         return np.zeros(3)
-    away = points[:, None] - body.skin[near]  # (K, V, 3)
-    nearest = np.einsum("kvi,kvi->kv", away, away).argmin(1)
-    normal, away = body.normals[near][nearest], away[np.arange(len(points)), nearest]
+    skin = body.skin[near]
+    x, y, z = (points[:, i, None] - skin[:, i] for i in range(3))  # (K, V)
+    nearest = (x * x + y * y + z * z).argmin(1)
+    normal, away = body.normals[near[nearest]], points - skin[nearest]
     depth = _FLESH - soft - (away * normal).sum(1)
     depth[np.linalg.norm(away, axis=1) > _DEEPEST] = 0.0
     return normal[depth.argmax()] * max(depth.max(), 0.0)
