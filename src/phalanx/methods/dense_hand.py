@@ -47,8 +47,8 @@ What the paper leaves unsaid or misprints, and what was chosen:
   brought to the place and extent of the seed: turned about the root they would leave the picture. Each step makes its own, and none are
   kept. The heat maps learn from them, too.
 - **Optimisers** are the loop's; recipes at `paper` scale use Adam's kind alone (`kernel_rate: 0`). Batches are not printed.
-- **Networks**: F is `nets.feature_extractor`, for ResNet-50; f^J2D `nets.pose_machine`, whose maps have a quarter of the picture's side, not
-  32 cells of 224 pixels; both from nothing, on our own synthesis. Peaks of maps are read to a part of a cell.
+- **Networks**: F is `nets.feature_extractor`, for ResNet-50; f^J2D `nets.pose_machine`, whose maps have a quarter of the picture's side,
+  not 32 cells of 224 pixels; both from nothing, on our own synthesis. Peaks of maps are read to a part of a cell.
 """
 
 from __future__ import annotations
