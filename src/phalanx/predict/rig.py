@@ -138,6 +138,10 @@ class RigHand:
         result |= {"score": round(self.score, 6), "scale_source": self.scale_source}
         for name, decimals in (("joints", 6), ("uncertainty", 6), ("rotations", 6), ("orientation", 6), ("shape", 6)):
             result[name] = (getattr(self, name).round(decimals) + 0.0).tolist()
+        if self.triangulated is not None:
+            known = np.isfinite(self.triangulated).all(1).tolist()
+            rows = (self.triangulated.round(6) + 0.0).tolist()
+            result["triangulated"] = [row if there else None for row, there in zip(rows, known, strict=True)]
         result["angles_degrees"] = {name: round(angle, 3) + 0.0 for name, angle in self.angles_degrees.items()}
         views = []
         for view in self.views:

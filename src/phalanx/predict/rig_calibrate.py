@@ -297,9 +297,7 @@ def bundle_adjusted(
 
 
 def _descended(problem: _Bundle, values: np.ndarray) -> np.ndarray:
-    """Levenberg-Marquardt with sparse normal equations, errors reweighted (pseudo-Huber)."""
-    from scipy.sparse import diags
-    from scipy.sparse.linalg import spsolve
+    """Levenberg-Marquardt, errors reweighted (pseudo-Huber)."""
 
     def cost(off: np.ndarray) -> float:
         return float((np.sqrt(1 + off * off) - 1).sum())
@@ -310,10 +308,13 @@ def _descended(problem: _Bundle, values: np.ndarray) -> np.ndarray:
         slope = problem.derivatives(values).tocsc()
         weight = 1 / np.sqrt(1 + off * off)
         weighted = slope.T.multiply(weight)
-        matrix, gradient = (weighted @ slope).tocsc(), weighted @ off
+        matrix, gradient = (weighted @ slope).tocsr(), weighted @ off
+        shared = matrix[: problem.shared, : problem.shared].toarray()
+        across = matrix[problem.shared :, : problem.shared].toarray().reshape(problem.count, 63, -1)
+        own = matrix[problem.shared :, problem.shared :].tobsr((63, 63)).data  # frames meet in what they share alone
         gain = 0.0
         for _ in range(6):
-            step = spsolve(matrix + diags(damping * matrix.diagonal() + 1e-12), gradient)
+            step = _step(shared, across, own, gradient, damping)
             tried = values - step
             found = problem.residuals(tried)
             if cost(found) < best:
@@ -324,6 +325,24 @@ def _descended(problem: _Bundle, values: np.ndarray) -> np.ndarray:
         if gain < 1e-6 * best:
             break
     return values
+
+
+def _step(shared: np.ndarray, across: np.ndarray, own: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
+    """The solution of damped normal equations whose frames are tied by few shared unknowns alone (Schur complement).
+
+    Args:
+        shared: (S, S); across: (F, 63, S); own: (F, 63, 63).
+        gradient: (S + 63 F,).
+    """
+    count = len(shared)
+    stiff = damping * np.eye(63) * np.einsum("fii->fi", own)[:, None] + 1e-12 * np.eye(63)
+    right = gradient[count:].reshape(len(own), 63, 1)
+    solved = np.linalg.solve(own + stiff, np.concatenate((across, right), axis=2))  # (F, 63, S + 1)
+    left = shared + np.diag(damping * np.diag(shared) + 1e-12)
+    reduced = np.einsum("fis,fit->st", across, solved)
+    first = np.linalg.solve(left - reduced[:, :-1], gradient[:count] - reduced[:, -1])
+    rest = solved[..., -1] - solved[..., :-1] @ first
+    return np.concatenate((first, rest.reshape(-1)))
 
 
 class _Bundle:
@@ -345,6 +364,8 @@ class _Bundle:
             self.weight.append(np.where(seen, scale, 0.0))
             self.plane[view] = np.where(seen[..., None], self.plane[view], 0.0)
         self.moving = 6 * (len(placed) - 1)
+        self.shared = self.moving + 20
+        """Unknowns that all frames share: cameras and bones."""
         self.a, self.b = np.array(BONES).T
 
     def packed(self, joints: np.ndarray) -> np.ndarray:
