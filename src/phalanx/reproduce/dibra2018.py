@@ -32,9 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
-from phalanx.core.files import writable_folder
 from phalanx.core.json_values import Json
 from phalanx.data.hand_depth import scale_of
 from phalanx.data.loading import load_batches
@@ -65,12 +63,10 @@ from phalanx.metrics.joints import scaled_orthographic, squared_pixel_errors
 from phalanx.metrics.masks import f1, iou, mask_counts, pixel_accuracy, precision, recall
 from phalanx.nets.gestures import GestureConfig, held_out_logits
 from phalanx.reproduce.cost import checkpoint_bytes, seconds_a_picture
-from phalanx.reproduce.frozen import SETS, Say, cache_folder, cached_start, frozen_set, start_folder, start_is_there
-from phalanx.reproduce.pairs import SEEDS
+from phalanx.reproduce.frozen import SETS, Say, cached_start, frozen_set, start_folder, start_is_there
+from phalanx.reproduce.pairs import SEEDS, PairsWorld, open_world
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training
-from phalanx.reproduce.scales import read_scale
 from phalanx.reproduce.table import make_table
-from phalanx.synth.version import ENGINE
 from phalanx.train.card import synthesis
 from phalanx.train.paired import joined
 from phalanx.train.plan import Feed, LoopConfig, Stage
@@ -187,22 +183,23 @@ class StartTraining:
 Target = Literal["angles", "joints"]
 
 
-class World:
-    """What rows work with; pictures are made or read when the first row asks for them. Arguments: see `reproduce.pairs.PairsWorld`."""
+class World(PairsWorld[Scale]):
+    """What rows work with; pictures are made or read when the first row asks for them."""
 
-    def __init__(self, scale: Scale, folder: Path, cache: Path, device: str, say: Say) -> None:
-        self.scale, self.folder, self.cache, self.device, self.say = scale, folder, cache, device, say
-        self.hand = HandModel.open_hand()
+    @cached_property
+    def hand(self) -> HandModel:
+        """Whose shape the clouds begin with."""
+        return HandModel.open_hand()
 
     @cached_property
     def _studio(self) -> dict[str, Tensor]:
-        return self._kept("studio", self.scale.source + TESTED)
+        return self._crops("studio", self.scale.source + TESTED)
 
     @cached_property
     def _field(self) -> dict[str, Tensor]:
-        return self._kept("field", self.scale.pairs + self.scale.test)
+        return self._crops("field", self.scale.pairs + self.scale.test)
 
-    def _kept(self, name: str, frames: int) -> dict[str, Tensor]:
+    def _crops(self, name: str, frames: int) -> dict[str, Tensor]:
         """Crops of a set, and its pictures and masks as bytes."""
         scale = self.scale
         batch = next(count for count in (64, 32, 16, 8, 4, 2, 1) if frames % count == 0)
@@ -768,13 +765,7 @@ def reproduce(
     for name in rows or ():
         if name not in [row.name for row in ALL_ROWS]:
             raise InputError(f"rows: {name!r} is none of {', '.join(row.name for row in ALL_ROWS)}")
-    as_device(device)
-    if data:
-        raise InputError(f"data: the table {PAPER.name} takes no public set, not {next(iter(data))!r}")
-    chosen = read_scale(Scale, PAPER.name, scale)
-    world = World(chosen, writable_folder(out), cache_folder(cache), device, say)
-    say(f"what tables share is kept in {world.cache}")
-    settings: dict[str, Json] = {"engine": ENGINE, "scale": asdict(chosen)}
+    world, settings = open_world(PAPER.name, Scale, World, out, scale, data, device, cache, say)
     made: dict[str, Json] = {}
     for paper in PAPERS:
         wanted = [row.name for row in paper.rows if rows is None or row.name in rows]
