@@ -165,7 +165,16 @@ def test_the_twin_and_the_segmenter_run(tmp_path, kept, chunks):
 
 def test_a_killed_run_goes_on_exactly_and_leaves_a_card(tmp_path, monkeypatch):
     config = RefinableTraining(
-        TINY, loop(24), loop(24), SYNTH, SYNTH, batch=8, workers=0, buffer=16, held_out=8, reuse=2
+        TINY,
+        loop(24, evaluate_every=99),
+        loop(24, evaluate_every=99),
+        SYNTH,
+        SYNTH,
+        batch=8,
+        workers=0,
+        buffer=16,
+        held_out=8,
+        reuse=2,
     )
     run(config, tmp_path / "whole", report=silent)
     train = phalanx.train.run.train
