@@ -523,8 +523,8 @@ def _head(world: World) -> list[str]:
         "camera is given. Scale: the length of the middle finger's first bone is given. Alignment: none; in the last column both wrists "
         "are laid on each other. Areas under the curve: 20 and 12 thresholds, trapezoid rule (Zimmermann and Brox 2017).",
         f"Weights of the loss: {terms}. Units: heat maps squared and summed over cells, all else in lengths of that bone, squared.",
-        f"Training: {model.size} pixels, hourglasses: {model.stacks} of {model.width} channels; a single view {single} pictures in its four "
-        f"stages, {scale.batch} a step, and with the set as many beside; several views {scale.fusion.samples} and "
+        f"Training: {model.size} pixels, hourglasses: {model.stacks} of {model.width} channels; a single view {single} pictures in its "
+        f"four stages, {scale.batch} a step, and with the set as many beside; several views {scale.fusion.samples} and "
         f"{scale.whole.samples} frames, "
         f"{scale.frames} a step, views dropped with a chance of {model.drop:g}; in {scale.evidence.precision}.",
         *_count_lines(world),
