@@ -30,7 +30,8 @@ What the paper leaves unsaid, and what was chosen:
 - **r** is `radius` of the cube's side: 12.5 mm. Points are 6 mm apart where 800 lie on a hand; splats must overlap, and not blur fingers.
 - **Eq. 5** is a mean over pixels here, so that its factor does not depend on the resolution.
 - **The cloud** is the sampled one plus offsets that are smoothed along the surface over `smoothing` metres (0: each point by itself, as
-  printed): what is never seen goes with its neighbours, and noise of single points averages out. The skeleton's pivots stay.
+  printed): what is never seen goes with its neighbours, and noise of single points averages out. The skeleton's pivots stay. Offsets are
+  in metres: at the rates of weights the cloud moves a fifth of a millimetre a step, before the network folds fingers that are too long.
 - **Labels beside**: the paper refines on pairs alone. A mixture may hold labelled synthesis, too, which keeps what depth does not tell:
   outlines of a palm and of a back are alike.
 - **Impossible poses**: angles beyond `hand.angles.LIMITS` cost a little, after Zhou et al. 2016, whom they cite.
@@ -227,7 +228,7 @@ class RefinableNet(Method):
 
     def cloud(self) -> Tensor:
         """The cloud (N, 3) as it is learnt, hand frame, metres."""
-        return self.rest + self.near @ self.offsets * 0.1  # in decimetres, which suits the learning rates of weights
+        return self.rest + self.near @ self.offsets
 
     def posed_cloud(self, angles: Tensor) -> Tensor:
         """Eq. 1: the cloud (B, N, 3) in the view under angles (B, 23), the wrist at 0."""
