@@ -137,7 +137,7 @@ def test_depth_alone_finds(what):
     network.learn_cloud(what == "surface")
     network.network.requires_grad_(what == "pose")
     moved = [p for p in network.parameters() if p.requires_grad]
-    descent = torch.optim.Adam(moved, 1e-2 if what == "pose" else 3e-4)
+    descent = torch.optim.Adam(moved, 1e-2 if what == "pose" else 3e-3)
 
     @torch.no_grad()
     def off() -> tuple[float, float]:

@@ -31,7 +31,8 @@ What the paper leaves unsaid, and what was chosen:
 - **Eq. 5** is a mean over pixels here, so that its factor does not depend on the resolution.
 - **The cloud** is the sampled one plus offsets that are smoothed along the surface over `smoothing` metres (0: each point by itself, as
   printed): what is never seen goes with its neighbours, and noise of single points averages out. The skeleton's pivots stay. Offsets are
-  in metres: at the rates of weights the cloud moves a fifth of a millimetre a step, before the network folds fingers that are too long.
+  in decimetres, so that at the rates of weights the cloud moves slowly: ten times as fast, and while poses were still wrong, it became
+  the mean of all outlines, a mitten that lowers Eq. 5 and is no hand.
 - **Labels beside**: the paper refines on pairs alone. A mixture may hold labelled synthesis, too, which keeps what depth does not tell:
   outlines of a palm and of a back are alike.
 - **Impossible poses**: angles beyond `hand.angles.LIMITS` cost a little, after Zhou et al. 2016, whom they cite.
@@ -160,7 +161,7 @@ class HandCrops:
 class RefinableNet(Method):
     """SynthNet, and RefNet behind it. `network(images (B, 1, S, S))` gives what `angles_of` or `joints_of` read.
 
-    `offsets` (N, 3) of the cloud stay until `learn_cloud` is called.
+    `offsets` (N, 3) of the cloud, decimetres, stay until `learn_cloud` is called.
     """
 
     rest: Tensor
@@ -228,7 +229,7 @@ class RefinableNet(Method):
 
     def cloud(self) -> Tensor:
         """The cloud (N, 3) as it is learnt, hand frame, metres."""
-        return self.rest + self.near @ self.offsets
+        return self.rest + 0.1 * (self.near @ self.offsets)  # offsets in decimetres: the head says why
 
     def posed_cloud(self, angles: Tensor) -> Tensor:
         """Eq. 1: the cloud (B, N, 3) in the view under angles (B, 23), the wrist at 0."""
