@@ -24,7 +24,8 @@ class Refined:
 def refine(start: Tensor, cost: Callable[[Tensor], Tensor], iterations: int, rate: float) -> Refined:
     """Parameters (B, N) moved down their costs.
 
-    Each number has its own step, by Adam (Kingma and Ba 2015), whose sizes do not hang on the units of the cost; hands do not see each other.
+    Each number has its own step, by Adam (Kingma and Ba 2015), whose size does not hang on the unit of the cost. Hands do not see each
+    other.
 
     Args:
         start: (B, N).

@@ -83,7 +83,7 @@ class ParametricHand(nn.Module):
         return self._placed(joints, joints[:, ROOT], parameters, K, size)
 
     def forward(self, parameters: Tensor, K: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Vertices (B, V, 3) and joints (B, 21, 3), camera frame; and the vertices before scale and place, metres, for what hangs on neither."""
+        """Vertices (B, V, 3) and joints (B, 21, 3), camera frame; and the vertices before scale and place, in metres."""
         surface: HandSurface = self.hand(self.pose(parameters))
         root = surface.joints[:, ROOT]
         vertices = self._placed(surface.vertices, root, parameters, K, size)
