@@ -16,7 +16,7 @@ def live(capsys, monkeypatch):
     """Runs the command with a stand-in for the predictor and without a display."""
     predictor = ScriptedPredictor(ScriptedHand("right", lambda number: (0.0, 0.08, 0.5)))
     predictor.load_detector = lambda: None
-    monkeypatch.setattr("phalanx.predict.predictor.Predictor", lambda *options: predictor)
+    monkeypatch.setattr("phalanx.predict.predictor.Predictor", lambda *options, **others: predictor)
     monkeypatch.setattr("phalanx.data.live_camera.open_window", lambda title: None)
 
     def run(*arguments):
