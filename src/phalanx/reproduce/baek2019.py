@@ -17,8 +17,9 @@ table has masks (`baek2019_masks`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,6 @@ import numpy as np
 from torch import Tensor
 
 from phalanx.core.files import read_json, writable_folder, write_json
-from phalanx.core.json_values import Json
 from phalanx.data.images import image_bytes
 from phalanx.geometry.camera import Camera
 from phalanx.hand.skeleton import TIPS
@@ -35,10 +35,8 @@ from phalanx.metrics.curves import auc_trapezoid, pck_curve, zimmermann_20_50
 from phalanx.metrics.masks import iou
 from phalanx.reproduce.baek2019_masks import MASK_FIGURES, MaskNetwork, MeshMasks, Segment, percent, seconds
 from phalanx.reproduce.baek2019_world import WEIGHT, Scale, World, pixel_counts
-from phalanx.reproduce.frozen import Say
-from phalanx.reproduce.pairs import SEEDS, open_world
+from phalanx.reproduce.pairs import reproduce_papers
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training
-from phalanx.reproduce.table import chosen_rows, make_table
 from phalanx.train.dense_hand import Found, counts, found_hands
 from phalanx.view.curves import draw_curves
 from phalanx.view.samples import draw_joints, sheet, write_sheet
@@ -274,27 +272,5 @@ MASK_PAPER = Paper(
 )
 
 
-def reproduce(
-    out: str | Path,
-    scale: str | Path = "cpu",
-    seeds: Sequence[int] = SEEDS,
-    rows: Sequence[str] | None = None,
-    data: Mapping[str, str | Path] | None = None,
-    device: str = "cpu",
-    cache: str | Path | None = None,
-    say: Say = print,
-) -> dict[str, Json]:
-    """`phalanx reproduce baek2019`: both tables, by their papers' names; arguments as `pairs.reproduce_on_pairs` has them.
-
-    Raises:
-        InputError: an argument or a file is at fault, or the folder holds a run with another scale.
-    """
-    mask_names = [row.name for row in MASK_ROWS if rows is None or row.name in rows]
-    names = None if rows is None else [name for name in rows if name not in mask_names]
-    chosen_rows(PAPER, names)
-    world, settings = open_world(PAPER.name, Scale, World, out, scale, data, device, cache, say)
-    reports: dict[str, Json] = {}
-    for paper, wanted in ((PAPER, names), (MASK_PAPER, mask_names)):
-        if wanted is None or wanted:
-            reports[paper.name] = make_table(paper, world, out, settings, seeds, wanted, say)
-    return reports
+reproduce = partial(reproduce_papers, (PAPER, MASK_PAPER), Scale, World)
+"""`phalanx reproduce baek2019`."""

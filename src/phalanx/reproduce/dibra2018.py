@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -32,8 +32,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phalanx.core.errors import InputError
-from phalanx.core.json_values import Json
 from phalanx.data.hand_depth import scale_of
 from phalanx.data.loading import load_batches
 from phalanx.fit.joints import fit_joints
@@ -63,10 +61,9 @@ from phalanx.metrics.joints import scaled_orthographic, squared_pixel_errors
 from phalanx.metrics.masks import f1, iou, mask_counts, pixel_accuracy, precision, recall
 from phalanx.nets.gestures import GestureConfig, held_out_logits
 from phalanx.reproduce.cost import checkpoint_bytes, seconds_a_picture
-from phalanx.reproduce.frozen import SETS, Say, cached_start, frozen_set, start_folder, start_is_there
-from phalanx.reproduce.pairs import SEEDS, PairsWorld, open_world
+from phalanx.reproduce.frozen import SETS, cached_start, frozen_set, start_folder, start_is_there
+from phalanx.reproduce.pairs import PairsWorld, reproduce_papers
 from phalanx.reproduce.plan import Curve, Figure, Outcome, Paper, Row, Training
-from phalanx.reproduce.table import make_table
 from phalanx.train.card import synthesis
 from phalanx.train.paired import joined
 from phalanx.train.plan import Feed, LoopConfig, Stage
@@ -748,27 +745,5 @@ PAPERS: tuple[Paper[World], ...] = (PAPER, TARGETS, GESTURE, MASKS)
 ALL_ROWS = tuple(row for paper in PAPERS for row in paper.rows)
 
 
-def reproduce(
-    out: str | Path,
-    scale: str | Path = "cpu",
-    seeds: Sequence[int] = SEEDS,
-    rows: Sequence[str] | None = None,
-    data: Mapping[str, str | Path] | None = None,
-    device: str = "cpu",
-    cache: str | Path | None = None,
-    say: Say = print,
-) -> dict[str, Json]:
-    """Train and test all rows that are not done yet in the folder `out`, then write the tables that they are of; returns those by name.
-
-    Arguments and errors as `reproduce.pairs.reproduce_on_pairs` has them.
-    """
-    for name in rows or ():
-        if name not in [row.name for row in ALL_ROWS]:
-            raise InputError(f"rows: {name!r} is none of {', '.join(row.name for row in ALL_ROWS)}")
-    world, settings = open_world(PAPER.name, Scale, World, out, scale, data, device, cache, say)
-    made: dict[str, Json] = {}
-    for paper in PAPERS:
-        wanted = [row.name for row in paper.rows if rows is None or row.name in rows]
-        if wanted:
-            made[paper.name] = make_table(paper, world, out, settings, seeds, wanted, say)
-    return made
+reproduce = partial(reproduce_papers, PAPERS, Scale, World)
+"""`phalanx reproduce dibra2018`."""

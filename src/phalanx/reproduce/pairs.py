@@ -129,6 +129,35 @@ def reproduce_on_pairs(
     return make_table(paper, world, out, settings, seeds, rows, say)
 
 
+def reproduce_papers(
+    papers: Sequence[Paper[Any]],
+    scale_kind: type[Any],
+    world_kind: type[PairsWorld[Any]],
+    out: str | Path,
+    scale: str | Path = "cpu",
+    seeds: Sequence[int] = SEEDS,
+    rows: Sequence[str] | None = None,
+    data: Mapping[str, str | Path] | None = None,
+    device: str = "cpu",
+    cache: str | Path | None = None,
+    say: Say = print,
+) -> dict[str, Json]:
+    """The tables of a work that has several, in one folder and of one world, by their names: those that have any of `rows`.
+
+    Scales are those of the first. Other arguments and errors are as `reproduce_on_pairs` has them.
+    """
+    known = [row.name for paper in papers for row in paper.rows]
+    if unknown := [name for name in rows or () if name not in known]:
+        raise InputError(f"rows: {unknown[0]!r} is none of {', '.join(known)}")
+    world, settings = open_world(papers[0].name, scale_kind, world_kind, out, scale, data, device, cache, say)
+    made: dict[str, Json] = {}
+    for paper in papers:
+        wanted = [row.name for row in paper.rows if rows is None or row.name in rows]
+        if wanted:
+            made[paper.name] = make_table(paper, world, out, settings, seeds, wanted, say)
+    return made
+
+
 AnyWorld = TypeVar("AnyWorld", bound=PairsWorld[Any])
 
 
