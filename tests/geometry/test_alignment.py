@@ -105,3 +105,15 @@ def test_wrong_shapes(sets):
         rigid_alignment(source, target[:, :20])
     with pytest.raises(ValueError, match="point sets"):
         similarity_alignment(source[..., :2], target[..., :2])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_arrays_as_tensors(sets, weighted):
+    source, target = sets
+    weights = torch.rand(4, 21, generator=torch.Generator().manual_seed(6), dtype=torch.float64) if weighted else None
+    more = () if weights is None else (weights,)
+    for function in (rigid_align, similarity_align):
+        found = function(source.numpy(), target.numpy(), *(weight.numpy() for weight in more))
+        np.testing.assert_allclose(found, function(source, target, *more).numpy(), atol=1e-12)
+    for function in (equal_norm_scale, least_squares_scale):
+        np.testing.assert_allclose(function(source.numpy(), target.numpy()), function(source, target).numpy())

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from phalanx.hand.bvh import save_bvh
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import JOINT_NAMES, PARENTS, TIPS
 
 Y_UP = np.array([1.0, -1.0, -1.0])
@@ -72,8 +72,8 @@ def test_bones_are_those_of_the_mean_shape(recorded, tmp_path):
     save_bvh(tmp_path / "a.bvh", take)
     joints = play((tmp_path / "a.bvh").read_text())[2]
     pose = take.pose()
-    pose.shape = pose.shape.mean(0).expand(len(take), 10)
-    expected = HandModel.open_hand().joints(HandPose(**{k: v.clone() for k, v in vars(pose).items()}))
+    pose.shape = np.repeat(pose.shape.mean(0, keepdims=True), len(take), 0)
+    expected = HandModel.open_hand().joints(pose.map(torch.from_numpy))
     np.testing.assert_allclose(joints, expected.numpy() * Y_UP, atol=1e-5)
     assert torch.isfinite(expected).all()
 

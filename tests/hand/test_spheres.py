@@ -2,7 +2,7 @@ import torch
 
 from phalanx.hand import HandModel, HandPose
 from phalanx.hand.anatomy import LIMITS, angles_to_rotations
-from phalanx.hand.skeleton import FINGERS
+from phalanx.hand.skeleton import FINGERS, hand_scale
 from phalanx.hand.spheres import (
     FINGER_SPHERES,
     FIT_GESTURES,
@@ -10,7 +10,6 @@ from phalanx.hand.spheres import (
     RADII,
     fit_hand,
     fit_radii,
-    hand_scale,
     sphere_centres,
     sphere_radii,
     surface_distance,

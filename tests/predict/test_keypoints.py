@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from phalanx.core.errors import InputError
 from phalanx.hand.anatomy import ANGLE_NAMES
+from phalanx.hand.plain import PlainHand
 from phalanx.hand.skeleton import ORDERS
 from phalanx.predict import keypoints as module
 from phalanx.predict.keypoints import fit_keypoints
@@ -169,10 +170,7 @@ def test_joints_in_a_picture(gesture_joints, side, form):
     assert hands.joint_error.mean() < 2e-3
     assert np.median(np.abs(recording.angles_degrees - want)) < 8
     mirror = np.array([-1.0 if side == "left" else 1.0, 1, 1])
-    with torch.inference_mode():
-        from phalanx.hand.model import HandModel
-
-        posed = HandModel.open_hand().joints(recording.pose()).numpy() * mirror
+    posed = PlainHand.open_hand().joints(recording.pose()) * mirror
     np.testing.assert_allclose(posed, recording.joints, atol=1e-5)
 
 

@@ -1,12 +1,13 @@
 """Rotations: 3x3 matrices inside the toolkit, other forms only at its borders.
 
-Names carry both ends. Quaternions are XYZW. Everything is batched over leading dimensions and differentiable. RoMa (Bregier, "Deep
-regression on manifolds", 3DV 2021), to which the tests compare, finds nearest rotations; it is imported when the first is wanted,
-because that takes as long as PyTorch itself. What prediction needs of rotations is in `geometry.turns`, without PyTorch.
+Names carry both ends. Quaternions are XYZW. Everything is batched over leading dimensions and differentiable, and compared with RoMa in
+the tests. What prediction needs of rotations is in `geometry.turns`, for NumPy arrays, too.
 """
 
 import torch
 from torch import Tensor
+
+from phalanx.geometry.turns import rotmat_to_quat
 
 _SMALL = 1e-6
 """Angles, in radians, below which a rotation is as good as linear."""
@@ -50,24 +51,6 @@ def quat_to_rotmat(quat: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
 
-def rotmat_to_quat(rotmat: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) to unit quaternions (..., 4) XYZW; the sign is arbitrary.
-
-    Markley, "Unit quaternion from rotation matrix", J. Guidance, Control and Dynamics 2008: of four multiples of it, the longest.
-    """
-    (a, b, c), (d, e, f), (g, h, i) = (row.unbind(-1) for row in rotmat.unbind(-2))
-    rows = (
-        (1 + a - e - i, b + d, c + g, h - f),
-        (b + d, 1 + e - a - i, f + h, c - g),
-        (c + g, f + h, 1 + i - a - e, d - b),
-        (h - f, c - g, d - b, 1 + a + e + i),
-    )  # 4 q q^T
-    multiples = torch.stack([torch.stack(row, -1) for row in rows], -2)
-    longest = multiples.diagonal(dim1=-2, dim2=-1).argmax(-1)
-    chosen = multiples.gather(-2, longest[..., None, None].expand(*longest.shape, 1, 4))[..., 0, :]
-    return chosen / torch.linalg.vector_norm(chosen, dim=-1, keepdim=True)
-
-
 def sixd_to_rotmat(sixd: Tensor) -> Tensor:
     """Six numbers (..., 6) to matrices (..., 3, 3): Gram-Schmidt on the first column, then the second.
 
@@ -83,13 +66,6 @@ def sixd_to_rotmat(sixd: Tensor) -> Tensor:
 def rotmat_to_sixd(rotmat: Tensor) -> Tensor:
     """Matrices (..., 3, 3) to their first column followed by their second (..., 6)."""
     return torch.cat((rotmat[..., :, 0], rotmat[..., :, 1]), dim=-1)
-
-
-def matrix_to_rotmat(matrix: Tensor) -> Tensor:
-    """The rotations (..., 3, 3) nearest to any matrices (..., 3, 3) (orthogonal Procrustes, determinant +1)."""
-    import roma
-
-    return roma.special_procrustes(matrix)
 
 
 def rotmat_angle(first: Tensor, second: Tensor) -> Tensor:

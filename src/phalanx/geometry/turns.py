@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phalanx.core.arrays import Array, like, namespace, unit
+from phalanx.core.arrays import Array, diagonal, lengths, like, namespace, unit
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +32,58 @@ def ray_to_rotmat(direction: Array) -> Array:
     rows = (1 - x * x * scale, xy, x, xy, 1 - y * y * scale, y, -x, -y, z)  # Rodrigues with axis (-y, x, 0)
     rotation = xp.stack(rows, axis=-1).reshape(*direction.shape, 3)  # (..., 3, 3)
     return xp.where(backwards[..., None, None], like(_HALF_TURN, direction), rotation)
+
+
+def rotmat_to_quat(rotmat: Array) -> Array:
+    """Matrices (..., 3, 3) to unit quaternions (..., 4) XYZW; the sign is arbitrary.
+
+    Markley, "Unit quaternion from rotation matrix", J. Guidance, Control and Dynamics 2008: of four multiples of it, the longest.
+    """
+    xp = namespace(rotmat)
+    (a, b, c), (d, e, f), (g, h, i) = ([rotmat[..., row, column] for column in range(3)] for row in range(3))
+    rows = (
+        (1 + a - e - i, b + d, c + g, h - f),
+        (b + d, 1 + e - a - i, f + h, c - g),
+        (c + g, f + h, 1 + i - a - e, d - b),
+        (h - f, c - g, d - b, 1 + a + e + i),
+    )  # 4 q q^T
+    multiples = xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2).reshape(-1, 4, 4)
+    longest = diagonal(multiples, -2, -1).argmax(-1)
+    chosen = multiples[xp.arange(len(multiples)), longest]
+    return (chosen / lengths(chosen)).reshape(*rotmat.shape[:-2], 4)
+
+
+def rotmat_to_euler(rotmat: np.ndarray) -> np.ndarray:
+    """Matrices (..., 3, 3) to angles (..., 3) in radians about z, x, y in turn, R = Rz Rx Ry; x is within a right angle of 0.
+
+    Where x is a right angle, z and y turn about one axis, and z does it alone.
+    """
+    cosine = np.hypot(rotmat[..., 0, 1], rotmat[..., 1, 1])
+    x = np.arctan2(rotmat[..., 2, 1], cosine)
+    apart = cosine > 1e-6
+    y = np.where(apart, np.arctan2(-rotmat[..., 2, 0], rotmat[..., 2, 2]), 0.0)
+    z = np.where(
+        apart,
+        np.arctan2(-rotmat[..., 0, 1], rotmat[..., 1, 1]),
+        np.arctan2(rotmat[..., 1, 0], rotmat[..., 0, 0]),
+    )
+    return np.stack((z, x, y), axis=-1)
+
+
+def matrix_to_rotmat(matrix: Array) -> Array:
+    """The rotations (..., 3, 3) nearest to any matrices (..., 3, 3) (orthogonal Procrustes, determinant +1).
+
+    Of tensors by RoMa (Bregier, "Deep regression on manifolds", 3DV 2021), which differentiates it; it is imported when it is wanted,
+    because that takes as long as PyTorch itself.
+    """
+    if not isinstance(matrix, np.ndarray):
+        import roma
+
+        nearest: Array = roma.special_procrustes(matrix)
+        return nearest
+    left, _, right = np.linalg.svd(matrix)
+    left[..., -1] *= np.sign(np.linalg.det(left @ right))[..., None]
+    return left @ right
 
 
 def cross_matrix(vector: Array) -> Array:

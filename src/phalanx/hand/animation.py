@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from phalanx.core.files import write_whole
 from phalanx.core.json_values import Json
+from phalanx.geometry.turns import rotmat_to_quat
 from phalanx.hand.bvh import own_rotations
 from phalanx.hand.gltf import FLOAT, UINT8, VERTICES, Buffer, glb, skin_material, surface
-from phalanx.hand.model import HandModel
+from phalanx.hand.plain import PlainHand, plain_hand
 from phalanx.hand.recording import HandRecording, own_faces
 from phalanx.hand.skeleton import FINGERS, FOREARM, JOINT_NAMES, PARENTS, TIPS
+
+if TYPE_CHECKING:
+    from phalanx.hand.model import HandModel
 
 HANGS_ON = 4
 """Joints that a vertex may hang on; the weights left out are below 0.4 percent."""
@@ -32,7 +36,7 @@ MORPHS = 8
 def save_animation(
     path: str | os.PathLike[str],
     recordings: HandRecording | Sequence[HandRecording],
-    model: HandModel | None = None,
+    model: HandModel | PlainHand | None = None,
     names: Sequence[str] | None = None,
 ) -> None:
     """Write a recording, or several of hands that were seen together, to a GLB file, whole or not at all.
@@ -45,7 +49,7 @@ def save_animation(
         model: the hand that was posed; None: the open hand.
         names: of the hands, for their root nodes; None: `right_hand` and `left_hand`.
     """
-    model = HandModel.open_hand() if model is None else model
+    posed = PlainHand.open_hand() if model is None else plain_hand(model)
     hands = [recordings] if isinstance(recordings, HandRecording) else list(recordings)
     names = [f"{hand.side}_hand" for hand in hands] if names is None else names
     buffer = Buffer()
@@ -56,11 +60,10 @@ def save_animation(
     motion = _Motion(buffer, min(float(hand.times[0]) for hand in hands))
     for recording, name in zip(hands, names, strict=True):
         first = len(nodes)
-        shape = torch.from_numpy(recording.shape).to(model.rest_joints)
-        mean = shape.mean(0, keepdim=True)
-        rest = model.joint_positions(mean)[0].numpy() * recording.mirror  # (21, 3)
-        targets, amounts = _morphs(model, recording)
-        mesh = _mesh(buffer, model, mean, recording, targets)
+        mean = recording.shape.mean(0, keepdims=True)
+        rest = posed.joint_positions(mean)[0] * recording.mirror  # (21, 3)
+        targets, amounts = _morphs(posed, recording)
+        mesh = _mesh(buffer, posed, mean, recording, targets)
         if len(targets):
             mesh["weights"] = amounts[0].tolist()
         bind = np.tile(np.eye(4), (len(_JOINTS), 1, 1))
@@ -70,7 +73,7 @@ def save_animation(
             "skeleton": first + 2,
             "inverseBindMatrices": buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), FLOAT),
         }
-        own = model.joint_positions(shape).numpy() * recording.mirror  # (T, 21, 3)
+        own = posed.joint_positions(recording.shape) * recording.mirror  # (T, 21, 3)
         roots.append(first)
         nodes += _nodes(rest, recording, name, first, len(meshes))
         meshes.append(mesh)
@@ -140,15 +143,15 @@ def _nodes(rest: np.ndarray, recording: HandRecording, name: str, first: int, wh
     return nodes
 
 
-def _morphs(model: HandModel, recording: HandRecording) -> tuple[np.ndarray, np.ndarray]:
+def _morphs(hand: PlainHand, recording: HandRecording) -> tuple[np.ndarray, np.ndarray]:
     """What the poses add to the rest surface: morph targets (K, V, 3) in metres and how much of each is in each frame (T, K).
 
     The targets are the principal components of what the frames add, without taking a mean off, so that rest stays rest.
     """
-    if model.pose_basis is None:
-        return np.zeros((0, len(model.template), 3)), np.zeros((len(recording), 0))
-    features = model.pose_features(torch.from_numpy(recording.rotations).to(model.template)).numpy()  # (T, P)
-    basis = model.pose_basis.permute(2, 0, 1).flatten(1).numpy()  # (P, 3 V)
+    if hand.pose_basis is None:
+        return np.zeros((0, len(hand.template), 3)), np.zeros((len(recording), 0))
+    features = hand.pose_features(recording.rotations)  # (T, P)
+    basis = hand.pose_basis.transpose(2, 0, 1).reshape(hand.pose_basis.shape[2], -1)  # (P, 3 V)
     # The left factor of the basis is small, so that no (T, 3 V) array is needed for long recordings.
     size, turn = np.linalg.eigh(basis.astype(np.float64) @ basis.T)
     root = turn * np.sqrt(size.clip(0))  # root root^T = basis basis^T
@@ -156,24 +159,25 @@ def _morphs(model: HandModel, recording: HandRecording) -> tuple[np.ndarray, np.
     kept = strength > 1e-9
     amounts = (frames * strength)[:, kept][:, :MORPHS]  # (T, K)
     inverse = turn / np.sqrt(size).clip(1e-12) * (size > 1e-9 * size[-1])
-    targets = (directions[kept][:MORPHS] @ inverse.T @ basis).reshape(-1, len(model.template), 3)
+    targets = (directions[kept][:MORPHS] @ inverse.T @ basis).reshape(-1, len(hand.template), 3)
     # What a component moves the farthest vertex by, in the frame with most of it.
     needed = np.abs(amounts).max(0, initial=0) * np.linalg.norm(targets, axis=2).max(1, initial=0) > 5e-5
     return targets[needed] * recording.mirror, amounts[:, needed]
 
 
 def _mesh(
-    buffer: Buffer, model: HandModel, mean: torch.Tensor, recording: HandRecording, targets: np.ndarray
+    buffer: Buffer, hand: PlainHand, mean: np.ndarray, recording: HandRecording, targets: np.ndarray
 ) -> dict[str, Json]:
     """The surface at rest, hanging on its joints, and its morph targets (K, V, 3)."""
-    vertices = (model.template + model.shape_basis @ mean[0]).numpy() * recording.mirror
-    faces = own_faces(model, recording.side)
-    weights, joints = model.skin_weights.topk(HANGS_ON, dim=1)
-    weights = weights / weights.sum(1, keepdim=True)
-    joints = torch.where(weights > 0, joints, 0)
+    vertices = (hand.template + hand.shape_basis @ mean[0]) * recording.mirror
+    faces = own_faces(hand, recording.side)
+    joints = np.argsort(-hand.skin_weights, axis=1, kind="stable")[:, :HANGS_ON]
+    weights = np.take_along_axis(hand.skin_weights, joints, axis=1)
+    weights = weights / weights.sum(1, keepdims=True)
+    joints = np.where(weights > 0, joints, 0)
     hangs: dict[str, Json] = {
-        "JOINTS_0": buffer.add(joints.numpy(), UINT8, VERTICES),
-        "WEIGHTS_0": buffer.add(weights.numpy(), FLOAT, VERTICES),
+        "JOINTS_0": buffer.add(joints, UINT8, VERTICES),
+        "WEIGHTS_0": buffer.add(weights, FLOAT, VERTICES),
     }
     primitive = surface(buffer, vertices, faces, hangs)
     if len(targets):
@@ -200,12 +204,10 @@ def _animate(motion: _Motion, first: int, recording: HandRecording, own: np.ndar
 
 def _quaternions(recording: HandRecording) -> np.ndarray:
     """(T, 17, 4) of the segments, x y z w, each on the same side as the one before, so that players do not turn the long way round."""
-    from scipy.spatial.transform import Rotation
-
     mirror = recording.mirror
     forearm = mirror[:, None] * recording.rotations[:, :1].astype(np.float64) * mirror
     turns = np.insert(own_rotations(recording), [FOREARM], forearm, axis=1)  # (T, 17, 3, 3)
-    found = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_quat().reshape(*turns.shape[:2], 4)
+    found = rotmat_to_quat(turns)
     flips = np.cumprod(np.where((found[1:] * found[:-1]).sum(-1) < 0, -1.0, 1.0), axis=0)
     found[1:] *= flips[..., None]
     return found

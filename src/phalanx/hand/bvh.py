@@ -7,27 +7,32 @@ shape in the pose with straight fingers. Angles are degrees about z, x, y in tur
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from phalanx.core.files import write_whole
-from phalanx.hand.model import HandModel
+from phalanx.geometry.turns import rotmat_to_euler
+from phalanx.hand.plain import PlainHand, plain_hand
 from phalanx.hand.recording import HandRecording
 from phalanx.hand.skeleton import FINGERS, JOINT_NAMES, PARENTS
+
+if TYPE_CHECKING:
+    from phalanx.hand.model import HandModel
 
 Y_UP = np.array([1.0, -1.0, -1.0])
 _ROTATION = "Zrotation Xrotation Yrotation"
 
 
-def save_bvh(path: str | os.PathLike[str], recording: HandRecording, model: HandModel | None = None) -> None:
+def save_bvh(
+    path: str | os.PathLike[str], recording: HandRecording, model: HandModel | PlainHand | None = None
+) -> None:
     """Write a recording to a BVH file, whole or not at all; the frame time is the median step of its times.
 
     `model` is the hand that was posed; None: the open hand.
     """
-    model = HandModel.open_hand() if model is None else model
-    shape = torch.from_numpy(recording.shape.mean(0, keepdims=True)).to(model.rest_joints)
-    rest = model.joint_positions(shape)[0].numpy() * recording.mirror  # (21, 3)
+    hand = PlainHand.open_hand() if model is None else plain_hand(model)
+    rest = hand.joint_positions(recording.shape.mean(0, keepdims=True))[0] * recording.mirror  # (21, 3)
     lines = ["HIERARCHY", f"ROOT {JOINT_NAMES[0]}", "{", _offset(rest[0], 1)]
     lines.append(f"\tCHANNELS 6 Xposition Yposition Zposition {_ROTATION}")
     for finger in FINGERS:
@@ -67,7 +72,4 @@ def _offset(place: np.ndarray, depth: int) -> str:
 
 def _euler(rotations: np.ndarray) -> np.ndarray:
     """Degrees (T, J, 3) about z, x, y, without jumps by whole turns, for rotations (T, J, 3, 3)."""
-    from scipy.spatial.transform import Rotation
-
-    angles = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_euler("ZXY").reshape(*rotations.shape[:2], 3)
-    return np.degrees(np.unwrap(angles, axis=0))
+    return np.degrees(np.unwrap(rotmat_to_euler(rotations), axis=0))

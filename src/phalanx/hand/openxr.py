@@ -15,7 +15,6 @@ Poses are in a space of OpenXR: x right, y up, z backwards. Its origin is the ca
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from phalanx.core.arrays import lengths, unit
 from phalanx.core.checks import as_array
@@ -23,8 +22,7 @@ from phalanx.core.errors import InputError
 from phalanx.hand.angles import FINGER_TILT, THUMB_HINGE
 from phalanx.hand.prediction import Side
 from phalanx.hand.retargeting import check_side
-from phalanx.hand.skeleton import FINGER_NAMES, FINGERS
-from phalanx.hand.spheres import hand_scale
+from phalanx.hand.skeleton import FINGER_NAMES, FINGERS, hand_scale
 
 JOINT_NAMES = (
     *("palm", "wrist", "thumb_metacarpal", "thumb_proximal", "thumb_distal", "thumb_tip"),
@@ -97,8 +95,7 @@ def openxr_radii(joints: np.ndarray) -> np.ndarray:
     Raises:
         InputError: another shape, or values that are not finite.
     """
-    sizes = hand_scale(torch.from_numpy(as_array(joints, (None, 21, 3), "joints")))
-    return sizes.numpy()[:, None] * np.array(RADII)
+    return hand_scale(as_array(joints, (None, 21, 3), "joints"))[:, None] * np.array(RADII)
 
 
 def _right_hands(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -41,6 +41,16 @@ class PlainHand:
         """As `HandModel.checksum`."""
         return meaning(self.rest_joints, self.joint_basis)
 
+    def joint_positions(self, shape: np.ndarray) -> np.ndarray:
+        """Rest joints (B, 21, 3) of a shape (B, 10), hand frame."""
+        positions: np.ndarray = self.rest_joints + (self.joint_basis @ shape[:, None, :, None])[..., 0]
+        return positions
+
+    def pose_features(self, rotations: np.ndarray) -> np.ndarray:
+        """As `HandModel.pose_features`."""
+        bent = (rotations[:, 1:] - np.eye(3, dtype=rotations.dtype)).reshape(len(rotations), -1)
+        return bent if self.pose_mix is None else bent @ self.pose_mix
+
     def joints(self, pose: HandPose[np.ndarray]) -> np.ndarray:
         """The 21 joints (B, 21, 3) in the camera frame."""
         if self.tip_vertices is not None:
@@ -56,8 +66,7 @@ class PlainHand:
         transforms[..., :3, 3] = joints[:, _PIVOTS] - (rotations @ pivots)[..., 0]
         shaped = self._flat_template + pose.shape @ self._flat_basis
         if self._flat_pose_basis is not None:
-            bent = (pose.rotations[:, 1:] - np.eye(3, dtype=joints.dtype)).reshape(count, -1)
-            shaped = shaped + (bent if self.pose_mix is None else bent @ self.pose_mix) @ self._flat_pose_basis
+            shaped = shaped + self.pose_features(pose.rotations) @ self._flat_pose_basis
         shaped = shaped.reshape(count, 1, 3, -1)
         # Coordinates first and vertices last, so that every product runs along contiguous memory.
         blended = transforms[:, :, :3].reshape(count, 17, 12).swapaxes(1, 2) @ self._weights  # (B, 12, V)
@@ -71,7 +80,7 @@ class PlainHand:
 
     def _chain(self, pose: HandPose[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As `HandModel.chain`."""
-        rest = self.rest_joints + (self.joint_basis @ pose.shape[:, None, :, None])[..., 0]
+        rest = self.joint_positions(pose.shape)
         palm, local = pose.orientation, pose.rotations[:, 1:].reshape(-1, 5, 3, 3, 3)
         rotation = palm[:, None]
         position = (rotation @ (rest[:, _FIRST] - rest[:, :1])[..., None])[..., 0] + pose.translation[:, None]

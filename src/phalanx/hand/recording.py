@@ -12,17 +12,20 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
-from phalanx.hand.anatomy import ANGLE_NAMES, rotations_to_angles
-from phalanx.hand.model import HandModel, HandPose
+from phalanx.hand.angles import ANGLE_NAMES, rotations_to_angles
+from phalanx.hand.plain import PlainHand, plain_hand
+from phalanx.hand.pose import HandPose
 from phalanx.hand.prediction import SIDES, Side
 from phalanx.hand.skeleton import JOINT_NAMES
+
+if TYPE_CHECKING:
+    from phalanx.hand.model import HandModel
 
 SCHEMA = "phalanx.recording/1"
 PART = 512
@@ -89,13 +92,13 @@ class HandRecording:
     @property
     def angles_degrees(self) -> np.ndarray:
         """(T, 23) anatomical angles, in the order of `ANGLE_NAMES`."""
-        return np.degrees(rotations_to_angles(torch.from_numpy(self.rotations).double()).numpy())
+        return np.degrees(rotations_to_angles(self.rotations.astype(np.float64)))
 
-    def pose(self) -> HandPose:
+    def pose(self) -> HandPose[np.ndarray]:
         """Of the hand model: for a left hand, of the mirrored right one."""
         wrist = self.joints[:, 0] * self.mirror
         values = (self.rotations, self.shape, self.orientation, wrist)
-        return HandPose(*(torch.from_numpy(np.ascontiguousarray(value, np.float32)) for value in values))
+        return HandPose(*(np.ascontiguousarray(value, np.float32) for value in values))
 
 
 _SHAPES: dict[str, tuple[int, ...]] = {
@@ -109,17 +112,19 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 }
 
 
-def posed_surfaces(recording: HandRecording, model: HandModel, chosen: Sequence[int] | np.ndarray) -> np.ndarray:
+def posed_surfaces(
+    recording: HandRecording, model: HandModel | PlainHand, chosen: Sequence[int] | np.ndarray
+) -> np.ndarray:
     """Vertices (n, V, 3) of the frames `chosen`, float32, by their place in the recording."""
-    pose, mirror = recording.pose(), torch.from_numpy(recording.mirror).float()
-    parts = torch.as_tensor(np.asarray(chosen), dtype=torch.long).split(PART)
-    with torch.inference_mode():
-        return torch.cat([model(pose[part]).vertices * mirror for part in parts]).numpy()
+    pose, mirror, hand = recording.pose(), recording.mirror.astype(np.float32), plain_hand(model)
+    numbers = np.asarray(chosen, dtype=np.int64)
+    parts = [numbers[start : start + PART] for start in range(0, max(len(numbers), 1), PART)]
+    return np.concatenate([hand(pose[part]).vertices * mirror for part in parts])
 
 
-def own_faces(model: HandModel, side: Side) -> np.ndarray:
+def own_faces(model: HandModel | PlainHand, side: Side) -> np.ndarray:
     """(F, 3) of a hand of either side, counter-clockwise seen from outside."""
-    faces = model.faces.numpy()
+    faces = plain_hand(model).faces
     return np.ascontiguousarray(faces[:, ::-1]) if side == "left" else faces
 
 

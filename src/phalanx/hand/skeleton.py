@@ -13,6 +13,8 @@ little finger MCP-PIP-DIP-tip.
 
 from __future__ import annotations
 
+from phalanx.core.arrays import Array, lengths
+
 FINGER_NAMES = ("thumb", "index", "middle", "ring", "little")
 
 JOINT_NAMES = (
@@ -44,6 +46,16 @@ FOREARM = 1
 """Segment of the hand model that is the forearm; 0 is the palm, and then come three of each finger, thumb first."""
 
 BONES = tuple((PARENTS[joint], joint) for joint in range(1, 21))
+
+BONE_TOTAL = 0.8220
+"""Length of all 20 bones of the open hand's mean shape, metres."""
+
+
+def hand_scale(joints: Array) -> Array:
+    """Size (B,) of hands with joints (B, 21, 3) in metres, whatever their pose: 1 is the open hand's mean shape."""
+    start, end = (list(side) for side in zip(*BONES, strict=True))
+    return lengths(joints[:, end] - joints[:, start])[..., 0].sum(1) / BONE_TOTAL
+
 
 ORDERS: dict[str, tuple[int, ...]] = {
     "phalanx": tuple(range(21)),

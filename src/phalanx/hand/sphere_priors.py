@@ -27,8 +27,8 @@ from phalanx.core.seeding import generator as stream_generator
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose
 from phalanx.hand.pose_space import sample_angles
-from phalanx.hand.skeleton import FINGERS
-from phalanx.hand.spheres import FINGER_SPHERES, PALM, RADII, hand_scale, sphere_centres
+from phalanx.hand.skeleton import FINGERS, hand_scale
+from phalanx.hand.spheres import FINGER_SPHERES, PALM, RADII, sphere_centres
 
 _SEED, _SAMPLES = 20_261_121, 3_000
 _RIGID = 0.7  # greatest less least distance, over the mean: more is no bone (hands differ in proportions, too)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from phalanx.hand.anatomy import angles_to_rotations
 from phalanx.hand.model import HandModel, HandPose, HandSurface
 from phalanx.hand.pose_space import GESTURE_NAMES, gestures
-from phalanx.hand.skeleton import BONES
+from phalanx.hand.skeleton import hand_scale
 
 # One sphere a row: from joint, to joint, how far along, shift towards the palm's side and radius in mm. Places and shifts were
 # descended to on the skin of `fit_hand`, then rounded; the radii are what `fit_radii` then says.
@@ -71,7 +71,6 @@ _FINGERS = (
 _SPHERES = (*_PALM, *_FINGERS)
 _FIRST = tuple(row[0] for row in _SPHERES)
 _SECOND = tuple(row[1] for row in _SPHERES)
-_BONE_TOTAL = 0.8220  # metres: all 20 bones of the open hand's mean shape
 
 PALM = tuple(range(11))
 """The spheres in the palm."""
@@ -81,12 +80,6 @@ FINGER_SPHERES = tuple(tuple(range(11 + 6 * k, 17 + 6 * k)) for k in range(5))
 
 RADII = tuple(row[4] / 1000 for row in _SPHERES)
 """The 41 radii of the open hand's mean shape, metres."""
-
-
-def hand_scale(joints: Tensor) -> Tensor:
-    """Size (B,) of hands with joints (B, 21, 3) in metres, whatever their pose: 1 is the open hand's mean shape."""
-    start, end = (list(side) for side in zip(*BONES, strict=True))
-    return (joints[:, end] - joints[:, start]).norm(dim=2).sum(1) / _BONE_TOTAL
 
 
 def sphere_centres(joints: Tensor) -> Tensor:

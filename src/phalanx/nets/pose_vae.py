@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from phalanx.geometry.rotations import matrix_to_rotmat
+from phalanx.geometry.turns import matrix_to_rotmat
 
 SCALE = 0.05
 """Metres that the networks see as 1: about the spread of a hand's points."""
