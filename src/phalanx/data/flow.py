@@ -24,7 +24,7 @@ Sundaram, Brox and Keutzer, "Dense point trajectories by GPU-accelerated large d
 OTHER = 40.0
 """Grey levels, of 255, by which a pixel differs from the one it goes to, where they show something else."""
 
-CUT = 0.65
+CUT = 0.6
 """Share of the pixels that are not found again beyond which two frames belong to two clips.
 
 Of neighbours in rendered clips at 64 pixels and 10 frames a second, 0 to 0.53 are lost, of frames of two clips 0.82 to 0.96."""
