@@ -23,6 +23,7 @@ from phalanx.fit.joints import fit_joints
 from phalanx.fit.sequences import AT_REST, find_jumps, fit_recording, movements
 from phalanx.hand.anatomy import LIMITS, rotations_to_angles
 from phalanx.hand.model import HandModel, HandPose, concatenate_poses
+from phalanx.hand.plain import PlainHand
 from phalanx.hand.skeleton import ORDERS
 
 ANGLES = 20
@@ -36,10 +37,12 @@ def distance(found: torch.Tensor, true: torch.Tensor) -> float:
 
 def jumps_of(recordings: list[torch.Tensor], pose: HandPose) -> tuple[list[dict[str, Any]], int]:
     """Jumps of all recordings, and how many changes of an angle there are between frames that hardly move."""
-    angles = rotations_to_angles(pose.rotations.double()).split([len(part) for part in recordings])
+    angles = np.split(
+        rotations_to_angles(pose.rotations.double().numpy()), np.cumsum([len(part) for part in recordings])[:-1]
+    )
     listed, changes = [], 0
     for number, (joints, found) in enumerate(zip(recordings, angles, strict=True)):
-        moved = movements(joints)
+        moved = movements(joints.numpy())
         changes += ANGLES * int((moved < AT_REST).sum())
         for jump in find_jumps(found, moved):
             place = {"recording": number, "frame": jump.frame, "angle": jump.angle}
@@ -56,11 +59,16 @@ def timed(fit: Callable[[torch.Tensor], HandPose], recordings: list[torch.Tensor
     return pose, len(pose.shape) / (time.perf_counter() - started)
 
 
+def fit_as_one(joints: torch.Tensor, one_hand: bool = False) -> HandPose:
+    """`fit_recording`, with tensors."""
+    return fit_recording(PlainHand.open_hand(), joints.numpy(), one_hand=one_hand).pose.map(torch.from_numpy)
+
+
 def measure(recordings: list[torch.Tensor], missing: float) -> dict[str, Any]:
     """Figures of all recordings of right hands."""
     model = HandModel.open_hand()
     everything = torch.cat(recordings)
-    fit_recording(model, everything[:64])  # warm
+    fit_as_one(everything[:64])  # warm
     figures: dict[str, Any] = {"frames": len(everything)}
 
     def note(name: str, fit: Callable[[torch.Tensor], HandPose], given: list[torch.Tensor]) -> HandPose:
@@ -76,14 +84,14 @@ def measure(recordings: list[torch.Tensor], missing: float) -> dict[str, Any]:
         return pose
 
     note("frame by frame", lambda joints: fit_joints(model, joints), recordings)
-    pose = note("recording", lambda joints: fit_recording(model, joints).pose, recordings)
-    note("one shape", lambda joints: fit_recording(model, joints, one_hand=True).pose, recordings)
+    pose = note("recording", fit_as_one, recordings)
+    note("one shape", lambda joints: fit_as_one(joints, True), recordings)
     angles = rotations_to_angles(pose.rotations.double())
     beyond = torch.maximum(angles - LIMITS[:, 1], LIMITS[:, 0] - angles).clamp_min(0)
     figures["beyond_limits_max_degrees"] = float(torch.rad2deg(beyond.max()))
     torch.manual_seed(0)
     spoilt = [torch.where(torch.rand(*part.shape[:2], 1) < missing, torch.nan, part) for part in recordings]
-    note("joints missing", lambda joints: fit_recording(model, joints).pose, spoilt)
+    note("joints missing", fit_as_one, spoilt)
     figures["joints missing"]["share"] = missing
     return figures
 

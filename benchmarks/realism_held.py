@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from phalanx.fit.chain import chain_of
+from phalanx.fit.chain import numpy_chain_of
 from phalanx.fit.joints import fit_joints, pose_of_state
 from phalanx.fit.pictures import PictureJoints, solve_pictures
 from phalanx.geometry.camera import Camera
@@ -67,10 +67,10 @@ def _pictures(folder: Path, size: int) -> list[tuple[str, HandPose, np.ndarray]]
             if image["file_name"].endswith("_l.jpg"):
                 flat[:, 0] = image["width"] - 1 - flat[:, 0]
             K = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1]])
-            places = torch.as_tensor((flat - centre) / focal, dtype=torch.float32)[None]
-            with torch.inference_mode():
-                state, _ = solve_pictures(chain_of(model), PictureJoints(places, torch.as_tensor(seen)[None]))
-                pose = pose_of_state(chain_of(model), state).map(torch.clone)
+            places = ((flat - centre) / focal).astype(np.float32)[None]
+            chain = numpy_chain_of(model)
+            state, _ = solve_pictures(chain, PictureJoints(places, np.asarray(seen)[None]))
+            pose = pose_of_state(chain, state).map(torch.from_numpy)
             found.append((f"{name} {label['id']}", pose, _crop(flat[seen], K, size)))
     return found
 

@@ -25,7 +25,10 @@ def requirements(project, *extras):
     texts = list(project["project"]["dependencies"])
     for extra in extras:
         texts += project["project"]["optional-dependencies"][extra]
-    return [packaging_requirements.Requirement(text) for text in texts]
+    found = [packaging_requirements.Requirement(text) for text in texts]
+    more = [extra for want in found if want.name == "phalanx" for extra in want.extras]
+    others = [want for want in found if want.name != "phalanx"]
+    return others + (requirements(project, *more)[len(project["project"]["dependencies"]) :] if more else [])
 
 
 def normal(name):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from fits_of_tensors import misplaced_joints
 
 from phalanx.fit.chain import chain_of
 from phalanx.fit.joints import fit_joints
-from phalanx.fit.missing import MOST_SUSPECTS, fill_joints, misplaced_joints
+from phalanx.fit.missing import MOST_SUSPECTS, fill_joints
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_nothing_at_all_is_filled_too(model):
 
 @pytest.mark.parametrize("size", [0.6, 1.0, 1.5])
 def test_hands_of_any_size_have_nothing_misplaced(model, joints, size):
-    assert not misplaced_joints(model.rest_joints, size * joints, torch.ones(12, 21, dtype=torch.bool)).any()
+    assert not misplaced_joints(model, size * joints, torch.ones(12, 21, dtype=torch.bool)).any()
 
 
 def test_joints_at_no_hands_distance_are_found(model, joints):
@@ -67,11 +68,11 @@ def test_joints_at_no_hands_distance_are_found(model, joints):
     seen = torch.ones(12, 21, dtype=torch.bool)
     seen[:, 7] = False
     moved[:, 7] = torch.nan
-    found = misplaced_joints(model.rest_joints, moved, seen)
+    found = misplaced_joints(model, moved, seen)
     assert torch.equal(found, wrong & seen)
 
 
 def test_nonsense_ends(model):
     torch.manual_seed(2)
-    found = misplaced_joints(model.rest_joints, torch.randn(3, 21, 3), torch.ones(3, 21, dtype=torch.bool))
+    found = misplaced_joints(model, torch.randn(3, 21, 3), torch.ones(3, 21, dtype=torch.bool))
     assert int(found.sum(1).max()) <= MOST_SUSPECTS

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
+from fits_of_tensors import array, solve_pictures
 
-from phalanx.fit.chain import chain_of
-from phalanx.fit.outliers import joints_of
-from phalanx.fit.pictures import PictureJoints, hand_sizes, picture_distances, solve_pictures
+from phalanx.fit.pictures import PictureJoints, hand_sizes
 from phalanx.geometry.alignment import similarity_align
 
 
@@ -29,10 +28,7 @@ def scene(model):
 
 
 def solve(model, places, **more):
-    given = PictureJoints(places, torch.ones(places.shape[:2], dtype=torch.bool), **more)
-    with torch.inference_mode():
-        state, cost = solve_pictures(chain_of(model), given)
-        return joints_of(chain_of(model), state), cost, picture_distances(chain_of(model), state, given), state
+    return solve_pictures(model, PictureJoints(places, torch.ones(places.shape[:2], dtype=torch.bool), **more))
 
 
 def aligned(found, joints) -> torch.Tensor:
@@ -81,10 +77,8 @@ def test_missing_places_do_not_count(model, scene):
     seen = torch.ones(24, 21, dtype=torch.bool)
     seen[:, [0, 7, 16]] = False
     spoilt = torch.where(seen[..., None], places, torch.nan)
-    with torch.inference_mode():
-        state, cost = solve_pictures(chain_of(model), PictureJoints(spoilt, seen, torch.full((24, 21), torch.nan)))
+    _, cost, off, state = solve_pictures(model, PictureJoints(spoilt, seen, torch.full((24, 21), torch.nan)))
     assert bool(torch.isfinite(cost).all()) and bool(torch.isfinite(state.inner).all())
-    off = picture_distances(chain_of(model), state, PictureJoints(spoilt, seen))
     assert torch.equal(torch.isfinite(off), seen)
     assert 1e3 * float(off[seen].mean()) < 1
 
@@ -94,4 +88,4 @@ def test_sizes_are_those_of_what_is_seen():
     places[:, 1:] = torch.tensor([0.1, 0.0])
     seen = torch.zeros(2, 21, dtype=torch.bool)
     seen[:, :2] = True
-    torch.testing.assert_close(hand_sizes(PictureJoints(places, seen)), torch.full((2,), 0.05))
+    assert hand_sizes(PictureJoints(array(places), array(seen))) == pytest.approx(0.05)

@@ -3,10 +3,10 @@ import subprocess
 import sys
 
 import torch
+from fits_of_tensors import fit_recording
 
 from phalanx.fit.chain import chain_of, local_rotations
 from phalanx.fit.joints import fit_joints
-from phalanx.fit.sequences import fit_recording
 from phalanx.fit.spin_match import spin, spin_match, swing
 from phalanx.geometry.rotations import rotmat_angle, rotvec_to_rotmat
 from phalanx.hand.anatomy import rotations_to_angles

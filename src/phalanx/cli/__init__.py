@@ -27,6 +27,7 @@ from phalanx.cli import (
 )
 from phalanx.cli.common import Parser, complain, parse
 from phalanx.core.errors import InputError
+from phalanx.core.extras import missing_extra
 
 VERBS = (predict, live, rig, fit, gestures, synth, train, adapt, data, evaluate, compare, report, reproduce)
 
@@ -41,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except InputError as error:
         return complain(error)
+    except ModuleNotFoundError as error:
+        if (sentence := missing_extra(error)) is None:
+            raise
+        return complain(sentence)
     except KeyboardInterrupt:
         print("phalanx: interrupted", file=sys.stderr)
         return 130

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phalanx.core.errors import InputError
-from phalanx.fit.chain import chain_of
+from phalanx.fit.chain import numpy_chain_of
 from phalanx.fit.joints import known_joints, solve_joints
 from phalanx.fit.missing import LEAST
 from phalanx.fit.outliers import HUBER, distances
 from phalanx.fit.pictures import PictureJoints, picture_distances, solve_pictures
-from phalanx.hand.model import HandModel
+from phalanx.hand.plain import PlainHand
 from phalanx.hand.prediction import SIDES, Side
 from phalanx.hand.skeleton import ORDERS, WITHOUT_WRIST
 
@@ -80,7 +78,7 @@ class _Score:
 
 
 def read_joints(
-    model: HandModel, points: np.ndarray, seen: np.ndarray, side: SideChoice = "auto", order: str = "auto"
+    model: PlainHand, points: np.ndarray, seen: np.ndarray, side: SideChoice = "auto", order: str = "auto"
 ) -> Reading:
     """What joints in 3D mean.
 
@@ -109,7 +107,7 @@ def read_joints(
 
 
 def read_picture(
-    model: HandModel,
+    model: PlainHand,
     places: np.ndarray,
     seen: np.ndarray,
     depth: np.ndarray | None,
@@ -212,25 +210,27 @@ def _reading(
     return Reading(unit, metres, order, side, {side: residuals[found], found: residuals[side]}, True, negated)
 
 
-def _score_joints(model: HandModel, joints: np.ndarray, seen: np.ndarray) -> _Score:
-    chain = chain_of(model)
-    with torch.inference_mode():
-        there = np.where(seen[..., None], joints, np.nan)
-        given = _tensor(there - np.nanmean(there, axis=1, keepdims=True))  # float32 loses millimetres far away
+def _score_joints(model: PlainHand, joints: np.ndarray, seen: np.ndarray) -> _Score:
+    chain = numpy_chain_of(model)
+    there = np.where(seen[..., None], joints, np.nan)
+    given = (there - np.nanmean(there, axis=1, keepdims=True)).astype(np.float32)  # which loses millimetres far away
+    with np.errstate(all="ignore"):
         state = solve_joints(chain, known_joints(chain, given), huber=HUBER)
-        off = distances(chain, state, given).clamp_max(CAPPED)
-        residual = float(off.nanmean(1).nanmean())
+        residual = _mean(distances(chain, state, given))
     return _Score(residual, residual)
 
 
-def _score_picture(model: HandModel, places: np.ndarray, seen: np.ndarray, depth: np.ndarray | None) -> _Score:
-    chain = chain_of(model)
-    with torch.inference_mode():
-        given = PictureJoints(_tensor(places), torch.from_numpy(seen), None if depth is None else _tensor(depth))
+def _score_picture(model: PlainHand, places: np.ndarray, seen: np.ndarray, depth: np.ndarray | None) -> _Score:
+    chain = numpy_chain_of(model)
+    given = PictureJoints(places.astype(np.float32), seen, None if depth is None else depth.astype(np.float32))
+    with np.errstate(all="ignore"):
         state, cost = solve_pictures(chain, given)
-        residual = float(picture_distances(chain, state, given).clamp_max(CAPPED).nanmean(1).nanmean())
-    return _Score(residual, math.sqrt(float(cost.median())))
+        residual = _mean(picture_distances(chain, state, given))
+    return _Score(residual, math.sqrt(float(np.quantile(cost, 0.5, method="lower"))))
 
 
-def _tensor(values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+def _mean(off: np.ndarray) -> float:
+    """Mean over hands of what their joints are off, (T, 21) metres, at most `CAPPED` each; NaN where nothing is known."""
+    known = np.isfinite(off)
+    each = np.where(known, off.clip(max=CAPPED), 0).sum(1) / known.sum(1)
+    return float(np.nanmean(each))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phalanx.core.arrays import like, namespace, zeros
+from phalanx.core.arrays import Array, like, namespace, zeros
 from phalanx.core.records import join_fields
 from phalanx.fit.chain import (
     Chain,
@@ -26,10 +26,12 @@ from phalanx.fit.chain import (
 )
 from phalanx.fit.crop import UprightCrop, upright_crop
 from phalanx.fit.evidence import Evidence
+from phalanx.fit.missing import fill_joints
 from phalanx.fit.solver import Term, minimise
 from phalanx.fit.spin_match import spin_match
 from phalanx.fit.state import State
 from phalanx.fit.terms import InnerPrior, JointsTerm, LengthTerm, OrientationPrior, PictureTerm, SoftLimits
+from phalanx.geometry.alignment import rigid_alignment
 from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.plain import PlainHand
 from phalanx.hand.pose import HandPose
@@ -96,8 +98,7 @@ def fit_evidence(
 
     Args:
         model: the hand that the estimator was trained on.
-        evidence: what it knows about B hands: `joints`, or `joints_2d` and `orientation`, and what else there is. Joints in 3D must be
-            tensors.
+        evidence: what it knows about B hands: `joints`, or `joints_2d` and `orientation`, and what else there is.
         K: (B, 3, 3) cameras of the crops, which may be turned: of pixels `K_upright @ R`, R a rotation about the optical axis. None
             where nothing was measured in a crop.
         size: side of the crops in pixels, to which K belongs.
@@ -121,8 +122,8 @@ def fit_evidence(
         def plain(values: Any) -> Any:
             return values.detach().numpy() if isinstance(values, torch.Tensor) else values
 
-        pose = _fit_with_numpy(model, evidence.map(plain), plain(K), size, plain(hand_length), config)
-        return pose.map(lambda values: torch.from_numpy(np.ascontiguousarray(values)))
+        found = _fit_with_numpy(model, evidence.map(plain), plain(K), size, plain(hand_length), config)
+        return found.map(lambda values: torch.from_numpy(np.ascontiguousarray(values)))
     with torch.inference_mode():  # a fifth quicker than no_grad at batch 1
         chain = chain_of(model)
         state = solve_evidence(chain, evidence, K, size, hand_length, config)
@@ -139,11 +140,11 @@ def _fit_with_numpy(
     config: FitConfig | None,
 ) -> HandPose[np.ndarray]:
     """`fit_evidence` of arrays: for few hands NumPy takes two thirds of PyTorch's time, all of it overhead."""
-    chain: Any = numpy_chain_of(model)  # `solve_evidence` is written for tensors and serves arrays
+    chain = numpy_chain_of(model)
     known = evidence.map(lambda values: values.astype(chain.bones.dtype, copy=False))
     camera: Any = None if K is None else K.astype(chain.bones.dtype, copy=False)
     with np.errstate(all="ignore"):  # as PyTorch: a hand whose evidence is no number gets a pose that is none
-        state: Any = solve_evidence(chain, known, camera, size, hand_length, config)  # type: ignore[arg-type]
+        state = solve_evidence(chain, known, camera, size, hand_length, config)
         return pose_of_state(chain, state, None if known.rotations is None else known.rotations[:, 0])
 
 
@@ -173,24 +174,22 @@ def fit_joints(
 
 
 def known_joints(
-    chain: Chain[Tensor], joints: Tensor, sigma: float | Tensor = 0.002, shape: Tensor | None = None
-) -> Evidence:
+    chain: Chain[Array], joints: Array, sigma: float | Array = 0.002, shape: Array | None = None
+) -> Evidence[Array]:
     """Known joints, as `fit_joints` takes them, as evidence: what is missing is filled in and has an infinite sigma."""
-    import torch
-
-    from phalanx.fit.missing import fill_joints
-
-    count = len(joints)
-    joints = joints.to(chain.bones)
-    spread = torch.as_tensor(sigma).to(chain.bones).expand(count, 21)
-    seen = torch.isfinite(joints).all(-1) & torch.isfinite(spread)
+    xp, count = namespace(chain.bones), len(joints)
+    joints = like(joints, chain.bones)
+    spread = xp.broadcast_to(like(sigma, chain.bones), (count, 21))
+    seen = xp.isfinite(joints).all(-1) & xp.isfinite(spread)
     if not seen.all():
-        joints, spread = fill_joints(chain, joints, seen), torch.where(seen, spread, math.inf)
-    known = None if shape is None else shape.to(chain.bones).expand(count, 10)
+        joints, spread = fill_joints(chain, joints, seen), xp.where(seen, spread, math.inf)
+    known = None if shape is None else xp.broadcast_to(like(shape, chain.bones), (count, 10))
     return Evidence(joints=joints, sigma_joints=spread, shape=known)
 
 
-def solve_joints(chain: Chain[Tensor], evidence: Evidence, steps: int = 6, huber: float | None = None) -> State[Tensor]:
+def solve_joints(
+    chain: Chain[Array], evidence: Evidence[Array], steps: int = 6, huber: float | None = None
+) -> State[Array]:
     """The unknowns of hands whose joints are known (`known_joints`), in parts of `BATCH`; angles keep their limits."""
     assert evidence.joints is not None
     config = known_config(steps, huber)
@@ -206,26 +205,24 @@ def known_config(steps: int = 6, huber: float | None = None) -> FitConfig:
     return FitConfig(steps=steps, floor_joints=0.0, shape_sigma=KNOWN_SHAPE_SIGMA, huber_joints=huber)
 
 
-def within_limits(chain: Chain[Tensor], state: State[Tensor], shape: Tensor | None) -> State[Tensor]:
+def within_limits(chain: Chain[Array], state: State[Array], shape: Array | None) -> State[Array]:
     """The state with every angle within its limits, after rounding too, and with `shape` where that is known."""
-    import torch
-
-    low, high = (chain.limits + chain.limits.new_tensor([1e-5, -1e-5])).unbind(1)
-    angles = torch.clamp(state.angles, low, high)
-    return replace(state, inner=torch.cat((angles, state.shape if shape is None else shape), dim=1))
+    xp = namespace(state.inner)
+    angles = xp.clip(state.angles, chain.limits[:, 0] + 1e-5, chain.limits[:, 1] - 1e-5)
+    return replace(state, inner=xp.concatenate((angles, state.shape if shape is None else shape), axis=1))
 
 
 def solve_evidence(
-    chain: Chain[Tensor],
-    evidence: Evidence,
-    K: Tensor | None = None,
+    chain: Chain[Array],
+    evidence: Evidence[Array],
+    K: Array | None = None,
     size: int | None = None,
-    hand_length: float | Tensor | None = None,
+    hand_length: float | Array | None = None,
     config: FitConfig | None = None,
-) -> State[Tensor]:
+) -> State[Array]:
     """The unknowns of B hands that agree best with their evidence; arguments and errors as for `fit_evidence`.
 
-    Without 3D joints, NumPy arrays serve in place of all tensors, in `chain` and `evidence` too.
+    All tensors or all NumPy arrays, as `chain` is.
     """
     config = config or FitConfig()
     there = [getattr(evidence, field.name) for field in fields(evidence) if getattr(evidence, field.name) is not None]
@@ -233,7 +230,7 @@ def solve_evidence(
         raise ValueError("evidence: is empty")
     crop = None if K is None or size is None else upright_crop(K, size)
     inner = inner_mean(chain, evidence, len(there[0]))
-    terms: list[Term[Tensor]] = []
+    terms: list[Term[Array]] = []
     orientation = picture = joints = None
     if evidence.orientation is not None:
         orientation = seen_orientation(evidence.orientation, _needed(crop))
@@ -261,7 +258,7 @@ def solve_evidence(
     return State(back @ state.orientation, (back @ state.translation[..., None])[..., 0], state.inner)
 
 
-def _needed(crop: UprightCrop[Tensor] | None) -> UprightCrop[Tensor]:
+def _needed(crop: UprightCrop[Array] | None) -> UprightCrop[Array]:
     if crop is None:
         raise ValueError(
             "evidence: joints_2d, depth and orientation are measured in a crop, whose K and size are needed"
@@ -269,7 +266,7 @@ def _needed(crop: UprightCrop[Tensor] | None) -> UprightCrop[Tensor]:
     return crop
 
 
-def inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
+def inner_mean(chain: Chain[Array], evidence: Evidence[Array], batch: int) -> Array:
     """Angles, within their limits, and shape (B, 30) of the evidence; relaxed angles and the mean shape where it has none."""
     xp = namespace(chain.bones)
     if evidence.rotations is None:
@@ -281,17 +278,18 @@ def inner_mean(chain: Chain[Tensor], evidence: Evidence, batch: int) -> Tensor:
     return xp.concatenate((angles, shape), axis=1)
 
 
-def joint_terms(chain: Chain[Tensor], evidence: Evidence, config: FitConfig) -> list[Term[Tensor]]:
+def joint_terms(chain: Chain[Array], evidence: Evidence[Array], config: FitConfig) -> list[Term[Array]]:
     """The terms of hands whose joints are known (`known_joints`)."""
     assert evidence.joints is not None
-    inner = inner_mean(chain, evidence, len(evidence.joints))
+    inner: Array = inner_mean(chain, evidence, len(evidence.joints))
     measured = _joints_term(evidence.joints, evidence.sigma_joints, config)
-    return [measured, *inner_terms(chain, inner, evidence, config)]
+    prior, limits = inner_terms(chain, inner, evidence, config)
+    return [measured, prior, limits]
 
 
 def inner_terms(
-    chain: Chain[Tensor], mean: Tensor, evidence: Evidence, config: FitConfig
-) -> tuple[InnerPrior[Tensor], SoftLimits[Tensor]]:
+    chain: Chain[Array], mean: Array, evidence: Evidence[Array], config: FitConfig
+) -> tuple[InnerPrior[Array], SoftLimits[Array]]:
     """What is known of angles and shape (B, 30) before anything is measured: their `mean`, and their limits."""
     xp = namespace(mean)
     weight = zeros((30,), mean)
@@ -303,7 +301,7 @@ def inner_terms(
     return InnerPrior(mean, weight), soft
 
 
-def seen_orientation(relative: Tensor, crop: UprightCrop[Tensor]) -> Tensor:
+def seen_orientation(relative: Array, crop: UprightCrop[Array]) -> Array:
     """Orientations (B, 3, 3) before the upright camera from those `relative` to the ray through the crop's centre."""
     xp = namespace(relative)
     middle = crop.plane(xp.full_like(relative[:, :1, :2], 0.5))  # (B, 1, 2)
@@ -311,7 +309,7 @@ def seen_orientation(relative: Tensor, crop: UprightCrop[Tensor]) -> Tensor:
     return ray_to_rotmat(ray) @ relative
 
 
-def picture_term(evidence: Evidence, crop: UprightCrop[Tensor], config: FitConfig) -> PictureTerm[Tensor]:
+def picture_term(evidence: Evidence[Array], crop: UprightCrop[Array], config: FitConfig) -> PictureTerm[Array]:
     """2D joints and relative depths as slopes of rays and ratios of depths; what is not there weighs nothing."""
     xp = namespace(crop.turn)
     blank = zeros((len(crop.turn), 21, 2), crop.turn)
@@ -329,18 +327,18 @@ def picture_term(evidence: Evidence, crop: UprightCrop[Tensor], config: FitConfi
     return PictureTerm(measured, scale, config.huber)
 
 
-def _joints_term(joints: Tensor, sigma: Tensor | None, config: FitConfig) -> JointsTerm[Tensor]:
+def _joints_term(joints: Array, sigma: Array | None, config: FitConfig) -> JointsTerm[Array]:
     return JointsTerm(joints, _at_least(config.floor_joints, sigma, joints[..., 0]), config.huber_joints)
 
 
-def _at_least(floor: float, sigma: Tensor | None, reference: Tensor) -> Tensor:
+def _at_least(floor: float, sigma: Array | None, reference: Array) -> Array:
     xp = namespace(reference)
     return xp.full_like(reference, floor) if sigma is None else xp.clip(sigma, floor, None)
 
 
 def start_from_picture(
-    chain: Chain[Tensor], picture: PictureTerm[Tensor], orientation: Tensor, inner: Tensor
-) -> State[Tensor]:
+    chain: Chain[Array], picture: PictureTerm[Array], orientation: Array, inner: Array
+) -> State[Array]:
     """Weak perspective: the distance at which the hand spreads as much as its picture and relative depths do."""
     xp = namespace(inner)
     fingers = joints_and_derivatives(chain, inner[:, :20], inner[:, 20:])[0].reshape(-1, 20, 3)
@@ -353,20 +351,16 @@ def start_from_picture(
     return State(orientation, (there - fingers @ orientation.swapaxes(-1, -2)).mean(1), inner)
 
 
-def _start_from_joints(chain: Chain[Tensor], joints: Tensor, shape: Tensor) -> State[Tensor]:
+def _start_from_joints(chain: Chain[Array], joints: Array, shape: Array) -> State[Array]:
     """The palm laid onto its joints, which are rigid; then spin match."""
-    import torch
-
-    from phalanx.geometry.alignment import rigid_alignment
-
-    rest = torch.cat((torch.zeros_like(chain.bones[:1, 0]), chain.bones[:, 0])).expand(len(joints), -1, -1)
-    with torch.inference_mode(False), torch.no_grad():  # RoMa keeps a table of its first call, for differentiation too
-        orientation, translation = rigid_alignment(rest, joints[:, list(PALM)])
+    xp = namespace(joints)
+    rest = xp.concatenate((xp.zeros_like(chain.bones[:1, 0]), chain.bones[:, 0]))
+    orientation, translation = rigid_alignment(xp.broadcast_to(rest, (len(joints), 6, 3)), joints[:, list(PALM)])
     local = (joints - translation[:, None]) @ orientation  # in the hand frame
-    return State(orientation, translation, torch.cat((spin_match(chain, local[:, FINGERS]), shape), dim=1))
+    return State(orientation, translation, xp.concatenate((spin_match(chain, local[:, FINGERS]), shape), axis=1))
 
 
-def pose_of_state(chain: Chain[Tensor], state: State[Tensor], forearm: Tensor | None = None) -> HandPose:
+def pose_of_state(chain: Chain[Array], state: State[Array], forearm: Array | None = None) -> HandPose[Array]:
     """As a hand pose; `forearm` (B, 3, 3) is its first rotation, None: straight."""
     xp = namespace(state.inner)
     forearm = xp.broadcast_to(chain.identity, (len(state.inner), 3, 3)) if forearm is None else forearm

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from phalanx.core.arrays import Array, lengths, namespace, unit, zeros
 from phalanx.fit.chain import Chain, joints_and_derivatives, relaxed_angles
 from phalanx.geometry.alignment import rigid_alignment
 from phalanx.hand.skeleton import FINGERS, PALM, PARENTS
@@ -28,35 +28,36 @@ MOST_SUSPECTS = 8
 """Joints of a frame that can be told from the others as misplaced."""
 
 
-def fill_joints(chain: Chain[Tensor], joints: Tensor, seen: Tensor) -> Tensor:
+def fill_joints(chain: Chain[Array], joints: Array, seen: Array) -> Array:
     """Joints (B, 21, 3) of which those that are not `seen` (B, 21) are put where they may be: on a resting palm, fingers going on straight.
 
     Joints that are not seen may be NaN.
     """
-    rest = joints_and_derivatives(chain, relaxed_angles(chain, 1), chain.bones.new_zeros(1, 10))[0].reshape(1, 20, 3)
-    rest = torch.cat((torch.zeros_like(rest[:, :1]), rest), dim=1)  # (1, 21, 3)
-    share = torch.full_like(joints[0, :, 0], FINGER_SHARE)
+    xp = namespace(joints)
+    rest = joints_and_derivatives(chain, relaxed_angles(chain, 1), zeros((1, 10), chain.bones))[0].reshape(1, 20, 3)
+    rest = xp.concatenate((xp.zeros_like(rest[:, :1]), rest), axis=1)  # (1, 21, 3)
+    share = xp.full_like(joints[0, :, 0], FINGER_SHARE)
     share[list(PALM)] = 1
-    weight = torch.where(seen, share, 1e-6)
-    there = torch.where(seen[..., None], joints, 0.0)
-    with torch.inference_mode(False), torch.no_grad():  # RoMa keeps a table of its first call, for differentiation too
-        turn, shift = rigid_alignment(rest.expand_as(there).clone(), there.clone(), weight.clone())
-    local = torch.where(seen[..., None], (there - shift[:, None]) @ turn, rest)  # hand frame
+    weight = xp.where(seen, share, 1e-6)
+    there = xp.where(seen[..., None], joints, 0.0)
+    turn, shift = rigid_alignment(xp.broadcast_to(rest, there.shape), there, weight)
+    local = xp.where(seen[..., None], (there - shift[:, None]) @ turn, rest)  # hand frame
     for finger in FINGERS:
         for base, joint in pairwise(finger):
             before = local[:, base] - local[:, PARENTS[base]]
-            long = (rest[:, joint] - rest[:, base]).norm(dim=-1, keepdim=True)
+            long = lengths(rest[:, joint] - rest[:, base])
             onward = before if base != finger[0] else rest[:, joint] - rest[:, base]
-            place = local[:, base] + long * torch.nn.functional.normalize(onward, dim=-1)
+            place = local[:, base] + long * unit(onward)
             if joint != finger[-1]:  # halfway between where the joints beside it have it
                 after = joint + 1
                 back = local[:, after] - (rest[:, after] - rest[:, joint])
-                place = torch.where(seen[:, after, None], (place + back) / 2, place)
-            local[:, joint] = torch.where(seen[:, joint, None], local[:, joint], place)
-    return torch.where(seen[..., None], joints, local @ turn.mT + shift[:, None])
+                place = xp.where(seen[:, after, None], (place + back) / 2, place)
+            local[:, joint] = xp.where(seen[:, joint, None], local[:, joint], place)
+    filled: Array = xp.where(seen[..., None], joints, local @ turn.swapaxes(-1, -2) + shift[:, None])
+    return filled
 
 
-def misplaced_joints(rest_joints: Tensor, joints: Tensor, seen: Tensor) -> Tensor:
+def misplaced_joints(rest_joints: np.ndarray, joints: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Which of the `seen` (B, 21) joints (B, 21, 3) are at no hand's distance from most others, of whatever size the hand is.
 
     Args:
@@ -65,35 +66,48 @@ def misplaced_joints(rest_joints: Tensor, joints: Tensor, seen: Tensor) -> Tenso
     Returns:
         (B, 21); at most `MOST_SUSPECTS` in a frame, the worst first taken away.
     """
-    least, most, bones = _distances(rest_joints.to(joints))
-    apart = torch.cdist(joints.nan_to_num(), joints.nan_to_num())  # (B, 21, 21)
+    least, most, bones = _distances(rest_joints)
+    apart = _between(np.nan_to_num(joints))  # (B, 21, 21)
     both = seen[:, :, None] & seen[:, None]
-    ratio = torch.where(both & bones, apart / most.clamp_min(1e-6), torch.nan)
-    size = ratio.flatten(1).nanmedian(1).values.nan_to_num(1.0)[:, None, None]  # of the hand, model = 1
+    size = _middle(np.where(both & bones, apart / most.clip(1e-6), np.nan))[:, None, None]  # of the hand, model = 1
     fault = (apart > TOO_FAR * size * most + SLACK) | (apart < TOO_NEAR * size * least - SLACK)
-    found = torch.zeros_like(seen)
+    found = np.zeros_like(seen)
     for _ in range(MOST_SUSPECTS):
         count = (fault & both).sum(2)
-        worst = count.argmax(1, keepdim=True)
-        out = torch.zeros_like(seen).scatter(
-            1, worst, count.gather(1, worst) > 1
-        )  # one fault has two that may be at it
-        if not out.any():
+        worst = count.argmax(1)
+        wrong = count[np.arange(len(count)), worst] > 1  # one fault has two that may be at it
+        if not wrong.any():
             break
+        out = np.zeros_like(seen)
+        out[wrong, worst[wrong]] = True
         found |= out
         both = both & ~out[:, :, None] & ~out[:, None]
     return found
 
 
-def _distances(rest_joints: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _distances(rest_joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(21, 21) least and most distances of joints of the mean hand, and which of them are bones (the palm's are all)."""
-    apart = torch.cdist(rest_joints, rest_joints)
-    bones = torch.zeros_like(apart, dtype=torch.bool)
+    apart = _between(rest_joints[None])[0]
+    bones = np.zeros(apart.shape, bool)
     for group in (PALM, *((base, joint) for finger in FINGERS for base, joint in pairwise(finger))):
         for joint in group:
             bones[joint, list(group)] = True
-    bones.fill_diagonal_(False)
-    most = torch.where(bones, apart, torch.inf).fill_diagonal_(0.0)
+    np.fill_diagonal(bones, False)
+    most = np.where(bones, apart, np.inf)
+    np.fill_diagonal(most, 0)
     for between in range(21):  # the shortest way along bones
-        most = torch.minimum(most, most[:, between, None] + most[None, between])
-    return torch.where(bones, apart, 0.0), most, bones
+        most = np.minimum(most, most[:, between, None] + most[None, between])
+    return np.where(bones, apart, 0.0), most, bones
+
+
+def _between(joints: np.ndarray) -> np.ndarray:
+    """Distances (B, 21, 21) of joints (B, 21, 3) from each other; coordinate by coordinate, which takes a third of the memory."""
+    return np.sqrt(sum(np.square(joints[:, :, None, axis] - joints[:, None, :, axis]) for axis in range(3)))
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    """(B,) lower medians of what is a number among (B, N, M); 1 where nothing is."""
+    ordered = np.sort(values.reshape(len(values), -1), axis=1)  # NaN comes last
+    known = np.isfinite(ordered).sum(1)
+    found = ordered[np.arange(len(ordered)), np.maximum(known - 1, 0) // 2]
+    return np.where(known > 0, found, 1.0)

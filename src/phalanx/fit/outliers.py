@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from phalanx.core.records import map_fields
 from phalanx.fit.chain import Chain
@@ -25,13 +24,13 @@ PART = 256
 
 
 def solve_robustly(
-    chain: Chain[Tensor],
-    rest_joints: Tensor,
-    joints: Tensor,
-    seen: Tensor,
+    chain: Chain[np.ndarray],
+    rest_joints: np.ndarray,
+    joints: np.ndarray,
+    seen: np.ndarray,
     sigma: float = 0.002,
-    shape: Tensor | None = None,
-) -> tuple[State[Tensor], Tensor]:
+    shape: np.ndarray | None = None,
+) -> tuple[State[np.ndarray], np.ndarray]:
     """Hands in the pose of known joints, of which some may be anywhere.
 
     Args:
@@ -46,16 +45,16 @@ def solve_robustly(
         the unknowns of each hand, and which joints (T, 21) are misplaced; these did not count.
     """
 
-    def solve(frames: Tensor, used: Tensor) -> State[Tensor]:
-        spread = torch.where(used[frames], sigma, torch.inf)
+    def solve(frames: np.ndarray, used: np.ndarray) -> State[np.ndarray]:
+        spread = np.where(used[frames], sigma, np.inf)
         return solve_joints(chain, known_joints(chain, joints[frames], spread, shape), huber=HUBER)
 
-    everything = torch.arange(len(joints), device=joints.device)
+    everything = np.arange(len(joints))
     outliers = misplaced_joints(rest_joints, joints, seen)
     state = solve(everything, seen & ~outliers)
     for _ in range(ROUNDS):
         found = seen & (distances(chain, state, joints) > OUTLIER)
-        changed = torch.nonzero((found != outliers).any(1))[:, 0]
+        changed = np.flatnonzero((found != outliers).any(1))
         if not len(changed):
             break
         outliers = found
@@ -63,22 +62,29 @@ def solve_robustly(
     return state, outliers
 
 
-def distances(chain: Chain[Tensor], state: State[Tensor], joints: Tensor) -> Tensor:
+def distances(chain: Chain[np.ndarray], state: State[np.ndarray], joints: np.ndarray) -> np.ndarray:
     """(T, 21) metres between the joints of posed hands and others; NaN where there are none."""
-    return (joints_of(chain, state) - joints).norm(dim=-1)
+    off: np.ndarray = np.linalg.norm(joints_of(chain, state) - joints, axis=-1)
+    return off
 
 
-def joints_of(chain: Chain[Tensor], state: State[Tensor]) -> Tensor:
+def joints_of(chain: Chain[np.ndarray], state: State[np.ndarray]) -> np.ndarray:
     """(T, 21, 3) of posed hands, metres."""
     starts = range(0, max(len(state.inner), 1), PART)
     parts = [map_fields(state, lambda value: value[start : start + PART]) for start in starts]  # noqa: B023
-    return torch.cat([pose_hands(chain, part).joints for part in parts])
+    return np.concatenate([pose_hands(chain, part).joints for part in parts])
 
 
-def replaced(state: State[Tensor], frames: Tensor, by: State[Tensor]) -> State[Tensor]:
+def replaced(state: State[np.ndarray], frames: np.ndarray, by: State[np.ndarray]) -> State[np.ndarray]:
     """`state` with those of `frames` (n,) replaced."""
+
+    def with_new(values: np.ndarray, new: np.ndarray) -> np.ndarray:
+        values = values.copy()
+        values[frames] = new
+        return values
+
     return State(
-        state.orientation.index_copy(0, frames, by.orientation),
-        state.translation.index_copy(0, frames, by.translation),
-        state.inner.index_copy(0, frames, by.inner),
+        with_new(state.orientation, by.orientation),
+        with_new(state.translation, by.translation),
+        with_new(state.inner, by.inner),
     )

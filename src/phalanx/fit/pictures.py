@@ -8,10 +8,11 @@ ones. The best of these descend, and joint limits and the prior on angles decide
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from phalanx.core.arrays import unit
 from phalanx.core.records import join_fields, map_fields
 from phalanx.fit.chain import Chain, joints_and_derivatives, relaxed_angles
 from phalanx.fit.joints import KNOWN_SHAPE_SIGMA
@@ -51,138 +52,139 @@ PART = 64
 class PictureJoints:
     """Joints of T right hands in pictures."""
 
-    places: Tensor  # (T, 21, 2) x / z and y / z before the camera
-    seen: Tensor  # (T, 21)
-    depth: Tensor | None = (
+    places: np.ndarray  # (T, 21, 2) x / z and y / z before the camera
+    seen: np.ndarray  # (T, 21)
+    depth: np.ndarray | None = (
         None  # (T, 21) z relative to the wrist's, as large as in the picture: (z - z_wrist) / z_wrist; or None
     )
     length: float | None = None  # metres from the wrist to the tip of the straight middle finger, if known
-    shape: Tensor | None = None  # (10,) of all hands, if known
+    shape: np.ndarray | None = None  # (10,) of all hands, if known
 
-    def __getitem__(self, frames: Tensor) -> PictureJoints:
+    def __getitem__(self, frames: np.ndarray) -> PictureJoints:
         depth = None if self.depth is None else self.depth[frames]
         return PictureJoints(self.places[frames], self.seen[frames], depth, self.length, self.shape)
 
 
-def solve_pictures(chain: Chain[Tensor], joints: PictureJoints) -> tuple[State[Tensor], Tensor]:
+def solve_pictures(chain: Chain[np.ndarray], joints: PictureJoints) -> tuple[State[np.ndarray], np.ndarray]:
     """Hands before the camera, and the cost (T,) of each: what it differs from its picture and from likely hands, in units of sigma."""
     states, costs = [], []
-    for part in torch.arange(len(joints.places)).split(PART):
-        state, cost = _solve(chain, joints[part])
+    numbers = np.arange(len(joints.places))
+    for start in range(0, len(numbers), PART):
+        state, cost = _solve(chain, joints[numbers[start : start + PART]])
         states.append(state)
         costs.append(cost)
-    return join_fields(states), torch.cat(costs)
+    return join_fields(states), np.concatenate(costs)
 
 
-def picture_terms(chain: Chain[Tensor], joints: PictureJoints) -> list[Term[Tensor]]:
+def picture_terms(chain: Chain[np.ndarray], joints: PictureJoints) -> list[Term[np.ndarray]]:
     """What is known of hands in pictures."""
     size = hand_sizes(joints)[:, None]
     scale = joints.seen / (PLACE_SIGMA * size)  # (T, 21)
-    ratio, scale_depth = torch.zeros_like(scale), torch.zeros_like(scale)
+    ratio, scale_depth = np.zeros_like(scale), np.zeros_like(scale)
     if joints.depth is not None:
-        depth = joints.depth.nan_to_num()
+        depth = np.nan_to_num(joints.depth)
         ratio = (1 + depth) / (1 + depth[:, 9:10]) - 1
         scale_depth = joints.seen * joints.seen[:, 9:10] / (DEPTH_SIGMA * size)
-    measured = torch.cat((joints.places, ratio[..., None]), dim=-1)
-    measured = torch.where(joints.seen[..., None], measured, 0.0)
-    shape = chain.bones.new_zeros(10) if joints.shape is None else joints.shape
-    mean = torch.cat((relaxed_angles(chain, 1), shape[None]), dim=1)
-    sigma = torch.full_like(mean[0], ANGLE_SIGMA)
+    measured = np.concatenate((joints.places, ratio[..., None]), axis=-1)
+    measured = np.where(joints.seen[..., None], measured, 0)
+    shape = np.zeros(10, chain.bones.dtype) if joints.shape is None else joints.shape
+    mean = np.concatenate((relaxed_angles(chain, 1), shape[None]), axis=1)
+    sigma = np.full_like(mean[0], ANGLE_SIGMA)
     sigma[0:20:4] = ABDUCTION_SIGMA
     sigma[20:] = SHAPE_SIGMA if joints.shape is None else KNOWN_SHAPE_SIGMA
-    limits = torch.cat((chain.limits, chain.limits.new_tensor([[-LARGEST_SHAPE, LARGEST_SHAPE]]).expand(10, 2)))
-    terms: list[Term[Tensor]] = [
-        PictureTerm(measured, torch.stack((scale, scale, scale_depth), dim=-1), HUBER),
+    widest = np.tile(np.array([[-LARGEST_SHAPE, LARGEST_SHAPE]], chain.limits.dtype), (10, 1))
+    limits = np.concatenate((chain.limits, widest))
+    terms: list[Term[np.ndarray]] = [
+        PictureTerm(measured, np.stack((scale, scale, scale_depth), axis=-1), HUBER),
         InnerPrior(mean, sigma**-2),
-        SoftLimits(limits[:, 0], limits[:, 1], torch.full_like(sigma, LIMIT_SIGMA**-2)),
+        SoftLimits(limits[:, 0], limits[:, 1], np.full_like(sigma, LIMIT_SIGMA**-2)),
     ]
     if joints.length is not None:
-        length = torch.full_like(size[:, 0], joints.length)
+        length = np.full_like(size[:, 0], joints.length)
         terms.append(LengthTerm(chain, length, LENGTH_SIGMA**-2))
     return terms
 
 
-def hand_sizes(joints: PictureJoints) -> Tensor:
+def hand_sizes(joints: PictureJoints) -> np.ndarray:
     """(T,) how large each hand is in its picture: the root mean square distance of its joints from their middle."""
     weight = _shares(joints)[..., None]
-    places = torch.where(joints.seen[..., None], joints.places, 0.0)
-    middle = (weight * places).sum(1, keepdim=True)
-    return (weight * (places - middle).square()).sum((1, 2)).sqrt().clamp_min(1e-6)
+    places = np.where(joints.seen[..., None], joints.places, 0)
+    middle = (weight * places).sum(1, keepdims=True)
+    return np.sqrt((weight * np.square(places - middle)).sum((1, 2))).clip(1e-6)
 
 
-def picture_distances(chain: Chain[Tensor], state: State[Tensor], joints: PictureJoints) -> Tensor:
+def picture_distances(chain: Chain[np.ndarray], state: State[np.ndarray], joints: PictureJoints) -> np.ndarray:
     """(T, 21) how far each joint lies beside the one in the picture, metres at the hand's distance; NaN where none is seen."""
     found = pose_hands(chain, state).joints
-    off = (found[..., :2] / found[..., 2:] - joints.places).norm(dim=-1) * found[..., 2]
-    return torch.where(joints.seen, off, torch.nan)
+    off = np.linalg.norm(found[..., :2] / found[..., 2:] - joints.places, axis=-1) * found[..., 2]
+    return np.where(joints.seen, off, np.nan)
 
 
-def _solve(chain: Chain[Tensor], joints: PictureJoints) -> tuple[State[Tensor], Tensor]:
+def _solve(chain: Chain[np.ndarray], joints: PictureJoints) -> tuple[State[np.ndarray], np.ndarray]:
     count = len(joints.places)
     start = _starts(chain, joints)  # of each frame STARTS, one after the other
-    frames = torch.arange(count).repeat_interleave(STARTS)
+    frames = np.arange(count).repeat(STARTS)
     found, cost = minimise(chain, picture_terms(chain, joints[frames]), start, STEPS)
-    cost = torch.where(torch.isfinite(cost), cost, torch.inf).reshape(count, STARTS)
-    least = cost.argmin(1)
-    best = least + STARTS * torch.arange(count)
-    return map_fields(found, lambda value: value[best]), cost.gather(1, least[:, None])[:, 0]
+    cost = np.where(np.isfinite(cost), cost, np.inf)[:, 0]
+    best = cost.reshape(count, STARTS).argmin(1) + STARTS * np.arange(count)
+    return map_fields(found, lambda value: value[best]), cost[best]
 
 
-def _starts(chain: Chain[Tensor], joints: PictureJoints) -> State[Tensor]:
+def _starts(chain: Chain[np.ndarray], joints: PictureJoints) -> State[np.ndarray]:
     """The `STARTS` of each frame that lie on its picture best: seen from all around, turned and scaled onto it."""
     angles = relaxed_angles(chain, len(BENDS))
     for row, bend in zip(angles, BENDS, strict=True):
         row[[4 * f + k for f in range(5) for k in (1, 2, 3)]] = bend
         row[0:4] *= 0.5  # the thumb bends less
-    fingers = joints_and_derivatives(chain, angles, angles.new_zeros(len(BENDS), 10))[0].reshape(-1, 20, 3)
-    hands = torch.cat((torch.zeros_like(fingers[:, :1]), fingers), dim=1)  # (P, 21, 3)
+    fingers = joints_and_derivatives(chain, angles, np.zeros_like(angles[:, :10]))[0].reshape(-1, 20, 3)
+    hands = np.concatenate((np.zeros_like(fingers[:, :1]), fingers), axis=1)  # (P, 21, 3)
     views = _views(hands)  # (V, 3, 3)
-    turned = (hands[:, None] @ views.mT).flatten(0, 1)  # (PV, 21, 3)
+    turned = (hands[:, None] @ views.swapaxes(-1, -2)).reshape(-1, 21, 3)  # (PV, 21, 3)
     weight = _shares(joints)[:, None]  # (T, 1, 21)
-    places = torch.where(joints.seen[..., None], joints.places, 0.0)
+    places = np.where(joints.seen[..., None], joints.places, 0)
 
-    def centred(points: Tensor) -> tuple[Tensor, Tensor]:
-        middle = (weight[..., None] * points).sum(-2, keepdim=True)
+    def centred(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        middle = (weight[..., None] * points).sum(-2, keepdims=True)
         return points - middle, middle[..., 0, :]
 
     seen, seen_middle = centred(places[:, None])  # (T, 1, 21, 2)
-    own, own_middle = centred(turned[None].expand(len(places), -1, -1, -1))  # (T, PV, 21, 3)
+    own, own_middle = centred(np.broadcast_to(turned, (len(places), *turned.shape)))  # (T, PV, 21, 3)
     share = weight[..., None]
-    spread = (share * own[..., :2].square()).sum((-2, -1)).clamp_min(1e-9)
+    spread = (share * np.square(own[..., :2])).sum((-2, -1)).clip(1e-9)
     along = (share * own[..., :2] * seen).sum((-2, -1))
     across = (share[..., 0] * (own[..., 0] * seen[..., 1] - own[..., 1] * seen[..., 0])).sum(-1)
-    scale = torch.hypot(along, across) / spread  # 1 / distance
-    off = (share * seen.square()).sum((-2, -1)) - scale.square() * spread
+    scale = np.hypot(along, across) / spread  # 1 / distance
+    off = (share * np.square(seen)).sum((-2, -1)) - np.square(scale) * spread
     if joints.depth is not None:
-        depth = torch.where(joints.seen, joints.depth.nan_to_num(), 0.0)[:, None]
-        depth = depth - (weight * depth).sum(-1, keepdim=True)
-        error = (weight * (scale[..., None] * own[..., 2] - depth).square()).sum(-1)
+        depth = np.where(joints.seen, np.nan_to_num(joints.depth), 0)[:, None]
+        depth = depth - (weight * depth).sum(-1, keepdims=True)
+        error = (weight * np.square(scale[..., None] * own[..., 2] - depth)).sum(-1)
         off = off + DEPTH_SHARE * error
-    best = off.topk(STARTS, dim=1, largest=False).indices  # (T, STARTS)
-    turn = torch.atan2(across, along).gather(1, best)
-    zero = torch.zeros_like(turn)
-    rows = (turn.cos(), -turn.sin(), zero, turn.sin(), turn.cos(), zero, zero, zero, zero + 1)
-    about = torch.stack(rows, dim=-1).reshape(*turn.shape, 3, 3)
+    best = np.argsort(off, axis=1, kind="stable")[:, :STARTS]  # (T, STARTS)
+    turn = np.take_along_axis(np.arctan2(across, along), best, axis=1)
+    zero, cosine, sine = np.zeros_like(turn), np.cos(turn), np.sin(turn)
+    rows = (cosine, -sine, zero, sine, cosine, zero, zero, zero, zero + 1)
+    about = np.stack(rows, axis=-1).reshape(*turn.shape, 3, 3)
     orientation = about @ views[best % len(views)]
-    distance = 1 / scale.gather(1, best).clamp_min(1e-4)
-    middle = own_middle.gather(1, best[..., None].expand(-1, -1, 3))
-    there = torch.cat((seen_middle.expand(-1, STARTS, -1), torch.ones_like(turn[..., None])), dim=-1)
+    distance = 1 / np.take_along_axis(scale, best, axis=1).clip(1e-4)
+    middle = np.take_along_axis(own_middle, best[..., None], axis=1)
+    seen_there = np.broadcast_to(seen_middle, (len(places), STARTS, 2))
+    there = np.concatenate((seen_there, np.ones_like(turn[..., None])), axis=-1)
     # The hand's middle goes where the picture has it; seen aside of the axis, the view turns with the ray.
     ray = ray_to_rotmat(there.reshape(-1, 3)).reshape(*turn.shape, 3, 3)
     orientation = ray @ orientation
     shift = there * distance[..., None] - (ray @ about @ middle[..., None])[..., 0]
-    inner = torch.cat((angles, angles.new_zeros(len(BENDS), 10)), dim=1)[best // len(views)]
-    return State(orientation.flatten(0, 1), shift.flatten(0, 1), inner.flatten(0, 1))
+    inner = np.concatenate((angles, np.zeros_like(angles[:, :10])), axis=1)[best // len(views)]
+    return State(orientation.reshape(-1, 3, 3), shift.reshape(-1, 3), inner.reshape(-1, 30))
 
 
-def _shares(joints: PictureJoints) -> Tensor:
+def _shares(joints: PictureJoints) -> np.ndarray:
     """(T, 21) equal weights of those seen, which sum to 1."""
-    seen = joints.seen.to(joints.places)
-    return seen / seen.sum(1, keepdim=True).clamp_min(1)
+    seen = joints.seen.astype(joints.places.dtype)
+    return seen / seen.sum(1, keepdims=True).clip(1)
 
 
-def _views(reference: Tensor) -> Tensor:
+def _views(reference: np.ndarray) -> np.ndarray:
     """Rotations (26, 3, 3) that turn the hand so that it is seen from the sides, edges and corners of a cube."""
-    grid = torch.cartesian_prod(*(torch.tensor([-1.0, 0.0, 1.0]),) * 3).to(reference)
-    directions = torch.nn.functional.normalize(grid[grid.abs().sum(1) > 0], dim=1)  # (26, 3)
-    return ray_to_rotmat(directions).mT
+    grid = np.array(list(product((-1.0, 0.0, 1.0), repeat=3)), reference.dtype)
+    return ray_to_rotmat(unit(grid[np.abs(grid).sum(1) > 0])).swapaxes(-1, -2)

@@ -77,13 +77,22 @@ def matrix_to_rotmat(matrix: Array) -> Array:
     because that takes as long as PyTorch itself.
     """
     if not isinstance(matrix, np.ndarray):
-        import roma
-
-        nearest: Array = roma.special_procrustes(matrix)
-        return nearest
+        return _nearest_of_tensors(matrix)
     left, _, right = np.linalg.svd(matrix)
     left[..., -1] *= np.sign(np.linalg.det(left @ right))[..., None]
     return left @ right
+
+
+def _nearest_of_tensors(matrix: Tensor) -> Tensor:
+    import roma
+    import torch
+
+    if not torch.is_inference_mode_enabled():
+        nearest: Tensor = roma.special_procrustes(matrix)
+        return nearest
+    with torch.inference_mode(False), torch.no_grad():  # RoMa keeps a table of its first call, for differentiation too
+        found: Tensor = roma.special_procrustes(matrix.clone())
+        return found
 
 
 def cross_matrix(vector: Array) -> Array:

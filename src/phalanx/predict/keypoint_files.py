@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,15 +20,17 @@ from phalanx.fit.conventions import SideChoice
 from phalanx.fit.missing import LEAST
 from phalanx.hand.animation import save_animation
 from phalanx.hand.bvh import save_bvh
-from phalanx.hand.model import HandModel
+from phalanx.hand.plain import PlainHand
 from phalanx.hand.prediction import SIDES
 from phalanx.hand.recording import HandRecording, own_faces, posed_surfaces, save_angles, save_recording
 from phalanx.hand.skeleton import JOINT_NAMES
 from phalanx.predict.keypoint_input import seen_joints
-from phalanx.predict.keypoint_mano import ManoFit, fit_mano
 from phalanx.predict.keypoints import DOUBTFUL, KeypointFit, fit_keypoints
 from phalanx.predict.outputs import beside, write_png
 from phalanx.view.overlay import draw_turned
+
+if TYPE_CHECKING:
+    from phalanx.predict.keypoint_mano import ManoFit
 
 SHOWN = 8
 """Hands in the picture."""
@@ -95,7 +97,7 @@ def fit_file(
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
         seconds = time.perf_counter() - started
-        fitted = None if mano is None else fit_mano(found, mano, one_hand)
+        fitted = None if mano is None else _fit_mano(found, mano, one_hand)
         outputs = _write(_target(folder, path, track.name), path, found, fitted)
         figures.append(_figures(found, fitted, name, seconds, outputs))
         say(_line(found, name, outputs[0]))
@@ -121,6 +123,12 @@ def _file_of(results: Path) -> str | None:
             return str(found["input_file"])
     except Exception:  # damaged files raise anything
         return None
+
+
+def _fit_mano(found: KeypointFit, mano: str | os.PathLike[str], one_hand: bool) -> ManoFit:
+    from phalanx.predict.keypoint_mano import fit_mano  # which needs PyTorch
+
+    return fit_mano(found, mano, one_hand)
 
 
 def _write(target: Path, path: Path, found: KeypointFit, mano: ManoFit | None) -> list[str]:
@@ -242,7 +250,7 @@ class _Drawn:
 def draw_hands(recording: HandRecording, side: int = 320) -> np.ndarray:
     """Up to eight of the hands, evenly chosen, as seen from their right: (H, W, 3) uint8 RGB."""
     chosen = np.unique(np.linspace(0, len(recording) - 1, SHOWN).round().astype(int))
-    model = HandModel.open_hand()
+    model = PlainHand.open_hand()
     surfaces, faces = posed_surfaces(recording, model, chosen), own_faces(model, recording.side)
     tiles = [
         draw_turned(_Drawn(recording.joints[frame], vertices, faces), side, side)

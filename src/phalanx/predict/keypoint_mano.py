@@ -49,11 +49,11 @@ def fit_mano(found: KeypointFit, path: str | os.PathLike[str], one_hand: bool = 
     if found.camera is None:
         target = np.where(recording.filled[..., None], recording.joints, found.keypoints)
     centre = target[:, :1]
-    local = torch.from_numpy(((target - centre) * recording.mirror).astype(np.float32))
-    fit = fit_recording(hand.model, local, one_hand=one_hand)
+    local = ((target - centre) * recording.mirror).astype(np.float32)
+    pose = fit_recording(hand.model, local, one_hand=one_hand).pose.map(torch.from_numpy)
     with torch.inference_mode():
-        off = (hand.model.joints(fit.pose) - local).norm(dim=-1)
-        parameters = hand.from_pose(fit.pose)
+        off = (hand.model.joints(pose) - torch.from_numpy(local)).norm(dim=-1)
+        parameters = hand.from_pose(pose)
         values = (parameters.pose, parameters.betas, parameters.orientation, parameters.translation)
-        pose, shape, orientation, translation = (value.numpy() for value in values)
-    return ManoFit(pose, shape, orientation, translation + centre[:, 0], off.numpy())
+        angles, shape, orientation, translation = (value.numpy() for value in values)
+    return ManoFit(angles, shape, orientation, translation + centre[:, 0], off.numpy())

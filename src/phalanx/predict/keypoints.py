@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
@@ -17,7 +16,7 @@ from phalanx.fit.missing import LEAST
 from phalanx.fit.pictures import PictureJoints
 from phalanx.fit.sequences import Jump, RecordingFit, find_jumps, fit_picture_recording, fit_recording, movements
 from phalanx.geometry.camera import Camera
-from phalanx.hand.model import HandModel
+from phalanx.hand.plain import PlainHand
 from phalanx.hand.recording import HandRecording, own_faces, posed_surfaces
 from phalanx.hand.skeleton import MIDDLE_CHAIN, ORDERS, PALM
 from phalanx.predict.inputs import PictureCamera, check_options
@@ -107,7 +106,7 @@ def fit_keypoints(
     times = None if times is None else as_array(times, (len(points),), "times")
     confidence = None if confidence is None else as_array(confidence, (len(points), 21), "confidence")
     seen = seen_joints(points, confidence)
-    model = HandModel.open_hand()
+    model = PlainHand.open_hand()
     picture = picture_points(points, seen, in_picture, image_size is not None or K is not None)
     if picture is None:
         kept, found = _in_space(model, points, seen, side, order, one_hand)
@@ -144,42 +143,40 @@ class _Found:
     sources: dict[str, str]
     camera: Camera[np.ndarray] | None = None
 
-    def finish(self, model: HandModel, frames: np.ndarray, times: np.ndarray) -> KeypointFit:
+    def finish(self, model: PlainHand, frames: np.ndarray, times: np.ndarray) -> KeypointFit:
         """What users get, without the frames (of the numbers `frames`) in which too few joints are where they can be."""
-        outliers = self.fit.outliers.numpy() & self.seen
+        outliers = self.fit.outliers & self.seen
         used = self.seen & ~outliers
         whole = (used.sum(1) >= LEAST) & (used[:, list(PALM)].sum(1) >= FEWEST_PALM)
         skipped = self.skipped | {int(frame): "joints of no hand" for frame in frames[~whole]}
         if not whole.any():
             raise InputError("joints: no frame has joints of a hand")
-        pose, side = self.fit.pose[torch.from_numpy(whole)], self.reading.side
+        pose, side = self.fit.pose[whole], self.reading.side
         mirror = np.array([-1.0 if side == "left" else 1.0, 1, 1])
-        with torch.inference_mode():
-            joints = model.joints(pose).double().numpy() * mirror + self.centre[whole]
+        joints = model.joints(pose).astype(np.float64) * mirror + self.centre[whole]
         recording = HandRecording(
             side=side,
             frames=frames[whole],
             times=times[frames[whole]],
             joints=joints,
-            rotations=pose.rotations.numpy(),
-            orientation=pose.orientation.numpy(),
-            shape=pose.shape.numpy(),
+            rotations=pose.rotations,
+            orientation=pose.orientation,
+            shape=pose.shape,
             filled=~used[whole],
             sources=self.sources,
         )
         if len(recording) <= MOST_SURFACES:
             surfaces = posed_surfaces(recording, model, np.arange(len(recording)))
             recording = replace(recording, vertices=surfaces, faces=own_faces(model, side))
-        angles = torch.from_numpy(np.radians(recording.angles_degrees))
-        moved = movements(torch.from_numpy(self.local[whole]), torch.from_numpy(used[whole]))
-        moved[np.diff(recording.frames) > 1] = torch.inf
+        moved = movements(self.local[whole], used[whole])
+        moved[np.diff(recording.frames) > 1] = np.inf
         return KeypointFit(
             recording,
             self.reading,
             self.keypoints[whole],
             self._error(joints, whole),
             outliers[whole],
-            find_jumps(angles, moved),
+            find_jumps(np.radians(recording.angles_degrees), moved),
             dict(sorted(skipped.items())),
             self.camera,
         )
@@ -196,7 +193,7 @@ class _Found:
 
 
 def _in_space(
-    model: HandModel, points: np.ndarray, seen: np.ndarray, side: SideChoice, order: str, one_hand: bool
+    model: PlainHand, points: np.ndarray, seen: np.ndarray, side: SideChoice, order: str, one_hand: bool
 ) -> tuple[np.ndarray, _Found]:
     _enough(seen)
     reading = read_joints(model, points, seen, side, order)
@@ -209,12 +206,12 @@ def _in_space(
     centre = np.nanmedian(joints, axis=1, keepdims=True)  # float32 loses millimetres far from the origin
     mirror = np.array([-1.0 if reading.side == "left" else 1.0, 1, 1])
     local = ((joints - centre) * mirror).astype(np.float32)
-    fit = fit_recording(model, torch.from_numpy(local), torch.from_numpy(seen), one_hand)
+    fit = fit_recording(model, local, seen, one_hand)
     return kept, _Found(reading, fit, joints, np.nan_to_num(local), seen, centre, skipped, {"scale": "measured"})
 
 
 def _in_picture(
-    model: HandModel,
+    model: PlainHand,
     picture: PicturePoints,
     taken_by: PictureCamera,
     seen: np.ndarray,
@@ -235,9 +232,9 @@ def _in_picture(
     places, seen = places[kept], seen[kept]
     flip = np.array([-1.0 if (reading.side == "left") != (reading.mirrored is not None) else 1.0, 1.0])
     given = PictureJoints(
-        torch.from_numpy(np.nan_to_num(places * flip).astype(np.float32)),
-        torch.from_numpy(seen),
-        None if depth is None else torch.from_numpy(depth[kept].astype(np.float32)),
+        np.nan_to_num(places * flip).astype(np.float32),
+        seen,
+        None if depth is None else depth[kept].astype(np.float32),
         hand_length,
     )
     fit = fit_picture_recording(model, given, one_hand)
@@ -246,7 +243,7 @@ def _in_picture(
     if reading.mirrored is not None:  # the camera that sees the world unmirrored, for which the same pixels are others
         places = places * [-1.0, 1.0]
     pixels = np.stack((places[..., 0] * K[0, 0] + places[..., 1] * K[0, 1], places[..., 1] * K[1, 1]), -1) + K[:2, 2]
-    distance = fit.pose.translation[:, 2].numpy()
+    distance = fit.pose.translation[:, 2]
     local = np.insert(places * flip * distance[:, None, None], 2, 0.0, axis=2).astype(np.float32)
     sources = {"scale": "prior" if hand_length is None else "given", "camera": taken_by.source}
     keypoints = np.where(seen[..., None], pixels, np.nan)

@@ -372,7 +372,7 @@ def _write_motion(predictor: RigPredictor, target: Path, hands: Sequence[RigHand
     times = np.array([float(row) if hand.time is None else hand.time for row, hand in zip(rows, chosen, strict=True)])
     filled = np.zeros((len(rows), 21), bool)
     recording = HandRecording(side, np.array(rows), times, joints, rotations, orientation, shape, filled)
-    model = predictor.predictor.model
-    save_animation(files[0], [recording], model, [f"{side}_hand"])
-    save_bvh(files[1], recording, model)
+    hand = predictor.predictor.hand
+    save_animation(files[0], [recording], hand, [f"{side}_hand"])
+    save_bvh(files[1], recording, hand)
     return files

@@ -10,7 +10,6 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -292,14 +291,13 @@ def _write_motion(predictor: Predictor, target: Path, glb: Path, takes: dict[int
     from phalanx.hand.animation import save_animation
     from phalanx.hand.bvh import save_bvh
 
-    model = deepcopy(predictor.model).cpu()
     recordings = {id: take.recording() for id, take in takes.items()}
     names = [f"{recording.side}_hand_{id}" for id, recording in recordings.items()]
-    save_animation(glb, list(recordings.values()), model, names)
+    save_animation(glb, list(recordings.values()), predictor.hand, names)
     files = [glb]
     for id, recording in recordings.items():
         files.append(beside(target, f"_hand{id}.bvh"))
-        save_bvh(files[-1], recording, model)
+        save_bvh(files[-1], recording, predictor.hand)
     return files
 
 
