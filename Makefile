@@ -56,10 +56,11 @@ $(VENV)/bin/python:
 	@rm -rf "$(VENV)" && "$(PYTHON)" -m venv "$(VENV)"
 
 $(VENV)/.stamp-run: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing phalanx (PyTorch is large: this takes a few minutes the first time)"
+	@echo "Installing phalanx"
 	@$(INSTALL) --editable . && touch "$@"
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-run
+	@echo "Installing what tests need (PyTorch is large: this takes a minute or more the first time)"
 	@$(INSTALL) --editable ".[test]" && touch "$@"
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run

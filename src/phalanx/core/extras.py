@@ -13,6 +13,7 @@ EXTRAS = {
     "lightning_fabric": "train",
     "filelock": "train",
     "matplotlib": "train",
+    "rich": "train",
     "OpenEXR": "exr",
     "ray": "ray",
 }
