@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phalanx.core.json_values import Json
-from phalanx.reproduce import baek2019, cai2018, dggan, dibra2018, mvhm, wan2019
+from phalanx.reproduce import baek2019, cai2018, dggan, dibra2018, mvhm, tassn, wan2019
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ TABLES: Mapping[str, Table] = {
         mvhm.HELP,
         mvhm.reproduce,
         [row.name for row in mvhm.ROWS],
+    ),
+    "tassn": Table(
+        "pose and mesh from clips with 2D labels, by consistency forward and backward (Chen 2020, Table 4.1)",
+        tassn.HELP,
+        tassn.reproduce,
+        [row.name for row in tassn.ROWS],
     ),
     "wan2019": Table(
         "training by fitting spheres to depth (Tables 1 and 2)",
