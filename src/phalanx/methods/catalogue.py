@@ -15,6 +15,7 @@ from phalanx.methods import (
     multi_view,
     refinable,
     sphere_fitting,
+    temporal,
 )
 from phalanx.methods.base import Method
 
@@ -88,5 +89,11 @@ METHODS: dict[str, Entry] = {
         sphere_fitting.SphereFittingConfig,
         sphere_fitting.load,
         "one depth map to 41 spheres; trained on synthetic depth, then on recordings without labels (Wan et al. 2019)",
+    ),
+    temporal.METHOD: Entry(
+        temporal.Temporal,
+        temporal.TemporalConfig,
+        temporal.load,
+        "clips of colour pictures to joints and mesh; trained on 2D joints, by consistency forward and backward (Chen 2020, chapter 4)",
     ),
 }

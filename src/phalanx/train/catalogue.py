@@ -17,6 +17,7 @@ from phalanx.train import (
     multi_view,
     refinable,
     sphere_fitting,
+    temporal,
 )
 from phalanx.train.run import Say
 
@@ -55,4 +56,9 @@ TRAININGS = {
         refinable.run,
     ),
     "sphere_fitting": Training("spheres for depth frames", sphere_fitting.SphereFittingTraining, sphere_fitting.run),
+    "temporal": Training(
+        "joints and mesh from clips with 2D labels, by consistency forward and backward",
+        temporal.TemporalTraining,
+        temporal.run,
+    ),
 }
