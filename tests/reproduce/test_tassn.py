@@ -81,7 +81,7 @@ def test_rows_train_and_share_the_start(tmp_path, cache):
     ):
         assert said_of in text
     sheet = cv2.imread(str(tmp_path / "a" / "tassn_tassn_1.png"))
-    assert sheet.shape == (2 * 192, 4 * 192, 3)  # 2 clips, 4 frames
+    assert sheet.shape == (2 * 192, 6 * 192, 3)  # 2 clips, 4 frames, two meshes
 
 
 def test_a_killed_row_is_done_again_to_the_digit(tmp_path, cache, monkeypatch):

@@ -30,7 +30,7 @@ from phalanx.data.hand_depth import scale_of
 from phalanx.data.images import image_bytes
 from phalanx.geometry.camera import Camera
 from phalanx.methods.base import Player
-from phalanx.methods.temporal import METHOD, ROOT, Temporal, TemporalConfig, load
+from phalanx.methods.temporal import METHOD, ROOT, Temporal, TemporalConfig, in_metres, load
 from phalanx.metrics.curves import auc_trapezoid, pck_curve, zimmermann_0_50, zimmermann_20_50
 from phalanx.metrics.video import acceleration_errors, jitter
 from phalanx.nets.weights import checksum
@@ -49,6 +49,7 @@ from phalanx.train.temporal import (
     Kept,
     Seen,
     begun,
+    clips_of,
     drawn_clips,
     figures,
     save,
@@ -58,6 +59,7 @@ from phalanx.train.temporal import (
     stored_feed,
     trained,
 )
+from phalanx.view.overlay import draw_turned
 from phalanx.view.samples import draw_joints, sheet, write_sheet
 
 HELP = """\
@@ -344,7 +346,7 @@ def tested(world: World, network: Temporal, folder: Path) -> Outcome:
     """What trained networks say of the test clips; and a sheet of some."""
     kept = world.test()
     found = seen(network.requires_grad_(False), kept)
-    show(world, folder, kept, found.forward)
+    show(world, folder, network, kept)
     return outcome_of(found, kept, world.scale.frame_rate)
 
 
@@ -403,16 +405,35 @@ def noise_clips(count: int, frames: int, size: int, vertices: int) -> dict[str, 
     }
 
 
-def show(world: World, folder: Path, kept: Kept, joints: Tensor) -> None:
-    """A sheet beside the table: test clips, one a row, with estimated joints (N, T, 21, 3) drawn on them."""
-    size, tiles = kept["image"].shape[-1], []
-    for clip in range(min(SHOWN, len(joints))):
+@dataclass(frozen=True)
+class Meshed:
+    """A mesh as `view.overlay.draw_turned` draws it."""
+
+    joints: np.ndarray
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+@torch.no_grad()
+def show(world: World, folder: Path, network: Temporal, kept: Kept) -> None:
+    """A sheet beside the table: test clips, one a row, with estimated joints drawn on them; then, of the last frame, the true mesh and the
+    estimated one from the side."""
+    shown = clips_of({name: value[:SHOWN] for name, value in kept.items()})
+    device = network.faces.device
+    reading = network.read(shown.images.to(device), shown.forward.to(device))
+    joints = in_metres(reading, shown.to(device)).cpu()
+    assert shown.mesh is not None and shown.pose is not None
+    size, faces = shown.images.shape[-1], network.faces.cpu().numpy()
+    scale, tiles = max(1, 192 // shown.images.shape[-1]), []
+    for clip in range(len(shown)):
         for frame in range(joints.shape[1]):
-            places = Camera(kept["K"][clip, frame], size, size).project(joints[clip, frame]).double().numpy()
-            tiles.append(
-                draw_joints(image_bytes(kept["image"][clip, frame].float() / 255), places, max(1, 192 // size))
-            )
-    write_sheet(writable_folder(world.folder) / f"tassn_{folder.name}.png", sheet(tiles, joints.shape[1]))
+            places = Camera(shown.K[clip, frame], size, size).project(joints[clip, frame]).double().numpy()
+            tiles.append(draw_joints(image_bytes(shown.images[clip, frame]), places, scale))
+        for mesh, pose in ((shown.mesh, shown.pose), (reading.mesh, reading.pose)):
+            unit = float(shown.scale[clip, -1])
+            hand = Meshed(*((unit * part[clip, -1]).cpu().double().numpy() for part in (pose, mesh)), faces)
+            tiles.append(draw_turned(hand, scale * size, scale * size))
+    write_sheet(writable_folder(world.folder) / f"tassn_{folder.name}.png", sheet(tiles, joints.shape[1] + 2))
 
 
 def _by_labels(model: nn.Module) -> tuple[Player, ...]:
@@ -475,18 +496,19 @@ def _head(world: World) -> list[str]:
     jerk = float(np.mean([jitter(clip, scale.frame_rate).mean() for clip in truth]))
     budgets = [loop.samples for loop in loops]
     return [
-        f"Data: {scale.clips} clips of `field` of {scale.frames} frames, {scale.frame_rate:g} a second, with 2D labels alone, silhouettes by "
-        f"GrabCut and flow by DIS; {scale.labelled} clips of `studio` with meshes for the start; tested on {scale.test} other clips of "
+        f"Data: {scale.clips} clips of `field` of {scale.frames} frames, {scale.frame_rate:g} a second, with 2D labels alone, silhouettes "
+        f"by GrabCut and flow by DIS; {scale.labelled} clips of `studio` with meshes for the start; tested on {scale.test} other clips of "
         f"`field`, settings chosen on {scale.validation} more.",
         "Published: of STB.",
         "Compared: 21 joints before the camera, clips gone through forward. Root: the wrist's depth is given. Scale: the length of the "
         "middle finger's first bone is given. Alignment: none; from the wrist: both wrists are laid on each other. Areas under the curve: "
         "20 and 12 thresholds, trapezoid rule (Zimmermann and Brox 2017).",
-        f"The jitter of the truth is {jerk:.1f} m/s³. A flat mesh has no depth, a mean pose no jitter of its own.",
-        f"Weights of the loss: {terms}; in the options project {scale.project:g}, bones {scale.bones:g}, prior {scale.prior:g}. Units: heat "
-        "maps squared and summed over cells, silhouettes in per cent of the pixels, all else in lengths of that bone, squared.",
+        f"The jitter of the truth is {jerk:.1f} m/s³. A flat mesh has no depth; the mean pose's is left out.",
+        f"Weights of the loss: {terms}; in the options project {scale.project:g}, bones {scale.bones:g}, prior {scale.prior:g}. Units: "
+        "heat maps squared and summed over cells, silhouettes in per cent of the pixels, all else in lengths of that bone, squared.",
         f"Training: {model.size} pixels, hourglasses: {model.stacks} of {model.width} channels; {budgets} clips in the three stages, "
-        f"{model.window} neighbouring frames of each, {scale.start_batch} a step in the first, then {scale.batch}; in {scale.whole.precision}.",
+        f"{model.window} neighbouring frames of each, {scale.start_batch} a step in the first, then {scale.batch}; in "
+        f"{scale.whole.precision}.",
     ]
 
 
