@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.elementwise import exp_
 from phalanx.geometry.point_lists import interleaved, places, transposed
 from phalanx.render.visibility import NEAR, visibility
 from phalanx.synth.body.model import BodySurface
@@ -220,7 +221,7 @@ def _paint(
     textures = body_textures(str(depth.device))
     albedo, shine = paint_skin(whole, covered, topology, textures, look, skin)
     paint_cloth(albedo, shine, whole, cover, covered, textures, look, light)
-    return albedo.exp_().mul_(whole.diffuse).add_(whole.gloss.mul_(shine))
+    return exp_(albedo).mul_(whole.diffuse).add_(whole.gloss.mul_(shine))
 
 
 @dataclass

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phalanx.core.elementwise import exp_
 from phalanx.geometry.point_lists import places
 from phalanx.synth.paint.body_look import (
     BARS,
@@ -74,7 +75,7 @@ def paint_cloth(
         colour = _colours(garment, uv, pixel, runs, on(look.cloth[:, garment]), textures, look)
         if garment == TOP:
             _print(colour, points.place, reached, runs, textures, look)
-        near = (inside.abs() * (-1.0 / _SHADOW)).clamp_min_(-9.0).exp_()
+        near = exp_((inside.abs() * (-1.0 / _SHADOW)).clamp_min_(-9.0))
         under = (inside > 0).float()
         shade = near.mul_(0.35 - 0.1 * under).add_(under.neg_().add_(1.0), alpha=0.0875)
         own.sub_(shade if worn.all() else shade.mul_(on(worn)))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.allocator import cache_blocks
+from phalanx.core.elementwise import sqrt_
 from phalanx.geometry.grids import sampling_grid
 from phalanx.geometry.resampling import means_of_squares
 from phalanx.synth.paint.clutter import PALETTE
@@ -258,7 +259,7 @@ def develop(linear: Tensor) -> Tensor:
     for rows in cache_blocks(linear, len(linear)):
         image = linear[rows]
         dim = image.mean((1, 2, 3), keepdim=True)
-        image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0).sqrt_()  # cameras expose longer in the dark
+        sqrt_(image.mul_((0.06 / dim).clamp(1.0, 5.0)).clamp_(0.0, 4.0))  # cameras expose longer in the dark
         over = (image - 0.75).clamp_min_(0.0)
         image.sub_(over).addcdiv_(over, over.mul(2.0).add_(1.0))
     return linear

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.elementwise import exp_, log_, sqrt_
 from phalanx.core.records import map_fields
 from phalanx.hand.model import HandSurface
 from phalanx.synth.paint.surface import Topology, balls, face_edges, sum_faces, vertex_normals
@@ -173,7 +174,7 @@ def occlusion(
     for light in range(lights.shape[1]):
         direction = lights[:, light, :, None]  # (B, 3, 1)
         along = (centres @ direction).transpose(1, 2) - points @ direction  # (B, C, S)
-        beside = torch.addcmul(distance2, along, along, value=-1.0).clamp_min_(1e-8).sqrt_()
+        beside = sqrt_(torch.addcmul(distance2, along, along, value=-1.0).clamp_min_(1e-8))
         penumbra = along.clamp_min(0.0).mul_(softness[:, light, None, None]).add_(0.002)
         cover = torch.addcdiv(half, torch.sub(radii, beside, out=beside), penumbra, value=0.5).clamp_(0.0, 1.0)
         # What lies behind the point casts nothing on it.
@@ -279,7 +280,7 @@ def _ambient(normals: Tensor, blocked: Tensor, draw: LightDraw, surroundings: Te
             + ambient[2, c] * normals[1]
             + ambient[3, c] * normals[2]
         )
-        found.append(sky.clamp_min_(0.0).mul_(torch.exp(blend * open_sky)))
+        found.append(sky.clamp_min_(0.0).mul_(exp_(blend * open_sky)))
     return found
 
 
@@ -302,7 +303,7 @@ def _add_light(
     cosine = (normals * towards).sum(0)  # (V, B)
     half = view + towards
     peak = (normals * half).sum(0) * (half.square().sum(0) + 1e-12).rsqrt()
-    peak = peak.clamp_(1e-3, 1.0).log_().mul_(exponent).exp_()
+    peak = exp_(log_(peak.clamp_(1e-3, 1.0)).mul_(exponent))
     # Skin mirrors in two lobes: a broad one, and one four times as sharp where it is oily.
     sharp = peak.square().square()
     peak.mul_(_BROAD * (exponent + 8.0) / 40.0).addcmul_(sharp, (1.0 - _BROAD) * (4.0 * exponent + 8.0) / 40.0)

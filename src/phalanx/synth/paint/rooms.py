@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.elementwise import exp_
 from phalanx.geometry.point_lists import interleaved, places
 from phalanx.synth.paint.light import LightDraw, light_on_planes
 from phalanx.synth.paint.table import folded
@@ -289,10 +290,10 @@ def _paint_side(
     lamp = room.lamp.tolist()
     away = (at[0] - lamp[0]).square_() + (at[1] - lamp[1]).square_() + (at[2] - lamp[2]).square_()
     others = [torch.minimum(at[i] - low[i], high[i] - at[i]) for i in range(3) if i != axis]
-    shade = (0.5 + 0.8 / (1.0 + away / room.fall**2)) * (1.0 - 0.3 * torch.exp(torch.minimum(*others) / -0.18))
+    shade = (0.5 + 0.8 / (1.0 + away / room.fall**2)) * (1.0 - 0.3 * exp_(torch.minimum(*others) / -0.18))
     if side == _FLOOR:
         for x, z in room.feet.tolist():
-            shade = shade * (1.0 - 0.45 * torch.exp(((u - x).square() + (v - z).square()) / -0.03))
+            shade = shade * (1.0 - 0.45 * exp_(((u - x).square() + (v - z).square()) / -0.03))
     colour *= shade
     colour *= lit[:, None]
     u_low, u_high, v_low, v_high = (float(value) for value in (*u.aminmax(), *v.aminmax()))

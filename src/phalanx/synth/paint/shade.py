@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.elementwise import exp_
 from phalanx.core.records import join_fields
 from phalanx.geometry.point_lists import interleaved, places, transposed
 from phalanx.render.visibility import visibility
@@ -232,7 +233,7 @@ def _colour(points: _Points, values: Tensor, look: Look, bank: Tensor, rows: sli
     shine.mul_((1.0 - _GLINT * slope).clamp_(0.2, 3.0))
     for c, softness in enumerate(_RELIEF_SEEN):
         diffuse[c].mul_((1.0 - softness * slope).clamp_(0.35, 1.8))
-    return albedo.exp_().mul_(diffuse).add_(gloss.mul_(shine))
+    return exp_(albedo).mul_(diffuse).add_(gloss.mul_(shine))
 
 
 def _seen_from_afar(look: Look, rows: slice, grain: Tensor) -> tuple[Tensor, Tensor]:

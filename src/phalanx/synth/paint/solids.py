@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.elementwise import exp_, log_
 from phalanx.render.ray_casting import Cast, Seen
 from phalanx.render.solids import BOX, CAPSULE, CUP, CYLINDER, Solids
 from phalanx.synth.paint.clutter import PALETTE
@@ -141,7 +142,7 @@ def shade_solids(cast: Cast, solids: Solids, light: LightDraw, look: SolidLook, 
 
     polish = seen.each(torch.as_tensor(look.polish, device=share.device).flatten())
     lit.clamp_(min=0.0)
-    peaks = shine[:lamps].clamp_(1e-4, 1.0).log_().mul_(polish).exp_().mul_((polish + 2.0) / 8.0)
+    peaks = exp_(log_(shine[:lamps].clamp_(1e-4, 1.0)).mul_(polish)).mul_((polish + 2.0) / 8.0)
     power = torch.as_tensor(light.colour, device=share.device).mT.contiguous()  # (B, 3, L)
     surface = _by_solid(torch.as_tensor(look.paint, device=share.device).flatten(0, 1), share, seen)
     fall, glow = (_by_picture(power, strength, seen, number) for strength in (lit[:lamps], peaks))

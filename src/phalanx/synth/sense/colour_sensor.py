@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from phalanx.core.elementwise import sqrt_
 from phalanx.core.errors import InputError
 from phalanx.synth.sense.effects import LUMA, convolve, jpeg, noise_bank
 from phalanx.synth.sense.sensors import PERFECT_CAMERA, ColourCamera
@@ -150,11 +151,11 @@ def _sense(images: Tensor, camera: ColourCamera, draw: ColourDraw, flow: Tensor 
     noise = torch.empty_like(light)
     for i, (tile, top, left, sign) in enumerate(draw.tile):
         noise[i] = bank[tile, :, top : top + size, left : left + size] * float(sign)
-    noise *= (light.clamp(0, 1) * shot.square() + read.square()).sqrt_()
+    noise *= sqrt_((light.clamp(0, 1) * shot.square()).add_(read.square()))
     noise += row * on(draw.rows)[:, None, :, None]
     light = light.add_(noise).clamp_(0, 1).mul_(on(draw.balance)[:, :, None, None])
 
-    shown = light.clamp_(0, 1).sqrt_()
+    shown = sqrt_(light.clamp_(0, 1))
     if camera.chroma[1]:
         luma = (shown * shown.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
         colour = shown - luma

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from phalanx.core.allocator import cache_blocks
+from phalanx.core.elementwise import exp_, log_, sqrt_
 from phalanx.core.seeding import generator as stream_generator
 from phalanx.geometry.resampling import by_plane, means_of_squares, resized
 
@@ -302,7 +303,7 @@ def _expose(images: Tensor, draw: EffectsDraw) -> None:
             picture.mul_(light[:, None])
         picture.clamp_(1e-4, 1.0)
         slope, pivot = contrast[:, :, None].unbind(1)  # (n, 1, 1, 1)
-        picture.log_().mul_(gamma[:, None]).exp_().mul_(slope).add_(pivot * (1 - slope))
+        exp_(log_(picture).mul_(gamma[:, None])).mul_(slope).add_(pivot * (1 - slope))
         if draw.grey[rows].any():
             red, green, blue = picture.unbind(1)
             luma = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
@@ -334,7 +335,7 @@ def apply_effects(images: Tensor, draw: EffectsDraw) -> Tensor:
     bank = noise_bank(width if width == height and width <= 2 * _NOISE_SIDE else _NOISE_SIDE, str(device))
     offsets = zip(images, draw.noise.tolist(), draw.noise_shift.tolist(), strict=True)
     for image, (shot, read, tile), (row, column, sign) in offsets:
-        deviation = image.clamp(0, 1).mul_(shot**2).add_(read**2).sqrt_()
+        deviation = sqrt_(image.clamp(0, 1).mul_(shot**2).add_(read**2))
         _add_noise(image, deviation, bank[int(tile)], row, column, sign)
     for pictures, factor, mode in draw.rescaled:
         if len(pictures):
