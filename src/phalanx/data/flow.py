@@ -45,7 +45,7 @@ def flow_between(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         raise InputError(f"second: a picture of {first.shape[:2]} as the first expected, got {second.shape[:2]}")
     if max(first.shape[:2]) < SMALLEST:
         raise InputError(f"first: {SMALLEST} pixels or more on the longer side expected, got {first.shape[:2]}")
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # one a call: it keeps state
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)  # one a call: it keeps state
     if max(first.shape[:2]) < 256:
         search.setFinestScale(0)
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]

@@ -431,7 +431,8 @@ def show(world: World, folder: Path, network: Temporal, kept: Kept) -> None:
             tiles.append(draw_joints(image_bytes(shown.images[clip, frame]), places, scale))
         for mesh, pose in ((shown.mesh, shown.pose), (reading.mesh, reading.pose)):
             unit = float(shown.scale[clip, -1])
-            hand = Meshed(*((unit * part[clip, -1]).cpu().double().numpy() for part in (pose, mesh)), faces)
+            points, surface = (unit * part[clip, -1].cpu().double().numpy() for part in (pose, mesh))
+            hand = Meshed(points, surface, faces)
             tiles.append(draw_turned(hand, scale * size, scale * size))
     write_sheet(writable_folder(world.folder) / f"tassn_{folder.name}.png", sheet(tiles, joints.shape[1] + 2))
 
