@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 import phalanx
 from phalanx.core.files import read_json, writable_folder, write_whole
@@ -99,7 +98,7 @@ def retarget(path: Path, folder: Path) -> list[Path]:
                 wrist_poses=wrists,
                 joints=joints_in_wrist(joints, side),
                 openxr_positions=poses[..., :3, 3],
-                openxr_orientations=rotmat_to_quat(torch.from_numpy(poses[..., :3, :3])).numpy(),
+                openxr_orientations=rotmat_to_quat(poses[..., :3, :3]),
                 openxr_radii=openxr_radii(joints),
             )
         x, y, z = wrists[0, :3, 3]

@@ -150,7 +150,8 @@ class World(PairsWorld[Scale]):
     def start(self, seed: int) -> StartTraining:
         """Settings of a start."""
         loop = replace(self.scale.start, seed=seed, device=self.device)
-        return StartTraining(self.scale.model, loop, self.scale.pictures, self.scale.batch)
+        model = replace(self.scale.model, threshold=DenseHandConfig.threshold)  # of which 2D evidence knows nothing
+        return StartTraining(model, loop, self.scale.pictures, self.scale.batch)
 
     def begin(self, config: DenseHandConfig, seed: int) -> DenseHand:
         """A row's network: 2D evidence out of a start, from the cache or trained now; the rest untrained."""
