@@ -19,7 +19,7 @@ import numpy as np
 import phalanx
 from phalanx.core.files import read_json, writable_folder, write_whole
 from phalanx.geometry.turns import rotmat_to_quat
-from phalanx.hand.openxr import openxr_poses, openxr_radii
+from phalanx.hand.formats.openxr import openxr_poses, openxr_radii
 from phalanx.hand.prediction import SIDES
 from phalanx.hand.retargeting import joints_in_wrist, wrist_poses
 

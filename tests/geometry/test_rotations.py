@@ -5,14 +5,13 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from phalanx.geometry.rotations import (
-    quat_to_rotmat,
     rotmat_angle,
     rotmat_to_rotvec,
     rotmat_to_sixd,
     rotvec_to_rotmat,
     sixd_to_rotmat,
 )
-from phalanx.geometry.turns import matrix_to_rotmat, rotmat_to_quat
+from phalanx.geometry.turns import matrix_to_rotmat, quat_to_rotmat, rotmat_to_quat
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import torch
 from made_up_mano import as_mano_writes, made_up
 
 from phalanx.geometry.camera import Camera
-from phalanx.geometry.rotations import quat_to_rotmat, rotvec_to_rotmat
+from phalanx.geometry.rotations import rotvec_to_rotmat
+from phalanx.geometry.turns import quat_to_rotmat
 from phalanx.hand.mano import ManoParameters, load_mano
 from phalanx.hand.mesh_parameters import (
     FILLED,

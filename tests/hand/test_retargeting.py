@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from posed_prediction import posed_prediction
 
 from phalanx.core.errors import InputError
-from phalanx.geometry.rotations import quat_to_rotmat
+from phalanx.geometry.turns import quat_to_rotmat
 from phalanx.hand.retargeting import joints_from_wrist, joints_in_wrist, real_joints, wrist_poses
 
 SIDES = ("left", "right")

@@ -40,17 +40,6 @@ def rotmat_to_rotvec(rotmat: Tensor) -> Tensor:
     return quat[..., :3] * torch.where(small, 2.0, 2 * half / torch.where(small, 1.0, sine))
 
 
-def quat_to_rotmat(quat: Tensor) -> Tensor:
-    """Quaternions (..., 4) XYZW, of any norm but zero, to matrices (..., 3, 3)."""
-    x, y, z, w = (quat / torch.linalg.vector_norm(quat, dim=-1, keepdim=True)).unbind(-1)
-    rows = (
-        (x * x - y * y - z * z + w * w, 2 * (x * y - z * w), 2 * (x * z + y * w)),
-        (2 * (x * y + z * w), y * y - x * x - z * z + w * w, 2 * (y * z - x * w)),
-        (2 * (x * z - y * w), 2 * (y * z + x * w), z * z - x * x - y * y + w * w),
-    )
-    return torch.stack([torch.stack(row, -1) for row in rows], -2)
-
-
 def sixd_to_rotmat(sixd: Tensor) -> Tensor:
     """Six numbers (..., 6) to matrices (..., 3, 3): Gram-Schmidt on the first column, then the second.
 

@@ -53,6 +53,18 @@ def rotmat_to_quat(rotmat: Array) -> Array:
     return (chosen / lengths(chosen)).reshape(*rotmat.shape[:-2], 4)
 
 
+def quat_to_rotmat(quat: Array) -> Array:
+    """Quaternions (..., 4) XYZW, of any norm but zero, to matrices (..., 3, 3)."""
+    xp = namespace(quat)
+    x, y, z, w = (unit(quat)[..., axis] for axis in range(4))
+    rows = (
+        (x * x - y * y - z * z + w * w, 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), y * y - x * x - z * z + w * w, 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), z * z - x * x - y * y + w * w),
+    )
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def rotmat_to_euler(rotmat: np.ndarray) -> np.ndarray:
     """Matrices (..., 3, 3) to angles (..., 3) in radians about z, x, y in turn, R = Rz Rx Ry; x is within a right angle of 0.
 

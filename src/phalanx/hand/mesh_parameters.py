@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from phalanx.geometry.camera import Camera
-from phalanx.geometry.rotations import quat_to_rotmat, rotmat_to_rotvec, rotvec_to_rotmat
-from phalanx.geometry.turns import rotmat_to_quat
+from phalanx.geometry.rotations import rotmat_to_rotvec, rotvec_to_rotmat
+from phalanx.geometry.turns import quat_to_rotmat, rotmat_to_quat
 from phalanx.hand.angles import FLEXION, angles_to_rotations
 from phalanx.hand.mano import ManoHand, ManoParameters
 from phalanx.hand.model import HandModel, HandPose, HandSurface

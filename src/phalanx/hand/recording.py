@@ -1,6 +1,6 @@
 """`HandRecording`: one hand over the frames of a recording, whatever it was found from; written as NPZ and as a table of angles.
 
-`hand.animation` writes it as an animated GLB, `hand.bvh` as BVH.
+`hand.formats.animation` writes it as an animated GLB, `hand.formats.bvh` as BVH.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from phalanx.data.images import real_path
 from phalanx.data.keypoints import read_keypoints
 from phalanx.fit.conventions import SideChoice
 from phalanx.fit.missing import LEAST
-from phalanx.hand.animation import save_animation
-from phalanx.hand.bvh import save_bvh
+from phalanx.hand.formats.animation import save_animation
+from phalanx.hand.formats.bvh import save_bvh
 from phalanx.hand.plain import PlainHand
 from phalanx.hand.prediction import SIDES
 from phalanx.hand.recording import HandRecording, own_faces, posed_surfaces, save_angles, save_recording

@@ -353,8 +353,8 @@ def _tall(image: np.ndarray) -> np.ndarray:
 
 def _write_motion(predictor: RigPredictor, target: Path, hands: Sequence[RigHand | None]) -> list[Path]:
     """The hand in motion as GLB and BVH, if it was seen long enough; else what an earlier job left of them is removed."""
-    from phalanx.hand.animation import save_animation
-    from phalanx.hand.bvh import save_bvh
+    from phalanx.hand.formats.animation import save_animation
+    from phalanx.hand.formats.bvh import save_bvh
     from phalanx.hand.recording import HandRecording
 
     files = [beside(target, ".glb"), beside(target, ".bvh")]

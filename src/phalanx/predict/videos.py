@@ -288,8 +288,8 @@ def _in_time(path: Path, rate: float) -> Iterator[Callable[[float, np.ndarray], 
 
 def _write_motion(predictor: Predictor, target: Path, glb: Path, takes: dict[int, Take]) -> list[Path]:
     """The hands in motion: one GLB, and a BVH each."""
-    from phalanx.hand.animation import save_animation
-    from phalanx.hand.bvh import save_bvh
+    from phalanx.hand.formats.animation import save_animation
+    from phalanx.hand.formats.bvh import save_bvh
 
     recordings = {id: take.recording() for id, take in takes.items()}
     names = [f"{recording.side}_hand_{id}" for id, recording in recordings.items()]

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from phalanx.hand.bvh import save_bvh
+from phalanx.core.errors import InputError
+from phalanx.hand.formats.bvh import load_bvh, save_bvh
 from phalanx.hand.model import HandModel
 from phalanx.hand.skeleton import JOINT_NAMES, PARENTS, TIPS
 
@@ -84,3 +85,38 @@ def test_angles_go_on_beyond_a_whole_turn(recorded, tmp_path):
     save_bvh(tmp_path / "a.bvh", replace(take, orientation=turns))
     rows = np.loadtxt((tmp_path / "a.bvh").read_text().splitlines()[-60:])
     assert np.abs(np.diff(rows[:, 3:], axis=0)).max() < 60 and np.ptp(rows[:, 3]) > 900
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_it_is_read_back(recorded, tmp_path, side):
+    take = recorded(side)
+    save_bvh(tmp_path / "a.bvh", take)
+    motion = load_bvh(tmp_path / "a.bvh")
+    names, parents, joints, step = play((tmp_path / "a.bvh").read_text())
+    assert motion.names == [
+        f"{names[parents[joint]]}_end" if joint in TIPS else name for joint, name in enumerate(names)
+    ]
+    assert motion.parents.tolist() == parents and motion.step == step
+    np.testing.assert_allclose(motion.places, joints, atol=1e-9)
+    np.testing.assert_allclose(motion.places, take.joints * Y_UP, atol=1e-5)
+
+
+def test_files_that_are_none_or_cut(recorded, tmp_path):
+    save_bvh(tmp_path / "a.bvh", recorded("right"))
+    words = (tmp_path / "a.bvh").read_text()
+    for text in (
+        "",
+        "HIERARCHY",
+        words[: len(words) // 3],
+        words[:-9],
+        words.replace("OFFSET", "OFSET"),
+        words + " 1.0",
+    ):
+        (tmp_path / "b.bvh").write_text(text)
+        with pytest.raises(InputError, match="b.bvh: is no BVH file, or is cut"):
+            load_bvh(tmp_path / "b.bvh")
+    (tmp_path / "b.bvh").write_bytes(b"\xff\xfe\x00HIERARCHY")
+    with pytest.raises(InputError, match="b.bvh: is no BVH file"):
+        load_bvh(tmp_path / "b.bvh")
+    with pytest.raises(InputError, match="none.bvh: cannot be read"):
+        load_bvh(tmp_path / "none.bvh")

@@ -17,7 +17,7 @@ import numpy as np
 from phalanx.core.files import write_whole
 from phalanx.core.json_values import Json
 from phalanx.geometry.turns import rotmat_to_quat
-from phalanx.hand.bvh import own_rotations
+from phalanx.hand.formats.bvh import own_rotations
 from phalanx.hand.gltf import FLOAT, UINT8, VERTICES, Buffer, glb, skin_material, surface
 from phalanx.hand.plain import PlainHand, plain_hand
 from phalanx.hand.recording import HandRecording, own_faces

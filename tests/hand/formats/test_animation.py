@@ -8,7 +8,7 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation, Slerp
 
-from phalanx.hand.animation import save_animation
+from phalanx.hand.formats.animation import save_animation
 from phalanx.hand.skeleton import JOINT_NAMES
 
 Y_UP = np.array([1.0, -1.0, -1.0])

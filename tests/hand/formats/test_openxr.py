@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
-from phalanx.geometry.rotations import quat_to_rotmat
+from phalanx.geometry.turns import quat_to_rotmat
 from phalanx.hand.angles import FINGER_TILT, THUMB_HINGE, angles_to_rotations
-from phalanx.hand.model import HandPose
-from phalanx.hand.openxr import (
+from phalanx.hand.formats.openxr import (
     CAMERA_TO_OPENXR,
     JOINT_NAMES,
     OURS,
@@ -18,6 +17,7 @@ from phalanx.hand.openxr import (
     openxr_poses,
     openxr_radii,
 )
+from phalanx.hand.model import HandPose
 from phalanx.hand.pose_space import propose_angles
 
 SIDES = ("left", "right")
