@@ -225,6 +225,26 @@ def solve_evidence(
     All tensors or all NumPy arrays, as `chain` is.
     """
     config = config or FitConfig()
+    terms, start, crop = terms_and_start(chain, evidence, K, size, hand_length, config)
+    state, _ = minimise(chain, terms, start, config.steps)
+    return state if crop is None else before_crop(crop, state)
+
+
+def before_crop(crop: UprightCrop[Array], state: State[Array]) -> State[Array]:
+    """A state before the upright camera of a crop as one before the crop's own camera."""
+    back = crop.turn.swapaxes(-1, -2)
+    return State(back @ state.orientation, (back @ state.translation[..., None])[..., 0], state.inner)
+
+
+def terms_and_start(
+    chain: Chain[Array],
+    evidence: Evidence[Array],
+    K: Array | None,
+    size: int | None,
+    hand_length: float | Array | None,
+    config: FitConfig,
+) -> tuple[list[Term[Array]], State[Array], UprightCrop[Array] | None]:
+    """What a fit of the evidence weighs, and where it starts, before the upright camera of the crop, if there is one."""
     there = [getattr(evidence, field.name) for field in fields(evidence) if getattr(evidence, field.name) is not None]
     if not there:
         raise ValueError("evidence: is empty")
@@ -251,11 +271,7 @@ def solve_evidence(
         start = start_from_picture(chain, picture, orientation, inner)
     else:
         raise ValueError("evidence: a fit starts from joints, or from joints_2d and orientation")
-    state, _ = minimise(chain, terms, start, config.steps)
-    if crop is None:
-        return state
-    back = crop.turn.swapaxes(-1, -2)
-    return State(back @ state.orientation, (back @ state.translation[..., None])[..., 0], state.inner)
+    return terms, start, crop
 
 
 def _needed(crop: UprightCrop[Array] | None) -> UprightCrop[Array]:

@@ -5,8 +5,8 @@ Unknowns of a hand (36): turn of the palm (3, a rotation vector in the hand fram
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic
+from dataclasses import dataclass, field
+from typing import Any, Generic
 
 from phalanx.core.arrays import Array, diagonal, namespace, solve, zeros
 from phalanx.fit.chain import Chain, joints_and_derivatives
@@ -62,6 +62,8 @@ class PosedHands(Generic[Array]):
     state: State[Array]
     joints: Array  # (B, 21, 3) metres, camera frame
     derivatives: Array  # (B, 21, 3, 36) by the unknowns
+    derived: dict[str, Any] = field(default_factory=dict)
+    """What a term has computed of these hands and another one needs too."""
 
 
 def pose_hands(chain: Chain[Array], state: State[Array]) -> PosedHands[Array]:
