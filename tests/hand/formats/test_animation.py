@@ -82,7 +82,7 @@ class Player:
         return world
 
     def joints(self, time: float, hand: int = 0) -> np.ndarray:
-        first = self.document["scenes"][0]["nodes"][hand]
+        first = self.document["scenes"][0]["nodes"][2 * hand]
         names = [node["name"] for node in self.document["nodes"]]
         world = self.places(time)
         return np.stack([world[names.index(name, first)][:3, 3] for name in JOINT_NAMES])
@@ -152,7 +152,10 @@ def test_hands_that_were_seen_together_share_a_clock(recorded, tmp_path):
     save_animation(tmp_path / "a.glb", [right, left], names=["first", "second"])
     player = Player(tmp_path / "a.glb")
     roots = player.document["scenes"][0]["nodes"]
-    assert [player.document["nodes"][root]["name"] for root in roots] == ["first", "second"]
+    assert [player.document["nodes"][root]["name"] for root in roots] == [
+        *("first", "first_surface"),
+        *("second", "second_surface"),
+    ]
     for hand, take in enumerate((right, left)):
         for place in range(len(take)):
             found = player.joints(take.times[place] - right.times[0], hand)

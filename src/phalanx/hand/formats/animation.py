@@ -74,7 +74,7 @@ def save_animation(
             "inverseBindMatrices": buffer.add(bind.swapaxes(1, 2).reshape(-1, 16), FLOAT),
         }
         own = posed.joint_positions(recording.shape) * recording.mirror  # (T, 21, 3)
-        roots.append(first)
+        roots += [first, first + 1]  # a mesh with a skin stands where its joints do, whatever it hangs on
         nodes += _nodes(rest, recording, name, first, len(meshes))
         meshes.append(mesh)
         skins.append(skin)
@@ -119,8 +119,8 @@ def _nodes(rest: np.ndarray, recording: HandRecording, name: str, first: int, wh
     number |= {tip: first + 2 + len(_JOINTS) + place for place, tip in enumerate(TIPS)}
     names = ["forearm" if joint is None else JOINT_NAMES[joint] for joint in _JOINTS]
     nodes: list[dict[str, Json]] = [
-        {"name": name, "rotation": [1.0, 0.0, 0.0, 0.0], "children": [first + 1, first + 2]},
-        {"name": "surface", "mesh": which, "skin": which},
+        {"name": name, "rotation": [1.0, 0.0, 0.0, 0.0], "children": [first + 2]},
+        {"name": f"{name}_surface", "mesh": which, "skin": which},
     ]
     children: dict[int, list[int]] = {}
     for joint, parent in enumerate(PARENTS):
