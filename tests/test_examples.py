@@ -2,10 +2,13 @@
 
 import csv
 import importlib.util
+import json
 import shutil
 import sys
+import types
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,6 +16,7 @@ from posed_prediction import posed_prediction
 
 from phalanx.core.errors import InputError
 from phalanx.hand.anatomy import ANGLE_NAMES
+from phalanx.hand.model import HandModel
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -139,3 +143,59 @@ def test_python_of_the_page_for_robots(monkeypatch):
     exec(page.partition("```python\n")[2].partition("```")[0], names)
     assert names["poses"].shape == (1, 26, 4, 4) and names["local"].shape == (1, 21, 3)
     np.testing.assert_allclose(names["again"], joints[None], atol=1e-9)
+
+
+def test_webcam_to_wrist_prints_a_line_a_hand(monkeypatch, capsys):
+    program = example("webcam_to_wrist", monkeypatch)
+    assert program.follow(str(EXAMPLES / "clip.mp4"), most=3) == 3
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) >= 3 and {"left", "right"} >= {line["side"] for line in lines}
+    assert all(len(line["joint_state"]["position"]) == 23 for line in lines)
+    assert all(line["pose"]["pose"]["position"]["z"] > 0 for line in lines)
+
+
+def test_two_webcams_print_one_hand(tmp_path, monkeypatch, capsys):
+    """Both cameras show the same clip from one place on: what is far away agrees."""
+    program = example("two_webcams", monkeypatch)
+
+    class TwoEyes:
+        def __init__(self, rig):
+            assert rig == "rig.json"
+
+        def __call__(self, images, time):
+            assert len(images) == 2 and images[0].shape == images[1].shape
+            view = types.SimpleNamespace(name="left", state="used")
+            return types.SimpleNamespace(joints=np.full((21, 3), 0.5), side="right", time=time, views=[view])
+
+    monkeypatch.setattr(program.phalanx, "RigPredictor", TwoEyes, raising=False)
+    clip = str(EXAMPLES / "clip.mp4")
+    assert program.watch("rig.json", [clip, clip], most=2) == 2
+    assert capsys.readouterr().out.count("right wrist at 0.500, 0.500, 0.500 m (left used)") == 2
+
+
+def test_depth_camera_writes_a_row_a_frame(tmp_path, monkeypatch, capsys):
+    program = example("depth_camera", monkeypatch)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), np.full((48, 64), 500, np.uint16))
+    (folder / "c.png").write_bytes(b"no picture")
+    rest = HandModel.open_hand().rest_joints.double().numpy() + [0.0, 0.0, 0.5]
+    monkeypatch.setattr(program, "DepthPredictor", lambda: lambda depth, K: posed_prediction(rest, "left"))
+    assert program.joints_to_csv(folder, "kinect1", tmp_path / "joints.csv") == 2
+    assert "c.png" in capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "joints.csv").read_text().splitlines()))
+    assert [row["frame"] for row in rows] == ["a.png", "b.png"] and float(rows[0]["wrist_z"]) == pytest.approx(0.5)
+
+
+def test_the_notebook_runs(tmp_path, monkeypatch):
+    notebook = json.loads((EXAMPLES / "first_steps.ipynb").read_text(encoding="utf-8"))
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for cell in notebook["cells"]:
+        assert not cell.get("outputs")
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert len(names["hands"]) >= 4 and len(names["angles"]) >= 20
+    assert {"overlay.png", "landmarks.json", "hand.glb"} <= {path.name for path in tmp_path.iterdir()}
