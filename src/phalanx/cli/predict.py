@@ -94,6 +94,11 @@ def add(verbs: Any) -> None:
         action="store_true",
         help="smooth videos as a whole, without any lag, instead of filtering frame by frame",
     )
+    parser.add_argument(
+        "--refine",
+        action="store_true",
+        help="fit hands to the estimator's mask, too: better on hands by themselves, worse on hands that hold things (docs/refinement.md)",
+    )
     add_weights(parser)
     add_gestures(parser)
     parser.add_argument(
@@ -166,7 +171,7 @@ def _predict_colour(args: argparse.Namespace) -> Any:
             hand_length=args.hand_length,
             max_hands=max_hands,
             min_score=min_score,
-            predictor=Predictor(args.weights, args.device, gestures=args.gestures),
+            predictor=Predictor(args.weights, args.device, gestures=args.gestures, refine=args.refine),
             say=sayer(args.quiet),
             complain=complain,
             offline=args.offline,
@@ -175,7 +180,7 @@ def _predict_colour(args: argparse.Namespace) -> Any:
 
 
 def _predict_rig(args: argparse.Namespace) -> Any:
-    for name in ("K", "box", "max_hands", "gestures", "mirrored", "offline", "camera", "unit"):
+    for name in ("K", "box", "max_hands", "gestures", "mirrored", "offline", "refine", "camera", "unit"):
         if getattr(args, name):
             raise InputError(
                 f"--{name.replace('_', '-')}: does not go with --rig, whose file has the cameras and which finds one hand"
@@ -206,6 +211,8 @@ def _predict_depth(args: argparse.Namespace) -> Any:
         raise InputError("--gestures: is for pictures and videos; it was learnt on hands in colour")
     if args.rig or args.rig_unit:
         raise InputError("--rig: is for colour cameras, and --depth for a depth camera; give one of them")
+    if args.refine:
+        raise InputError("--refine: is for pictures and videos; depth frames are fitted to their depth as it is")
     if args.K or args.mirrored or args.hand_length:
         raise InputError("--K, --mirrored, --hand-length: are for pictures; depth frames take --camera")
     if args.max_hands is not None or args.min_score is not None or isinstance(args.box, str):

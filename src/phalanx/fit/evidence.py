@@ -35,6 +35,9 @@ class Evidence(Generic[Array]):
     right: Array | None = (
         None  # (B,) log-odds of a right hand, but for a constant: only those of a crop and of its mirror image compare
     )
+    mask: Array | None = (
+        None  # (B, h, w) in [0, 1], how much of each cell of the crop is hand; `fit.refine` alone looks at it
+    )
 
     def map(self, function: Callable[[Any], Any]) -> Evidence[Any]:
         """A new Evidence with `function` applied to everything that is there."""

@@ -1,4 +1,4 @@
-"""What pictures say of a hand, as terms of the solver (`fit.solver.Term`): joints in pixels, masks, depth maps, from any number of views. NumPy.
+"""What pictures say of a hand, as terms of the solver (`fit.solver.Term`): joints in pixels, masks, depth maps. NumPy.
 
 Masks and depth maps are compared with the hand's spheres (`fit.spheres`); which point belongs to which sphere is found anew at every state,
 as in iterative closest points. Residuals that occlusion makes (a part of the hand behind a thing) pull no harder than Huber's bound.
@@ -45,8 +45,8 @@ class PixelsTerm:
 class MaskTerm:
     """A mask: no sphere sticks out of it, and every point of it is covered by one.
 
-    A sphere's picture is taken for a disc. The points are on the mask's outline and in it. Those on the arm's side of the wrist do not count,
-    because the hand has no spheres there.
+    A sphere's picture is taken for a disc. The points are on the mask's outline and in it. Those on the arm's side of the wrist do
+    not count, because the hand has no spheres there.
     """
 
     distance: np.ndarray  # (B, h, w) pixels of the map to the mask's edge, negative in it
@@ -121,7 +121,7 @@ class DepthTerm:
 def nearest_spheres(
     points: np.ndarray, centres: np.ndarray, radii: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of points (B, N, D) the nearest sphere or disc (B, N), the distance to its surface, negative in it, and the direction from its centre."""
+    """Of points (B, N, D) the nearest sphere or disc (B, N), distance to its surface, negative in it, and direction from its centre."""
     squared = (
         np.square(points).sum(-1)[..., None] + np.square(centres).sum(-1)[:, None] - 2 * points @ centres.swapaxes(1, 2)
     )

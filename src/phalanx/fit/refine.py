@@ -86,7 +86,7 @@ class RefinedHands:
     cost: np.ndarray
     """(B,) of the hands as refined; never larger."""
     joint_sigma: np.ndarray
-    """(B, 21) metres: how far off each joint may be in space (root of the covariance's trace), by the normal equations of evidence and priors."""
+    """(B, 21) metres: how far off each joint may be in space (root of its covariance's trace), by the normal equations."""
     faults: tuple[str | None, ...]
     """Of each hand: None, or a sentence why it was left as given."""
 
@@ -144,6 +144,7 @@ def refine_evidence(
     sigma_mask: float = 3.0,
     depth: np.ndarray | None = None,
     sigma_depth: float = 0.004,
+    farthest: float = 0.03,
     config: FitConfig | None = None,
     steps: int = 6,
 ) -> HandPose[np.ndarray]:
@@ -151,10 +152,11 @@ def refine_evidence(
 
     Args:
         model, evidence, K, size, hand_length, config: as for `fit_evidence`, NumPy arrays.
-        masks: (B, h, w) in [0, 1], over the whole crop, of any size; None: there are none.
+        masks: (B, h, w) in [0, 1], over the whole crop, of any size; None: those of the evidence, if it has any.
         sigma_mask: expected error of their edges, pixels of the crop.
         depth: (B, size, size) metres, aligned to the crop, 0 = no reading; None: there is none.
         sigma_depth: expected error of its readings, metres.
+        farthest: readings that are farther from the hand as fitted are of something else, metres; more where all of them are of the hand.
         steps: after those of the fit itself.
 
     Raises:
@@ -164,6 +166,7 @@ def refine_evidence(
     dtype = chain.bones.dtype
     config = config or FitConfig()
     known = evidence.map(lambda values: values.astype(dtype, copy=False))
+    masks = known.mask if masks is None else masks
     K = K.astype(dtype, copy=False)
     with np.errstate(all="ignore"):
         terms, start, crop = terms_and_start(chain, known, K, size, hand_length, config)
@@ -187,6 +190,7 @@ def refine_evidence(
                     upright,
                     identity,
                     sigma_depth,
+                    farthest,
                 )
             )
         if masks is not None or depth is not None:
@@ -276,7 +280,7 @@ def _fault(views: Sequence[HandView], joints: np.ndarray | None, posed: np.ndarr
         extent = max(np.ptp(checked, axis=0).max(), 1.0)
         low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
         off = np.linalg.norm(checked - np.clip(checked, low, high), axis=-1)
-        if np.mean(off > 0) > 0.5 and np.median(off) > 0.25 * extent or off.min() > FAR * extent:
+        if (np.mean(off > 0) > 0.5 and np.median(off) > 0.25 * extent) or off.min() > FAR * extent:
             return f"{name}: the mask does not show the hand that the joints show; most of them lie off it"
     if not there:
         return f"hand {row}: all its joints are missing, and there is neither mask nor depth"

@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from phalanx.core.devices import as_device
+from phalanx.core.errors import InputError
 from phalanx.core.isolated import isolated
 from phalanx.core.precision import Precision
 from phalanx.data.camera_files import as_calibration
 from phalanx.fit.joints import fit_evidence
+from phalanx.fit.refine import refine_evidence
 from phalanx.geometry.crops import SquareBox, box_around_picture
 from phalanx.hand.plain import PlainHand
 from phalanx.hand.prediction import HandPrediction, Side
@@ -71,9 +73,11 @@ class Predictor:
         precision: auto is the fastest, on the CPU that of the model on ONNX Runtime; others are PyTorch's.
         detector: what finds hands (`methods.detector`). None takes the one in the package, when it is first needed.
         gestures: what names the gestures of hands: a file that `phalanx gestures train` wrote, or a `GestureClassifier`; None: nothing.
+        refine: fit the hand to the estimator's mask, too (`fit.refine`; docs/refinement.md says what that is worth). It goes with the
+            default estimator on the CPU, and takes the place of `fit`.
 
     Raises:
-        InputError: the weights are missing or damaged or of another hand, or there is no such device.
+        InputError: the weights are missing or damaged or of another hand, there is no such device, or the estimator has no mask.
     """
 
     @isolated
@@ -86,6 +90,7 @@ class Predictor:
         precision: Precision = "auto",
         detector: Any = None,
         gestures: GestureClassifier | str | os.PathLike[str] | None = None,
+        refine: bool = False,
     ) -> None:
         if device != "cpu":
             as_device(device)
@@ -98,6 +103,12 @@ class Predictor:
             from phalanx.predict.networks import NetworkEstimator
 
             estimator = NetworkEstimator(estimator, device)
+        if refine:
+            if not isinstance(estimator, OnnxEstimator):
+                raise InputError(
+                    "refine: needs a model on ONNX Runtime (.onnx, on the CPU), as the default estimator is"
+                )
+            estimator, self.fit = estimator.with_masks(), refine_evidence
         self.estimator: CropEstimator = estimator
         self.detector = detector
         self.gestures = load_gestures(gestures) if isinstance(gestures, str | os.PathLike) else gestures

@@ -56,12 +56,13 @@ class Session:
 
     Attributes:
         about: what the file's metadata say.
+        model, threads: as given.
         inputs, outputs: their names.
     """
 
     def __init__(self, model: bytes, threads: int, about: dict[str, Any] | None = None) -> None:
         self.about: dict[str, Any] = about or {}
-        self._model, self._threads, self._lock = model, threads, threading.Lock()
+        self.model, self.threads, self._lock = model, threads, threading.Lock()
         self._start()
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
@@ -79,12 +80,12 @@ class Session:
     def _start(self, threads: int | None = None) -> None:
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or self._threads
+        options.intra_op_num_threads = threads or self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what is wrong is raised, too
         options.enable_cpu_mem_arena = False  # as quick without, and 5 MB less are held
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
         self.inputs = [each.name for each in self._session.get_inputs()]
         self.outputs = [each.name for each in self._session.get_outputs()]
         _opened.add(self)
@@ -96,7 +97,7 @@ class Session:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(each))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"model": self._model, "threads": self._threads, "about": self.about}
+        return {"model": self.model, "threads": self.threads, "about": self.about}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -147,8 +148,37 @@ class OnnxEstimator:
 
     def evidence(self, batch: np.ndarray) -> Evidence[np.ndarray]:
         """What it says of crops (B, 3, S, S) float32 in [0, 1], S as in the configuration."""
-        found = self.session(np.ascontiguousarray(batch, np.float32))
-        return Evidence(**dict(zip(self.session.outputs, found, strict=True)))
+        found = dict(zip(self.session.outputs, self.session(np.ascontiguousarray(batch, np.float32)), strict=True))
+        maps = found.pop(_MAPS, None)
+        mask = None if maps is None else 1 / (1 + np.exp(-maps[:, -1]))
+        return Evidence(**found, mask=mask)
+
+    def with_masks(self) -> OnnxEstimator:
+        """The same estimator, whose evidence has the hand's mask, too."""
+        about, size = self.session.about, self.config.size
+        try:
+            session = Session(self.session.model + _also(_MAPS), self.session.threads, about)
+            session(np.zeros((1, 3, size, size), np.float32))
+        except Exception as error:  # of many kinds, none of them public
+            raise InputError("refine: this model has no mask of the hand, which refinement needs") from error
+        return OnnxEstimator(session, self.config)
+
+
+_MAPS = "/estimator/maps/Conv_output_0"
+"""What the convolution of `methods.compact` that makes all its maps gives, as an export names it; the last is the mask's (logits)."""
+
+
+def _also(output: str) -> bytes:
+    """What makes of a serialised model one with another output, if it stands behind it: messages of Protocol Buffers that come one after
+    the other are joined, and of lists all entries stay. Model: graph is field 7; graph: output is 12; its name is 1, its type 2; type:
+    tensor is 1; its element type, 1, is float, 1.
+    """
+
+    def field(number: int, content: bytes) -> bytes:
+        assert len(content) < 128  # one byte tells so many
+        return bytes((number << 3 | 2, len(content))) + content
+
+    return field(7, field(12, field(1, output.encode()) + field(2, field(1, b"\x08\x01"))))
 
 
 def load_estimator(
