@@ -48,6 +48,7 @@ examples:
   phalanx predict clip.mp4 --K camera_info.yaml
   phalanx predict photo.jpg --gestures signs.onnx                  # phalanx gestures train makes the file
   phalanx predict frame.png --depth --camera sr305
+  phalanx predict colour/ --depth-frames depth/ --K 615,615,319.5,239.5 --unit 0.001
   phalanx predict selfie.jpg --mirrored --side right --hand-length 0.185
   phalanx predict --rig rig.json left.mp4 right.mp4
 Write a list that begins with a minus sign as --box=-20,40,300,300.
@@ -114,6 +115,12 @@ def add(verbs: Any) -> None:
     parser.add_argument(
         "--depth", action="store_true", help="inputs are depth frames, of a folder all of one hand; needs --camera"
     )
+    parser.add_argument(
+        "--depth-frames",
+        metavar="FOLDER",
+        help="depth frames of the same names, registered to the pictures: joints come from colour, distance and size from depth "
+        "(--camera and --unit, or an intrinsics.json in the folder; docs/rgbd.md)",
+    )
     add_depth_camera(parser)
     parser.add_argument("--json", metavar="FILE", help="also write what was found and what was skipped to one file")
     add_device(parser)
@@ -142,8 +149,12 @@ def job(args: argparse.Namespace) -> int:
 
 
 def _predict_colour(args: argparse.Namespace) -> Any:
-    if args.camera or args.unit:
-        raise InputError("--camera, --unit: are for depth frames (--depth); give a colour camera as --K")
+    if (args.camera or args.unit) and not args.depth_frames:
+        raise InputError(
+            "--camera, --unit: are for depth frames (--depth, --depth-frames); give a colour camera as --K"
+        )
+    if args.depth_frames and args.hand_length:
+        raise InputError("--hand-length: does not go with --depth-frames, by which the size is measured")
     if args.rig_unit:
         raise InputError("--rig-unit: is the unit of a rig's file; give that as --rig")
     if args.box is not None and (args.max_hands is not None or args.min_score is not None):
@@ -152,8 +163,10 @@ def _predict_colour(args: argparse.Namespace) -> Any:
     from phalanx.data.images import is_video
     from phalanx.predict.files import predict_files
     from phalanx.predict.inputs import MAX_HANDS, MIN_SCORE, check_limits, check_options
+    from phalanx.predict.paired_depth import open_paired_folder
     from phalanx.predict.predictor import Predictor
 
+    depth = open_paired_folder(args.depth_frames, args.camera, args.unit) if args.depth_frames else None
     K = None if args.K is None else as_calibration(args.K)
     max_hands = MAX_HANDS if args.max_hands is None else args.max_hands
     min_score = MIN_SCORE if args.min_score is None else args.min_score
@@ -176,11 +189,12 @@ def _predict_colour(args: argparse.Namespace) -> Any:
             complain=complain,
             offline=args.offline,
             progress=progress,
+            depth=depth,
         )
 
 
 def _predict_rig(args: argparse.Namespace) -> Any:
-    for name in ("K", "box", "max_hands", "gestures", "mirrored", "offline", "refine", "camera", "unit"):
+    for name in ("K", "box", "max_hands", "gestures", "mirrored", "offline", "refine", "camera", "unit", "depth_frames"):
         if getattr(args, name):
             raise InputError(
                 f"--{name.replace('_', '-')}: does not go with --rig, whose file has the cameras and which finds one hand"
@@ -209,6 +223,8 @@ def _predict_rig(args: argparse.Namespace) -> Any:
 def _predict_depth(args: argparse.Namespace) -> Any:
     if args.gestures:
         raise InputError("--gestures: is for pictures and videos; it was learnt on hands in colour")
+    if args.depth_frames:
+        raise InputError("--depth-frames: go with pictures in colour; with --depth, name the frames as inputs")
     if args.rig or args.rig_unit:
         raise InputError("--rig: is for colour cameras, and --depth for a depth camera; give one of them")
     if args.refine:

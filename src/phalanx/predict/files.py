@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,10 +12,12 @@ from phalanx.data.camera_files import as_calibration
 from phalanx.data.depth_images import looks_like_depth, looks_packed
 from phalanx.data.images import OVERLAY, find_inputs, is_video, read_photo, real_path
 from phalanx.hand.export import save_mesh
-from phalanx.hand.prediction import Side, hand_names
+from phalanx.hand.plain import plain_hand
+from phalanx.hand.prediction import HandPrediction, Side, hand_names
 from phalanx.predict.assemble import BEHIND
 from phalanx.predict.inputs import MAX_HANDS, MIN_SCORE, camera_in_file, check_limits, check_options, scaling
 from phalanx.predict.outputs import PICTURE_SCHEMA, Summary, beside, describe_all, heading, output_stems, write_png
+from phalanx.predict.paired_depth import PairedFolder, length_of, place_hands
 from phalanx.predict.predictor import Predictor
 from phalanx.predict.videos import predict_video
 
@@ -34,6 +37,7 @@ def predict_files(
     complain: Callable[[str], object] = print,
     offline: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    depth: PairedFolder | None = None,
 ) -> Summary:
     """Predict pictures, folders of them and videos, and write what is found into the folder `out`.
 
@@ -53,6 +57,7 @@ def predict_files(
         complain: called with one sentence for each input that is passed over.
         offline: smooth videos as a whole, without lag, instead of filtering them frame by frame.
         progress: called with the number of frames of a video that are done, and how many there are.
+        depth: registered to the pictures, of the same names: hands are then placed and sized by it (`predict.paired_depth`).
 
     Raises:
         InputError: before any work: the options are at fault, there are no paths, the weights are damaged, or `out`
@@ -80,6 +85,9 @@ def predict_files(
                 inputs.setdefault(real_path(path), path)
         except InputError as error:
             skip(given, error)
+    if depth is not None:
+        frames = {real_path(path) for paths in depth.by_name.values() for path in paths}
+        inputs = {real: path for real, path in inputs.items() if real not in frames}
     if inputs and predictor is None:
         predictor = Predictor()
     if predictor is not None and box is None:
@@ -87,10 +95,12 @@ def predict_files(
     for path, stem in zip(inputs.values(), output_stems(list(inputs.values()), out), strict=True):
         assert predictor is not None
         try:
+            if is_video(path) and depth is not None:
+                raise InputError(f"{path}: is a video, and --depth-frames goes with pictures")
             if is_video(path):
                 done = predict_video(predictor, path, out / stem, options, say, offline, progress)
             else:
-                done = _predict_picture(predictor, path, out / stem, options, say)
+                done = _predict_picture(predictor, path, out / stem, options, say, depth)
             summary.done.append(done)
         except InputError as error:
             skip(path, error if str(path) in str(error) else InputError(f"{path}: {error}"))
@@ -98,7 +108,12 @@ def predict_files(
 
 
 def _predict_picture(
-    predictor: Predictor, path: Path, target: Path, options: dict[str, Any], say: Callable[[str], None]
+    predictor: Predictor,
+    path: Path,
+    target: Path,
+    options: dict[str, Any],
+    say: Callable[[str], None],
+    depth: PairedFolder | None,
 ) -> dict[str, Any]:
     from phalanx.view.overlay import draw_overlay
 
@@ -109,8 +124,16 @@ def _predict_picture(
         raise InputError(f"{path}: is a depth frame and no photo: predict it with --depth and {camera}")
     image, focal = read_photo(path)
     height, width = image.shape[:2]
-    K = options["K"] or camera_in_file(focal, width, height)
+    readings = None if depth is None else depth.read(path, width, height)
+    K = (
+        options["K"]
+        or (None if depth is None else depth.camera_of(width, height))
+        or camera_in_file(focal, width, height)
+    )
     hands = predictor(image, **{**options, "K": K})
+    problems: list[str] = []
+    if readings is not None:
+        hands, problems = place_hands(plain_hand(predictor.hand), hands, readings)
     surfaces = [(hand.vertices, hand.faces) for hand in hands if hand.vertices is not None and hand.faces is not None]
     listed = [hand.to_json(mesh=False) for hand in hands]
     overlay = draw_overlay(image, hands)
@@ -121,11 +144,20 @@ def _predict_picture(
         save_mesh(outputs[2], surfaces, hand_names(hands))
     else:
         outputs.pop().unlink(missing_ok=True)  # of an earlier job on the same picture
-    for line in describe_all(hands) or [_nothing(options)]:
-        say(f"{path}: {line}{scaling(K, width, height)} -> {outputs[1]}")
+    for line, hand in zip_longest(describe_all(hands) or [_nothing(options)], hands):
+        say(f"{path}: {line}{_measured(predictor, hand)}{scaling(K, width, height)} -> {outputs[1]}")
+    for problem in problems:
+        say(f"{path}: the size of one hand is an average: {problem}")
     if len(hands) == options["max_hands"] > 1:
         say(f"{path}: these are the {len(hands)} surest hands, and there may be more; see --max-hands")
     return {"input": str(path), "outputs": [str(p) for p in outputs], "hands": listed}
+
+
+def _measured(predictor: Predictor, hand: HandPrediction | None) -> str:
+    """For the line about a hand: how long it is, where depth says so."""
+    if hand is None or hand.scale_source != "depth":
+        return ""
+    return f", {100 * length_of(plain_hand(predictor.hand), hand):.1f} cm long by depth"
 
 
 def _nothing(options: dict[str, Any]) -> str:
