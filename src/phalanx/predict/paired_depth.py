@@ -198,7 +198,11 @@ def place_hand(model: PlainHand, hand: HandPrediction, depth: np.ndarray) -> Han
     if agreed < LEAST_AGREED:
         raise InputError(
             f"depth and colour disagree on where the {hand.side} hand is: {100 * agreed:.0f} % of the readings lie on one; "
-            "were both taken at the same moment, and is depth registered?"
+            + (
+                "without a camera (--K) depth can hardly be compared"
+                if hand.camera_source == "assumed"
+                else "were both taken at the same moment, and is depth registered?"
+            )
         )
     low, high = HAND_LENGTHS
     if not low <= factor * length <= high:
