@@ -5,7 +5,8 @@
 Synthetic hands of a domain with things in and about them, each with what one of the domain's depth sensors reads. Each picture is
 predicted as one right hand whose camera is known: from colour alone, whose size is the model's likeliest, and with depth. It prints medians
 and means of the wrist's distance from where it is, of the error of the hand's length (wrist to middle fingertip along the bones), and of
-joints relative to the wrist, in mm; and how many pairs were refused and why. Hands of which less than half lies in the picture are left
+joints relative to the wrist, in mm; and how many pairs were refused and why, and of pairs
+with the depth of another hand. Hands of which less than half lies in the picture are left
 out of the set, and refused ones out of both rows.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_json
 from phalanx.hand.plain import PlainHand
+from phalanx.hand.prediction import HandPrediction
 from phalanx.hand.skeleton import FINGERS
 from phalanx.predict.paired_depth import place_hand
 from phalanx.predict.predictor import Predictor
@@ -48,7 +50,7 @@ def predict(count: int, size: int, domain: str) -> dict[str, Any]:
     predictor, model = Predictor(), PlainHand.open_hand()
     errors: dict[str, list[tuple[float, float, float]]] = {"colour alone": [], "with depth": []}
     refused: Counter[str] = Counter()
-    seen = index = 0
+    seen = index = swapped = noticed = 0
     while seen < count:
         sample = make_chunk(config, SEED, index)
         index += 1
@@ -64,6 +66,9 @@ def predict(count: int, size: int, domain: str) -> dict[str, Any]:
             if not hands:
                 refused["no hand in colour"] += 1
                 continue
+            other = sample.sensed_depth[(row + 1) % len(sample)].numpy()
+            swapped += 1
+            noticed += is_refused(model, hands[0], other)
             try:
                 placed = place_hand(model, hands[0], sample.sensed_depth[row].numpy())
             except InputError as error:
@@ -75,6 +80,7 @@ def predict(count: int, size: int, domain: str) -> dict[str, Any]:
     return {
         "hands": seen,
         "refused": dict(refused),
+        "with depth of another hand": {"pairs": swapped, "refused": noticed},
         "rows": {
             name: {
                 key: {"median": float(np.median(column)), "mean": float(np.mean(column))}
@@ -83,6 +89,15 @@ def predict(count: int, size: int, domain: str) -> dict[str, Any]:
             for name, rows in errors.items()
         },
     }
+
+
+def is_refused(model: PlainHand, hand: HandPrediction, depth: np.ndarray) -> bool:
+    """Whether a hand is not placed by a depth map (H, W)."""
+    try:
+        place_hand(model, hand, depth)
+    except InputError:
+        return True
+    return False
 
 
 def errors_of(joints: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
@@ -103,6 +118,8 @@ def length(joints: np.ndarray) -> float:
 
 def print_rows(result: dict[str, Any]) -> None:
     print(f"{result['hands']} hands; refused: {result['refused'] or 'none'}")
+    other = result["with depth of another hand"]
+    print(f"with the depth of another hand {other['refused']} of {other['pairs']} are refused")
     print(f"{'median / mean, mm':20}{'wrist':>16}{'hand length':>16}{'relative joints':>18}")
     for name, row in result["rows"].items():
         cells = [
