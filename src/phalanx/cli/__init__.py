@@ -15,6 +15,7 @@ from phalanx.cli import (
     compare,
     data,
     evaluate,
+    export,
     fit,
     gestures,
     live,
@@ -29,7 +30,7 @@ from phalanx.cli.common import Parser, complain, parse
 from phalanx.core.errors import InputError
 from phalanx.core.extras import missing_extra
 
-VERBS = (predict, live, rig, fit, gestures, synth, train, adapt, data, evaluate, compare, report, reproduce)
+VERBS = (predict, live, rig, fit, gestures, export, synth, train, adapt, data, evaluate, compare, report, reproduce)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
