@@ -30,8 +30,7 @@ from phalanx.adapt.weak_pictures import FEWEST_OF_A_HAND
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_head, write_whole
 from phalanx.core.seeding import generator
-from phalanx.data.depth_cameras import depth_frames
-from phalanx.data.folders import read_intrinsics
+from phalanx.data.depth_cameras import depth_frames, read_intrinsics
 from phalanx.data.hand_depth import readings_of_hands, scale_of
 from phalanx.geometry.crops import box_around_points, upright_angle
 from phalanx.geometry.cubes import EXTENT

@@ -19,8 +19,9 @@ from typing import Literal
 import numpy as np
 
 from phalanx.core.errors import InputError
+from phalanx.data.depth_cameras import INTRINSICS
 from phalanx.data.depth_images import DEPTH_SUFFIXES
-from phalanx.data.folders import COLOUR_FOLDERS, INTRINSICS
+from phalanx.data.folders import COLOUR_FOLDERS
 from phalanx.data.images import OVERLAY, PICTURE_SUFFIXES
 from phalanx.data.joint_labels import LABEL_SUFFIXES, LabelledHand, file_names, read_joint_labels
 from phalanx.hand.prediction import Side

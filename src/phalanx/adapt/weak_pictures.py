@@ -27,8 +27,7 @@ from phalanx.adapt.weak_files import (
     unlabelled_with_depth,
 )
 from phalanx.core.errors import InputError
-from phalanx.data.depth_cameras import UnitMissing, camera_matrix, check_camera, read_frame
-from phalanx.data.folders import read_intrinsics
+from phalanx.data.depth_cameras import UnitMissing, camera_matrix, check_camera, read_frame, read_intrinsics
 from phalanx.data.hand_depth import SCALE_BONE, readings_of_hands
 from phalanx.data.images import check_local, read_image
 from phalanx.data.joint_labels import LabelledHand

@@ -13,10 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from phalanx.core.checks import as_intrinsics
+from phalanx.core.checks import as_array, as_intrinsics
 from phalanx.core.errors import InputError
+from phalanx.core.files import numbered_lines, read_json
 from phalanx.data.depth_images import DEPTH_SUFFIXES, read_depth_values
 from phalanx.data.images import OVERLAY, read_packed_depth
+
+INTRINSICS = ("intrinsics.json", "intrinsics.txt")
+"""Names of the file of a camera and its unit of depth; `data.folders` says what is in them."""
 
 _LIKELY = (0.08, 8.0)  # metres: median distance of what a depth camera reads
 
@@ -156,3 +160,45 @@ def _intrinsics(text: str) -> np.ndarray:
     if len(numbers) != 4:
         raise InputError(f"camera: {text!r} is neither one of {', '.join(DEPTH_CAMERAS)} nor fx,fy,cx,cy")
     return as_intrinsics(numbers, "camera")
+
+
+def read_intrinsics(folder: Path) -> tuple[Path, np.ndarray, float] | None:
+    """A folder's file of `INTRINSICS`, the camera matrix (3, 3) in it, and the metres that a depth of 1 stands for; None: it has none."""
+    source = next((folder / name for name in INTRINSICS if (folder / name).is_file()), None)
+    if source is None:
+        return None
+    return source, *(_json_intrinsics if source.suffix == ".json" else _text_intrinsics)(source)
+
+
+def _json_intrinsics(path: Path) -> tuple[np.ndarray, float]:
+    data = read_json(path)
+    if not isinstance(data, dict) or not {"K", "depth_unit"} <= data.keys():
+        raise InputError(f"{path}: must hold K and depth_unit")
+    return as_intrinsics(data["K"], f"{path}: K"), _unit(data["depth_unit"], str(path))
+
+
+def _text_intrinsics(path: Path) -> tuple[np.ndarray, float]:
+    rows: list[list[float]] = []
+    unit = None
+    for number, line in numbered_lines(path):
+        words = line.split("#")[0].split()
+        try:
+            if words[:1] == ["depth_unit"]:
+                (value,) = words[1:]
+                unit = _unit(value, f"{path}: line {number}")
+            elif words:
+                rows.append([float(word) for word in words])
+        except (TypeError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: line {number}: numbers expected, or depth_unit and a number") from error
+    if unit is None:
+        raise InputError(f"{path}: has no line depth_unit")
+    return as_intrinsics(rows[0] if len(rows) == 1 else rows, f"{path}: K"), unit
+
+
+def _unit(value: object, name: str) -> float:
+    unit = float(as_array(value, (), f"{name}: depth_unit"))
+    if unit <= 0:
+        raise InputError(f"{name}: depth_unit must be positive, not {unit:g}")
+    return unit

@@ -24,8 +24,14 @@ import numpy as np
 from phalanx.core.checks import as_array
 from phalanx.core.errors import InputError
 from phalanx.data.camera_files import Calibration, as_calibration
-from phalanx.data.depth_cameras import UnitMissing, camera_matrix, check_camera, depth_frames, read_frame
-from phalanx.data.folders import read_intrinsics
+from phalanx.data.depth_cameras import (
+    UnitMissing,
+    camera_matrix,
+    check_camera,
+    depth_frames,
+    read_frame,
+    read_intrinsics,
+)
 from phalanx.fit.chain import hand_length, numpy_chain_of
 from phalanx.geometry.camera import Camera
 from phalanx.hand.plain import PlainHand
