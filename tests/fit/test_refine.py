@@ -188,3 +188,35 @@ def test_contradicting_evidence_is_named_and_a_batch_goes_on():
         refine_hands(HAND, START, [HandView(K, mask=np.zeros_like(MASKS))])
     with pytest.raises(InputError, match="shape"):
         refine_hands(HAND, START, [HandView(K, mask=MASKS[:2])])
+
+
+@pytest.mark.parametrize("size", [0.02, 3.0])
+def test_the_estimators_evidence_is_never_fitted_worse(monkeypatch, size):
+    """Steps astray are not taken: the hand stays as `fit_evidence` has it."""
+    from phalanx.fit import refine as module
+    from phalanx.fit.evidence import Evidence
+    from phalanx.fit.joints import fit_evidence
+    from phalanx.fit.refine import refine_evidence
+
+    true = hands(3)
+    posed = pose_hands(CHAIN, true).joints
+    pixels = posed @ K.T
+    places = ((pixels[..., :2] / pixels[..., 2:] + 0.5) / SIDE).astype(np.float32)
+    sigma = np.full((3, 21), 0.01, np.float32)
+    known = Evidence(joints_2d=places, sigma_2d=sigma, orientation=true.orientation)
+    cameras = np.tile(K, (3, 1, 1))
+    plain = fit_evidence(HAND, known, cameras, SIDE)
+    masks = np.zeros((3, 32, 32), np.float32)
+    masks[:, 8:24, 8:24] = 1
+    minimise, calls = module.minimise, []
+
+    def astray(chain, terms, state, steps):
+        found, cost = minimise(chain, terms, state, steps)
+        calls.append(steps)
+        return (off(found, size=size), cost) if len(calls) == 2 else (found, cost)
+
+    monkeypatch.setattr(module, "minimise", astray)
+    refined = refine_evidence(HAND, known, cameras, SIDE, masks=masks, sigma_mask=1e3)  # a mask that says nothing
+    assert len(calls) == 2
+    np.testing.assert_allclose(refined.rotations, plain.rotations, atol=1e-5)
+    np.testing.assert_allclose(refined.translation, plain.translation, atol=1e-5)

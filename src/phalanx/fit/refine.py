@@ -24,7 +24,7 @@ from phalanx.fit.joints import LARGEST_SHAPE, FitConfig, before_crop, pose_of_st
 from phalanx.fit.solver import Term, minimise, normal_equations
 from phalanx.fit.spheres import CollisionTerm
 from phalanx.fit.state import State, pose_hands
-from phalanx.fit.terms import InnerPrior, JointsTerm, OrientationPrior, SoftLimits
+from phalanx.fit.terms import InnerPrior, JointsTerm, OrientationPrior, PictureTerm, SoftLimits
 from phalanx.hand.plain import PlainHand
 from phalanx.hand.pose import HandPose
 
@@ -150,6 +150,8 @@ def refine_evidence(
 ) -> HandPose[np.ndarray]:
     """`fit.joints.fit_evidence`, refined on masks and depth maps of the same crops: the estimator's own joints, depths and priors count on.
 
+    A hand that would agree worse with joints, mask and depth together stays as `fit_evidence` has it.
+
     Args:
         model, evidence, K, size, hand_length, config: as for `fit_evidence`, NumPy arrays.
         masks: (B, h, w) in [0, 1], over the whole crop, of any size; None: those of the evidence, if it has any.
@@ -173,17 +175,18 @@ def refine_evidence(
         state, _ = minimise(chain, terms, start, config.steps)
         assert crop is not None
         upright = without_turn(K)[0]
+        measured: list[Term[np.ndarray]] = []
         if masks is not None:
             masks = _array("masks", masks, (len(K), *masks.shape[1:3]), dtype)
             zoom = np.array([masks.shape[2] / size, masks.shape[1] / size], dtype)
             to_mask = np.diag(np.array([*zoom, 1.0], dtype))
             to_mask[:2, 2] = (zoom - 1) / 2
             flat = np.concatenate((to_mask @ upright, np.zeros((len(K), 3, 1), dtype)), -1)
-            terms.append(mask_term(masks, flat, sigma_mask * float(np.sqrt(zoom.prod()))))
+            measured.append(mask_term(masks, flat, sigma_mask * float(np.sqrt(zoom.prod()))))
         if depth is not None:
             depth = _array("depth", depth, (len(K), size, size), dtype)
             identity = np.broadcast_to(np.eye(4, dtype=dtype), (len(K), 4, 4))
-            terms.append(
+            measured.append(
                 depth_term(
                     depth,
                     masks if masks is not None and masks.shape == depth.shape else None,
@@ -194,8 +197,9 @@ def refine_evidence(
                 )
             )
         if masks is not None or depth is not None:
-            terms.append(CollisionTerm(0.004**-2))
-            state, _ = minimise(chain, terms, state, steps)
+            known_before = [term for term in terms if isinstance(term, PictureTerm)]
+            found, _ = minimise(chain, [*terms, *measured, CollisionTerm(0.004**-2)], state, steps)
+            state = _no_worse(chain, [*known_before, *measured], found, state)[0]
         return pose_of_state(
             chain, before_crop(crop, state), None if known.rotations is None else known.rotations[:, 0]
         )
@@ -342,12 +346,10 @@ def _refined(
     faults: tuple[str | None, ...],
 ) -> RefinedHands:
     """Down the sum of all terms; a hand whose priors are happier but whose evidence is not stays as given."""
-    before = normal_equations(chain, measured, given).cost  # (B, 1)
     with np.errstate(all="ignore"):
         found, _ = minimise(chain, [*measured, *priors], given, steps)
-        after = normal_equations(chain, measured, found).cost
+    found, before, after = _no_worse(chain, measured, found, given)
     better = after < before
-    found = found.where(better, given)
     cost = np.where(better, after, before)
     forearm = np.asarray(start.rotations)[:, 0].astype(given.inner.dtype)
     pose = pose_of_state(chain, found, forearm)
@@ -357,6 +359,15 @@ def _refined(
     )  # rotations of more freedom than hinges have, too
     pose = HandPose(rotations, pose.shape, pose.orientation, pose.translation)
     return RefinedHands(pose, before[:, 0], cost[:, 0], _joint_sigma(chain, [*measured, *priors], found), faults)
+
+
+def _no_worse(
+    chain: Chain[np.ndarray], measured: Sequence[Term[np.ndarray]], found: State[np.ndarray], given: State[np.ndarray]
+) -> tuple[State[np.ndarray], np.ndarray, np.ndarray]:
+    """The hands of `found` that agree better with what was `measured` than those of `given`, which else stay; costs (B, 1) of both."""
+    with np.errstate(all="ignore"):
+        before, after = (normal_equations(chain, measured, state).cost for state in (given, found))
+    return found.where(after < before, given), before, after
 
 
 def _joint_sigma(chain: Chain[np.ndarray], terms: Sequence[Term[np.ndarray]], state: State[np.ndarray]) -> np.ndarray:
