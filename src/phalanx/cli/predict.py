@@ -96,6 +96,11 @@ def add(verbs: Any) -> None:
         help="smooth videos as a whole, without any lag, instead of filtering frame by frame",
     )
     parser.add_argument(
+        "--same-person",
+        action="store_true",
+        help="all hands are one person's: they get one shape and length, the mean of what all pictures say; pictures are looked at twice",
+    )
+    parser.add_argument(
         "--refine",
         action="store_true",
         help="fit hands to the estimator's mask, too: better on hands by themselves, worse on hands that hold things (docs/refinement.md)",
@@ -190,11 +195,23 @@ def _predict_colour(args: argparse.Namespace) -> Any:
             offline=args.offline,
             progress=progress,
             depth=depth,
+            same_person=args.same_person,
         )
 
 
 def _predict_rig(args: argparse.Namespace) -> Any:
-    for name in ("K", "box", "max_hands", "gestures", "mirrored", "offline", "refine", "camera", "unit", "depth_frames"):
+    for name in (
+        "K",
+        "box",
+        "max_hands",
+        "gestures",
+        "mirrored",
+        "offline",
+        "refine",
+        "camera",
+        "unit",
+        "depth_frames",
+    ):
         if getattr(args, name):
             raise InputError(
                 f"--{name.replace('_', '-')}: does not go with --rig, whose file has the cameras and which finds one hand"
@@ -217,6 +234,7 @@ def _predict_rig(args: argparse.Namespace) -> Any:
             say=sayer(args.quiet),
             complain=complain,
             progress=progress,
+            same_person=args.same_person,
         )
 
 
@@ -227,6 +245,8 @@ def _predict_depth(args: argparse.Namespace) -> Any:
         raise InputError("--depth-frames: go with pictures in colour; with --depth, name the frames as inputs")
     if args.rig or args.rig_unit:
         raise InputError("--rig: is for colour cameras, and --depth for a depth camera; give one of them")
+    if args.same_person:
+        raise InputError("--same-person: is for pictures and videos; depth says how large each hand is")
     if args.refine:
         raise InputError("--refine: is for pictures and videos; depth frames are fitted to their depth as it is")
     if args.K or args.mirrored or args.hand_length:

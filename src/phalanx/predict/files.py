@@ -1,5 +1,6 @@
 """Predicting files: pictures, folders and videos in; JSON, overlays and meshes out."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
@@ -19,6 +20,7 @@ from phalanx.predict.inputs import MAX_HANDS, MIN_SCORE, camera_in_file, check_l
 from phalanx.predict.outputs import PICTURE_SCHEMA, Summary, beside, describe_all, heading, output_stems, write_png
 from phalanx.predict.paired_depth import PairedFolder, length_of, place_hands
 from phalanx.predict.predictor import Predictor
+from phalanx.predict.same_person import of_person, shape_of_person
 from phalanx.predict.videos import predict_video
 
 
@@ -38,6 +40,7 @@ def predict_files(
     offline: bool = False,
     progress: Callable[[int, int], None] | None = None,
     depth: PairedFolder | None = None,
+    same_person: bool = False,
 ) -> Summary:
     """Predict pictures, folders of them and videos, and write what is found into the folder `out`.
 
@@ -58,6 +61,8 @@ def predict_files(
         offline: smooth videos as a whole, without lag, instead of filtering them frame by frame.
         progress: called with the number of frames of a video that are done, and how many there are.
         depth: registered to the pictures, of the same names: hands are then placed and sized by it (`predict.paired_depth`).
+        same_person: all hands of pictures are one person's and get one shape (`predict.same_person`); they are looked at twice. Videos
+            get that shape, too; if there are no pictures, each of its hands has one anyway.
 
     Raises:
         InputError: before any work: the options are at fault, there are no paths, the weights are damaged, or `out`
@@ -92,6 +97,8 @@ def predict_files(
         predictor = Predictor()
     if predictor is not None and box is None:
         predictor.load_detector()
+    if same_person and predictor is not None:
+        predictor = _of_person(predictor, [path for path in inputs.values() if not is_video(path)], options)
     for path, stem in zip(inputs.values(), output_stems(list(inputs.values()), out), strict=True):
         assert predictor is not None
         try:
@@ -105,6 +112,16 @@ def predict_files(
         except InputError as error:
             skip(path, error if str(path) in str(error) else InputError(f"{path}: {error}"))
     return summary
+
+
+def _of_person(predictor: Predictor, pictures: list[Path], options: dict[str, Any]) -> Predictor:
+    """The predictor for the one person whom the pictures show; those that cannot be predicted are named later."""
+    hands: list[HandPrediction] = []
+    for path in pictures:
+        with contextlib.suppress(InputError):
+            hands += predictor(path, **options)
+    shape = shape_of_person(hands)
+    return predictor if shape is None else of_person(predictor, shape)
 
 
 def _predict_picture(

@@ -63,6 +63,7 @@ def predict_rig(
     say: Callable[[str], None] = print,
     complain: Callable[[str], object] = print,
     progress: Callable[[int, int], None] | None = None,
+    same_person: bool = False,
 ) -> Summary:
     """Predict one hand at each moment that a rig's cameras took, and write it into the folder `out`.
 
@@ -78,6 +79,7 @@ def predict_rig(
         say: called with lines for people.
         complain: called with one sentence for what is passed over.
         progress: called with the number of moments that are done, and how many there are.
+        same_person: pictures of all moments get one shape, as the frames of videos do.
 
     Raises:
         InputError: before any work the rig, the paths or an option is at fault; or after it, two cameras are swapped or disagree about
@@ -93,7 +95,7 @@ def predict_rig(
     if videos:
         summary.done.append(_predict_videos(rig_predictor, views, out, say, progress))
     else:
-        _predict_pictures(rig_predictor, views, out, summary, say, complain, progress)
+        _predict_pictures(rig_predictor, views, out, summary, say, complain, progress, same_person)
     return summary
 
 
@@ -160,6 +162,7 @@ def _predict_pictures(
     say: Callable[[str], None],
     complain: Callable[[str], object],
     progress: Callable[[int, int], None] | None,
+    same_person: bool,
 ) -> None:
     from phalanx.view.overlay import draw_turned
 
@@ -182,7 +185,7 @@ def _predict_pictures(
         if progress is not None:
             progress(number + 1, len(moments))
     check_agreement(predictor, frames)
-    hands = predictor.fuse(frames)
+    hands = predictor.fuse(frames, one_shape=same_person)
     stems = output_stems([first for _, first in kept], out)
     names = [camera.name for camera in predictor.rig.cameras]
     for (moment, first), stem, hand in zip(kept, stems, hands, strict=True):
