@@ -160,11 +160,13 @@ def test_the_start_learns_3d_of_synthesis_and_heat_maps_of_all(network, hand, cl
     forward = bool(torch.rand(()) < 0.5)
     reading = network.read_both(labelled)[0 if forward else 1]
     assert float(terms["pose"].detach()) == pytest.approx(
-        10 * float(both_ways(reading.pose, labelled.pose).detach()), rel=1e-3
+        float(both_ways(reading.pose, labelled.pose).detach()), rel=1e-3
     )
     assert float(terms["mesh"].detach()) == pytest.approx(
-        10 * float(both_ways(reading.mesh, labelled.mesh).detach()), rel=1e-3
+        float(both_ways(reading.mesh, labelled.mesh).detach()), rel=1e-3
     )
+    (player,) = network.players_of_evidence()
+    assert set(player.losses(Mixture({TARGET: clips, SYNTHESIS: labelled}))) == {"heat_maps"}
     assert set(network.label_losses(labelled)) == {"heat_maps", "pose", "mesh"}
     assert len(joined(clips, labelled)) == 4 and joined(clips, labelled).pose is None
 

@@ -42,7 +42,7 @@ def loop(samples, **changes):
 
 
 def config(**changes):
-    loops = {"loop": loop(8), "mesh": loop(8), "whole": loop(8)}
+    loops = {"loop": loop(8), "start": loop(8), "mesh": loop(8), "whole": loop(8)}
     settings = {"synth": SYNTH, "labelled": SYNTH, "batch": 4, "workers": 0, "buffer": 4, "held_out": 2}
     return TemporalTraining(TINY, **(loops | settings | changes))
 
@@ -88,10 +88,10 @@ def test_a_run_has_all_stages_weights_and_a_card(whole):
     assert load(whole / WEIGHTS).config.width == 8
     assert (whole / "temporal.json").is_file()
     rows = (whole / "curve.csv").read_text().splitlines()
-    assert {row.split(",")[0] for row in rows[1:]} == {"1", "2", "3"}
+    assert {row.split(",")[0] for row in rows[1:]} == {"1", "2", "3", "4"}
     for name in ("joints_mm", "both_ways_mm", "mesh_depth", "loss_silhouette", "loss_mesh_consistency"):
         assert name in rows[0]
-    assert [stage.name for stage in prepare(config()).stages] == ["start", "mesh", "whole"]
+    assert [stage.name for stage in prepare(config()).stages] == ["evidence", "start", "mesh", "whole"]
 
 
 @pytest.mark.parametrize("steps", [1, 5])

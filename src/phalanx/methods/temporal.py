@@ -20,9 +20,10 @@ weights that training begins with, and the terms only move these. Begun from not
 
 What the thesis leaves unsaid or misprints, and what was chosen:
 
-- **Where the mesh network begins**: in print from the weights of Ge et al. 2019, trained with 3D labels, on STB for STB. Here stage 1
-  learns mesh and pose from synthetic clips with 3D labels (`SYNTHESIS`), beside heat maps of both kinds, in one training: features of
-  the hourglass then serve the mesh network on clips without 3D labels (`TARGET`), too. Each step goes through the clips in one order.
+- **Where the mesh network begins**: in print from the weights of Ge et al. 2019, trained with 3D labels, on STB for STB. Here a stage of
+  its own behind the first learns mesh and pose from synthetic clips with 3D labels (`SYNTHESIS`). Heat maps of these and of the clips
+  without 3D labels (`TARGET`) are learnt in both, so that the hourglass' features serve the mesh network on the latter, too. A step of
+  these two goes through clips in one order, drawn at random.
 - **Sizes**: 256 pixels and two stacks are printed; layers, widths and the order S are not. The mesh is the open hand's, of 1,769 vertices.
   From features to the coarsest graph: features and heat maps, halved twice, and two linear layers, as in `methods.multi_view`.
 - **Flow**: DIS of OpenCV for FlowNet (`data.flow`), computed once, not trained. It is divided by a twentieth of the picture's side.
@@ -78,7 +79,7 @@ METHOD = "temporal"
 """What its weights files say they are of."""
 
 TARGET, SYNTHESIS = "target", "synthesis"
-"""Kinds in a batch of stage 1, a `Mixture` of two `Clips`: with 2D labels alone, and with 3D labels."""
+"""Kinds in a batch of the first two, a `Mixture` of two `Clips`: with 2D labels alone, and with 3D labels."""
 
 ROOT = 0
 """The joint that mesh and pose are relative to: the wrist."""
@@ -108,8 +109,8 @@ class TemporalWeights:
     """Beyond print: bones of the pose as long as an average hand's of the same size, in lengths of a bone, squared."""
     prior: float = 0.0
     """Beyond print: how improbable the pose is (`hand.joint_prior`), 1 for what is usual."""
-    labels: float = 10.0
-    """3D labels of pose and mesh, where a training has them (stage 1's synthesis, and the upper bound), in lengths of a bone, squared."""
+    labels: float = 1.0
+    """3D labels of pose and mesh, where there are some (in the start, and in the upper bound), in lengths of a bone, squared."""
 
 
 @dataclass
@@ -213,8 +214,8 @@ class Temporal(Method):
 
     `network(clips)` gives joints (B, T, 21, 3) in metres, camera frame, in forward order.
 
-    Stages have their players: `players_of_start` (stage 1, of a `Mixture`), `players_of_mesh` (stage 2) and `players` (stage 3), of
-    `Clips`; `players_of_labels` learn from 3D labels.
+    Stages have their players: `players_of_evidence` (stage 1) and `players_of_start`, both of a `Mixture`; `players_of_mesh` (stage 2) and
+    `players` (stage 3), of `Clips`; `players_of_labels` learn from 3D labels.
     """
 
     def __init__(self, config: TemporalConfig | None = None, hand: HandModel | None = None) -> None:
@@ -253,6 +254,15 @@ class Temporal(Method):
 
     def read(self, images: Tensor, flow: Tensor) -> Reading:
         """Clips (B, T, 3, S, S) gone through in their order, with the flow (B, T - 1, 2, S, S) from each frame to the next."""
+        stacks, features = self.see(images, flow)
+        mesh = self.surface(self.trunk(features.flatten(0, 1)))  # (B T, N, 3)
+        pose = self.reader(mesh).float().view(-1, 21, 3)
+        pose = pose - pose[:, ROOT : ROOT + 1]
+        frames = images.shape[1]
+        return Reading(stacks, mesh.unflatten(0, (-1, frames)), pose.unflatten(0, (-1, frames)))
+
+    def see(self, images: Tensor, flow: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Heat maps (B, T, 21, S / 4, S / 4) of each hourglass, and features with the last ones (B, T, width + 21, S / 4, S / 4)."""
         frames, size = images.shape[1], images.shape[-1]
         before = images.new_zeros(len(images), 21, size, size)
         still = torch.zeros_like(images[:, 0, :2])
@@ -266,11 +276,7 @@ class Temporal(Method):
             )
             heat.append(maps)
             features.append(torch.cat((seen, maps[-1].to(seen.dtype)), dim=1))
-        stacks = [torch.stack(stack, 1) for stack in zip(*heat, strict=True)]
-        mesh = self.surface(self.trunk(torch.stack(features, 1).flatten(0, 1)))  # (B T, N, 3)
-        pose = self.reader(mesh).float().view(-1, 21, 3)
-        pose = pose - pose[:, ROOT : ROOT + 1]
-        return Reading(stacks, mesh.unflatten(0, (-1, frames)), pose.unflatten(0, (-1, frames)))
+        return [torch.stack(stack, 1) for stack in zip(*heat, strict=True)], torch.stack(features, 1)
 
     def read_both(self, clips: Clips) -> tuple[Reading, Reading]:
         """Forward, and in reversed order (the reversed temporal measurement of Sec. 4.3.3); frames of both stand in the clip's order."""
@@ -284,8 +290,12 @@ class Temporal(Method):
         back = parts[1]
         return parts[0], Reading([maps.flip(1) for maps in back.heat], back.mesh.flip(1), back.pose.flip(1))
 
+    def players_of_evidence(self) -> tuple[Player, ...]:
+        """Stage 1: heat maps."""
+        return (_player("evidence", self.evidence_losses, self.evidence),)
+
     def players_of_start(self) -> tuple[Player, ...]:
-        """Stage 1, with synthesis beside."""
+        """What the thesis takes from another work: mesh and pose, of synthesis."""
         return (_player("start", self.start_losses, self),)
 
     def players_of_mesh(self) -> tuple[Player, ...]:
@@ -299,6 +309,14 @@ class Temporal(Method):
     def players_of_labels(self) -> tuple[Player, ...]:
         """The upper bound: 3D labels in place of Eq. 4.2 to 4.5."""
         return (_player("labels", self.label_losses, self),)
+
+    def evidence_losses(self, batch: Mixture) -> dict[str, Tensor]:
+        """Eq. 4.1 of all clips, gone through in one order."""
+        clips = joined(batch.get(TARGET), batch.get(SYNTHESIS))
+        back = bool(torch.rand(()) < 0.5)
+        images, flow = (clips.images.flip(1), clips.backward.flip(1)) if back else (clips.images, clips.forward)
+        heat = [maps.flip(1) if back else maps for maps in self.see(images, flow)[0]]
+        return {"heat_maps": self._heat_maps([Reading(heat, images, images)], clips)}
 
     def start_losses(self, batch: Mixture) -> dict[str, Tensor]:
         """Eq. 4.1 of all clips, 3D labels of the synthetic ones."""

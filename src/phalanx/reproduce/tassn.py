@@ -101,8 +101,10 @@ class Scale:
     """Pictures a second."""
     model: TemporalConfig
     """The networks, and the weights of print."""
-    start: LoopConfig
+    evidence: LoopConfig
     """Stage 1; counts clips, as all do."""
+    start: LoopConfig
+    """Mesh and pose of `studio`."""
     mesh: LoopConfig
     """Stage 2."""
     whole: LoopConfig
@@ -110,7 +112,9 @@ class Scale:
     batch: int
     """Clips a step in stages 2 and 3."""
     start_batch: int
-    """Clips a step in stage 1, half of them of `studio`."""
+    """Clips a step before, half of them of `studio`."""
+    start_window: int
+    """Neighbouring frames of each then."""
     project: float
     """Weight of the option of that name."""
     bones: float
@@ -127,6 +131,7 @@ class StartTraining:
 
     model: TemporalConfig
     loop: LoopConfig
+    start: LoopConfig
     mesh: LoopConfig
     clips: int
     labelled: int
@@ -134,6 +139,7 @@ class StartTraining:
     frame_rate: float
     batch: int
     start_batch: int
+    start_window: int
 
 
 class World(PairsWorld[Scale]):
@@ -167,6 +173,7 @@ class World(PairsWorld[Scale]):
         scale = self.scale
         return StartTraining(
             scale.model,
+            self.loop(scale.evidence, seed),
             self.loop(scale.start, seed),
             self.loop(scale.mesh, seed),
             scale.clips,
@@ -175,6 +182,7 @@ class World(PairsWorld[Scale]):
             scale.frame_rate,
             scale.batch,
             scale.start_batch,
+            scale.start_window,
         )
 
     def started(self, seed: int) -> Temporal:
@@ -192,7 +200,7 @@ class World(PairsWorld[Scale]):
         """What stages 1 and 2 take."""
         config = self.start(seed)
         folder = start_folder(METHOD, config, self.cache)
-        clips = sum(loop.samples or 0 for loop in (config.loop, config.mesh))
+        clips = sum(loop.samples or 0 for loop in (config.loop, config.start, config.mesh))
         return Training(folder, "start", clips, self._bytes, start_is_there(folder))
 
     def whole_training(self, folder: Path) -> Training:
@@ -211,13 +219,13 @@ class World(PairsWorld[Scale]):
                 phases = [Phase(1.0, scale.model.size, batch, 1)]
                 if kind == "start":
                     both = partial(self._both, kept, kept, batch, 0)
-                    stages = start_stages(loop, loop, phases, both, both, lambda network, size: {})[:1]
+                    stages = start_stages(loop, loop, loop, (phases, phases), both, both, lambda network, size: {})[:2]
                 else:
                     feed = partial(stored_feed, kept, 0, scale.model.window)
                     stages = [Stage("whole", loop, phases, feed, lambda network, size: {})]
                 train(network, stages, folder, report=silent)
 
-        return seconds_a_picture(steps, batch)
+        return seconds_a_picture(steps, 2 * batch if kind == "start" else batch)
 
     def _made(self, name: str, clips: int) -> dict[str, Tensor]:
         """The first clips of a stream; made where they are not in the cache yet."""
@@ -237,25 +245,26 @@ class World(PairsWorld[Scale]):
         return checkpoint_bytes(Temporal(self.scale.model))
 
     def _both(self, target: Kept, labelled: Kept, batch: int, seed: int) -> Feed:
-        window = self.scale.model.window
+        window = self.scale.start_window
         return start_feed(stored_feed(target, seed, window), stored_feed(labelled, seed, window), batch)
 
     def _prepare(self, config: StartTraining) -> Prepared:
         target, labelled, shown = self.clips(False), self.studio, self.validation()
         size, window, seed = config.model.size, config.model.window, config.loop.seed
+        phases = [Phase(1.0, size, config.start_batch, 1)], [Phase(1.0, size, config.batch, 1)]
         stages = start_stages(
             config.loop,
+            config.start,
             config.mesh,
-            [Phase(1.0, size, config.start_batch, 1)],
+            phases,
             partial(self._both, target, labelled, config.start_batch, seed),
             partial(stored_feed, target, seed, window),
             lambda network, size: figures(network, shown),
         )
-        stages[1] = replace(stages[1], phases=[Phase(1.0, size, config.batch, 1)])
         return Prepared(
             begun(config.model, seed),
             stages,
-            fixed={name: value for name, value in asdict(config).items() if name not in ("loop", "mesh")},
+            fixed={name: value for name, value in asdict(config).items() if name not in ("loop", "start", "mesh")},
             data=[
                 synthesis(clip_synthesis(name, size, config.frames, config.frame_rate), labels)
                 for name, labels in (("field", "2D joints"), ("studio", "joints, vertices"))
@@ -491,7 +500,7 @@ FIGURES = (
 
 def _head(world: World) -> list[str]:
     scale = world.scale
-    model, loops = scale.model, (scale.start, scale.mesh, scale.whole)
+    model, loops = scale.model, (scale.evidence, scale.start, scale.mesh, scale.whole)
     terms = ", ".join(f"{name} {value:g}" for name, value in asdict(model.weights).items())
     truth = world.test()["joints"].double().numpy()
     jerk = float(np.mean([jitter(clip, scale.frame_rate).mean() for clip in truth]))
@@ -507,8 +516,9 @@ def _head(world: World) -> list[str]:
         f"The jitter of the truth is {jerk:.1f} m/s³. A flat mesh has no depth; the mean pose's is left out.",
         f"Weights of the loss: {terms}; in the options project {scale.project:g}, bones {scale.bones:g}, prior {scale.prior:g}. Units: "
         "heat maps squared and summed over cells, silhouettes in per cent of the pixels, all else in lengths of that bone, squared.",
-        f"Training: {model.size} pixels, hourglasses: {model.stacks} of {model.width} channels; {budgets} clips in the three stages, "
-        f"{model.window} neighbouring frames of each, {scale.start_batch} a step in the first, then {scale.batch}; in "
+        f"Training: {model.size} pixels, hourglasses: {model.stacks} of {model.width} channels; {budgets} clips in stage 1, the start with "
+        f"3D labels, and stages 2 and 3; in the first two {scale.start_window} neighbouring frames of each and {scale.start_batch} clips a "
+        f"step, then {model.window} and {scale.batch}; in "
         f"{scale.whole.precision}.",
     ]
 

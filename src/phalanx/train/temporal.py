@@ -1,8 +1,8 @@
-"""Training `methods.temporal` on clips: a start with synthesis that has 3D labels, then two stages on clips with 2D labels alone."""
+"""Training `methods.temporal` on clips: heat maps, mesh and pose of synthesis with 3D labels, then two stages with 2D labels alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -54,7 +54,9 @@ class TemporalTraining:
     model: TemporalConfig = field(default_factory=TemporalConfig)
     """The networks and their losses."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=45, warmup=500, average=4_000))
-    """Budget, schedule, optimiser of stage 1, the start: heat maps, and mesh and pose of synthesis; all three count clips."""
+    """Budget, schedule, optimiser of stage 1, the heat maps; all count clips."""
+    start: LoopConfig = field(default_factory=lambda: LoopConfig(minutes=20, warmup=500, average=4_000))
+    """Of mesh and pose of synthesis, which the thesis takes from another work."""
     mesh: LoopConfig = field(
         default_factory=lambda: LoopConfig(minutes=15, learning_rate=2e-4, kernel_rate=2e-3, warmup=500, average=4_000)
     )
@@ -74,7 +76,7 @@ class TemporalTraining:
     )
     """Clips with 3D labels, of the start."""
     batch: int = 8
-    """Clips a step; in stage 1 half of them with 3D labels."""
+    """Clips a step; in the first two stages half of them with 3D labels."""
     reuse: int = 4
     """Times each generated clip is trained on."""
     seed: int = 1
@@ -164,23 +166,26 @@ def stored_feed(kept: Kept, seed: int, window: int) -> BufferFeed[Clips]:
 
 
 def start_feed(target: Feed, labelled: Feed, batch: int) -> Feed:
-    """Batches of stage 1: `batch` clips, half of them with 3D labels."""
+    """Batches of the first two stages: `batch` clips, half of them with 3D labels."""
     feeds = {TARGET: target, SYNTHESIS: labelled}
     return MixedFeed(feeds, dict.fromkeys(feeds, batch // 2))
 
 
 def start_stages(
+    evidence: LoopConfig,
     start: LoopConfig,
     mesh: LoopConfig,
-    phases: list[Phase],
+    phases: tuple[Sequence[Phase], Sequence[Phase]],
     both: Callable[[], Feed],
     target: Callable[[], Feed],
     evaluate: Evaluate,
 ) -> list[Stage]:
-    """Stages 1 and 2."""
+    """All stages but the last: two on batches of both kinds, one on those with 2D labels; `phases` of the former and of the latter."""
+    first, second = phases
     return [
-        Stage("start", start, phases, both, evaluate, lambda model: trained(model).players_of_start()),
-        Stage("mesh", mesh, phases, target, evaluate, lambda model: trained(model).players_of_mesh()),
+        Stage("evidence", evidence, first, both, evaluate, lambda model: trained(model).players_of_evidence()),
+        Stage("start", start, first, both, evaluate, lambda model: trained(model).players_of_start()),
+        Stage("mesh", mesh, second, target, evaluate, lambda model: trained(model).players_of_mesh()),
     ]
 
 
@@ -263,7 +268,7 @@ def prepare(config: TemporalTraining) -> Prepared:
     if config.batch < 4 or config.batch % 2:
         raise InputError(f"batch: must be even and 4 at least, not {config.batch}")
     phases = [Phase(1.0, size, config.batch, config.reuse)]
-    for loop in (config.loop, config.mesh, config.whole):
+    for loop in (config.loop, config.start, config.mesh, config.whole):
         check_config(loop, phases, config.seed)
 
     def target(silhouettes: bool) -> BufferFeed[Clips]:
@@ -286,7 +291,7 @@ def prepare(config: TemporalTraining) -> Prepared:
     return Prepared(
         begun(config.model, config.loop.seed, config.start_from),
         [
-            *start_stages(config.loop, config.mesh, phases, both, alone, evaluate),
+            *start_stages(config.loop, config.start, config.mesh, (phases, phases), both, alone, evaluate),
             Stage("whole", config.whole, phases, alone, evaluate),
         ],
         fixed={name: value for name, value in asdict(config).items() if name not in (*LOOPS, "workers")},
@@ -297,7 +302,7 @@ def prepare(config: TemporalTraining) -> Prepared:
     )
 
 
-LOOPS = ("loop", "mesh", "whole")
+LOOPS = ("loop", "start", "mesh", "whole")
 """Settings that are budgets of stages."""
 
 
