@@ -98,7 +98,7 @@ def test_the_objective_is_equation_4_6(network, clips):
     mask = network.masks((forward, backward)[order].mesh, clips).detach()
     seen = before_wrist(clips.joints_2d, 64)
     off = float((seen * (mask - clips.silhouettes)).square().sum()) / (2 * FRAMES * 64**2)  # Eq. 4.2
-    assert float(terms["silhouette"].detach()) == pytest.approx(0.1 * 100 * off, rel=1e-4)
+    assert float(terms["silhouette"].detach()) == pytest.approx(0.1 * off, rel=1e-4)
     for name, one, other in (
         ("pose_consistency", forward.pose, backward.pose),
         ("mesh_consistency", forward.mesh, backward.mesh),
