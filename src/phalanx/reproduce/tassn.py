@@ -65,8 +65,8 @@ from phalanx.view.samples import draw_joints, sheet, write_sheet
 HELP = """\
 Trains the network on clips of the domain field with 2D labels alone, after a start on clips of the domain studio with 3D labels, with and
 without consistency of forward and backward order, and tests on field. Writes tassn.md (the table), tassn.png (correct joints within an
-error), tassn.json, and sheets of test clips with joints. The scale smoke takes a minute, cpu an hour and a quarter on one core for one
-seeds, paper days on a GPU.
+error), tassn.json, and sheets of test clips with joints. The scale smoke takes a minute, cpu an hour and a quarter on one core for
+one seed, paper days on a GPU.
 
 examples:
   phalanx reproduce tassn --out runs/tassn
