@@ -24,6 +24,7 @@ LAYERS = (
     ("view",),
     ("methods",),
     ("predict",),
+    ("serve",),
     ("synth",),
     ("train", "evaluate"),
     ("adapt", "reproduce"),

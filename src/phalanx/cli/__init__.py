@@ -23,6 +23,7 @@ from phalanx.cli import (
     report,
     reproduce,
     rig,
+    serve,
     synth,
     train,
 )
@@ -30,7 +31,23 @@ from phalanx.cli.common import Parser, complain, parse
 from phalanx.core.errors import InputError
 from phalanx.core.extras import missing_extra
 
-VERBS = (predict, live, rig, fit, gestures, export, synth, train, adapt, data, evaluate, compare, report, reproduce)
+VERBS = (
+    predict,
+    live,
+    serve,
+    rig,
+    fit,
+    gestures,
+    export,
+    synth,
+    train,
+    adapt,
+    data,
+    evaluate,
+    compare,
+    report,
+    reproduce,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,9 @@ EXTRAS = {
     "filelock": "train",
     "matplotlib": "train",
     "rich": "train",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "websockets": "serve",
     "OpenEXR": "exr",
     "ray": "ray",
 }
