@@ -170,10 +170,10 @@ async function webcam() {
   }
   at("camera").setAttribute("aria-pressed", "true");
   at("camera").textContent = "Stop the webcam";
-  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/webcam`);
   const hidden = document.createElement("video"), sheet = document.createElement("canvas");
   Object.assign(hidden, { srcObject: stream, muted: true, playsInline: true });
   await hidden.play();
+  const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/webcam`);
   let going = true, faces = null, sent = 0, latency = 0;
   const send = () => {
     if (!going || socket.readyState !== WebSocket.OPEN) return;

@@ -36,7 +36,7 @@ export function drawJoints(context, hands, bones, scale) {
   });
 }
 
-// Surfaces of hands on the picture, by their camera: every triangle that faces it, far ones first, thinly.
+// Surfaces of hands on the picture, by their camera, as thin paint over all of each.
 export function drawSurfaces(context, hands, faces, scale) {
   if (!faces) return;
   hands.forEach((hand, number) => {
@@ -52,9 +52,10 @@ export function drawSurfaces(context, hands, faces, scale) {
     for (let k = 0; k < faces.length; k += 3) {
       const [a, b, c] = [flat[faces[k]], flat[faces[k + 1]], flat[faces[k + 2]]];
       if (Math.min(a[2], b[2], c[2]) <= 0.01) continue;
+      const ahead = (b[0] - a[0]) * (c[1] - a[1]) > (b[1] - a[1]) * (c[0] - a[0]); // all turn one way, or front and back cancel
       context.moveTo(a[0], a[1]);
-      context.lineTo(b[0], b[1]);
-      context.lineTo(c[0], c[1]);
+      context.lineTo(...(ahead ? b : c).slice(0, 2));
+      context.lineTo(...(ahead ? c : b).slice(0, 2));
     }
     context.fill("nonzero");
     context.globalAlpha = 1;
@@ -113,14 +114,23 @@ export class Space {
         this.hands.add(new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ color: colour })));
       }
     });
-    if (hands.length && (!this.placed || !follow)) this.place(hands);
+    if (hands.length && (!this.placed || !follow || this.strayed(hands))) this.place(hands);
     this.draw();
   }
 
-  place(hands) {
+  extent(hands) {
     const box = new THREE.Box3();
     for (const hand of hands) for (const [x, y, z] of hand.joints) box.expandByPoint(new THREE.Vector3(x, -y, -z));
-    const middle = box.getCenter(new THREE.Vector3()), size = Math.max(box.getSize(new THREE.Vector3()).length(), 0.1);
+    return { middle: box.getCenter(new THREE.Vector3()), size: Math.max(box.getSize(new THREE.Vector3()).length(), 0.1) };
+  }
+
+  strayed(hands) {
+    const { middle, size } = this.extent(hands);
+    return middle.distanceTo(this.controls.target) > 0.6 * size || size > 0.9 * this.camera.position.distanceTo(this.controls.target);
+  }
+
+  place(hands) {
+    const { middle, size } = this.extent(hands);
     this.controls.target.copy(middle);
     this.camera.position.copy(middle).add(new THREE.Vector3(0.25, 0.15, 1).normalize().multiplyScalar(1.5 * size));
     this.controls.update();
