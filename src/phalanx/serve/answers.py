@@ -60,12 +60,12 @@ def clip_answer(predictor: Predictor, path: Path, limits: Limits) -> dict[str, A
         _check_clip(path, limits)
         target = path.parent / "hands"
         predict_video(predictor, path, target, {"K": None}, lambda line: None)
-        files = {
-            file.name: _base64(file.read_bytes())
-            for file in sorted(path.parent.glob("hands*"))
-            if file.suffix != ".mp4"
-        }
-        data = json.loads((path.parent / "hands.json").read_text(encoding="utf-8"))
+        written = path.parent / "hands.json"
+        data = {**json.loads(written.read_text(encoding="utf-8")), "input": "clip"}  # and not the temporary file's name
+        del data["file"]
+        written.write_text(json.dumps(data), encoding="utf-8")
+        found = (file for file in sorted(path.parent.glob("hands*")) if file.suffix != ".mp4")
+        files = {file.name: _base64(file.read_bytes()) for file in found}
         frames = [
             {"time": frame["time"], "hands": [_short(hand) for hand in frame["hands"]]} for frame in data["frames"]
         ]
