@@ -86,7 +86,12 @@ def test_a_clip(client, tmp_path):
     assert {Path(name).suffix for name in found["files"]} >= {".json", ".csv", ".glb", ".bvh"}
     assert base64.b64decode(found["files"]["hands_hand0.bvh"]).startswith(b"HIERARCHY")
     data = json.loads(base64.b64decode(found["files"]["hands.json"]))
-    assert data["schema"] == "phalanx.video/1" and data["input"] == "clip" and "file" not in data and len(data["frames"]) == 6
+    assert (
+        data["schema"] == "phalanx.video/1"
+        and data["input"] == "clip"
+        and "file" not in data
+        and len(data["frames"]) == 6
+    )
     assert not any(b"phalanx-" in base64.b64decode(content) for content in found["files"].values())
 
 
