@@ -10,6 +10,7 @@ import torch
 from frames import UNIT, camera_text, write_depth
 from weak_folder import change_labels, hands, write_folder
 
+from phalanx.adapt import colour_model, rehearsal
 from phalanx.adapt import weak as module
 from phalanx.adapt.weak import WeakAdaptation, adapt_weak
 from phalanx.adapt.weak_drawn import UnpairedFiles
@@ -49,8 +50,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch):
     """Synthesis with little in memory."""
-    monkeypatch.setattr(module, "_TILES", 2)
-    monkeypatch.setattr(module, "_SKINS", 1)
+    monkeypatch.setattr(rehearsal, "TILES", 2)
+    monkeypatch.setattr(rehearsal, "SKINS", 1)
 
 
 def config(**changes):
@@ -67,7 +68,7 @@ def silent(*_):
 @pytest.fixture
 def no_model(monkeypatch):
     """Models are not made, which takes seconds: only their names are."""
-    monkeypatch.setattr(module, "export", lambda network, path, *_: path.touch())
+    monkeypatch.setattr(colour_model, "export", lambda network, path, *_: path.touch())
 
 
 def test_the_command_leaves_a_model_that_predicts(folder, start, tmp_path, monkeypatch, capsys):

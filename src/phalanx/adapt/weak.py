@@ -18,8 +18,7 @@ import copy
 import hashlib
 import math
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -29,6 +28,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from phalanx.adapt.budget import Ticker
+from phalanx.adapt.colour_model import model_and_folder, write_model
+from phalanx.adapt.rehearsal import rehearsal
 from phalanx.adapt.report import hold_back
 from phalanx.adapt.weak_depth import PairedHands, finish_depth, keep_depth
 from phalanx.adapt.weak_drawn import (
@@ -51,21 +53,19 @@ from phalanx.adapt.weak_pictures import (
 from phalanx.adapt.weak_report import drawn_term, measure, picture, said, spread, terms, verdict
 from phalanx.core.devices import as_device
 from phalanx.core.errors import InputError
-from phalanx.core.files import read_json, writable_file, writable_folder, write_json
+from phalanx.core.files import write_json
 from phalanx.data.mixture import Mixture
-from phalanx.data.sample import Sample
-from phalanx.hand.model import HandModel
 from phalanx.methods.base import Player
-from phalanx.methods.compact import METHOD, CompactEstimator, export, load_trainable, save_weights
+from phalanx.methods.compact import METHOD, CompactEstimator, load_trainable
 from phalanx.nets.export import MOST_PICTURES
 from phalanx.nets.weights import shipped_weights
-from phalanx.synth import SynthConfig, stream
-from phalanx.train.card import NO_LICENCE, Source, begun_from, synthesis, write_card
+from phalanx.synth import stream
+from phalanx.train.card import NO_LICENCE, Source, begun_from, synthesis
 from phalanx.train.checkpoint import CHECKPOINT, check_no_run
 from phalanx.train.compact import CompactTraining, held_out, synthetic_feed
 from phalanx.train.compact import figures as synthetic_figures
 from phalanx.train.descent import decided
-from phalanx.train.feed import BufferFeed, MixedFeed, resize
+from phalanx.train.feed import BufferFeed, MixedFeed
 from phalanx.train.loop import train
 from phalanx.train.plan import LoopConfig, Phase, Stage, check_config
 from phalanx.train.processes import single
@@ -73,9 +73,7 @@ from phalanx.view.samples import write_sheet
 
 _SHOWN = 6  # hands in the picture
 _WATCHED = 64  # hands, at most, that are measured during training
-_TILES, _SKINS = 96, 8  # of synthesis: fewer than long trainings have, for they are made before the first step
 _UNPAIRED = "unpaired.npz"  # depth of other hands, as it was read: a run that is killed goes on with it
-_LEAST_SECONDS = 5.0  # that must be left for training
 
 
 def _loop() -> LoopConfig:
@@ -163,10 +161,9 @@ def adapt_weak(
     config = config or WeakAdaptation()
     if config.hands < 2 or min(config.workers, config.synthetic, config.depth_weight, config.drawn_weight) < 0:
         raise InputError("adapt: needs at least two hands a step; workers, synthetic and weights must not be negative")
-    model_path = Path(out) if Path(out).suffix.lower() == ".onnx" else Path(f"{out}.onnx")
-    writable_file(model_path)
-    folder, device = writable_folder(model_path.with_suffix("")), as_device(config.loop.device)
-    tick = _Ticker(config.loop, progress)
+    model_path, folder = model_and_folder(out)
+    device = as_device(config.loop.device)
+    tick = Ticker(config.loop, progress)
     begun = shipped_weights(METHOD) if weights is None else Path(weights)
     first = load_trainable(begun).eval().to(device)
     check_config(config.loop, _phases(config, first))  # before the minutes that reading takes
@@ -192,13 +189,7 @@ def adapt_weak(
     drawn = None if others is None else DrawnDepth()
     method = WeakMethod(copy.deepcopy(first), config.depth_weight if deep else 0.0, drawn, config.drawn_weight)
     shown = spread(judged, _SHOWN)
-    synthetic = CompactTraining(
-        model=first.config,
-        synth=SynthConfig(size=first.config.size, tiles=_TILES, skins=_SKINS),
-        workers=config.workers,
-        buffer=config.buffer,
-        held_out=config.held_out,
-    )
+    synthetic = rehearsal(first.config, config.workers, config.buffer, config.held_out)
     kept_out = cache(partial(held_out, synthetic))
     before = measure(first, learnt, judged, kept_out())
     say(f"labelled joints are {before['judged_2d_px_of_256']:.1f} 256ths of a crop off before")
@@ -240,18 +231,10 @@ def adapt_weak(
         "verdict": why,
         "minutes": tick.elapsed / 60,
     }
-    _write(
-        average.estimator,
-        model_path,
-        pictures,
-        judged,
-        kept_out(),
-        start,
-        config,
-        synthetic,
-        figures,
-        Path(files.folder),
-    )
+    data = [_source(Path(files.folder), pictures), *([synthesis(synthetic.synth, "all")] if config.synthetic else [])]
+    own = nominal_crops(spread(judged, MOST_PICTURES // 2), first.config.size).image
+    assert own is not None
+    write_model(average.estimator, model_path, data, start, {"adaptation": asdict(config)}, figures, own, kept_out())
     write_sheet(folder / "adapted.png", picture(shown, first, average.estimator))
     write_json(folder / "adapted.json", figures, indent=1)
     for line in why:
@@ -260,33 +243,6 @@ def adapt_weak(
         f"-> {model_path}, {model_path.with_suffix('.safetensors').name}, {folder.name}/adapted.png, {folder.name}/adapted.json"
     )
     return figures
-
-
-class _Ticker:
-    """The time that everything may take together; tells how much is gone."""
-
-    def __init__(self, loop: LoopConfig, progress: Callable[[int, int], None]) -> None:
-        self.seconds = math.inf if loop.samples is not None or loop.minutes is None else 60 * loop.minutes
-        self._started, self._progress = time.monotonic(), progress
-
-    def __call__(self) -> None:
-        if math.isfinite(self.seconds):
-            self._progress(int(min(self.elapsed, self.seconds)), math.ceil(self.seconds))
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds."""
-        return time.monotonic() - self._started
-
-    def left(self) -> float:
-        """Seconds. Raises InputError if too few are left to train."""
-        left = self.seconds - self.elapsed
-        if left < _LEAST_SECONDS:
-            enough = math.ceil(2 * (self.elapsed + _LEAST_SECONDS) / 6) / 10
-            raise InputError(
-                f"minutes: {self.seconds / 60:g} are too few, for loading and reading took {self.elapsed:.0f} s; give {enough:g} or more"
-            )
-        return left
 
 
 def _held_back(names: Sequence[str]) -> tuple[list[int], list[int]]:
@@ -307,7 +263,7 @@ def _stages(
     learnt: WeakHands,
     others: UnpairedDepth | None,
     synthetic: CompactTraining,
-    tick: _Ticker,
+    tick: Ticker,
     watch: Callable[[nn.Module, int], dict[str, float]],
 ) -> list[Stage]:
     """The stage of what judges depths, where anything does, and the estimator's."""
@@ -375,33 +331,6 @@ def _checksum(hands: WeakHands) -> str:
     for values in (hands.tiles, hands.joints, hands.relative, hands.depth):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
-
-
-def _write(
-    estimator: CompactEstimator,
-    path: Path,
-    pictures: WeakPictures,
-    judged: WeakHands,
-    synthetic: Sample,
-    start: Mapping[str, Any] | None,
-    config: WeakAdaptation,
-    training: CompactTraining,
-    figures: Mapping[str, Any],
-    folder: Path,
-) -> None:
-    """Weights, their card, and the model with the card in it."""
-    hand, estimator = HandModel.open_hand(), estimator.cpu().eval()
-    weights = path.with_suffix(".safetensors")
-    save_weights(estimator, weights, hand)
-    data = [_source(folder, pictures), *([synthesis(training.synth, "all")] if config.synthetic else [])]
-    scores = {name: figures[name] for name in ("before", "after", "held_back", "verdict")}
-    settings = {"adaptation": asdict(config), "scores": scores}
-    write_card(path.with_suffix(".json"), data, start, settings, path.with_suffix("") / "run")
-    own = nominal_crops(spread(judged, MOST_PICTURES // 2), estimator.config.size).image
-    drawn = resize(synthetic, estimator.config.size).image
-    assert own is not None and drawn is not None
-    shown = torch.cat([own, drawn[: MOST_PICTURES - len(own)]])
-    export(estimator, path, hand, "int8", shown, read_json(path.with_suffix(".json")))
 
 
 def _source(folder: Path, pictures: WeakPictures) -> Source:
