@@ -2,6 +2,7 @@
 
     GET /                 the page (`pages/`)
     POST /api/picture     a picture as the body -> its hands
+    POST /api/folder      a ZIP file as the body -> what is predicted of the folder in it
     POST /api/clip        a video as the body -> its hands frame by frame, and files
     WS /api/webcam        encoded frames -> the hands of each
     GET /openapi.json     this, for machines
@@ -32,6 +33,7 @@ from phalanx import __version__
 from phalanx.core.errors import InputError
 from phalanx.predict.predictor import Predictor
 from phalanx.serve.answers import Webcam, clip_answer, picture_answer
+from phalanx.serve.archives import folder_answer
 from phalanx.serve.limits import Limits, TooLarge, TooSlow, private_folder, save_body
 from phalanx.serve.work import Busy, FairWork
 
@@ -84,6 +86,9 @@ def make_app(
 
     async def clip(request: Request) -> Response:
         return await _upload(request, limits.clip_bytes, clip_answer)
+
+    async def folder(request: Request) -> Response:
+        return await _upload(request, limits.clip_bytes, folder_answer)
 
     async def _upload(request: Request, most: int, answer: Any) -> Response:
         _check_asker(request, names)
@@ -151,6 +156,7 @@ def make_app(
         routes=[
             Route("/api/picture", picture, methods=["POST"]),
             Route("/api/clip", clip, methods=["POST"]),
+            Route("/api/folder", folder, methods=["POST"]),
             WebSocketRoute("/api/webcam", webcam),
             Route("/openapi.json", openapi),
             Route("/", page),
@@ -236,6 +242,7 @@ def describe(limits: Limits) -> dict[str, Any]:
         "paths": {
             "/api/picture": upload("hands in a picture", limits.picture_bytes),
             "/api/clip": upload("hands in the frames of a video", limits.clip_bytes),
+            "/api/folder": upload("hands in a folder as ZIP", limits.clip_bytes),
         },
         "components": {
             "schemas": {"Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}}

@@ -24,6 +24,10 @@ class Limits:
     clip_seconds: float = 60.0
     clip_frames: int = 1800
     clip_pixels: int = 4 * MEGABYTE
+    folder_files: int = 600
+    """In a ZIP file."""
+    folder_bytes: int = 300 * MEGABYTE
+    """Unpacked."""
     frame_bytes: int = MEGABYTE
     """Of the webcam."""
     frame_pixels: int = 2_100_000

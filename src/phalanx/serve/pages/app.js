@@ -20,7 +20,7 @@ function space3d() {
 function reset() {
   stop?.();
   stop = shown = null;
-  for (const name of ["seen", "space", "numbers", "files", "plotted"]) at(name).hidden = true;
+  for (const name of ["seen", "space", "numbers", "files", "plotted", "sheets"]) at(name).hidden = true;
   video.hidden = true;
   video.pause();
   video.removeAttribute("src");
@@ -159,6 +159,20 @@ async function clip(file) {
   say(`${found.frames.length} frames. ${count([...everyone.values()])}`);
 }
 
+async function folder(file) {
+  say("Looking at the folder ...");
+  const found = await ask("api/folder", file);
+  offer(`${file.name.replace(/\.zip$/i, "")}_hands.zip`, bytes(found.results), "application/zip");
+  const pictures = Object.entries(found.overlays).map(([name, content]) => {
+    const image = Object.assign(new Image(), { alt: name, src: URL.createObjectURL(new Blob([bytes(content)], { type: "image/png" })) });
+    return image;
+  });
+  at("sheets").replaceChildren(...pictures);
+  at("sheets").hidden = pictures.length === 0;
+  const lines = [...found.said, ...found.skipped.map((problem) => `Passed over: ${problem}`)];
+  say(lines.join("\n") || "Nothing was found.");
+}
+
 async function webcam() {
   reset();
   let stream;
@@ -218,7 +232,7 @@ async function webcam() {
 async function take(file) {
   reset();
   try {
-    await (file.type.startsWith("video/") ? clip(file) : picture(file));
+    await (file.type.startsWith("video/") ? clip(file) : /\.zip$/i.test(file.name) ? folder(file) : picture(file));
   } catch (error) {
     say(error.message[0].toUpperCase() + error.message.slice(1) + ".", true);
   }
