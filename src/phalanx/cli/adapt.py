@@ -64,6 +64,24 @@ examples:
   phalanx adapt weak --data pictures/ --unpaired-depth frames/ --unpaired-camera sr305 --out mine
 """
 
+_RGBD = """\
+Fits the network that phalanx predict uses to pairs of colour and depth from your own camera, without any labels (Dibra et al. 2018): the
+hand that it sees is drawn as depth and compared with what the sensor read. In the folder:
+
+  FOLDER/a.jpg, more/b.png   pictures
+  FOLDER/depth/a.png         depth of the picture of that name, registered to it and of its size (PNG, PGM, TIFF, EXR, NPY)
+  FOLDER/intrinsics.json     {"K": [fx, fy, cx, cy], "depth_unit": metres that a depth of 1 stands for}; or --camera and --unit
+
+Without a camera nothing is learnt of the hand's size in metres, but of its pose. Half of every step is synthesis. One hand in eight, the
+last ones, is not learnt from and decides: if depth does not come nearer on these, or joints that the network was sure of move, the
+model is the one that it began with, and the last line says so. Everything that is passed over is named. Files come out as with weak, and
+surface.obj, the hand as it was learnt. More stands in docs/rgbd.md.
+
+examples:
+  phalanx adapt rgbd --data recording/ --camera 615,615,319.5,239.5 --unit 0.001 --out mine
+  phalanx predict photo.jpg --weights mine.onnx
+"""
+
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
@@ -90,6 +108,7 @@ def add(verbs: Verbs) -> None:
     add_device(depth)
     add_quiet(depth)
     _add_weak(kinds)
+    _add_rgbd(kinds)
 
 
 def _add_weak(kinds: Verbs) -> None:
@@ -142,6 +161,46 @@ def _add_weak(kinds: Verbs) -> None:
     weak.add_argument("--resume", action="store_true", help="continue a run that was killed")
     add_device(weak)
     add_quiet(weak)
+
+
+def _add_rgbd(kinds: Verbs) -> None:
+    rgbd = add_verb(kinds, "rgbd", "fit the default estimator to pairs of colour and depth", _RGBD, rgbd_job)
+    rgbd.add_argument("--data", required=True, metavar="FOLDER", help="folder of pictures, with depth frames in depth")
+    rgbd.add_argument("--out", required=True, metavar="MODEL", help="the model to write; .onnx is added to its name")
+    add_depth_camera(rgbd)
+    add_side(rgbd)
+    add_box(rgbd)
+    add_weights(rgbd)
+    rgbd.add_argument("--minutes", type=float, default=10.0, help="for everything (default: 10)")
+    rgbd.add_argument(
+        "--workers", type=int, default=0, help="processes that make synthetic hands (default: 0, this one)"
+    )
+    rgbd.add_argument("--resume", action="store_true", help="continue a run that was killed")
+    add_device(rgbd)
+    add_quiet(rgbd)
+
+
+def rgbd_job(args: argparse.Namespace) -> int:
+    """Adapt to pairs of colour and depth; 2 if pairs were passed over."""
+    from phalanx.adapt.rgbd import RgbdAdaptation, adapt_rgbd
+    from phalanx.adapt.rgbd_pairs import RgbdFiles
+    from phalanx.core.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    config = RgbdAdaptation(workers=args.workers)
+    config.loop.minutes, config.loop.device = args.minutes, args.device
+    with progress_bar(args.quiet) as progress:
+        figures = adapt_rgbd(
+            RgbdFiles(args.data, args.camera, args.unit, args.side, args.box),
+            args.out,
+            args.weights,
+            config,
+            resume=args.resume,
+            say=sayer(args.quiet),
+            complain=complain,
+            progress=progress,
+        )
+    return 2 if figures["skipped"] else 0
 
 
 def weak_job(args: argparse.Namespace) -> int:
