@@ -45,6 +45,7 @@ def picture_answer(predictor: Predictor, path: Path, limits: Limits) -> dict[str
             "width": width,
             "height": height,
             "glb": _glb(hands, path.with_suffix(".glb")),
+            "mediapipe": to_mediapipe(hands),
         }
     except InputError as error:
         raise type(error)(_without(path, str(error))) from error
@@ -79,12 +80,16 @@ class Webcam:
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.tracker, self.limits = Tracker(predictor), limits
+        self._faces_sent = False
 
     def answer(self, frame: bytes, time: float) -> dict[str, Any]:
         """What a frame, an encoded picture, shows. Raises InputError as `decode_frame` and `Tracker` do."""
         image = decode_frame(frame, self.limits)
-        hands = self.tracker(image, time)
-        return {**_shown(hands, surfaces=True), "width": image.shape[1], "height": image.shape[0], "time": time}
+        shown = _shown(self.tracker(image, time), surfaces=True)
+        if self._faces_sent:  # they are always the same
+            shown.pop("faces", None)
+        self._faces_sent |= "faces" in shown
+        return {**shown, "width": image.shape[1], "height": image.shape[0], "time": time}
 
 
 def decode_frame(frame: bytes, limits: Limits) -> np.ndarray:
@@ -152,7 +157,7 @@ def _shown(hands: Sequence[HandPrediction], surfaces: bool) -> dict[str, Any]:
     answer: dict[str, Any] = {"hands": listed, "bones": [list(bone) for bone in BONES], "joints": list(JOINT_NAMES)}
     if surfaces and faces is not None:
         answer["faces"] = _base64(np.ascontiguousarray(faces, "<u4").tobytes())
-    return answer | {"mediapipe": to_mediapipe(hands)}
+    return answer
 
 
 def _short(hand: dict[str, Any]) -> dict[str, Any]:

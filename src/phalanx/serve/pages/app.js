@@ -212,12 +212,12 @@ async function webcam() {
       faces = found.faces ? new Uint32Array(bytes(found.faces).buffer) : faces;
       for (const name of ["seen", "space", "numbers"]) at(name).hidden = false;
       paint(sheet, found.width, found.height, found, faces);
+      latency = performance.now() - sent;
+      document.body.dataset.latency = latency.toFixed(1);
       list(found.hands);
       table(chosen(found.hands));
       space3d().show(found.hands, faces, found.bones, true);
-      latency = performance.now() - sent;
-      document.body.dataset.latency = latency.toFixed(1);
-      say(`${count(found.hands)} ${latency.toFixed(0)} ms from frame to drawing.`);
+      say(`${count(found.hands)} ${latency.toFixed(0)} ms from frame to joints.`);
     }
     send();
   };
