@@ -199,3 +199,24 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
             exec("".join(cell["source"]), names)
     assert len(names["hands"]) >= 4 and len(names["angles"]) >= 20
     assert {"overlay.png", "landmarks.json", "hand.glb"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_adapting_without_labels(tmp_path, monkeypatch, capsys):
+    from rgbd_folder import see_truly, write_pairs
+    from weak_folder import hands
+
+    from phalanx.adapt import rehearsal, rgbd
+    from phalanx.train.plan import LoopConfig
+
+    monkeypatch.setattr(rehearsal, "TILES", 2)
+    monkeypatch.setattr(rehearsal, "SKINS", 1)
+    sample = hands(12)
+    monkeypatch.setattr(rgbd, "Predictor", lambda weights: see_truly(sample))
+    write_pairs(tmp_path / "recording", sample)
+    loop = LoopConfig(
+        samples=16, warmup=8, average=8, evaluate_every=10**6, precision="float32", kernel_precision="float32"
+    )
+    config = rgbd.RgbdAdaptation(loop, hands=4, synthetic=4, buffer=16, held_out=16)
+    length = example("adapt_without_labels", monkeypatch).adapt(tmp_path / "recording", tmp_path / "mine", config)
+    assert 0.1 < length < 0.3 and (tmp_path / "mine.onnx").exists()
+    assert f"--hand-length {length:.3f}" in capsys.readouterr().out
