@@ -3,7 +3,7 @@
 import pytest
 from command_line import one_sentence
 
-from phalanx.adapt import depth, weak
+from phalanx.adapt import depth, video, weak
 
 
 @pytest.fixture
@@ -114,3 +114,42 @@ def test_defaults_and_exit_codes_of_weak_labels(run, asked_weak):
     code, out, err = run("weak", "--data", "d", verb="adapt")
     assert (code, out, len(asked_weak)) == (2, [], 2)
     one_sentence(err, "required: --out")
+
+
+@pytest.fixture
+def asked_video(monkeypatch):
+    """Calls of `adapt_video`, which does nothing."""
+    calls = []
+
+    def adapt_video(files, out, weights, config, **options):
+        calls.append((files, out, weights, config, options))
+        return {"skipped": [{"input": "a.mp4", "problem": "is empty"}] * (files.folder == "some_bad")}
+
+    monkeypatch.setattr(video, "adapt_video", adapt_video)
+    return calls
+
+
+def test_options_of_clips_reach_the_work(run, asked_video):
+    words = ["video", "--data", "clips", "--out", "mine", "--quiet"]
+    more = [
+        "--keypoints",
+        "a.json",
+        "--keypoints",
+        "b",
+        "--order",
+        "mano",
+        "--K",
+        "500,500,320,240",
+        "--side",
+        "left",
+        "--rate",
+        "25",
+    ]
+    assert run(*words, *more, "--own", "--minutes", "2", "--workers", "1", "--resume", verb="adapt") == (0, [], [])
+    assert run("video", "--data", "some_bad", "--out", "mine", "--quiet", verb="adapt")[0] == 2
+    (files, out, weights, config, given), (plain, _, _, usual, _) = asked_video
+    assert (files.folder, files.keypoints, files.own, files.order) == ("clips", ["a.json", "b"], True, "mano")
+    assert (files.camera, files.side, files.rate) == ([500, 500, 320, 240], "left", 25)
+    assert (out, weights, config.loop.minutes, config.workers, given["resume"]) == ("mine", None, 2, 1, True)
+    assert (plain.keypoints, plain.own, plain.camera, plain.side, plain.rate) == ([], False, None, "auto", 30)
+    assert (usual.loop.minutes, usual.workers) == (6, 0)

@@ -12,6 +12,7 @@ from phalanx.cli.common import (
     add_side,
     add_verb,
     add_weights,
+    camera,
     complain,
     progress_bar,
     sayer,
@@ -82,6 +83,26 @@ examples:
   phalanx predict photo.jpg --weights mine.onnx
 """
 
+_VIDEO = """\
+Fits the network that phalanx predict uses to your own clips, without 3D labels: what it says of neighbouring frames must go together
+(TASSN, Chen 2020). 2D keypoints come from files or, where there are none, are the network's own surest ones. Half of every step is
+synthesis, so that little is forgotten. In the folder:
+
+  FOLDER/a.mp4               videos, in the folder and below
+  FOLDER/b/0001.png, ...     folders of frames; with b/times.txt, a second a line, if they do not follow evenly (or --rate)
+  FOLDER/a.json              keypoints of a.mp4: COCO, MediaPipe's landmarks in the picture, or a.npz, .npy, .csv (N, 21, 2), a.xml (CVAT)
+  FOLDER/a_json/             or OpenPose's files, one a frame; for b also b/keypoints.json, b/labels.json
+
+Clips are divided where they are cut, which optical flow notices. Clips that are too short, keypoints of other frames, and what else is
+passed over are named. One frame in eight, the last ones, is not learnt from: these say whether joints became steadier. Files come out as
+with weak. More stands in docs/video_adaptation.md.
+
+examples:
+  phalanx adapt video --data clips/ --out mine
+  phalanx predict clip.mp4 --weights mine.onnx
+  phalanx adapt video --data clips/ --keypoints openpose/ --side right --K 920,920,640,360 --out mine
+"""
+
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
@@ -109,6 +130,7 @@ def add(verbs: Verbs) -> None:
     add_quiet(depth)
     _add_weak(kinds)
     _add_rgbd(kinds)
+    _add_video(kinds)
 
 
 def _add_weak(kinds: Verbs) -> None:
@@ -192,6 +214,64 @@ def rgbd_job(args: argparse.Namespace) -> int:
     with progress_bar(args.quiet) as progress:
         figures = adapt_rgbd(
             RgbdFiles(args.data, args.camera, args.unit, args.side, args.box),
+            args.out,
+            args.weights,
+            config,
+            resume=args.resume,
+            say=sayer(args.quiet),
+            complain=complain,
+            progress=progress,
+        )
+    return 2 if figures["skipped"] else 0
+
+
+def _add_video(kinds: Verbs) -> None:
+    video = add_verb(
+        kinds, "video", "fit the default estimator to clips, with 2D keypoints or without", _VIDEO, video_job
+    )
+    video.add_argument("--data", required=True, metavar="FOLDER", help="folder of videos and folders of frames")
+    video.add_argument("--out", required=True, metavar="MODEL", help="the model to write; .onnx is added to its name")
+    video.add_argument(
+        "--keypoints",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="file of keypoints, or folder of such by the names of clips; may be given several times (default: those beside clips)",
+    )
+    video.add_argument("--own", action="store_true", help="use no keypoints of files: only what the network is sure of")
+    video.add_argument("--order", metavar="NAME", help="joint order of all keypoints, as with weak")
+    video.add_argument(
+        "--K",
+        type=camera,
+        metavar="FX,FY,CX,CY|FILE",
+        help="camera of all clips (default: 60 degrees across are assumed)",
+    )
+    add_side(video)
+    video.add_argument(
+        "--rate", type=float, default=30.0, help="frames a second in folders of frames without times (default: 30)"
+    )
+    add_weights(video)
+    video.add_argument("--minutes", type=float, default=6.0, help="for everything (default: 6)")
+    video.add_argument(
+        "--workers", type=int, default=0, help="processes that make synthetic hands (default: 0, this one)"
+    )
+    video.add_argument("--resume", action="store_true", help="continue a run that was killed")
+    add_device(video)
+    add_quiet(video)
+
+
+def video_job(args: argparse.Namespace) -> int:
+    """Adapt to clips; 2 if inputs were passed over."""
+    from phalanx.adapt.video import VideoAdaptation, adapt_video
+    from phalanx.adapt.video_files import VideoFiles
+    from phalanx.core.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    config = VideoAdaptation(workers=args.workers)
+    config.loop.minutes, config.loop.device = args.minutes, args.device
+    with progress_bar(args.quiet) as progress:
+        figures = adapt_video(
+            VideoFiles(args.data, args.keypoints, args.own, args.order, args.K, args.side, args.rate),
             args.out,
             args.weights,
             config,

@@ -151,7 +151,7 @@ class DepthFolder(Dataset):
             check_files(
                 self.folder / "depth", (f"{stem}.png" for stem in colour), (path.name for path in depth.values())
             )
-        self._frames = [(colour[stem], depth[stem]) for stem in sorted(colour.keys() & depth.keys(), key=_natural)]
+        self._frames = [(colour[stem], depth[stem]) for stem in sorted(colour.keys() & depth.keys(), key=natural_key)]
         if not self._frames:
             raise InputError(f"{self.folder}: no colour picture has a depth picture of its name")
         found = read_intrinsics(self.folder)
@@ -213,7 +213,7 @@ class RigFolder(Dataset):
         self.K = np.array([as_intrinsics(e["K"], f"{path}: camera {i}: K") for i, e in enumerate(entries)])
         self.world_to_camera = np.array([_motion(e, f"{path}: camera {i}") for i, e in enumerate(entries)])
         names = [str(entry["name"]) for entry in entries if "name" in entry]
-        inside = sorted((entry.name for entry in self.folder.iterdir() if entry.is_dir()), key=_natural)
+        inside = sorted((entry.name for entry in self.folder.iterdir() if entry.is_dir()), key=natural_key)
         self.cameras: list[str] = names or [name for name in inside if not name.startswith(".")]
         if not entries or len(self.cameras) != len(entries) or len(set(self.cameras)) != len(entries):
             raise InputError(
@@ -224,9 +224,9 @@ class RigFolder(Dataset):
         if whole:
             for name, pictures in zip(self.cameras, found, strict=True):
                 check_files(self.folder / name, every, pictures)
-        self.frames = sorted(found[0].intersection(*found), key=_natural)
+        self.frames = sorted(found[0].intersection(*found), key=natural_key)
         self.lacking = {
-            name: sorted(every - pictures, key=_natural) for name, pictures in zip(self.cameras, found, strict=True)
+            name: sorted(every - pictures, key=natural_key) for name, pictures in zip(self.cameras, found, strict=True)
         }
         if not self.frames:
             raise InputError(f"{self.folder}: no frame has pictures of all cameras")
@@ -249,7 +249,7 @@ class RigFolder(Dataset):
         ).check()
 
 
-def _natural(name: str) -> list[str | int]:
+def natural_key(name: str) -> list[str | int]:
     """Key that sorts numbers within names by value; text and numbers alternate, so that keys can be compared."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]
 
