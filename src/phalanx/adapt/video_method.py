@@ -337,7 +337,7 @@ def clip_batch(
         cameras.append(np.linalg.inv(to_picture) @ hands.K[row])
     shape = (len(runs), len(runs[0]))
     times = hands.times[rows].reshape(shape)
-    usual = np.median(np.diff(times, axis=1), axis=1, keepdims=True)
+    usual = 1.0 if shape[1] == 1 else np.median(np.diff(times, axis=1), axis=1, keepdims=True)
 
     def stacked(values: object) -> Tensor:
         return torch.from_numpy(np.asarray(values)).float().unflatten(0, shape)
