@@ -18,6 +18,7 @@ from phalanx.adapt.video_method import (
     agreement,
     carried_error,
     clip_batch,
+    evenness,
     meeting,
 )
 from phalanx.data.mixture import Mixture
@@ -116,6 +117,23 @@ def test_flow_carries_labels_to_the_next_labels(hands):
     assert float(carried_error(batch.joints, perfect)) < 2e-4
     perfect.onward[:] = perfect.back[:] = torch.nan
     assert float(carried_error(shaken, perfect)) == 0
+
+
+def test_uneven_motion_of_labels_asks_for_no_smooth_pose(hands):
+    batch = clip_batch(hands, [list(range(6)), list(range(6, 12))], 64, np.random.default_rng(0))
+    even = evenness(batch)
+    assert even.shape == (2, 2) and float(even.min()) > 0.7  # 30 frames a second
+    jumping = clip_batch(hands, [[0, 11, 3, 8, 1, 10]], 64)
+    assert float(evenness(replace(jumping, times=torch.arange(6.0)[None])).max()) < 0.5 * float(even.min())
+    shifted = replace(batch, to_picture=batch.to_picture.clone())
+    shifted.to_picture[:, 2, 0, 2] += 30  # the whole hand jumps
+    assert torch.allclose(evenness(shifted), even, atol=1e-3)
+    unknown = replace(batch, joints=torch.full_like(batch.joints, torch.nan))
+    assert float(evenness(unknown).max()) == 0
+    points = torch.randn(2, 6, 5, 3, generator=torch.Generator().manual_seed(0)) * 0.1
+    full, none = (agreement(points, batch.times, weight * torch.ones(2, 2)) for weight in (1.0, 0.0))
+    half = agreement(points, batch.times, 0.5 * torch.ones(2, 2))
+    assert all(float(none[name]) == 0 and torch.allclose(half[name], full[name] / 2) for name in full)
 
 
 def test_every_term_moves_the_network(hands, network):

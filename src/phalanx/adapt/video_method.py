@@ -53,6 +53,7 @@ _SOFT = (
     0.3  # decimetres between points from which on they pull less: one of the two is another hand, or its mirror image
 )
 _SOFT_2D = 0.05  # the same of 2D joints, sides of a tile
+_UNEVEN = 0.01  # sides of a tile by which labels leave the cubic of their neighbours, from which on motion says less
 
 
 @dataclass
@@ -203,11 +204,14 @@ class VideoMethod(Method):
             places = found.joints_2d.float().unflatten(0, (groups, count))
             terms["carried"] = weights.carried * carried_error(places, clips)
         pose = lift.pose(found, K, size).unflatten(0, (groups, count))
+        even = evenness(clips)
         if weights.pose > 0:
-            terms |= {f"pose_{name}": weights.pose * value for name, value in agreement(pose, clips.times).items()}
+            agreed = agreement(pose, clips.times, even)
+            terms |= {f"pose_{name}": weights.pose * value for name, value in agreed.items()}
         vertices, joints = (part.unflatten(0, (groups, count)) for part in lift.mesh(found, K, size))
         if weights.mesh > 0:
-            terms |= {f"mesh_{name}": weights.mesh * value for name, value in agreement(vertices, clips.times).items()}
+            agreed = agreement(vertices, clips.times, even)
+            terms |= {f"mesh_{name}": weights.mesh * value for name, value in agreed.items()}
         whole = _tracks(pose)
         terms["lengths"] = weights.lengths * constant_lengths(whole, lift.bones)
         shape = _tracks(found.shape.float().unflatten(0, (groups, count)))
@@ -227,13 +231,39 @@ def _trust(difference: Tensor, soft: float = _SOFT) -> Tensor:
     return 1 / (1 + (apart / soft).square())
 
 
-def agreement(points: Tensor, times: Tensor) -> dict[str, Tensor]:
-    """Mean squares by which points (G, T, N, 3) of stretches disagree, `ways` and `own`, over the frames with two on either side."""
+def agreement(points: Tensor, times: Tensor, even: Tensor | None = None) -> dict[str, Tensor]:
+    """Mean squares by which points (G, T, N, 3) of stretches disagree, `ways` and `own`, over the frames with two on either side.
+
+    `even` (G, T - 4) weighs these frames; None: all alike.
+    """
     forward, backward, between, own = meeting(points, times)
+    weight = torch.ones_like(own[..., 0, 0]) if even is None else even
+    ways, mine = weight * _trust(forward - backward), weight * _trust(own - between)
+    # Means over all frames, not over the weights: frames that say little must not count for more because all do.
     return {
-        "ways": both_ways(forward, backward, _trust(forward - backward)),
-        "own": both_ways(own, between, _trust(own - between)),
+        "ways": both_ways(forward, backward, ways) * ways.mean(),
+        "own": both_ways(own, between, mine) * mine.mean(),
     }
+
+
+def evenness(clips: ClipBatch) -> Tensor:
+    """(G, T - 4) 1 where the labels of a frame lie where those of the two frames on either side lead, falling where they do not.
+
+    Between frames that are far apart in time hands do not move evenly. 2D labels show it, so no smoother motion is asked for in 3D.
+    """
+    matrix, offset = clips.to_picture[..., :2, :2], clips.to_picture[..., None, :2, 2]
+    pixels = torch.nan_to_num(clips.joints) @ matrix.mT + offset
+    known = clips.joints.isfinite().all(-1)  # (G, T, 21)
+    at = clips.joints.shape[1] - 4
+    whole = torch.stack([known[:, k : k + at] for k in range(5)]).all(0)
+    _, _, between, own = meeting(pixels, clips.times)
+    away = (own - between) * whole[..., None]
+    count = whole.sum(-1, keepdim=True).clamp_min(1)
+    away = (away - away.sum(2, keepdim=True) / count[..., None]) * whole[
+        ..., None
+    ]  # how the whole hand moves is no pose
+    apart = away.norm(dim=-1).sum(-1) / count[..., 0] / clips.side[:, 2:-2]
+    return torch.where(whole.any(-1), 1 / (1 + (apart / _UNEVEN).square()), torch.zeros_like(apart))
 
 
 def meeting(points: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
