@@ -83,7 +83,7 @@ def test_the_mesh_is_lifted_out_of_turned_crops():
         rotations=sample.rotations, orientation=ray_to_rotmat(ray).mT @ upright @ sample.orientation, shape=sample.shape
     )
     vertices, joints = lift.mesh(evidence, K, 64)
-    want = lift._sized(sample.joints)
+    want = lift.sized(sample.joints)
     assert (joints - want).abs().max() < 2e-3 and len(vertices) == 4 and vertices.shape[1] > 100
     assert not torch.allclose(upright, torch.eye(3), atol=0.1)
 

@@ -132,7 +132,7 @@ class Lift:
         flat = crop.plane(found.joints_2d.float())
         away = 1 + found.depth.float() / crop.focal.mean(-1)
         points = torch.cat([flat, torch.ones_like(flat[..., :1])], dim=-1) * away[..., None]
-        return self._sized(points @ crop.turn)
+        return self.sized(points @ crop.turn)
 
     def mesh(self, found: Evidence[Tensor], K: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Vertices (B, V, 3), some of them, and joints (B, 21, 3) of the posed model."""
@@ -146,10 +146,10 @@ class Lift:
         shape = found.shape.float()
         surface = self.hand(HandPose(found.rotations.float(), shape, turn, shape.new_zeros(len(shape), 3)))
         both = torch.cat([surface.joints, surface.vertices[:, self.vertices]], dim=1)
-        both = self._sized(both)
+        both = self.sized(both)
         return both[:, 21:], both[:, :21]
 
-    def _sized(self, points: Tensor) -> Tensor:
+    def sized(self, points: Tensor) -> Tensor:
         """Points whose first 21 are joints, relative to the palm and with bones as long together as the likeliest hand's."""
         joints = points[:, :21]
         factor = self.total / _total(joints, self.bones).clamp_min(1e-6)
