@@ -91,6 +91,8 @@ class Scale:
     """Of `field`, to train on."""
     labelled: int
     """Of `studio`, with 3D labels."""
+    labelled_frames: int
+    """Pictures of each of those; `start_window` at least. Few, so that there are as many hands as can be."""
     validation: int
     """Clips of `field` to choose settings by; the curves of trainings are of them."""
     test: int
@@ -135,6 +137,7 @@ class StartTraining:
     mesh: LoopConfig
     clips: int
     labelled: int
+    labelled_frames: int
     frames: int
     frame_rate: float
     batch: int
@@ -147,12 +150,13 @@ class World(PairsWorld[Scale]):
 
     @cached_property
     def _field(self) -> dict[str, Tensor]:
-        return self._made("field", self.scale.clips + self.scale.validation + self.scale.test)
+        scale = self.scale
+        return self._made("field", scale.clips + scale.validation + scale.test, scale.frames)
 
     @cached_property
     def studio(self) -> dict[str, Tensor]:
         """Clips with 3D labels."""
-        return self._made("studio", self.scale.labelled)
+        return self._made("studio", self.scale.labelled, self.scale.labelled_frames)
 
     def clips(self, labels: bool) -> dict[str, Tensor]:
         """Of `field`, to train on; with silhouettes, or with 3D labels."""
@@ -178,6 +182,7 @@ class World(PairsWorld[Scale]):
             self.loop(scale.mesh, seed),
             scale.clips,
             scale.labelled,
+            scale.labelled_frames,
             scale.frames,
             scale.frame_rate,
             scale.batch,
@@ -227,13 +232,13 @@ class World(PairsWorld[Scale]):
 
         return seconds_a_picture(steps, 2 * batch if kind == "start" else batch)
 
-    def _made(self, name: str, clips: int) -> dict[str, Tensor]:
+    def _made(self, name: str, clips: int, frames: int) -> dict[str, Tensor]:
         """The first clips of a stream; made where they are not in the cache yet."""
         scale = self.scale
-        config = clip_synthesis(name, scale.model.size, scale.frames, scale.frame_rate)
+        config = clip_synthesis(name, scale.model.size, frames, scale.frame_rate)
         about = {"engine": ENGINE, "synth": asdict(config), "seed": SEEDS_OF[name], "clips": clips}
-        title = f"tassn-{name}-{config.size}px-{clips}x{scale.frames}-{scale.frame_rate:g}hz-engine{ENGINE}"
-        size = clips * scale.frames * (12 * config.size**2 + 6 * 1769 + 600)
+        title = f"tassn-{name}-{config.size}px-{clips}x{frames}-{scale.frame_rate:g}hz-engine{ENGINE}"
+        size = clips * frames * (12 * config.size**2 + 6 * 1769 + 600)
 
         def draw() -> dict[str, Tensor]:
             return drawn_clips(config, SEEDS_OF[name], clips, max(1, scale.workers), name == "field")
@@ -507,7 +512,7 @@ def _head(world: World) -> list[str]:
     budgets = [loop.samples for loop in loops]
     return [
         f"Data: {scale.clips} clips of `field` of {scale.frames} frames, {scale.frame_rate:g} a second, with 2D labels alone, silhouettes "
-        f"by GrabCut and flow by DIS; {scale.labelled} clips of `studio` with meshes for the start; tested on {scale.test} other clips of "
+        f"by GrabCut and flow by DIS; {scale.labelled} clips of `studio`, of {scale.labelled_frames}, with meshes for the start; tested on {scale.test} other clips of "
         f"`field`, settings chosen on {scale.validation} more.",
         "Published: of STB.",
         "Compared: 21 joints before the camera, clips gone through forward. Root: the wrist's depth is given. Scale: the length of the "
