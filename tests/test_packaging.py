@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from phalanx.core.extras import EXTRAS
+
 ROOT = Path(__file__).parents[1]
 
 tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")  # pytest brings the latter
@@ -52,6 +54,20 @@ def test_constraints_pin_one_allowed_version_of_each_dependency(project):
             (specifier,) = pin.specifier
             assert specifier.operator == "==" and "+" not in specifier.version, pin
             assert want.specifier.contains(specifier.version), f"{want} does not allow {pin}"
+
+
+def test_base_is_for_prediction_alone(project):
+    """Who adds to it makes everyone's first installation larger: docs/install.md says how large."""
+    base = {normal(want.name) for want in requirements(project)}
+    assert base == {"numpy", "onnxruntime", "opencv-python-headless", "pillow", "trimesh", "pyyaml", "tqdm"}
+    assert all(want.marker is None for want in requirements(project))
+
+
+def test_extras_bring_every_module_that_a_message_sends_to_them(project):
+    distribution = {"torch": "torch", "warp": "warp-lang", "lightning_fabric": "lightning-fabric", "OpenEXR": "openexr"}
+    for module, extra in EXTRAS.items():
+        wanted = {normal(want.name) for want in requirements(project, extra)}
+        assert distribution.get(module, module) in wanted - {normal(w.name) for w in requirements(project)}, module
 
 
 def test_dependencies_are_ranges_and_not_pins(project):

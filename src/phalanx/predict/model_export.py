@@ -36,11 +36,12 @@ def export_models(
     Raises:
         InputError: the folder cannot be written, or `weights` are none of an estimator of the open hand.
     """
+    source = shipped_model(ESTIMATOR) if weights is None else Path(weights)
+    if precision == "as it is":
+        load_estimator(source)  # complains about what is none, before a folder is made
     folder = writable_folder(out)
     paths = [folder / name for name in ("detector.onnx", "estimator.onnx", "models.json", "README.md")]
     if precision == "as it is":
-        source = shipped_model(ESTIMATOR) if weights is None else Path(weights)
-        load_estimator(source)  # complains about what is none
         _copy(source, paths[1])
     else:
         from phalanx.hand.model import HandModel
