@@ -24,7 +24,7 @@ from phalanx.methods.depth_gan import (
     save_weights,
     stretched,
 )
-from phalanx.nets.depth_translation import taken_for_real
+from phalanx.nets.picture_translation import taken_for_real
 
 TINY = DepthGANConfig(stages=2, width=8, hidden=16, generator=4, discriminator=4, regularizer=16)
 WEIGHTS = DepthGANWeights(task=0.7, adversarial=0.3, heat_maps=0.2, depth=1.1, depth_map=1.3)

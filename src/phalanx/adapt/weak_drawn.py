@@ -41,7 +41,7 @@ from phalanx.methods.depth_gan import DepthGANConfig, DepthGANWeights, relative_
 from phalanx.methods.hand_finder import load as load_finder
 from phalanx.methods.sphere_fitting import load as load_spheres
 from phalanx.nets.depth_decoder import DepthDecoder
-from phalanx.nets.depth_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
+from phalanx.nets.picture_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
 
 _FAR = 100.0  # metres: from there a camera sees a cube as without perspective
 _LEAST_DEPTHS = 1e-3  # the least range of joints' depths, crop units

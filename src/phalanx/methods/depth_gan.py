@@ -21,7 +21,7 @@ What the thesis leaves unsaid or misprints, and what was chosen:
   generator**: it draws what the regularizer can foresee, and the discriminator keeps it honest. The two modules move in turn here, each
   down those terms of the sum that depend on it, which are the same gradients. The factors are not printed (`DepthGANWeights`).
 - **Eq. 3.2**: the generator descends `-log D` in place of `log(1 - D)`, whose gradients vanish once the discriminator is sure. Networks
-  are not described: those of Pix2Pix, which Sec. 3.3.3 discusses (`nets.depth_translation`). In the start, "fitting STB" is taken to
+  are not described: those of Pix2Pix, which Sec. 3.3.3 discusses (`nets.picture_translation`). In the start, "fitting STB" is taken to
   be Pix2Pix's sum of Eq. 3.2 and an L1 distance to the paired map.
 - **Eq. 3.3**: H_s stands for prediction and label; labels are H_*. Height and width of their Gaussians are those of `losses.latent_depth`,
   which read back exactly; how coordinates are read is not said: under a softmax (Sun et al. 2018). The sum over pixels is one over
@@ -63,7 +63,7 @@ from phalanx.losses.depth_maps import LEAST_RANGE, map_error, relative_depths, s
 from phalanx.losses.latent_depth import heat_map_error
 from phalanx.methods.base import Losses, Method, Player
 from phalanx.nets.depth_decoder import DROPOUT, DepthDecoder
-from phalanx.nets.depth_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
+from phalanx.nets.picture_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
 from phalanx.nets.pose_machine import PoseMachine
 from phalanx.nets.readout import soft_argmax
 from phalanx.nets.weights import load_network, write_weights

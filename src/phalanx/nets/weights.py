@@ -25,6 +25,9 @@ Network = TypeVar("Network", bound=nn.Module)
 FORMAT = 1
 """Version of the files."""
 
+NO_HAND = "none"
+"""In place of a hand's checksum, for networks that know pictures alone."""
+
 
 def shipped_weights(method: str) -> Path:
     """The weights of a method that come with the package."""

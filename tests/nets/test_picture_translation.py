@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from phalanx.nets.depth_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
+from phalanx.nets.picture_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
 
 
 @pytest.mark.parametrize("size", [32, 64])
