@@ -3,8 +3,9 @@
 python scripts/check_wheels.py [--base] [--pythons 3.10 3.11 ...] [--machines x86_64 aarch64]
 
 pip resolves what the package, its tests and its tools need (Linux), as it would be installed there; with --base, what prediction needs
-(`pip install .`), among which PyTorch must not be. Markers of constraints.txt are that Python and machine; those inside packages pip works out for the Python that runs this, which is why without --base every version that
-constraints.txt names is asked for by itself, too, except those that only the extras in `APART` bring.
+(`pip install .`), among which PyTorch must not be. Markers of constraints.txt are worked out for that Python and machine; those inside
+packages pip works out for the Python that runs this, which is why without --base every version that constraints.txt names is asked for by
+itself, too, except those that only the extras in `APART` bring.
 """
 
 from __future__ import annotations
