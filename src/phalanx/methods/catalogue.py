@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from phalanx.methods import (
     compact,
+    cycle_gan,
     dense_hand,
     depth_gan,
     depth_regularizer,
@@ -16,6 +17,7 @@ from phalanx.methods import (
     refinable,
     sphere_fitting,
     temporal,
+    tonality_gan,
 )
 from phalanx.methods.base import Method
 
@@ -41,6 +43,12 @@ METHODS: dict[str, Entry] = {
         compact.CompactConfig,
         compact.load,
         "one colour picture to joints, rotations and shape; trained on labelled pictures",
+    ),
+    cycle_gan.METHOD: Entry(
+        cycle_gan.CycleGan,
+        cycle_gan.CycleConfig,
+        cycle_gan.load,
+        "rendered pictures to pictures like photographs, and back; trained on both, without pairs (Zhu et al. 2017)",
     ),
     dense_hand.METHOD: Entry(
         dense_hand.DenseHand,
@@ -95,5 +103,11 @@ METHODS: dict[str, Entry] = {
         temporal.TemporalConfig,
         temporal.load,
         "clips of colour pictures to joints and mesh; trained on 2D joints, by consistency forward and backward (Chen 2020, chapter 4)",
+    ),
+    tonality_gan.METHOD: Entry(
+        tonality_gan.TonalityGan,
+        tonality_gan.TonalityConfig,
+        tonality_gan.load,
+        "rendered hands to pictures like photographs; trained on photographs without labels (Chen 2020, chapter 2)",
     ),
 }

@@ -88,9 +88,9 @@ class CycleGan(Method):
         return self(images)
 
     @torch.no_grad()
-    def judged(self, images: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of patches being real, of real pictures (B, 3, S, S) and of drawn ones."""
-        return self.judge_real(images), self.judge_real(drawn)
+    def judged(self, real: Tensor, rendered: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Logits of patches being real, of photographs (B, 3, S, S) and of rendered pictures made to look real."""
+        return self.judge_real(real), self.judge_real(self(rendered))
 
     def players(self) -> tuple[Player, ...]:
         """Both discriminators, then both generators."""

@@ -165,10 +165,10 @@ class ConditionalGan(Method):
         return self(images, random)
 
     @torch.no_grad()
-    def judged(self, images: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of patches being real, of pictures (B, 3, S, S) and of what was drawn from their maps."""
-        maps = self.maps(images)
-        return self._judge(maps, images), self._judge(maps, drawn)
+    def judged(self, real: Tensor, rendered: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Logits of patches being real, of photographs (B, 3, S, S) and of what is drawn from their own maps, as in training."""
+        maps = self.maps(real)
+        return self._judge(maps, real), self._judge(maps, self.generator(maps, random))
 
     def players(self) -> tuple[Player, ...]:
         """Eq. 2.7: the discriminator ascends Eq. 2.6, then the generator descends all of it."""
@@ -179,6 +179,7 @@ class ConditionalGan(Method):
 
     def discriminator_losses(self, batch: Sample) -> dict[str, Tensor]:
         """Minus Eq. 2.6 (2.1): real pictures shall be taken for real, drawn ones not."""
+        assert batch.image is not None
         y, maps = batch.image, self.maps(batch.image)
         with torch.no_grad():
             drawn = self.generator(maps)
@@ -188,6 +189,7 @@ class ConditionalGan(Method):
 
     def generator_losses(self, batch: Sample) -> dict[str, Tensor]:
         """What the generator descends, Eq. 2.7 (2.2): Eq. 2.6, and the distances of what it draws to the real picture."""
+        assert batch.image is not None
         y, maps = batch.image, self.maps(batch.image)
         drawn = self.generator(maps)
         fooled = self.config.weights.adversarial * taken_for_real(self._judge(maps, drawn))

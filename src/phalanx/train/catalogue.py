@@ -18,6 +18,7 @@ from phalanx.train import (
     refinable,
     sphere_fitting,
     temporal,
+    tonality_gan,
 )
 from phalanx.train.run import Say
 
@@ -60,5 +61,10 @@ TRAININGS = {
         "joints and mesh from clips with 2D labels, by consistency forward and backward",
         temporal.TemporalTraining,
         temporal.run,
+    ),
+    "tonality_gan": Training(
+        "rendered hands redrawn as photographs, out of edges and blurred colours",
+        tonality_gan.TonalityTraining,
+        tonality_gan.run,
     ),
 }
