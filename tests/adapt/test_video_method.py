@@ -138,7 +138,7 @@ def test_uneven_motion_of_labels_asks_for_no_smooth_pose(hands):
 
 def test_every_term_moves_the_network(hands, network):
     batch = clip_batch(hands, [[0, 1, 2, 3, 4, 5], [4, 5, 6, 7, 8, 9]], 64, np.random.default_rng(0))
-    method = VideoMethod(network, VideoWeights())
+    method = VideoMethod(network, VideoWeights(mesh_pose=1.0))
     found = network.read(batch.images.flatten(0, 1)).evidence
     terms = method.consistency(found, batch)
     assert set(terms) == {"carried", "pose_ways", "pose_own", "mesh_ways", "mesh_own", "lengths", "shape", "mesh_pose"}

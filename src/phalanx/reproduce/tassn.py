@@ -512,8 +512,8 @@ def _head(world: World) -> list[str]:
     budgets = [loop.samples for loop in loops]
     return [
         f"Data: {scale.clips} clips of `field` of {scale.frames} frames, {scale.frame_rate:g} a second, with 2D labels alone, silhouettes "
-        f"by GrabCut and flow by DIS; {scale.labelled} clips of `studio`, of {scale.labelled_frames}, with meshes for the start; tested on {scale.test} other clips of "
-        f"`field`, settings chosen on {scale.validation} more.",
+        f"by GrabCut and flow by DIS; {scale.labelled} clips of `studio`, of {scale.labelled_frames}, with meshes for the start; "
+        f"tested on {scale.test} other clips of `field`, settings chosen on {scale.validation} more.",
         "Published: of STB.",
         "Compared: 21 joints before the camera, clips gone through forward. Root: the wrist's depth is given. Scale: the length of the "
         "middle finger's first bone is given. Alignment: none; from the wrist: both wrists are laid on each other. Areas under the curve: "

@@ -166,7 +166,9 @@ def prepare(config: TonalityTraining, folder: Path | None = None, report: Say = 
     check_config(config.loop, phases, config.seed)
     crops = hand_crops(config.real, size, report)
     if len(crops) < FEWEST:
-        raise InputError(f"{config.real}: holds {len(crops)} hands that can be learnt from, and a training needs {FEWEST}")
+        raise InputError(
+            f"{config.real}: holds {len(crops)} hands that can be learnt from, and a training needs {FEWEST}"
+        )
     report(f"{len(crops)} hands are cut out of photographs")
     order = np.random.default_rng(config.seed).permutation(len(crops))
     count = min(config.held_out, len(crops) // 5)
