@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,6 @@ from phalanx.methods.depth_regularizer import (
     DepthRegularizerConfig,
     RegularizerWeights,
     concatenate,
-    heat_map_error,
     load,
     save_weights,
 )
@@ -63,39 +61,6 @@ def test_shapes(network):
     places, depths = network(torch.rand(2, 3, 32, 32))
     assert places.shape == (2, 21, 2) and depths.shape == (2, 21)
     assert network.depth_map(places, depths).shape == (2, 32, 32)
-
-
-def test_heat_map_error_is_equation_1():
-    random = torch.Generator().manual_seed(0)
-    stages = [torch.randn(2, 21, 6, 6, generator=random, dtype=torch.float64) for _ in range(2)]
-    joints = 0.3 + 0.4 * torch.rand(2, 21, 2, generator=random, dtype=torch.float64)
-    joints[0, 3] = torch.tensor([1.2, 0.5])  # out of the picture
-    total, count = 0.0, 0
-    for logits in stages:
-        for b in range(2):
-            for j in range(21):
-                if (b, j) == (0, 3):
-                    continue
-                x, y = (6 * float(value) - 0.5 for value in joints[b, j])
-                heat = torch.exp(logits[b, j]) / torch.exp(logits[b, j]).sum()
-                gauss = torch.tensor(
-                    [[math.exp(-0.5 * ((c - x) ** 2 + (r - y) ** 2)) for c in range(6)] for r in range(6)]
-                ).double()
-                total += float((2 * math.pi * (heat - gauss / gauss.sum())).square().sum())
-                count += 1
-    assert float(heat_map_error(stages, joints)) == pytest.approx(total / count, rel=1e-6)
-
-
-def test_heat_map_error_is_least_where_the_joint_is():
-    joints = torch.full((1, 21, 2), 0.4)
-    line = (torch.arange(16) + 0.5) / 16
-
-    def error(at):
-        logits = -0.5 * 256 * ((line - at).square() + (line[:, None] - at).square())
-        return float(heat_map_error([logits.expand(1, 21, 16, 16)], joints))
-
-    errors = [error(at) for at in (0.4, 0.43, 0.46, 0.52)]
-    assert errors[0] < 1e-9 and errors == sorted(errors)
 
 
 def test_weak_supervision_has_no_depth_loss_and_teaches_depth_by_maps(network):

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from phalanx.losses.averages import weighted_mean
+
+SIGMA = 1.0
+"""Standard deviation in cells of the Gaussians that `probability_map_error` holds heat maps against."""
+
+PEAK = 2 * math.pi * SIGMA**2
+"""Times a heat map of sum 1, such a Gaussian has a peak of about 1."""
 
 
 def gaussian_maps(points: Tensor, height: int, width: int, sigma: float) -> Tensor:
@@ -38,3 +47,22 @@ def gaussian_cross_entropy(logits: Tensor, points: Tensor, sigma: float, weights
     log_probabilities = torch.log_softmax(logits.flatten(2), dim=-1)
     divergence = (torch.xlogy(target, target) - target * log_probabilities).sum(dim=-1)  # (B, J)
     return weighted_mean(divergence, weights)
+
+
+def probability_map_error(logits: Sequence[Tensor], joints_2d: Tensor) -> Tensor:
+    """Squared error of heat maps to Gaussians: a sum over cells; a mean over stages, pictures and joints within the picture.
+
+    Maps are probabilities, times `PEAK`; Cai et al. 2018, Eq. 1, in the form that `methods.depth_regularizer` explains.
+
+    Args:
+        logits: (B, J, h, w) of every stage; their softmax is the heat map.
+        joints_2d: (B, J, 2), 0 to 1 across the picture.
+    """
+    height, width = logits[0].shape[-2:]
+    inside = ((joints_2d >= 0) & (joints_2d <= 1)).all(-1).to(joints_2d)  # (B, J)
+    target = gaussian_maps(joints_2d, height, width, SIGMA / width)  # G, of sum 1
+    errors = []
+    for stage in logits:
+        heat = torch.softmax(stage.float().flatten(2), dim=-1).view_as(target)
+        errors.append(weighted_mean((PEAK * (heat - target)).square().sum(dim=(2, 3)), inside))
+    return torch.stack(errors).mean()

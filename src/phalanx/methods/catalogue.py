@@ -13,6 +13,7 @@ from phalanx.methods import (
     depth_regularizer,
     detector,
     hand_finder,
+    lifted_pose,
     multi_view,
     refinable,
     sphere_fitting,
@@ -79,6 +80,12 @@ METHODS: dict[str, Entry] = {
         hand_finder.HandFinderConfig,
         hand_finder.load,
         "cubes of a depth frame to where a hand is and which; trained on synthetic depth",
+    ),
+    lifted_pose.METHOD: Entry(
+        lifted_pose.LiftedPose,
+        lifted_pose.LiftedPoseConfig,
+        lifted_pose.load,
+        "colour to 2D joints, and these to 3D; trained on 3D labels, to compare pictures by (Zimmermann and Brox 2017)",
     ),
     multi_view.METHOD: Entry(
         multi_view.MultiView,

@@ -57,9 +57,8 @@ from torch import Tensor, nn
 
 from phalanx.core.records import join_fields, map_fields
 from phalanx.hand.model import HandModel
-from phalanx.losses.averages import weighted_mean
 from phalanx.losses.depth_maps import depth_limits, map_error, normalised_joints, normalised_map, smooth_l1
-from phalanx.losses.heatmaps import gaussian_maps
+from phalanx.losses.heatmaps import PEAK, probability_map_error
 from phalanx.methods.base import Method, Player
 from phalanx.nets.blocks import ConvUnit
 from phalanx.nets.depth_decoder import DROPOUT, DepthDecoder
@@ -69,9 +68,6 @@ from phalanx.nets.weights import load_network, write_weights
 
 METHOD = "depth_regularizer"
 """What its weights files say they are of."""
-
-SIGMA = 1.0
-"""Standard deviation in cells of the Gaussians that heat maps are held against, Sec. 3.2."""
 
 
 @dataclass
@@ -184,7 +180,7 @@ class DepthRegularizer(Method):
         """Logits of the heat maps (B, 21, h, h) of every stage, and relative depths (B, 21)."""
         features, logits = self.machine(images)
         heat = torch.softmax(logits[-1].flatten(2).float(), dim=-1).view_as(logits[-1])  # (B, 21, h, h)
-        evidence = torch.cat([features, heat.to(features.dtype) * _peak(heat)], dim=1)
+        evidence = torch.cat([features, heat.to(features.dtype) * PEAK], dim=1)
         return logits, self.regression(evidence)
 
     def depth_map(self, joints_2d: Tensor, near: Tensor) -> Tensor:
@@ -229,7 +225,7 @@ class DepthRegularizer(Method):
         depths = depths.float()
         known = batch.labelled[:, None].expand_as(depths)
         terms = {
-            "heat_maps": self.config.weights.heat_maps * heat_map_error(logits, batch.joints_2d),  # Eq. 1
+            "heat_maps": self.config.weights.heat_maps * probability_map_error(logits, batch.joints_2d),  # Eq. 1
             "depths": factor * smooth_l1(depths, batch.depths, known),  # Eq. 2
         }
         return terms, depths
@@ -246,29 +242,6 @@ class DepthRegularizer(Method):
         seen = (batch.depth > 0).flatten(1).any(1).to(depths)
         error = map_error(*self.maps_of(batch, depths), seen if weights is None else seen * weights)  # Eq. 6
         return self.config.weights.depth_map * error
-
-
-def heat_map_error(logits: Sequence[Tensor], joints_2d: Tensor) -> Tensor:
-    """Eq. 1 of every stage's logits (B, 21, h, w): a sum over cells; a mean over stages, pictures and joints within the picture.
-
-    Args:
-        logits: their softmax is the heat map.
-        joints_2d: (B, 21, 2), 0 to 1 across the picture.
-    """
-    height, width = logits[0].shape[-2:]
-    inside = ((joints_2d >= 0) & (joints_2d <= 1)).all(-1).to(joints_2d)  # (B, 21)
-    target = gaussian_maps(joints_2d, height, width, SIGMA / width)  # G, of sum 1
-    errors = []
-    for stage in logits:
-        heat = torch.softmax(stage.float().flatten(2), dim=-1).view_as(target)
-        squared = (_peak(heat) * (heat - target)).square().sum(dim=(2, 3))  # Eq. 1
-        errors.append(weighted_mean(squared, inside))
-    return torch.stack(errors).mean()
-
-
-def _peak(heat: Tensor) -> float:
-    """Times a heat map of sum 1, a Gaussian of `SIGMA` cells has a peak of about 1."""
-    return 2 * math.pi * SIGMA**2
 
 
 def save_weights(network: DepthRegularizer, path: str | Path, hand: HandModel) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from phalanx.core.json_values import Json
-from phalanx.reproduce import baek2019, cai2018, dggan, dibra2018, mvhm, tassn, wan2019
+from phalanx.reproduce import baek2019, cai2018, dggan, dibra2018, mvhm, tagan, tassn, wan2019
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ TABLES: Mapping[str, Table] = {
         mvhm.HELP,
         mvhm.reproduce,
         [row.name for row in mvhm.ROWS],
+    ),
+    "tagan": Table(
+        "pose from colour, taught by rendered hands that a network blends into pictures (Chen 2020, Tables 2.1 to 2.3)",
+        tagan.HELP,
+        tagan.reproduce,
+        [row.name for row in tagan.ROWS],
     ),
     "tassn": Table(
         "pose and mesh from clips with 2D labels, by consistency forward and backward (Chen 2020, Table 4.1)",

@@ -43,8 +43,10 @@ SETS = {
     "studio": Plan(SynthConfig(size=96, domain="studio", depth_sensor="domain"), 900_011, 40_000),
     "field": Plan(SynthConfig(size=96, domain="field", depth_sensor="domain"), 900_012, 12_000),
     "field_holding": Plan(SynthConfig(size=96, scene="holding", domain="field"), 900_013, 4_000),
+    "any": Plan(SynthConfig(size=96, domain="any"), 900_014, 4_000),
 }
-"""Sets of pictures that tables share, by name: a labelled source, and a world that stands for reality, also with things in hands."""
+"""Sets of pictures that tables share, by name: a labelled source, a world that stands for reality, also with things in hands, and a third
+that is neither."""
 
 FREE = ("device", "processes", "workers", "checkpoint_minutes", "evaluate_every", "held_out")
 """Settings that decide where and how a start is trained, and nothing of its weights."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
@@ -60,8 +60,8 @@ class Row(Generic[World]):
     """Trains and tests."""
     seeds: Literal["main", "first"] = "first"
     """All seeds, or the first alone."""
-    published: str | None = None
-    """The method's name among the paper's published figures; None: the paper does not have the row."""
+    published: str | Mapping[str, str] | None = None
+    """The method's name among the paper's published figures, or its names by the figure's key; None: the paper does not have the row."""
     gap: bool = True
     """Whether its share of the gap between the paper's `ends` means anything."""
     dataset: str | None = None
@@ -81,6 +81,10 @@ class Figure:
     digits: int = 2
     published: str | None = None
     """The metric's name among published figures."""
+    dataset: str | None = None
+    """The set of its published figures; None: the row's."""
+    gains: bool = False
+    """Whether a column says by how much the figure is less than the start's; the first figure always has one."""
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,11 @@ def closed(paper: Paper[World], done: Done) -> dict[str, Share]:
     return shares
 
 
-def gains(paper: Paper[World], done: Done) -> dict[str, Interval]:
-    """By how much the error is less than the start's, by row that has a part in the gap: on the same frames, over the seeds in common."""
-    figure, starts = paper.figures[0], {result.seed: result.outcome for result in done.get(paper.ends[0], ())}
+def gains(paper: Paper[World], done: Done, figure: Figure | None = None) -> dict[str, Interval]:
+    """By how much a figure (the first) is less than the start's, by row that has a part in the gap: on the same frames, over the seeds in
+    common."""
+    figure = figure or paper.figures[0]
+    starts = {result.seed: result.outcome for result in done.get(paper.ends[0], ())}
     found = {}
     for row in paper.rows:
         pairs = [(starts[result.seed], result.outcome) for result in done.get(row.name, ()) if result.seed in starts]
@@ -131,12 +133,18 @@ def write_table(
     """Write NAME.md, NAME.json and NAME.png in `folder`; returns what is in the JSON."""
     rows = [row for row in paper.rows if row.name in done]
     intervals = {row.name: interval(paper.figures[0], done[row.name]) for row in rows}
-    shares, gained = closed(paper, done), gains(paper, done)
+    shares = closed(paper, done)
+    gained = {figure.key: gains(paper, done, figure) for figure in paper.figures if _gains(paper, figure)}
     report = {
         "rows": {row.name: [result.scores(row.name) for result in done[row.name]] for row in rows},
         "intervals": {name: found and {"low": found.low, "high": found.high} for name, found in intervals.items()},
         "closed": {name: vars(share) for name, share in shares.items()},
-        "gains": {name: found._asdict() for name, found in gained.items()},
+        "gains": {name: found._asdict() for name, found in gained[paper.figures[0].key].items()},
+        "other_gains": {
+            key: {name: found._asdict() for name, found in by_row.items()}
+            for key, by_row in gained.items()
+            if key != paper.figures[0].key
+        },
         "thresholds": paper.curve.thresholds.tolist(),
         "about": list(head),
         **settings,
@@ -169,7 +177,7 @@ def table_lines(
     rows: Sequence[Row[World]],
     done: Done,
     intervals: Mapping[str, Interval | None],
-    gained: Mapping[str, Interval],
+    gained: Mapping[str, Mapping[str, Interval]],
     shares: Mapping[str, Share],
 ) -> list[str]:
     """The table in Markdown; a published column follows each figure that the paper prints."""
@@ -186,14 +194,27 @@ def table_lines(
     for figure in (main, *others):
         columns[figure.title] = partial(lambda figure, row: _cell(figure, done[row.name]), figure)
         if figure.published:
-            key = figure.published
-            columns[f"published, {figure.title}"] = partial(
-                lambda key, row: printed.get((row.published, row.dataset, key), ""), key
+            columns[f"published, {figure.title}"] = partial(_published, printed, figure)
+    columns["gain"] = lambda row: _gain(gained[main.key].get(row.name), main.digits)
+    for figure in others:
+        if figure.gains:
+            columns[f"gain, {figure.title}"] = partial(
+                lambda figure, row: _gain(gained[figure.key].get(row.name), figure.digits), figure
             )
-    columns["gain"] = lambda row: _gain(gained.get(row.name), main.digits)
     columns["gap closed"] = lambda row: _share(shares.get(row.name))
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return lines + ["| " + " | ".join(cell(row) for cell in columns.values()) + " |" for row in rows]
+
+
+def _gains(paper: Paper[World], figure: Figure) -> bool:
+    """Whether the table says what rows gain in a figure."""
+    return figure.gains or figure is paper.figures[0]
+
+
+def _published(printed: Mapping[tuple[str | None, str | None, str], str], figure: Figure, row: Row[World]) -> str:
+    """What the paper prints of a figure of a row, or nothing."""
+    method = row.published.get(figure.key) if isinstance(row.published, Mapping) else row.published
+    return printed.get((method, figure.dataset or row.dataset, figure.published or ""), "")
 
 
 def _cell(figure: Figure, results: Sequence[Result], spread: bool = True) -> str:
