@@ -107,15 +107,16 @@ def _over(hand: np.ndarray, cover: np.ndarray, behind: np.ndarray) -> np.ndarray
 def _labels(rendered: Mapping[str, Tensor], number: int, to: np.ndarray) -> dict[str, np.ndarray]:
     """Joints and camera of a rendered hand that a similarity (2, 3) lays in another picture.
 
-    The picture turned by an angle is that of the hand turned by it about the optical axis, seen by a camera whose focal lengths are `scale`
-    times as long and whose principal point moves with the picture: exact where pixels are square.
+    The turned picture is that of the hand turned about the optical axis, seen by another camera: with `K` = [[F, c], [0, 1]] and the map
+    p -> A p + t, A F = F' Q, where Q is a turn and F' upper triangular. Exact, though a camera whose pixels are not square gets a little
+    skew.
     """
     joints, places, K = (rendered[name][number].double().numpy() for name in ("joints", "joints_2d", "K"))
-    scale = np.hypot(to[0, 0], to[1, 0])
-    turn = np.eye(3)
-    turn[:2, :2] = to[:, :2] / scale
-    camera = np.eye(3)
-    camera[[0, 1], [0, 1]] = scale * K[[0, 1], [0, 1]]
+    both = to[:, :2] @ K[:2, :2]
+    down = both[1] / np.linalg.norm(both[1])
+    turn, camera = np.eye(3), np.eye(3)
+    turn[:2, :2] = [[down[1], -down[0]], down]
+    camera[:2, :2] = both @ turn[:2, :2].T
     camera[:2, 2] = to @ np.append(K[:2, 2], 1.0)
     values = {"joints": joints @ turn.T, "joints_2d": places @ to[:, :2].T + to[:, 2], "K": camera}
     return {name: value.astype(np.float32) for name, value in values.items()}
