@@ -110,3 +110,28 @@ def test_synth_preview_of_frames_is_of_the_asked_world(run, tmp_path, monkeypatc
     ((path, seed, count, config),) = asked
     assert (path, seed, count) == ("frames.jpg", 3, 24)
     assert (config.domain, config.depth_sensor, config.backgrounds) == ("field", "azure", tmp_path)
+
+
+def test_realism_redraws_the_sheet_and_is_checked_first(run, tmp_path):
+    import torch
+
+    from phalanx.methods.tonality_gan import TonalityConfig, TonalityGan, save_weights
+
+    torch.manual_seed(0)
+    save_weights(TonalityGan(TonalityConfig(size=32, generator=4, discriminator=4)), tmp_path / "net.safetensors")
+    network, sheet = ["--realism", tmp_path / "net.safetensors"], ["--count", "2", "--size", "32", "--preview"]
+    assert run(*sheet, tmp_path / "plain.png", verb="synth")[0] == 0
+    assert run(*sheet, tmp_path / "drawn.png", *network, verb="synth")[0] == 0
+    assert (tmp_path / "plain.png").read_bytes() != (tmp_path / "drawn.png").read_bytes()
+    (tmp_path / "no.safetensors").write_bytes(b"no")
+    for options, says in (
+        (["--preview", tmp_path / "a.png", *network], "net.safetensors: redraws pictures of 32 pixels, not of 128"),
+        (["--preview", tmp_path / "a.png", "--realism", tmp_path / "no.safetensors"], "no.safetensors"),
+        (["--preview", tmp_path / "a.png", "--realism", tmp_path / "none.safetensors"], "none.safetensors"),
+        (["--preview-frames", tmp_path / "a.png", "--size", "32", *network], "shows whole frames"),
+        (["--out", tmp_path / "a", "--scene", "arms", "--size", "32", *network], "shows whole frames"),
+    ):
+        code, out, err = run(*options, verb="synth")
+        assert (code, out) == (2, [])
+        one_sentence(err, says)
+    assert not (tmp_path / "a.png").exists() and not (tmp_path / "a").exists()

@@ -35,6 +35,7 @@ examples:
   phalanx synth --poses joints.npz --rig ring8 --out labelled --workers 2
   phalanx synth --scene motion --depth-sensor azure --preview clips.png
   phalanx synth --preview-frames frames.jpg --seed 3
+  phalanx synth --realism blender/tonality_gan.safetensors --preview redrawn.png
 """
 
 
@@ -115,6 +116,11 @@ def add(verbs: Verbs) -> None:
         metavar="DIR",
         help="models of things (.obj, .glb, .ply, .stl) that stand about and are held, besides those of the package",
     )
+    parser.add_argument(
+        "--realism",
+        metavar="MODEL",
+        help="weights of phalanx train tonality_gan, which redraw pictures so that they look like photographs (default: as rendered)",
+    )
     add_quiet(parser)
 
 
@@ -189,7 +195,7 @@ def _config(args: argparse.Namespace) -> SynthConfig:
         from phalanx.synth.scene.rigs import load_rig
 
         load_rig(rig)
-    return SynthConfig(
+    config = SynthConfig(
         size=args.size,
         scene=args.scene,
         frames=args.frames,
@@ -202,7 +208,15 @@ def _config(args: argparse.Namespace) -> SynthConfig:
         backgrounds=Path(args.backgrounds) if args.backgrounds else None,
         panoramas=Path(args.panoramas) if args.panoramas else None,
         things=Path(args.things) if args.things else None,
+        realism=Path(args.realism) if args.realism else None,
     )
+    if config.realism is not None:
+        from phalanx.synth.realism import check_realism
+
+        check_realism(config.realism, config.size)
+        if args.preview_frames:
+            raise InputError("--realism: the network redraws single hands, and --preview-frames shows whole frames")
+    return config
 
 
 def _frames_config(config: SynthConfig) -> FramesConfig:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -39,6 +40,7 @@ from phalanx.synth.paint.skin import skin_bank, skin_matrices
 from phalanx.synth.paint.solids import draw_looks, shade_solids
 from phalanx.synth.paint.surface import hand
 from phalanx.synth.pairs import make_pairs
+from phalanx.synth.realism import redrawn
 from phalanx.synth.scene.domains import DOMAINS, Domain
 from phalanx.synth.sense.colour_sensor import draw_colour, sense_colour
 from phalanx.synth.sense.depth_noise import draw_depth_noise
@@ -65,7 +67,7 @@ def make_chunk(config: SynthConfig, seed: int, index: int, device: torch.device 
     with `boxes` and `hand_masks` of both hands; their `ids` are (person in the stream, 0, 0 or 1 for the mirror image).
 
     Raises:
-        InputError: the folder of backgrounds or that of panoramas is at fault.
+        InputError: the folder of backgrounds or that of panoramas is at fault, or the weights that redraw pictures.
     """
     place = torch.device(device)
     with torch.no_grad(), one_thread(place):
@@ -136,6 +138,9 @@ def _make(config: SynthConfig, seed: int, index: int, device: torch.device) -> S
         image = apply_effects(image, draw_effects(generator, len(image), config.size, config.effects))
     else:
         image = _photograph(image, camera, sensing, shot.place if shot.clips else None)
+    if config.realism is not None and config.colour:
+        each = config.views * config.times
+        image = redrawn(image, Path(config.realism), config.realism_share, each, seed, index)
     sensed = None
     if sensor is not None and config.dense:
         sensed = _sense(front, ground, sensor, shot, skin, sensing)

@@ -56,6 +56,10 @@ class SynthConfig:
     """Share of the hands that stand in a panorama, in domains that have any: lit by it and seen before it."""
     things: Path | None = None
     """Folder of models (OBJ, GLB, PLY, STL; searched recursively) of things that stand about and are held, besides those of the package."""
+    realism: Path | None = None
+    """Weights of `methods.tonality_gan` that redraw pictures so that they look like the photographs it learnt from; none: as rendered."""
+    realism_share: float = 1.0
+    """Share of the hands whose pictures are redrawn, where there are such weights."""
     tiles: int = 320
     """Number of background tiles kept in memory."""
     skins: int = 16
@@ -92,9 +96,13 @@ class SynthConfig:
             raise InputError(
                 f"panoramas: hands of the domain {self.domain} stand in none; leave the folder out, or take the domain any"
             )
-        for name in ("photograph_share", "panorama_share"):
+        for name in ("photograph_share", "panorama_share", "realism_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"{name}: must lie in [0, 1], not {getattr(self, name)}")
+        if self.realism is not None and self.pairs:
+            raise InputError(
+                f"realism: the network redraws single hands, and the scene {self.scene} shows whole frames"
+            )
         if not 0.0 <= self.effects <= 2.0:
             raise InputError(f"effects: must lie in [0, 2], not {self.effects}")
 

@@ -27,7 +27,7 @@ NO_LICENCE = "not given"
 
 def synthesis(config: SynthConfig, labels: str) -> Source:
     """The engine's own pictures."""
-    return {
+    source: Source = {
         "kind": "own synthesis",
         "engine": ENGINE,
         "domain": config.domain,
@@ -35,6 +35,10 @@ def synthesis(config: SynthConfig, labels: str) -> Source:
         "depth_sensor": config.depth_sensor,
         "labels": labels,
     }
+    if config.realism is not None:
+        name, share = Path(config.realism).name, config.realism_share
+        source["redrawn"] = {"by": name, "sha256": file_checksum(Path(config.realism)), "share": share}
+    return source
 
 
 def photographs(config: SynthConfig, licence: str) -> list[Source]:

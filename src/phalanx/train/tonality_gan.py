@@ -22,6 +22,7 @@ from phalanx.methods.compact import CompactEstimator, load_trainable
 from phalanx.methods.cycle_gan import REAL, RENDERED
 from phalanx.methods.tonality_gan import METHOD, TonalityConfig, TonalityGan, load, save_weights
 from phalanx.metrics.two_samples import kernel_distance
+from phalanx.nets.readout import soft_argmax
 from phalanx.nets.weights import checksum
 from phalanx.synth import SynthConfig, stream
 from phalanx.train.card import picture_folder
@@ -96,10 +97,11 @@ def examined(images: Tensor, batch: int = 32) -> tuple[np.ndarray, Tensor]:
     features, places = [], []
     for part in images.split(batch):
         seen = part if part.shape[-1] == size else functional.interpolate(part, size=(size, size), mode="bilinear")
-        features.append(network.pyramid((seen - 0.45) * 4.0)[1])
-        found = network.evidence(seen).joints_2d
-        assert found is not None
-        places.append(128 * found)
+        maps, pooled = network.pyramid(
+            (seen - 0.45) * 4.0
+        )  # as `CompactEstimator.read` looks at pictures, once for both
+        features.append(pooled)
+        places.append(128 * soft_argmax(network.maps(maps)[:, :21])[0])
     return torch.cat(features).numpy(), torch.cat(places)
 
 

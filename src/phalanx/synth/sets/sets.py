@@ -116,8 +116,11 @@ class Plan:
         """As the manifest has it."""
         folders = _folders(self.config)  # machines may keep them in different places
         settings = asdict(self.config) | {name: folder.name for name, folder in folders.items()}
-        poses = settings.pop("poses")  # sets from before there was such a setting go on
-        settings |= {} if poses is None else {"poses": Path(poses).name}
+        for name in ("poses", "realism"):  # sets from before there were such settings go on
+            file = settings.pop(name)
+            settings |= {} if file is None else {name: Path(file).name}
+        if self.config.realism is None:
+            del settings["realism_share"]
         return {"synth": settings, "seed": self.seed, "count": self.count}
 
 
@@ -303,6 +306,8 @@ def _have_made(plan: Plan, missing: list[int], folder: Path, cluster: Cluster) -
 def _from_anywhere(plan: Plan) -> Plan:
     """The plan as it holds in any working directory."""
     folders: dict[str, Any] = {name: folder.absolute() for name, folder in _folders(plan.config).items()}
+    if plan.config.realism is not None:
+        folders["realism"] = plan.config.realism.absolute()
     return replace(plan, config=replace(plan.config, **folders))
 
 
@@ -341,7 +346,9 @@ def surroundings(plan: Plan) -> dict[str, str]:
         files = sorted((p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob("*") if p.is_file())
         found[f"the content of {folder.name}"] = _digest(files)
     if plan.config.poses is not None:
-        found[f"the poses {plan.config.poses.name}"] = _checksum_of_poses(plan.config.poses)
+        found[f"the poses {plan.config.poses.name}"] = _checksum_of(plan.config.poses, "poses")
+    if plan.config.realism is not None:
+        found[f"the network {plan.config.realism.name}"] = _checksum_of(plan.config.realism, "weights")
     if plan.config.rig is not None:
         rig = {name: np.asarray(value).tolist() for name, value in vars(load_rig(plan.config.rig)).items()}
         if rig["person"] is None:
@@ -350,9 +357,9 @@ def surroundings(plan: Plan) -> dict[str, str]:
     return found
 
 
-def _checksum_of_poses(path: Path) -> str:
+def _checksum_of(path: Path, what: str) -> str:
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file of poses")
+        raise InputError(f"{path}: there is no such file of {what}")
     return file_checksum(path)[:16]
 
 
