@@ -26,12 +26,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from phalanx.core.errors import InputError
 from phalanx.core.files import write_whole
+from phalanx.core.npz import read_npz
 
 CLUSTERS = 1024
 """Of an index of a million; fewer poses have fewer."""
@@ -146,16 +146,13 @@ class PoseIndex:
     @classmethod
     def read(cls, path: str | Path) -> PoseIndex:
         """The index in a file that `write` wrote. Raises InputError if it is missing or damaged."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                index = cls(*(file[name] for name in ("bases", "numbers", "starts", "middles")))
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise InputError(f"{path}: is no index of poses that can be read") from error
+        file = read_npz(Path(path), ("bases", "numbers", "starts", "middles"))
+        index = cls(*(file[name] for name in ("bases", "numbers", "starts", "middles")))
         shapes = index.bases.shape == (2 * len(index), 21) and index.middles.shape == (
             len(index.starts) - 1,
             len(_TWICE),
         )
-        if not shapes or index.starts[0] != 0 or index.starts[-1] != len(index):
+        if not shapes or index.starts.ndim != 1 or index.starts[0] != 0 or index.starts[-1] != len(index):
             raise InputError(f"{path}: is a damaged index of poses")
         return index
 

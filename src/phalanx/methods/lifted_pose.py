@@ -17,7 +17,8 @@ What they leave unsaid, and what was chosen:
 
 - **Trained together**: Hand3D's halves are trained one after the other. Here no gradient goes from the lifting to the pose machine, which
   is the same, but for heat maps that get better meanwhile. True heat maps are never lifted, so that it learns of those that it will see.
-- **Heat maps** are probabilities, as in `methods.depth_regularizer` (`losses.heatmaps.probability_map_error`).
+- **Heat maps** are probabilities, whose cross entropy with a Gaussian about the joint is descended (`losses.heatmaps`), of every stage. The
+  squares of print learn so slowly from nothing that tables would compare networks that have hardly begun.
 - **Unit and root**: theirs are the index finger's first bone and the palm; here the middle finger's and the wrist, as everywhere here.
 - **Losses** are means over coordinates and elements, so that factors do not depend on their number; theirs are sums.
 - **Segmentation** of the hand, Hand3D's first network, is not needed: pictures are crops.
@@ -36,7 +37,7 @@ from torch import Tensor
 from phalanx.core.errors import InputError
 from phalanx.data.hand_depth import scale_of
 from phalanx.data.sample import Sample
-from phalanx.losses.heatmaps import PEAK, probability_map_error
+from phalanx.losses.heatmaps import PEAK, SIGMA, gaussian_cross_entropy
 from phalanx.methods.base import Method
 from phalanx.nets.pose_lifting import PoseLifting, canonical_joints
 from phalanx.nets.pose_machine import JOINTS, PoseMachine
@@ -112,9 +113,12 @@ class LiftedPose(Method):
         weights, logits = self.config.weights, self.machine(batch.image)[1]
         canonical, turn = self.lift(logits)
         true, true_turn = canonical_joints(relative_joints(batch.joints))
+        places = (batch.joints_2d + 0.5) / batch.image.shape[-1]
+        inside = ((places >= 0) & (places <= 1)).all(-1).to(places)
+        sigma = SIGMA / logits[-1].shape[-1]
+        apart = [gaussian_cross_entropy(stage.float(), places, sigma, inside) for stage in logits]
         return {
-            "heat_maps": weights.heat_maps
-            * probability_map_error(logits, (batch.joints_2d + 0.5) / batch.image.shape[-1]),
+            "heat_maps": weights.heat_maps * torch.stack(apart).mean(),
             "canonical": weights.canonical * (canonical - true).square().mean(),  # Zimmermann and Brox, Eq. 4
             "viewpoint": weights.viewpoint * (turn - true_turn).square().mean(),  # Eq. 5
         }

@@ -21,7 +21,8 @@ What the thesis leaves unsaid or misprints, and what was chosen:
   dim pictures have edges, too (`shape_map`). It is soft, as HED's is.
 - **Colour map**: an average filter; its size is not printed (`TonalityConfig.blur`, an eighth of the side).
 - **Eq. 2.6**: the generator descends `-log D` in place of `log(1 - D)`, whose gradients vanish once the discriminator is sure.
-  Generator and discriminator are those of Pix2Pix (`nets.picture_translation`), which print names as the model; z is what its decoder's
+  Generator and discriminator are those of Pix2Pix (`nets.picture_translation` says where not), which print names as the model. TAGAN's
+  generator draws changes of the colour map, in logits, so that it begins with the right colours. z is what its decoder's
   first layers drop, in use as well, and `blend` draws it from a generator that one hands it: the same seed, the same picture.
 - **Eq. 2.8**: neither factor is printed (`TonalityWeights`).
 - **Eq. 2.9** is a mean over values.
@@ -144,7 +145,7 @@ class ConditionalGan(Method):
         super().__init__()
         self.config = config or TonalityConfig()
         c = self.config
-        self.generator = PictureGenerator(c.size, c.generator, self.channels, 3, c.dropout)
+        self.generator = PictureGenerator(c.size, c.generator, self.channels, c.dropout)
         self.discriminator = PatchDiscriminator(c.discriminator, self.channels + 3, c.halvings)
 
     @abstractmethod
@@ -152,7 +153,11 @@ class ConditionalGan(Method):
         """What is drawn from, (B, channels, S, S)."""
 
     def forward(self, images: Tensor, random: torch.Generator | None = None) -> Tensor:
-        return self.generator(self.maps(images), random)
+        return self.draw(self.maps(images), random)
+
+    def draw(self, maps: Tensor, random: torch.Generator | None = None) -> Tensor:
+        """A picture (B, 3, S, S) of its maps (B, channels, S, S)."""
+        return self.generator(maps, random)
 
     @torch.no_grad()
     def blend(self, images: Tensor, random: torch.Generator | None = None) -> Tensor:
@@ -168,7 +173,7 @@ class ConditionalGan(Method):
     def judged(self, real: Tensor, rendered: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Logits of patches being real, of photographs (B, 3, S, S) and of what is drawn from their own maps, as in training."""
         maps = self.maps(real)
-        return self._judge(maps, real), self._judge(maps, self.generator(maps, random))
+        return self._judge(maps, real), self._judge(maps, self.draw(maps, random))
 
     def players(self) -> tuple[Player, ...]:
         """Eq. 2.7: the discriminator ascends Eq. 2.6, then the generator descends all of it."""
@@ -182,7 +187,7 @@ class ConditionalGan(Method):
         assert batch.image is not None
         y, maps = batch.image, self.maps(batch.image)
         with torch.no_grad():
-            drawn = self.generator(maps)
+            drawn = self.draw(maps)
         return {
             "judged": self.config.weights.adversarial * real_or_drawn(self._judge(maps, y), self._judge(maps, drawn))
         }
@@ -191,7 +196,7 @@ class ConditionalGan(Method):
         """What the generator descends, Eq. 2.7 (2.2): Eq. 2.6, and the distances of what it draws to the real picture."""
         assert batch.image is not None
         y, maps = batch.image, self.maps(batch.image)
-        drawn = self.generator(maps)
+        drawn = self.draw(maps)
         fooled = self.config.weights.adversarial * taken_for_real(self._judge(maps, drawn))
         return {"fooled": fooled} | self.distances(drawn, y)
 
@@ -215,6 +220,10 @@ class TonalityGan(ConditionalGan):
     def maps(self, images: Tensor) -> Tensor:
         """x_s and x_b."""
         return torch.cat((shape_map(images), colour_map(images, self.config.blur)), dim=1)
+
+    def draw(self, maps: Tensor, random: torch.Generator | None = None) -> Tensor:
+        """Changes of the colour map."""
+        return self.generator(maps, random, maps[:, 1:])
 
     def distances(self, drawn: Tensor, real: Tensor) -> dict[str, Tensor]:
         """Eq. 2.8: the terms of Eq. 2.9 and 2.10."""

@@ -18,25 +18,20 @@ _SLOPE = 0.2
 _WIDEST = 8
 """Channels grow to at most so many times the first layer's."""
 
+_DARKEST = 1 / 255
+"""Of a picture that changes are drawn of: darker values, and brighter ones than 1 less this, could not be changed."""
+
 _NOISY = 2
 """Layers of the decoder, the first ones, that drop cells: Pix2Pix's way to random pictures (Sec. 3.2.1 and 6.1)."""
 
 
-class PictureGenerator(nn.Module):
-    """`generator(maps (B, inputs, S, S) in [0, 1])` draws maps `(B, outputs, S, S)` in (0, 1).
+class _Translation(nn.Module):
+    """An encoder-decoder from maps (B, inputs, S, S) to features (B, width, S, S)."""
 
-    Args:
-        size: S, a power of 2.
-        width: channels of the first layer; they double down to 4 x 4 cells, up to 8 times as many.
-        inputs: channels of what it sees.
-        outputs: channels of what it draws.
-        dropout: share of the cells that the decoder's first layers drop, also after training: the random vector z. 0: no z.
-    """
-
-    def __init__(self, size: int, width: int, inputs: int = 3, outputs: int = 3, dropout: float = 0.0) -> None:
+    def __init__(self, size: int, width: int, inputs: int, dropout: float) -> None:
         super().__init__()
         if size < 16 or size & (size - 1):
-            raise ValueError(f"PictureGenerator: a size of 16, 32, 64, ... expected, not {size}")
+            raise ValueError(f"{type(self).__name__}: a size of 16, 32, 64, ... expected, not {size}")
         self.dropout = dropout
         layers = int(math.log2(size)) - 2
         widths = [width * min(2**layer, _WIDEST) for layer in range(layers)]
@@ -48,10 +43,8 @@ class PictureGenerator(nn.Module):
         self.up = nn.ModuleList(
             _up(features if layer == 0 else 2 * features, fewer) for layer, (features, fewer) in enumerate(ways)
         )
-        self.last = nn.Conv2d(width, outputs, 3, padding=1)
 
-    def forward(self, maps: Tensor, random: torch.Generator | None = None) -> Tensor:
-        """`random` draws z; None: the global generator."""
+    def features(self, maps: Tensor, random: torch.Generator | None = None) -> Tensor:
         x, seen = 2 * maps - 1, []
         for down in self.down:
             x = down(x)
@@ -60,17 +53,48 @@ class PictureGenerator(nn.Module):
             x = up(seen.pop() if layer == 0 else torch.cat((x, seen.pop()), dim=1))
             if self.dropout and layer < _NOISY:
                 x = _dropped(x, self.dropout, random)
-        return torch.sigmoid(self.last(x).to(maps.dtype))  # in half precision values would go in steps
+        return x
 
 
-class DepthGenerator(PictureGenerator):
-    """`generator(images (B, 3, S, S) in [0, 1])` draws relative depth maps `(B, S, S)` in (0, 1); arguments of `PictureGenerator`."""
+class PictureGenerator(_Translation):
+    """`generator(maps (B, inputs, S, S) in [0, 1])` draws pictures `(B, 3, S, S)` in (0, 1).
+
+    Otherwise than in Pix2Pix the last layer sees the maps themselves, too: at a few ten thousand pictures edges stay where they are for
+    that alone.
+
+    Args:
+        size: S, a power of 2.
+        width: channels of the first layer; they double down to 4 x 4 cells, up to 8 times as many.
+        inputs: channels of what it sees.
+        dropout: share of the cells that the decoder's first layers drop, also after training: the random vector z. 0: no z.
+    """
+
+    def __init__(self, size: int, width: int, inputs: int = 3, dropout: float = 0.0) -> None:
+        super().__init__(size, width, inputs, dropout)
+        self.last = nn.Sequential(
+            nn.Conv2d(width + inputs, width, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(width, 3, 3, padding=1)
+        )
+
+    def forward(self, maps: Tensor, random: torch.Generator | None = None, base: Tensor | None = None) -> Tensor:
+        """`random` draws z; None: the global generator. `base` (B, 3, S, S): a picture that it draws changes of, in logits."""
+        drawn = self.last(torch.cat((self.features(maps, random), 2 * maps - 1), dim=1)).to(maps.dtype)
+        return torch.sigmoid(drawn if base is None else drawn + torch.logit(base, eps=_DARKEST))
+
+
+class DepthGenerator(_Translation):
+    """`generator(images (B, 3, S, S) in [0, 1])` draws relative depth maps `(B, S, S)` in (0, 1).
+
+    Args:
+        size: S, a power of 2.
+        width: channels of the first layer; they double down to 4 x 4 cells, up to 8 times as many.
+    """
 
     def __init__(self, size: int, width: int) -> None:
-        super().__init__(size, width, 3, 1)
+        super().__init__(size, width, 3, 0.0)
+        self.last = nn.Conv2d(width, 1, 3, padding=1)
 
-    def forward(self, maps: Tensor, random: torch.Generator | None = None) -> Tensor:
-        return super().forward(maps, random)[:, 0]
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.sigmoid(self.last(self.features(images)).to(images.dtype))[:, 0]  # half precision goes in steps
 
 
 class PatchDiscriminator(nn.Module):

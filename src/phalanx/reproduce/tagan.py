@@ -9,8 +9,8 @@ STB, CMU's hands and the thesis' own photographs (RHTD) are not shipped. Picture
 | hands of the AR simulator | pictures of the domain `studio` with masks |
 | CMU-PS, where networks trained on STB are tested | pictures of the domain `any` |
 
-Compositions (`train.compositions`) are the same for all rows and seeds: one for each picture without labels, by the joints that the default
-estimator sees there. Each row trains an estimator from nothing (`methods.lifted_pose`), as many steps as the others:
+Compositions (`train.compositions`) are the same for all rows and seeds: some for each picture without labels, by the joints that the
+default estimator sees there. Each row trains an estimator from nothing (`methods.lifted_pose`), as many steps as the others:
 
 - **field**: its labelled pictures alone; in all others half of each step is
 - **w/ CBG**: the composed hands before a plain ground each; **w/ RBG**: before the picture; **w/ TAGAN**: these redrawn by the network
@@ -96,6 +96,8 @@ class Scale:
     """Pictures of `field` without: grounds of compositions, and what blenders learn from."""
     rendered: int
     """Pictures of `studio` whose hands are put before them."""
+    rounds: int
+    """Compositions of each picture without labels, each with a hand out of another part of those."""
     test: int
     """Pictures of `field` to test on, and of `any`."""
     model: LiftedPoseConfig
@@ -153,20 +155,25 @@ class World(PairsWorld[Scale]):
 
     @cached_property
     def compositions(self) -> dict[str, Tensor]:
-        """One for each picture without labels, as `train.compositions.compose` makes them."""
+        """`rounds` for each picture without labels, as `train.compositions.compose` makes them."""
         scale = self.scale
-        about = {name: getattr(scale, name) for name in ("labelled", "unlabelled", "rendered", "test")}
+        about = {name: getattr(scale, name) for name in ("labelled", "unlabelled", "rendered", "rounds", "test")}
         about |= {"size": scale.model.size, "engine": ENGINE}
         name = "-".join(str(value) for value in about.values())
         path = self.cache / "compositions" / f"tagan-{name}.safetensors"
-        return kept_tensors(path, self._composed, 6 * scale.unlabelled * scale.model.size**2, about, self.say)
+        size = 6 * scale.rounds * scale.unlabelled * scale.model.size**2
+        return kept_tensors(path, self._composed, size, about, self.say)
 
     def _composed(self) -> dict[str, Tensor]:
         size, real = self.scale.model.size, self.unlabelled["image"]
         places = drawing.examined(real.float() / 255)[1] * (size / 128) - 0.5
         rendered = self.kept("studio", self.scale.rendered, ("image", "mask", "joints", "joints_2d", "K"))
-        index = PoseIndex.build(rendered["joints_2d"].double().numpy())
-        return compose(real, places, rendered, index, 0)
+        rounds = []
+        for number in range(self.scale.rounds):
+            part = {name: value[number :: self.scale.rounds] for name, value in rendered.items()}
+            index = PoseIndex.build(part["joints_2d"].double().numpy())
+            rounds.append(compose(real, places, part, index, number))
+        return {name: torch.cat([one[name] for one in rounds]) for name in rounds[0]}
 
     def composed(self, image: Tensor) -> dict[str, Tensor]:
         """Compositions that look like `image` (N, 3, S, S), with their labels."""
@@ -372,8 +379,8 @@ def _head(world: World) -> list[str]:
     weights = ", ".join(f"{name} {value:g}" for name, value in asdict(scale.blender.weights).items())
     terms = ", ".join(f"{name} {value:g}" for name, value in asdict(scale.model.weights).items())
     return [
-        f"Data: {scale.labelled} pictures of `field` with labels; {scale.unlabelled} others without, each with a hand of {scale.rendered} "
-        f"pictures of `studio` before it; tested on {scale.test} others of `field`, and across on {scale.test} of `any`.",
+        f"Data: {scale.labelled} pictures of `field` with labels; {scale.unlabelled} others without, each {scale.rounds} times with a hand "
+        f"of {scale.rendered} pictures of `studio` before it; tested on {scale.test} others of `field`, across on {scale.test} of `any`.",
         "Published: Hand3D and a CPM of STB, across of CMU-PS; what AUC is there is not printed.",
         "Compared: 21 joints. 3D: from the wrist, before the camera; the middle finger's first bone is given; no alignment. "
         f"AUC: 0 to 50 mm (Zimmermann and Brox 2017). 2D and across: pixels of a picture of {CROP}; PCK@20: joints within 20, per cent.",
