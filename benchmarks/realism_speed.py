@@ -17,7 +17,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -40,23 +39,17 @@ def untrained(folder: Path, size: int) -> Path:
     return folder / "untrained.safetensors"
 
 
-def processor_seconds(call: Callable[[], object]) -> float:
-    """Of the processor, for a call."""
-    start = time.process_time()
-    call()
-    return time.process_time() - start
-
-
 def alone(config: SynthConfig, model: Path, chunks: int) -> dict[str, float]:
     """Median milliseconds of the processor for a picture to be rendered, and to be redrawn, on one thread, in turns."""
     spent: dict[str, list[float]] = {"rendered": [], "redrawn": []}
     for index in range(chunks + 1):
-        rendered = []
-        spent["rendered"].append(processor_seconds(lambda index=index: rendered.append(make_chunk(config, 0, index))))
-        images = rendered[0].image
-        spent["redrawn"].append(
-            processor_seconds(lambda index=index, images=images: redrawn(images, model, 1.0, 1, 0, index))
-        )
+        start = time.process_time()
+        images = make_chunk(config, 0, index).image
+        between = time.process_time()
+        assert images is not None
+        redrawn(images, model, 1.0, 1, 0, index)
+        spent["rendered"].append(between - start)
+        spent["redrawn"].append(time.process_time() - between)
     # the first chunk makes banks and reads the network
     return {name: 1000 * float(np.median(seconds[1:])) / config.pictures for name, seconds in spent.items()}
 

@@ -55,7 +55,7 @@ class CycleConfig:
     """Channels of each discriminator's first layer."""
     halvings: int = 2
     """Of a picture's side where patches are judged: 2 judges patches of 26 pixels, 3 of 54."""
-    rate: float = 2e-4
+    rate: float = 5e-4
     """Peak learning rate of all networks."""
     weights: CycleWeights = field(default_factory=CycleWeights)
     """Factors of the loss terms."""

@@ -19,7 +19,7 @@ What the thesis leaves unsaid or misprints, and what was chosen:
   pictures with maps of their own, so in training x *is* y: both maps are those of the real picture. No composition is ever trained on.
 - **Shape map**: HED is a trained network. Here the length of the brightness' gradient (Scharr), against its mean in the picture, so that
   dim pictures have edges, too (`shape_map`). It is soft, as HED's is.
-- **Colour map**: an average filter; its size is not printed (`TonalityConfig.blur`, an eighth of the side).
+- **Colour map**: an average filter; its size is not printed (`TonalityConfig.blur`, a sixteenth of the side).
 - **Eq. 2.6**: the generator descends `-log D` in place of `log(1 - D)`, whose gradients vanish once the discriminator is sure.
   Generator and discriminator are those of Pix2Pix (`nets.picture_translation` says where not), which print names as the model. TAGAN's
   generator draws changes of the colour map, in logits, so that it begins with the right colours. z is what its decoder's
@@ -31,7 +31,7 @@ What the thesis leaves unsaid or misprints, and what was chosen:
   (`fit.pose_retrieval`).
 - **The real hand beneath** a match stays in the picture in print, and sticks out from behind. Here it is painted over first
   (`train.compositions`).
-- **Optimisers** are not printed: Adam as Pix2Pix has it (2e-4, beta 0.5).
+- **Optimisers** are not printed: Adam as Pix2Pix has it (beta 0.5), at a rate for a few thousand steps.
 
 `Pix2Pix` (Eq. 2.1 to 2.3) is the same without colours: it draws from edges alone. `methods.cycle_gan` is the other baseline.
 """
@@ -74,7 +74,7 @@ class TonalityWeights:
 
     adversarial: float = 1.0
     """Of Eq. 2.6."""
-    shape: float = 50.0
+    shape: float = 100.0
     """lambda 2, Eq. 2.9; lambda of Eq. 2.2 for `Pix2Pix`."""
     colour: float = 5.0
     """lambda 1, Eq. 2.10."""
@@ -94,11 +94,11 @@ class TonalityConfig:
     """Of a picture's side where patches are judged: 2 judges patches of 26 pixels, 3 of 54."""
     dropout: float = 0.5
     """Share of the cells that the decoder's first layers drop: z."""
-    blur: float = 0.125
+    blur: float = 0.0625
     """Side of the average filter, in sides of the picture."""
     bins: int = 16
     """Of the histogram of a channel."""
-    rate: float = 2e-4
+    rate: float = 5e-4
     """Peak learning rate of both networks."""
     weights: TonalityWeights = field(default_factory=TonalityWeights)
     """Factors of the loss terms."""

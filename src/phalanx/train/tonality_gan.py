@@ -63,7 +63,7 @@ class TonalityTraining:
     """Budget and schedule."""
     synth: SynthConfig = field(default_factory=lambda: SynthConfig(size=128, tiles=64, skins=8))
     """Rendered pictures for the figures and sheets; none is trained on."""
-    batch: int = 16
+    batch: int = 8
     """Photographs a step."""
     seed: int = 1
     """Of the order of the photographs, and of the stream of rendered ones."""
