@@ -16,10 +16,11 @@ from phalanx.core.errors import InputError
 from phalanx.core.seeding import generator
 from phalanx.methods.tonality_gan import TonalityGan, load
 
-_KEY = 9  # of the stream of random numbers that this draws from, in a chunk
-_PART = (
-    8  # pictures redrawn together: what the network makes of more of them leaves the cache, and takes a quarter longer
-)
+_KEY = 9
+"""Of the stream of random numbers that this draws from, in a chunk."""
+
+_PART = 8
+"""Pictures redrawn together: what the network makes of more of them leaves the cache, and takes a quarter longer."""
 
 
 def check_realism(path: Path, size: int) -> None:
