@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from phalanx.nets.picture_translation import DepthDiscriminator, DepthGenerator, real_or_drawn, taken_for_real
+from phalanx.nets.picture_translation import (
+    DepthDiscriminator,
+    DepthGenerator,
+    PictureGenerator,
+    real_or_drawn,
+    taken_for_real,
+)
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -65,3 +71,26 @@ def test_losses_are_equation_3_2():
     sure = torch.full((1, 2), -30.0, requires_grad=True)  # log(1 - D) has no gradient left there
     taken_for_real(sure).backward()
     assert sure.grad is not None and float(sure.grad.abs().min()) > 0.4
+
+
+def test_pictures_are_drawn_as_changes_of_another():
+    torch.manual_seed(0)
+    generator = PictureGenerator(32, 4, inputs=2).eval()
+    maps, base = torch.rand(2, 2, 32, 32), torch.rand(2, 3, 32, 32)
+    drawn = torch.logit(generator(maps).double())
+    changed = torch.logit(generator(maps, None, base).double())
+    inside = (base > 0.05) & (base < 0.95)
+    torch.testing.assert_close((changed - drawn)[inside], torch.logit(base.double())[inside], atol=1e-3, rtol=0)
+    for whole in (torch.zeros(2, 3, 32, 32), torch.ones(2, 3, 32, 32)):
+        assert generator(maps, None, whole).isfinite().all()
+
+
+def test_the_last_layer_sees_the_maps():
+    torch.manual_seed(0)
+    generator = PictureGenerator(32, 4, inputs=2).eval()
+    with torch.no_grad():
+        for up in generator.up:
+            for parameter in up.parameters():
+                parameter.zero_()
+    maps = torch.rand(1, 2, 32, 32)
+    assert float(generator(maps).std(dim=(2, 3)).min()) > 1e-3

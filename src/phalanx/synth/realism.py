@@ -20,7 +20,7 @@ _KEY = 9
 """Of the stream of random numbers that this draws from, in a chunk."""
 
 _PART = 8
-"""Pictures redrawn together: what the network makes of more of them leaves the cache, and takes a quarter longer."""
+"""Pictures redrawn together: what the network makes of more of them leaves the cache, and takes a third longer."""
 
 
 def check_realism(path: Path, size: int) -> None:
