@@ -74,7 +74,7 @@ class TonalityWeights:
 
     adversarial: float = 1.0
     """Of Eq. 2.6."""
-    shape: float = 100.0
+    shape: float = 200.0
     """lambda 2, Eq. 2.9; lambda of Eq. 2.2 for `Pix2Pix`."""
     colour: float = 5.0
     """lambda 1, Eq. 2.10."""
@@ -98,7 +98,7 @@ class TonalityConfig:
     """Side of the average filter, in sides of the picture."""
     bins: int = 16
     """Of the histogram of a channel."""
-    rate: float = 5e-4
+    rate: float = 1e-3
     """Peak learning rate of both networks."""
     weights: TonalityWeights = field(default_factory=TonalityWeights)
     """Factors of the loss terms."""
@@ -127,7 +127,8 @@ def shape_map(images: Tensor) -> Tensor:
 def colour_map(images: Tensor, side: float) -> Tensor:
     """Blurred colours x_b (B, 3, H, W) of pictures (B, 3, H, W): the mean of a square of an odd number of pixels, of about `side` sides."""
     reach = max(1, round(side * images.shape[-1] / 2))
-    return functional.avg_pool2d(images, 2 * reach + 1, 1, reach, count_include_pad=False)
+    across = functional.avg_pool2d(images, (1, 2 * reach + 1), 1, (0, reach), count_include_pad=False)
+    return functional.avg_pool2d(across, (2 * reach + 1, 1), 1, (reach, 0), count_include_pad=False)
 
 
 class ConditionalGan(Method):

@@ -82,6 +82,9 @@ SHOWN = 12
 HELD_OUT = 96
 """Pictures without labels that blenders are evaluated on, and do not learn from; fewer where there are few."""
 
+JUDGED = 600
+"""Compositions that they are evaluated on at the end."""
+
 BLENDED_FILE = "blended.json"
 """In the folder of a blender: figures at its end."""
 
@@ -202,7 +205,9 @@ class World(PairsWorld[Scale]):
         found = drawing.train_on_pictures(network, feed, batch, size, loop, folder, about, evaluate, self.say)
         found = found.eval().requires_grad_(False)
         if not (folder / BLENDED_FILE).exists():
-            write_json(writable_folder(folder) / BLENDED_FILE, drawing.figures(found, real[:held_out], rendered))
+            write_json(
+                writable_folder(folder) / BLENDED_FILE, drawing.figures(found, real[:held_out], rendered[:JUDGED])
+            )
         return found  # type: ignore[return-value]
 
     def blender_folder(self, kind: Blender, seed: int) -> Path:
