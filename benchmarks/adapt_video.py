@@ -12,7 +12,8 @@ tremble from photo to photo (mean acceleration, mm a frame squared, with that of
 all frames; the same of the last eighth, which was not learnt from, and how `phalanx predict` trembles, unfiltered.
 
 `field` adapts to synthetic clips of that domain: with their 2D labels and with none, with the terms of neighbouring frames and without, and
-scores other clips: 3D joints relative to the palm, one scale a frame, in mm. Settings were chosen here.
+with the mesh's joints held at the pose's (`mesh_pose`); it scores other clips: 3D joints relative to the palm, one scale a frame, in mm.
+Settings were chosen here.
 
 The weights that come out are not kept. `--samples` counts stretches of clips (4 in a step) and synthetic hands (24).
 """
@@ -212,6 +213,7 @@ def on_field(count: int, samples: int, work: Path) -> Rows:
     for name, own, weights in (
         ("2D labels", False, VideoWeights()),
         ("2D labels, no neighbours", False, NONE),
+        ("2D labels, mesh at pose", False, VideoWeights(mesh_pose=1.0)),
         ("no label", True, VideoWeights()),
         ("no label, no neighbours", True, NONE),
     ):
