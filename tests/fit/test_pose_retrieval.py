@@ -26,6 +26,15 @@ def literal(u, v):
     return float(f_u @ f_v / np.linalg.norm(f_u) / np.linalg.norm(f_v)), float(np.linalg.det(g[:2]))
 
 
+def brute_force(known, query):
+    """The score of each of many poses, by one least squares each."""
+    centred, v = known - known.mean(1, keepdims=True), query - query.mean(0)
+    g = np.linalg.pinv(centred) @ v
+    moved = centred @ g
+    likeness = (moved * v).sum((1, 2)) / np.linalg.norm(moved, axis=(1, 2)) / np.linalg.norm(v)
+    return np.where(np.linalg.det(g) > 0, likeness, 0.0)
+
+
 def test_scores_are_equations_2_4_and_2_5():
     known, query = poses(60), poses(1, 5)[0]
     found = PoseIndex.build(known).nearest(query, 60)
@@ -63,10 +72,15 @@ def test_the_index_finds_what_brute_force_finds():
     index = PoseIndex.build(known)
     assert len(index) == 6000 and len(index.starts) == 61
     queries = kinds[random.integers(0, 40, 60)] + 0.3 * random.normal(size=(60, 21, 2))
-    hits = [index.nearest(q, probed=16).numbers[0] == index.nearest(q, probed=60).numbers[0] for q in queries]
-    assert np.mean(hits) > 0.9
-    worse = [index.nearest(q, probed=1).scores[0] <= index.nearest(q, probed=60).scores[0] for q in queries]
-    assert all(worse)
+    truth = [brute_force(known, q) for q in queries]
+    assert [index.nearest(q, probed=60).numbers[0] for q in queries] == [scores.argmax() for scores in truth]
+    found = [index.nearest(q, probed=16) for q in queries]
+    assert np.mean([f.numbers[0] == scores.argmax() for f, scores in zip(found, truth, strict=True)]) > 0.9
+    for few, scores in zip(found, truth, strict=True):
+        np.testing.assert_allclose(few.scores, scores[few.numbers], atol=1e-5)
+    assert all(
+        index.nearest(q, probed=1).scores[0] <= scores.max() + 1e-6 for q, scores in zip(queries, truth, strict=True)
+    )
 
 
 def test_building_again_gives_the_same():
@@ -118,6 +132,47 @@ def test_files_come_back_and_damaged_ones_are_named(tmp_path):
         PoseIndex.read(path)
     with pytest.raises(InputError, match="missing"):
         PoseIndex.read(tmp_path / "missing.npz")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("numbers", lambda values: np.array(3)),
+        ("numbers", lambda values: values - 400),
+        ("numbers", lambda values: values + 0.5),
+        ("numbers", lambda values: 0 * values),
+        ("starts", lambda values: np.array(0)),
+        ("starts", lambda values: values[[0, 2, 1, 3]]),
+        ("starts", lambda values: values.astype(float)),
+        ("bases", lambda values: values * np.nan),
+        ("bases", lambda values: values.astype("U8")),
+        ("middles", lambda values: values * 1j),
+        ("middles", lambda values: values[:, :9]),
+    ],
+)
+def test_an_index_of_parts_that_do_not_fit_is_refused(tmp_path, name, change):
+    index = PoseIndex.build(poses(300))
+    arrays = {key: getattr(index, key) for key in ("bases", "numbers", "starts", "middles")}
+    np.savez(tmp_path / "index.npz", **(arrays | {name: change(arrays[name])}))
+    with pytest.raises(InputError, match=r"index\.npz: is a damaged index of poses"):
+        PoseIndex.read(tmp_path / "index.npz")
+
+
+def test_damaged_bytes_are_named_or_harmless(tmp_path):
+    index, path = PoseIndex.build(poses(20)), tmp_path / "index.npz"
+    index.write(path)
+    content, random, query = path.read_bytes(), np.random.default_rng(1), poses(1, 8)[0]
+    refused = 0
+    for place in random.integers(0, len(content), 60).tolist():
+        path.write_bytes(content[:place] + bytes([content[place] ^ random.integers(1, 256)]) + content[place + 1 :])
+        try:
+            found = PoseIndex.read(path).nearest(query, 9)
+        except InputError as error:
+            assert "index.npz" in str(error)
+            refused += 1
+        else:
+            assert np.array_equal(found.numbers, index.nearest(query, 9).numbers)
+    assert refused > 40
 
 
 @pytest.mark.parametrize(

@@ -147,14 +147,14 @@ class PoseIndex:
     def read(cls, path: str | Path) -> PoseIndex:
         """The index in a file that `write` wrote. Raises InputError if it is missing or damaged."""
         file = read_npz(Path(path), ("bases", "numbers", "starts", "middles"))
-        index = cls(*(file[name] for name in ("bases", "numbers", "starts", "middles")))
-        shapes = index.bases.shape == (2 * len(index), 21) and index.middles.shape == (
-            len(index.starts) - 1,
-            len(_TWICE),
-        )
-        if not shapes or index.starts.ndim != 1 or index.starts[0] != 0 or index.starts[-1] != len(index):
+        bases, numbers, starts, middles = file.values()
+        whole = all(values.ndim == 1 and values.dtype.kind in "iu" for values in (numbers, starts))
+        whole = whole and all(values.dtype == np.float32 and np.isfinite(values).all() for values in (bases, middles))
+        whole = whole and bases.shape == (2 * len(numbers), 21) and middles.shape == (len(starts) - 1, len(_TWICE))
+        whole = whole and starts[0] == 0 and starts[-1] == len(numbers) and bool((starts[:-1] <= starts[1:]).all())
+        if not whole or len(numbers) == 0 or not np.array_equal(np.sort(numbers), np.arange(len(numbers))):
             raise InputError(f"{path}: is a damaged index of poses")
-        return index
+        return cls(bases, numbers, starts, middles)
 
 
 def placement(pose: np.ndarray, onto: np.ndarray) -> np.ndarray:
