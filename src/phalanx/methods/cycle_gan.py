@@ -84,7 +84,12 @@ class CycleGan(Method):
 
     @torch.no_grad()
     def blend(self, images: Tensor, random: torch.Generator | None = None) -> Tensor:
-        """Compositions (B, 3, S, S) in [0, 1] made to look real; nothing is drawn of `random`."""
+        """Compositions (B, 3, S, S) in [0, 1] made to look real; nothing is drawn of `random`.
+
+        Raises ValueError if they are of another size than the network's.
+        """
+        if images.shape[-2:] != (self.config.size, self.config.size):
+            raise ValueError(f"blend: pictures of {self.config.size} pixels expected, not {tuple(images.shape[-2:])}")
         return self(images)
 
     @torch.no_grad()

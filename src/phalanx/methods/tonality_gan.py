@@ -19,7 +19,7 @@ What the thesis leaves unsaid or misprints, and what was chosen:
   pictures with maps of their own, so in training x *is* y: both maps are those of the real picture. No composition is ever trained on.
 - **Shape map**: HED is a trained network. Here the length of the brightness' gradient (Scharr), against its mean in the picture, so that
   dim pictures have edges, too (`shape_map`). It is soft, as HED's is.
-- **Colour map**: an average filter; its size is not printed (`TonalityConfig.blur`, a sixteenth of the side).
+- **Colour map**: an average filter; its size is not printed (`TonalityConfig.blur`, a thirtieth of the side).
 - **Eq. 2.6**: the generator descends `-log D` in place of `log(1 - D)`, whose gradients vanish once the discriminator is sure.
   Generator and discriminator are those of Pix2Pix (`nets.picture_translation` says where not), which print names as the model. TAGAN's
   generator draws changes of the colour map, in logits, so that it begins with the right colours. z is what its decoder's
@@ -94,7 +94,7 @@ class TonalityConfig:
     """Of a picture's side where patches are judged: 2 judges patches of 26 pixels, 3 of 54."""
     dropout: float = 0.5
     """Share of the cells that the decoder's first layers drop: z."""
-    blur: float = 0.0625
+    blur: float = 0.03
     """Side of the average filter, in sides of the picture."""
     bins: int = 16
     """Of the histogram of a channel."""
