@@ -71,7 +71,7 @@ def test_colour_map_is_an_average_of_what_there_is():
 def test_maps_are_those_of_the_method():
     image = photographs().image
     tagan, pix = TonalityGan(CONFIG), Pix2Pix(CONFIG)
-    torch.testing.assert_close(tagan.maps(image), torch.cat((shape_map(image), colour_map(image, 0.03)), 1))
+    torch.testing.assert_close(tagan.maps(image), torch.cat((shape_map(image), colour_map(image, CONFIG.blur)), 1))
     torch.testing.assert_close(pix.maps(image), shape_map(image))
 
 
