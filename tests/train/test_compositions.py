@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from phalanx.core.errors import InputError
 from phalanx.fit.pose_retrieval import PoseIndex
 from phalanx.hand.skeleton import BONES
 from phalanx.synth import SynthConfig, make_chunk
@@ -63,6 +64,61 @@ def test_the_picture_shows_the_hand_that_its_labels_say(made, hands):
             assert (at - plain).abs().max() <= 1  # the hand, not what is behind it
 
 
+@pytest.mark.parametrize(("scale", "angle"), [(1.0, 0.0), (0.8, 0.4), (1.5, -1.0)])
+def test_what_is_drawn_at_a_joint_lands_at_its_label(scale, angle):
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :96]
+    places = random.uniform(20, 75, (21, 2))
+    marked = (x - places[8, 0]) ** 2 + (y - places[8, 1]) ** 2 <= 12**2
+    image = np.zeros((1, 3, 96, 96), np.uint8)
+    image[0, 0][marked] = 255
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    onto = (places - places[8]) @ turn.T + [30.3, 33.8]
+    rendered = {
+        "image": torch.from_numpy(image),
+        "mask": torch.from_numpy(255 * marked[None].astype(np.uint8)),
+        "joints": torch.rand(1, 21, 3) + 1,
+        "joints_2d": torch.from_numpy(places[None]),
+        "K": torch.eye(3)[None],
+    }
+    plain = torch.full((1, 3, 64, 64), 90, dtype=torch.uint8)
+    made = compose(plain, torch.from_numpy(onto[None]), rendered, PoseIndex.build(places[None]), 0)
+    np.testing.assert_allclose(made["joints_2d"][0], onto, atol=1e-3)
+    red = made["clear"][0, 0].double() - made["clear"][0, 0, 0, 0]
+    share = (red / red.max()).clamp_min(0).numpy()  # pixel centres are integers
+    ys, xs = np.mgrid[:64, :64]
+    centre = [(share * xs).sum() / share.sum(), (share * ys).sum() / share.sum()]
+    about = [x[marked].mean() - places[8, 0], y[marked].mean() - places[8, 1]]  # the mark itself is made of pixels
+    np.testing.assert_allclose(centre, np.array([30.3, 33.8]) + turn @ about, atol=0.05)
+    assert share.sum() == pytest.approx(marked.sum() * scale**2, rel=0.03)
+
+
+def test_of_likely_hands_the_one_is_taken_whose_forearm_leaves_the_picture():
+    random = np.random.default_rng(1)
+    places = random.uniform(24, 40, (21, 2))
+    masks = np.zeros((2, 64, 64), np.uint8)
+    masks[0, 30:, 28:36], masks[1, 30:50, 28:36] = 255, 255  # the first goes on beyond its own picture
+    rendered = {
+        "image": torch.full((2, 3, 64, 64), 200, dtype=torch.uint8),
+        "mask": torch.from_numpy(masks),
+        "joints": torch.rand(2, 21, 3) + 1,
+        "joints_2d": torch.from_numpy(np.stack((places, places + random.normal(scale=0.2, size=(21, 2))))),
+        "K": torch.eye(3).expand(2, 3, 3),
+    }
+    index = PoseIndex.build(rendered["joints_2d"].numpy())
+    photograph = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8)
+    inside, below = (torch.from_numpy(places[None] + shift) for shift in ([0.0, -10.0], [0.0, 5.0]))
+    assert compose(photograph, inside, rendered, index, 0)["number"].tolist() == [1]
+    assert compose(photograph, below, rendered, index, 0)["number"].tolist() == [0]  # both are whole: the likest
+
+
+def test_joints_that_are_not_known_are_refused(hands, photographs):
+    places = photographs[1].clone()
+    places[0, 3] = float("nan")
+    with pytest.raises(InputError, match="21 joints in a picture expected, all of them known"):
+        compose(photographs[0], places, hands, PoseIndex.build(hands["joints_2d"].double().numpy()), 0)
+
+
 def test_clear_differs_behind_the_hand_alone(made):
     apart = (made["image"].float() - made["clear"].float()).abs().amax(1)
     assert (apart > 8).float().mean() > 0.3 and ((apart <= 1).float().mean((1, 2)) > 0.02).all()
@@ -89,5 +145,5 @@ def test_the_real_hand_is_painted_over(hands):
 
 def test_a_picture_that_is_all_hand_becomes_its_mean():
     photograph = np.random.default_rng(0).integers(100, 140, (64, 64, 3)).astype(np.uint8)
-    painted = without_hand(photograph, np.random.default_rng(1).uniform(0, 63, (21, 2)))
-    assert painted.shape == (64, 64, 3) and painted.dtype == np.uint8
+    painted = without_hand(photograph, np.random.default_rng(1).uniform(-60, 124, (21, 2)))
+    assert (painted == photograph.mean((0, 1)).astype(np.uint8)).all()

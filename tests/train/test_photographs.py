@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from phalanx.core.errors import InputError
+from phalanx.predict.looks import CROP_FACTOR
 from phalanx.train.photographs import hand_crops
 
 
@@ -36,6 +37,28 @@ def test_squares_are_cut_and_left_hands_mirrored(tmp_path):
     assert (right.flip(-1) == left).all() and not (right == left).all()
     both = hand_crops(tmp_path, 32, print, seeing(hand((60, 80), 30), hand((140, 80), 30)))
     assert len(both) == 2 and not (both[0] == both[1]).all()
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_crop_shows_its_square_in_the_files_colours(tmp_path, side):
+    image = np.full((160, 200, 3), (110, 90, 80), np.uint8)
+    image[60:68, 120:128] = (250, 120, 10)  # RGB
+    cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
+    (crop,) = hand_crops(tmp_path, 64, print, seeing(hand((100, 80), 25, side))).numpy()
+    square = CROP_FACTOR * 50
+    marked = np.abs(crop.astype(int) - np.array([250, 120, 10])[:, None, None]).max(0) < 30
+    y, x = (places.mean() for places in np.nonzero(marked))
+    expected = (np.array([123.5, 63.5]) - [100, 80] + square / 2) * 64 / square
+    assert [63 - x if side == "left" else x, y] == pytest.approx(expected, abs=1.0)
+    assert np.sqrt(marked.sum()) == pytest.approx(8 * 64 / square, abs=1.5)
+
+
+def test_pictures_come_in_the_order_of_names_and_of_folders_below(tmp_path):
+    (tmp_path / "more").mkdir()
+    for name, level in (("b.png", 60), ("a.png", 30), ("more/c.png", 120)):
+        cv2.imwrite(str(tmp_path / name), np.broadcast_to(np.uint8([level, 0, 2 * level]), (64, 64, 3)).copy())
+    crops = hand_crops(tmp_path, 32, print, seeing(hand((32, 32), 12)))
+    assert crops[:, 2, 16, 16].tolist() == [30, 60, 120] and crops[:, 0, 16, 16].tolist() == [60, 120, 240]
 
 
 def test_what_cannot_be_used_is_left_out_with_a_reason(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from phalanx.cli import main
 from phalanx.core.errors import InputError
 from phalanx.methods.cycle_gan import REAL, RENDERED
 from phalanx.methods.tonality_gan import TonalityConfig, TonalityGan, load, save_weights
+from phalanx.metrics.two_samples import kernel_distance
 from phalanx.synth import SynthConfig
 from phalanx.train import tonality_gan
 from phalanx.train.plan import LoopConfig
@@ -21,6 +23,7 @@ from phalanx.train.tonality_gan import (
     SHEETS,
     WEIGHTS,
     TonalityTraining,
+    begun,
     blended,
     examined,
     figures,
@@ -99,6 +102,34 @@ def test_figures_of_a_network_that_changes_nothing(monkeypatch):
     assert figures(network, real, rendered)["varies"] < 1  # a collapse is seen
 
 
+def test_figures_are_what_they_say(monkeypatch):
+    network = TonalityGan(TINY)
+    random = torch.Generator().manual_seed(0)
+    real, rendered, drawn = (torch.rand(5, 3, 32, 32, generator=random) for _ in range(3))
+    real, rendered, drawn = ((255 * images).to(torch.uint8) for images in (real, rendered, drawn))
+    logits = torch.tensor([[1.0, 2.0, 3.0, -1.0]]), torch.tensor([[-1.0, 2.0, 3.0, 4.0]])  # 3 of 4 and 1 of 4 right
+    monkeypatch.setattr(network, "blend", lambda images, random=None: drawn / 255)
+    monkeypatch.setattr(network, "judged", lambda *given: logits)
+    features = torch.randn(3, 5, 8, generator=random) + torch.tensor([0.0, 2.0, 1.0])[:, None, None]
+    shifts = torch.tensor([0.0, 1.0, 7.0])  # of 21 joints each a third
+
+    def seen(images):
+        number = [bool(torch.equal((255 * images).round(), known.float())) for known in (real, rendered, drawn)].index(
+            True
+        )
+        places = torch.zeros(5, 21, 2)
+        places[..., 0] = (number == 2) * shifts.repeat(7)
+        return features[number].numpy(), places
+
+    monkeypatch.setattr(tonality_gan, "examined", seen)
+    found = figures(network, real, rendered)
+    of_real, of_rendered, of_drawn = features.numpy()
+    share = kernel_distance(of_real, of_drawn) / kernel_distance(of_real, of_rendered)
+    assert found["judged_right"] == 0.5 and found["moved_px"] == 1
+    assert found["distance"] == pytest.approx(100 * share) and 0 < share < 1
+    assert found["varies"] == pytest.approx(100 * float(drawn.float().std(0).mean() / rendered.float().std(0).mean()))
+
+
 def test_joints_are_those_of_the_default_estimator():
     network = tonality_gan.examiner()
     images = torch.rand(3, 3, 128, 128)
@@ -144,9 +175,24 @@ def test_bad_input_is_one_sentence(folder, tmp_path, monkeypatch):
 
 
 def test_weights_of_other_networks_are_no_start(folder, tmp_path):
-    save_weights(TonalityGan(TonalityConfig(size=32, generator=8, discriminator=4)), tmp_path / "other.safetensors")
-    with pytest.raises(InputError):
-        run(config(folder, start_from=tmp_path / "other.safetensors"), tmp_path / "d", report=silent)
+    path = tmp_path / "other.safetensors"
+    for name, value, has in (("size", 64, 32), ("generator", 8, 4), ("discriminator", 8, 4), ("halvings", 3, 2)):
+        save_weights(TonalityGan(replace(TINY, **{name: value})), path)
+        with pytest.raises(InputError, match=rf"other\.safetensors has networks of {name} {value}, and .* is {has}"):
+            run(config(folder, start_from=path), tmp_path / "d", report=silent)
+    path.write_bytes(b"no")
+    with pytest.raises(InputError, match=r"other\.safetensors"):
+        run(config(folder, start_from=path), tmp_path / "d", report=silent)
+
+
+def test_a_run_begins_with_the_weights_it_is_given(tmp_path):
+    torch.manual_seed(5)
+    network = TonalityGan(TINY)
+    save_weights(network, tmp_path / "first.safetensors")
+    found = begun(TINY, 1, tmp_path / "first.safetensors")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], value, atol=1e-3, rtol=1e-2)
+    assert not all(torch.equal(*pair) for pair in zip(begun(TINY, 1).parameters(), found.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu", "paper"])

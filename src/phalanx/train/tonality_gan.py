@@ -211,7 +211,11 @@ def begun(config: TonalityConfig, seed: int, start_from: Path | None = None) -> 
     torch.manual_seed(seed)
     model = TonalityGan(config)
     if start_from is not None:
-        model.start_from(load(start_from, trainable=True).state_dict())
+        before = load(start_from, trainable=True)
+        for name in ("size", "generator", "discriminator", "halvings"):
+            if (has := getattr(before.config, name)) != (wanted := getattr(config, name)):
+                raise InputError(f"start_from: {start_from} has networks of {name} {has}, and model.{name} is {wanted}")
+        model.start_from(before.state_dict())
     return model
 
 
