@@ -1,5 +1,6 @@
 """Hands out of photographs: which squares, which side, and what is left out and why."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -91,3 +92,15 @@ def test_a_folder_that_is_missing_or_empty_is_named(tmp_path):
         hand_crops(tmp_path / "missing", 32, print, seeing())
     with pytest.raises(InputError):
         hand_crops(tmp_path, 32, print, seeing())
+
+
+def test_the_default_estimator_sees_a_hand_and_its_mirror_image_alike(tmp_path):
+    image = cv2.imread(str(Path(__file__).parents[2] / "examples" / "open.jpg"))
+    cv2.imwrite(str(tmp_path / "as_it_is.png"), image)
+    cv2.imwrite(str(tmp_path / "mirrored.png"), image[:, ::-1])
+    cv2.imwrite(str(tmp_path / "no_hand.png"), np.broadcast_to(np.uint8([40, 80, 200]), image.shape).copy())
+    said = []
+    one, other = hand_crops(tmp_path, 64, said.append).float()
+    alike, mirrored = (float((one - image).abs().mean()) for image in (other, other.flip(-1)))
+    assert 2 * alike < mirrored, (alike, mirrored)
+    assert said == [f"left out: {tmp_path / 'no_hand.png'}: no hand is seen in it"]
