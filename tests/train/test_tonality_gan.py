@@ -43,8 +43,11 @@ def silent(line):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of photographs, whose hands are cut out by nobody."""
-    crops = torch.randint(256, (40, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(tonality_gan, "hand_crops", lambda place, size, report: crops)
+
+    def crops(place, size, report):
+        return torch.randint(256, (40, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+    monkeypatch.setattr(tonality_gan, "hand_crops", crops)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"")
     return tmp_path / "photos"
@@ -201,3 +204,11 @@ def test_the_command_takes_the_recipes(folder, tmp_path, capsys, name):
     command = ["train", "tonality_gan", "--config", recipe, "--real", str(folder), "--out", str(tmp_path / name)]
     assert main([*command, "--model.size", "32"]) == 2  # the recipe is read, and its pictures are larger
     assert "synth: needs pictures of 32 pixels, the model's" in capsys.readouterr().err
+
+
+def test_the_command_runs_the_smallest_recipe(folder, tmp_path, capsys):
+    recipe = str(Path(__file__).parents[2] / "recipes" / "tonality_gan_smoke.yaml")
+    command = ["train", "tonality_gan", "--config", recipe, "--real", str(folder), "--out", str(tmp_path / "run")]
+    assert main([*command, "--loop.samples", "16"]) == 0
+    assert f"weights -> {tmp_path / 'run' / WEIGHTS}" in capsys.readouterr().out
+    assert load(tmp_path / "run" / WEIGHTS).config.size == 64
