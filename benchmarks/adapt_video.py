@@ -121,6 +121,7 @@ def on_photos(folder: Path, samples: int, work: Path) -> Rows:
         rows[name] = {key: figures[key] for key in SHOWN}
         rows[name] |= {"acceleration_mm": float(np.mean(trembling)), "true_acceleration_mm": float(np.mean(true))}
         rows[name]["processor_minutes"] = minutes
+        print(name, rows[name], flush=True)
     return rows
 
 

@@ -35,9 +35,11 @@ def test_figures_of_known_motion():
 def test_sentences_follow_from_figures():
     names = ("judged_apart_mm", "judged_2d_px_of_256", "judged_bone_spread_percent", "synthetic_2d_px_of_256")
     before = dict(zip(names, (5.0, 8.0, 9.0, 13.0), strict=True))
-    better, lines = verdict(before, before | {"judged_apart_mm": 3.0}, 400, 50)
+    better, lines = verdict(before, before | {"judged_apart_mm": 3.0}, 400, 50, False)
     assert better and len(lines) == 1 and lines[0].startswith("steadier: on 50 frames that were not learnt from")
-    better, lines = verdict(before, before | {"judged_apart_mm": 3.0, "judged_2d_px_of_256": 9.0}, 40, 0)
+    better, lines = verdict(before, before | {"judged_apart_mm": 3.0, "judged_2d_px_of_256": 9.0}, 40, 0, False)
     assert not better and "became worse" in lines[1] and lines[-1] == "40 frames are few"
-    better, lines = verdict(before, before | {"synthetic_2d_px_of_256": 15.0}, 400, 50)
+    better, lines = verdict(before, before | {"synthetic_2d_px_of_256": 15.0}, 400, 50, False)
     assert not better and lines[1].startswith("why: ") and "the network forgets" in lines[2]
+    better, lines = verdict(before, before | {"judged_apart_mm": 3.0, "judged_2d_px_of_256": 9.0}, 400, 50, True)
+    assert better and len(lines) == 1 and "its own first joints are 8.0 and 9.0" in lines[0]

@@ -180,7 +180,7 @@ def adapt_video(
     average = train(method, stages, folder / "run", resume, say, None, fixed, about)
     assert isinstance(average, VideoMethod)
     after = measure(average.estimator, learnt, judged, kept_out())
-    better, why = verdict(before, after, len(clips.hands), len(held))
+    better, why = verdict(before, after, len(clips.hands), len(held), bool(judged.own.all()))
     figures = {
         **clips.counts,
         "skipped": clips.skipped,

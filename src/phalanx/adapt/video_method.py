@@ -71,7 +71,7 @@ class VideoWeights:
     shape: float = 0.02
     """Of the shape that changes, standard deviations."""
     mesh_pose: float = 0.0
-    """Of the mesh's joints at the pose's; 0, because with it joints in 3D were no better (docs/video_adaptation.md)."""
+    """Of the mesh's joints at the pose's; 0: nothing measured yet speaks for it (docs/video_adaptation.md)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,8 @@ def measure(
 ) -> dict[str, float]:
     """Figures of hands held back, `judged_...`, of the labels of those learnt from, and of synthetic ones.
 
-    `2d_px_of_256` is how far labelled joints are, in 256ths of the crop that prediction looks at; `jitter_m_per_s3` and
+    `2d_px_of_256` is how far labelled joints are, in 256ths of the crop that prediction looks at, the estimator's own labels only where no
+    hand has others; `jitter_m_per_s3` and
     `acceleration_mm_per_frame2` are as `metrics.video` has them; `bone_spread_percent` is the standard deviation of bones' lengths within
     tracks, of their means; `apart_mm` and `mesh_apart_mm` are how far what frames say lies from what their four neighbours say together.
     """
@@ -64,7 +65,8 @@ def measure(
 def _error_2d(places: np.ndarray, hands: ClipHands) -> float:
     labels = clip_labels(hands)
     apart = np.linalg.norm(places - labels, axis=-1)
-    known = np.isfinite(apart)
+    given = ~hands.own.astype(bool)
+    known = np.isfinite(apart) & (given | ~given.any())[:, None]
     return 256 * float(apart[known].mean()) if known.any() else float("nan")
 
 
@@ -127,9 +129,12 @@ def picture(hands: ClipHands, before: CompactEstimator, after: CompactEstimator)
 
 
 def verdict(
-    before: Mapping[str, float], after: Mapping[str, float], frames: int, held_back: int
+    before: Mapping[str, float], after: Mapping[str, float], frames: int, held_back: int, own: bool
 ) -> tuple[bool, list[str]]:
-    """Whether frames that were not learnt from go together better without losing the keypoints, and sentences about it and its price."""
+    """Whether frames that were not learnt from go together better without losing the keypoints, and sentences about it and its price.
+
+    Where keypoints are all the estimator's `own`, as it was at first, leaving them is no loss: no other estimator is as near to them.
+    """
     whose = (
         f"{held_back} frames that were not learnt from"
         if held_back
@@ -137,12 +142,13 @@ def verdict(
     )
     apart = before["judged_apart_mm"], after["judged_apart_mm"]
     flat = before["judged_2d_px_of_256"], after["judged_2d_px_of_256"]
-    steadier, kept = apart[1] < _LESS * apart[0], not flat[1] > _WORSE * flat[0]
+    steadier, kept = apart[1] < _LESS * apart[0], own or not flat[1] > _WORSE * flat[0]
+    keypoints = "its own first joints" if own else "keypoints"
     lines = [
         f"{'steadier' if steadier else 'not steadier'}: on {whose}, joints lie {apart[0]:.2f} mm from what their neighbours say before and "
         f"{apart[1]:.2f} mm after; bones vary by {before['judged_bone_spread_percent']:.1f} and "
         f"{after['judged_bone_spread_percent']:.1f} %; "
-        f"keypoints are {flat[0]:.1f} and {flat[1]:.1f} 256ths of a crop off"
+        f"{keypoints} are {flat[0]:.1f} and {flat[1]:.1f} 256ths of a crop off"
     ]
     if not kept:
         lines.append(
