@@ -67,7 +67,8 @@ def test_each_player_moves_its_own_networks(network):
         assert own <= moved, player.name
         if player.name == "discriminators":
             assert moved == own
-    assert {id(p) for player in network.players() for p in player.parameters} == {id(p) for p in network.parameters()}
+    moved_by_all = [id(p) for player in network.players() for p in player.parameters]
+    assert sorted(moved_by_all) == sorted(id(p) for p in network.parameters())  # each by one player
 
 
 def test_blending_draws_nothing_at_random_and_files_come_back(network, tmp_path):
