@@ -105,7 +105,7 @@ def main() -> int:
         kernel_rate=2.5e-3,
         warmup=2_000,
         average=4_000,
-        evaluate_every=8_192,
+        evaluate_every=4_096,
         checkpoint_minutes=1.0,
         precision="bfloat16",
         kernel_precision="bfloat16",
