@@ -1,6 +1,6 @@
 """Whether pictures redrawn by TAGAN help the default estimator on photographs: continued with half of them redrawn, and without.
 
-    python benchmarks/blended_photos.py OUT --photos FOLDER --model MODEL [--pictures 16384] [--samples 32768] [--seeds 1 2]
+    python benchmarks/blended_photos.py OUT --photos FOLDER --model MODEL [--pictures 12288] [--samples 8192] [--seeds 1 2]
 
 FOLDER is one of `phalanx evaluate photos3d`; nothing is chosen by it. MODEL is of `phalanx train tonality_gan`, for pictures of 128 pixels.
 The set `plain` is drawn once; in `half` each picture of it is redrawn with a probability of a half. Both continue the shipped weights for
@@ -94,8 +94,8 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--photos", type=Path, required=True, help="a folder of `phalanx evaluate photos3d`")
     parser.add_argument("--model", type=Path, required=True, help="weights of `phalanx train tonality_gan`")
-    parser.add_argument("--pictures", type=int, default=16_384)
-    parser.add_argument("--samples", type=int, default=32_768, help="pictures of each training")
+    parser.add_argument("--pictures", type=int, default=12_288)
+    parser.add_argument("--samples", type=int, default=8_192, help="pictures of each training")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     told = parser.parse_args()
     told.out.mkdir(parents=True, exist_ok=True)
