@@ -6,8 +6,10 @@ import pytest
 import torch
 from finders import Surface
 from frames import write_depth
+from small_estimator import SMALL
 
 from phalanx.hand.model import HandModel
+from phalanx.methods import compact
 from phalanx.methods.sphere_fitting import SphereFittingConfig, SphereFittingEstimator, load, save_weights
 from phalanx.synth import SynthConfig, make_chunk
 
@@ -52,3 +54,12 @@ def rig(tmp_path, sample):
     ]
     (folder / "rig.json").write_text(json.dumps({"width": 96, "height": 96, "cameras": cameras}))
     return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Weights of a small default estimator that has learnt nothing."""
+    path = tmp_path_factory.mktemp("start") / "small.safetensors"
+    torch.manual_seed(0)
+    compact.save_weights(compact.CompactEstimator(SMALL), path, HandModel.open_hand())
+    return path

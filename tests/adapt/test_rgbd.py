@@ -17,24 +17,14 @@ from phalanx.adapt.rgbd import RgbdAdaptation, adapt_rgbd, verdict
 from phalanx.adapt.rgbd_pairs import RgbdFiles
 from phalanx.cli import main
 from phalanx.core.errors import InputError
-from phalanx.hand.model import HandModel
-from phalanx.methods.compact import CompactConfig, CompactEstimator, load_trainable, save_weights
+from phalanx.methods.compact import load_trainable
 from phalanx.predict.runtime import load_estimator
 from phalanx.train.plan import LoopConfig
 
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 LOOP = LoopConfig(
     samples=96, warmup=16, average=50, evaluate_every=10**6, precision="float32", kernel_precision="float32"
 )
 GOOD = {"depth_error": 5.0, "own_2d_px_of_256": 4.0, "synthetic_rotations_deg": 9.0}
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    path = tmp_path_factory.mktemp("start") / "small.safetensors"
-    torch.manual_seed(0)
-    save_weights(CompactEstimator(SMALL), path, HandModel.open_hand())
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from small_estimator import SMALL
 
 from phalanx.adapt.rgbd_method import POINTS, RgbdMethod, readings
 from phalanx.fit.evidence import Evidence
 from phalanx.hand.model import HandModel
 from phalanx.hand.pose import HandPose
-from phalanx.methods.compact import CompactConfig, CompactEstimator
+from phalanx.methods.compact import CompactEstimator
 from phalanx.methods.refinable import surface_points
-
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 
 
 @pytest.fixture(scope="module")

@@ -17,22 +17,12 @@ from phalanx.adapt.video_files import VideoFiles
 from phalanx.cli import main
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_json
-from phalanx.hand.model import HandModel
-from phalanx.methods.compact import CompactConfig, CompactEstimator, load_trainable, save_weights
+from phalanx.methods.compact import load_trainable
 from phalanx.train.plan import LoopConfig
 
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 LOOP = LoopConfig(
     samples=60, warmup=12, average=30, evaluate_every=10**6, precision="float32", kernel_precision="float32"
 )
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    path = tmp_path_factory.mktemp("start") / "small.safetensors"
-    torch.manual_seed(0)
-    save_weights(CompactEstimator(SMALL), path, HandModel.open_hand())
-    return path
 
 
 @pytest.fixture(scope="module")

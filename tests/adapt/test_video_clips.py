@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from clip_folder import SIZE, clip, write_clip, write_coco, write_frames
+from small_estimator import SMALL
 
 from phalanx.adapt import video_clips as module
 from phalanx.adapt.video_clips import mirrored, own_joints, read_clips, seen_joints_of
@@ -12,9 +13,7 @@ from phalanx.adapt.video_files import VideoFiles
 from phalanx.core.errors import InputError
 from phalanx.geometry.crops import square_crop
 from phalanx.hand.prediction import HandPrediction
-from phalanx.methods.compact import CompactConfig, CompactEstimator
-
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
+from phalanx.methods.compact import CompactEstimator
 
 
 @pytest.fixture(scope="module")

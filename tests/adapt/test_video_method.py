@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from clip_folder import clip, write_coco, write_frames
+from small_estimator import SMALL
 
 from phalanx.adapt.video_clips import read_clips
 from phalanx.adapt.video_files import VideoFiles
@@ -26,10 +27,8 @@ from phalanx.fit.crop import upright_crop
 from phalanx.fit.evidence import Evidence
 from phalanx.geometry.turns import ray_to_rotmat
 from phalanx.hand.model import HandModel
-from phalanx.methods.compact import CompactConfig, CompactEstimator, centre_ray
+from phalanx.methods.compact import CompactEstimator, centre_ray
 from phalanx.synth import SynthConfig, make_chunk
-
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import cv2
 import pytest
 import torch
 from frames import UNIT, camera_text, write_depth
+from small_estimator import SMALL
 from weak_folder import change_labels, hands, write_folder
 
 from phalanx.adapt import colour_model, rehearsal
@@ -19,23 +20,13 @@ from phalanx.adapt.weak_pictures import errors_2d, read_weak_pictures
 from phalanx.cli import main
 from phalanx.core.errors import InputError
 from phalanx.core.files import read_json
-from phalanx.hand.model import HandModel
-from phalanx.methods.compact import CompactConfig, CompactEstimator, load_trainable, save_weights
+from phalanx.methods.compact import load_trainable
 from phalanx.predict.runtime import load_estimator
 from phalanx.train.plan import LoopConfig
 
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 LOOP = LoopConfig(
     samples=96, warmup=16, average=50, evaluate_every=10**6, precision="float32", kernel_precision="float32"
 )
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    path = tmp_path_factory.mktemp("start") / "small.safetensors"
-    torch.manual_seed(0)
-    save_weights(CompactEstimator(SMALL), path, HandModel.open_hand())
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from small_estimator import SMALL
 from weak_folder import hands, write_folder
 
 from phalanx.adapt.weak_crops import MAP
@@ -15,10 +16,8 @@ from phalanx.adapt.weak_method import WeakFeed, WeakMethod, weak_batch
 from phalanx.adapt.weak_pictures import nominal_crops, read_weak_pictures
 from phalanx.data.mixture import Mixture
 from phalanx.data.sample import Sample
-from phalanx.methods.compact import CompactConfig, CompactEstimator, targets
+from phalanx.methods.compact import CompactEstimator, targets
 from phalanx.train.feed import finish_pictures, pack
-
-SMALL = CompactConfig(size=64, widths=(8, 12, 16, 24), depths=(0, 1, 1, 1), top_down=(12, 12, 8), hidden=16)
 
 
 def estimator():

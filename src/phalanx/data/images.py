@@ -23,6 +23,9 @@ VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .avi .mkv .webm .mpg .mpeg .wmv .3gp 
 # Formats by Pillow's names. A list, so that formats which start other programs (EPS) are never tried.
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM")
 
+LUMA = (0.299, 0.587, 0.114)
+"""Share of red, green and blue in grey (ITU-R BT.601)."""
+
 OVERLAY = "_overlay"
 """What names of results end in (before the suffix) that are pictures themselves; folders of pictures may hold some of an earlier job."""
 

@@ -49,6 +49,11 @@ def gaussian_cross_entropy(logits: Tensor, points: Tensor, sigma: float, weights
     return weighted_mean(divergence, weights)
 
 
+def within_picture(points: Tensor) -> Tensor:
+    """(B, J) 1 where points (B, J, 2), 0 to 1 across the picture, lie in it, else 0."""
+    return ((points >= 0) & (points <= 1)).all(-1).to(points)
+
+
 def probability_map_error(logits: Sequence[Tensor], joints_2d: Tensor) -> Tensor:
     """Squared error of heat maps to Gaussians: a sum over cells; a mean over stages, pictures and joints within the picture.
 
@@ -59,7 +64,7 @@ def probability_map_error(logits: Sequence[Tensor], joints_2d: Tensor) -> Tensor
         joints_2d: (B, J, 2), 0 to 1 across the picture.
     """
     height, width = logits[0].shape[-2:]
-    inside = ((joints_2d >= 0) & (joints_2d <= 1)).all(-1).to(joints_2d)  # (B, J)
+    inside = within_picture(joints_2d)
     target = gaussian_maps(joints_2d, height, width, SIGMA / width)  # G, of sum 1
     errors = []
     for stage in logits:

@@ -20,10 +20,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from phalanx.core.errors import InputError
 from phalanx.data.mixture import Mixture
 from phalanx.methods.base import Method, Player
-from phalanx.nets.picture_translation import PatchDiscriminator, PictureGenerator, real_or_drawn, taken_for_real
+from phalanx.nets.picture_translation import (
+    PatchDiscriminator,
+    PictureGenerator,
+    adam,
+    check_pictures,
+    check_side,
+    real_or_drawn,
+    taken_for_real,
+)
 from phalanx.nets.weights import NO_HAND, load_network, write_weights
 
 METHOD = "cycle_gan"
@@ -61,8 +68,7 @@ class CycleConfig:
     """Factors of the loss terms."""
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size & (self.size - 1):
-            raise InputError(f"size: must be 32, 64, 128, ... pixels, not {self.size}")
+        check_side(self.size)
 
 
 ARCHITECTURE = tuple(item.name for item in fields(CycleConfig) if item.name not in ("rate", "weights"))
@@ -88,8 +94,7 @@ class CycleGan(Method):
 
         Raises ValueError if they are of another size than the network's.
         """
-        if images.shape[-2:] != (self.config.size, self.config.size):
-            raise ValueError(f"blend: pictures of {self.config.size} pixels expected, not {tuple(images.shape[-2:])}")
+        check_pictures(images, self.config.size)
         return self(images)
 
     @torch.no_grad()
@@ -127,7 +132,7 @@ class CycleGan(Method):
         return {"fooled": weights.adversarial * fooled, "cycle": weights.cycle * cycle}
 
     def _adam(self, parameters: tuple[nn.Parameter, ...]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self.config.rate, betas=(0.5, 0.999))
+        return adam(self.config.rate, parameters)
 
 
 def save_weights(network: CycleGan, path: str | Path) -> None:

@@ -37,7 +37,7 @@ from torch import Tensor
 from phalanx.core.errors import InputError
 from phalanx.data.hand_depth import scale_of
 from phalanx.data.sample import Sample
-from phalanx.losses.heatmaps import PEAK, SIGMA, gaussian_cross_entropy
+from phalanx.losses.heatmaps import PEAK, SIGMA, gaussian_cross_entropy, within_picture
 from phalanx.methods.base import Method
 from phalanx.nets.pose_lifting import PoseLifting, canonical_joints
 from phalanx.nets.pose_machine import JOINTS, PoseMachine
@@ -114,7 +114,7 @@ class LiftedPose(Method):
         canonical, turn = self.lift(logits)
         true, true_turn = canonical_joints(relative_joints(batch.joints))
         places = (batch.joints_2d + 0.5) / batch.image.shape[-1]
-        inside = ((places >= 0) & (places <= 1)).all(-1).to(places)
+        inside = within_picture(places)
         sigma = SIGMA / logits[-1].shape[-1]
         apart = [gaussian_cross_entropy(stage.float(), places, sigma, inside) for stage in logits]
         return {

@@ -51,6 +51,7 @@ from torch.nn import functional
 
 from phalanx.core.errors import InputError
 from phalanx.data.hand_depth import scale_of
+from phalanx.data.images import LUMA
 from phalanx.data.mixture import Mixture
 from phalanx.geometry.grids import sampling_grid
 from phalanx.hand.anatomy import LIMITS, angles_to_rotations
@@ -76,9 +77,6 @@ FOREARM = 1
 
 MARGIN = 1.05
 """How much wider a crop is than its mask."""
-
-GREY = (0.299, 0.587, 0.114)
-"""Share of red, green and blue in grey (ITU-R BT.601)."""
 
 
 @dataclass
@@ -383,7 +381,7 @@ def cut(pictures: Tensor, boxes: Tensor, size: int, turns: Tensor | None = None)
 
 def normalised(images: Tensor, masks: Tensor) -> Tensor:
     """Grey (B, 1, H, W) of pictures (B, 3, H, W) in [0, 1]: the hand's 1st percentile becomes 0 and its 99th 1, what is no hand 0."""
-    grey = (images * images.new_tensor(GREY)[:, None, None]).sum(1)
+    grey = (images * images.new_tensor(LUMA)[:, None, None]).sum(1)
     ordered = torch.where(masks, grey, torch.inf).flatten(1).sort(1).values
     count = masks.flatten(1).sum(1)
     low, high = (

@@ -49,17 +49,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phalanx.core.errors import InputError
+from phalanx.data.images import LUMA
 from phalanx.data.sample import Sample
 from phalanx.losses.colour import colour_histograms, histogram_divergence
 from phalanx.methods.base import Method, Player
-from phalanx.nets.picture_translation import PatchDiscriminator, PictureGenerator, real_or_drawn, taken_for_real
+from phalanx.nets.picture_translation import (
+    PatchDiscriminator,
+    PictureGenerator,
+    adam,
+    check_pictures,
+    check_side,
+    real_or_drawn,
+    taken_for_real,
+)
 from phalanx.nets.weights import NO_HAND, load_network, write_weights
 
 METHOD = "tonality_gan"
 """What its weights files say they are of."""
-
-BRIGHTNESS = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601)."""
 
 _EDGE = 2.0
 """Times its mean in the picture that a gradient has where the shape map is a half."""
@@ -104,8 +110,7 @@ class TonalityConfig:
     """Factors of the loss terms."""
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size & (self.size - 1):
-            raise InputError(f"size: must be 32, 64, 128, ... pixels, not {self.size}")
+        check_side(self.size)
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout: must lie in [0, 1), not {self.dropout}")
 
@@ -116,7 +121,7 @@ ARCHITECTURE = tuple(item.name for item in fields(TonalityConfig) if item.name n
 
 def shape_map(images: Tensor) -> Tensor:
     """Edges x_s (B, 1, H, W) in [0, 1) of pictures (B, 3, H, W) in [0, 1]."""
-    weights = images.new_tensor(BRIGHTNESS)[:, None, None]
+    weights = images.new_tensor(LUMA)[:, None, None]
     grey = functional.pad((images * weights).sum(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
     along = images.new_tensor([[-3.0, 0, 3], [-10, 0, 10], [-3, 0, 3]]) / 32  # Scharr
     x, y = functional.conv2d(grey, torch.stack((along, along.T))[:, None]).unbind(1)
@@ -166,8 +171,7 @@ class ConditionalGan(Method):
 
         Raises ValueError if they are of another size than the network's.
         """
-        if images.shape[-2:] != (self.config.size, self.config.size):
-            raise ValueError(f"blend: pictures of {self.config.size} pixels expected, not {tuple(images.shape[-2:])}")
+        check_pictures(images, self.config.size)
         return self(images, random)
 
     @torch.no_grad()
@@ -209,7 +213,7 @@ class ConditionalGan(Method):
         return self.discriminator(torch.cat((maps, images), dim=1))
 
     def _adam(self, parameters: tuple[nn.Parameter, ...]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self.config.rate, betas=(0.5, 0.999))
+        return adam(self.config.rate, parameters)
 
 
 class TonalityGan(ConditionalGan):

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phalanx.core.errors import InputError
+
 _SLOPE = 0.2
 """Of leaky ReLUs."""
 
@@ -23,6 +25,23 @@ _DARKEST = 1 / 255
 
 _NOISY = 2
 """Layers of the decoder, the first ones, that drop cells: Pix2Pix's way to random pictures (Sec. 3.2.1 and 6.1)."""
+
+
+def check_side(size: int) -> None:
+    """Raise InputError unless a side of `size` pixels can be halved as the networks here do it."""
+    if size < 32 or size & (size - 1):
+        raise InputError(f"size: must be 32, 64, 128, ... pixels, not {size}")
+
+
+def check_pictures(images: Tensor, size: int) -> None:
+    """Raise ValueError unless pictures (B, 3, H, W) have sides of `size` pixels."""
+    if images.shape[-2:] != (size, size):
+        raise ValueError(f"blend: pictures of {size} pixels expected, not {tuple(images.shape[-2:])}")
+
+
+def adam(rate: float, parameters: tuple[nn.Parameter, ...]) -> torch.optim.Optimizer:
+    """The optimiser of Pix2Pix and CycleGAN."""
+    return torch.optim.Adam(parameters, lr=rate, betas=(0.5, 0.999))
 
 
 class _Translation(nn.Module):

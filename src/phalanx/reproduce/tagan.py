@@ -73,6 +73,8 @@ LABELS = "field + true labels, the upper bound"
 
 Blender = Literal["TAGAN", "pix2pix", "CycleGAN"]
 
+BLENDERS: tuple[Blender, ...] = ("TAGAN", "pix2pix", "CycleGAN")
+
 CROP = 368
 """Side of a convolutional pose machine's pictures in print, pixels: errors in pixels are those of such a picture."""
 
@@ -267,7 +269,7 @@ class Learn:
         scale = world.scale
         size = checkpoint_bytes(LiftedPose(scale.model))
         needed = [Training(folder, "estimator", scale.estimator.samples or 0, size)]
-        if self.beside in ("TAGAN", "pix2pix", "CycleGAN"):
+        if self.beside in BLENDERS:
             network = _untrained(self.beside, scale)
             place = world.blender_folder(self.beside, seed)
             done = (place / BLENDED_FILE).exists()
@@ -296,7 +298,7 @@ class Learn:
             return world.compositions["clear"]
         if self.beside == "plain":
             return world.compositions["image"]
-        assert self.beside in ("TAGAN", "pix2pix", "CycleGAN")
+        assert self.beside in BLENDERS
         return world.blended(self.beside, seed)
 
 
@@ -400,8 +402,7 @@ def _head(world: World) -> list[str]:
 def _blender_lines(world: World) -> list[str]:
     """What is known of the blenders that are done."""
     lines = []
-    kinds: tuple[Blender, ...] = ("TAGAN", "pix2pix", "CycleGAN")
-    for kind in kinds:
+    for kind in BLENDERS:
         found = [
             read_json(path) for path in sorted((world.folder / "blenders").glob(f"{kind.lower()}_*/{BLENDED_FILE}"))
         ]

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from phalanx.core.elementwise import sqrt_
 from phalanx.core.errors import InputError
-from phalanx.synth.sense.effects import LUMA, convolve, jpeg, noise_bank
+from phalanx.data.images import LUMA
+from phalanx.synth.sense.effects import convolve, jpeg, noise_bank
 from phalanx.synth.sense.sensors import PERFECT_CAMERA, ColourCamera
 
 _MOMENTS = 17  # of the exposure that motion blur averages

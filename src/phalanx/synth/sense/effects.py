@@ -19,12 +19,12 @@ from torch import Tensor
 from phalanx.core.allocator import cache_blocks
 from phalanx.core.elementwise import exp_, log_, sqrt_
 from phalanx.core.seeding import generator as stream_generator
+from phalanx.data.images import LUMA
 from phalanx.geometry.resampling import by_plane, means_of_squares, resized
 
 _NOISE_SEED = 20_240_302
 _LEAST_SHARE = 1e-4  # of a donor's amplitude that is mixed in
 _NOISE_SIDE = 256  # pixels: noise on pictures twice as large, and on those that are no squares, repeats
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass
