@@ -200,7 +200,7 @@ def every_second(pictures: Iterator[Labelled]) -> Iterator[Labelled]:
 
 def scenes(count: int, domain: str = "any") -> Iterator[Frames]:
     """Frames of one to eight people, 640 x 480."""
-    config = FramesConfig(people=(1, 8), domain=domain, tiles=64, skins=8)
+    config = FramesConfig(people=(1, 8), domain=domain, tiles=64, skins=8, chunk=4)
     for index in range(-(-count // config.chunk)):
         yield make_frames(config, SCENES_SEED, index)
 

@@ -18,7 +18,7 @@ class FramesConfig:
     """Columns of a frame, a multiple of 16."""
     height: int = 480
     """Rows of a frame, a multiple of 16."""
-    chunk: int = 4
+    chunk: int = 8
     """Frames made together."""
     people: tuple[int, int] = (1, 8)
     """Fewest and most people in a frame; few are more frequent."""
